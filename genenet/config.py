@@ -1,0 +1,275 @@
+"""config.yaml as closed, frozen models: an unknown key, a wrong type or a contradiction is one clear line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import NonNegativeInt as NonNegative
+from pydantic import PositiveInt as Positive
+
+from genenet.errors import InputError
+from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
+
+Model = TypeVar("Model", bound=BaseModel)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Interval = tuple[NonNegative, NonNegative]
+ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
+Shape = tuple[Positive, Positive, Positive]
+VoxelSize = tuple[
+    Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+]
+
+
+class Closed(BaseModel):
+    """A model that knows all its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Phantom(Closed):
+    """The synthetic volume: what it is drawn from."""
+
+    shape: Shape = Field(description="voxels along z, y, x")
+    seed: NonNegative
+
+    @property
+    def name(self) -> str:
+        """Its folder under ``phantoms/``."""
+        return "x".join(map(str, self.shape)) + f"-seed{self.seed}"
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+class Volume(Closed):
+    """An image to segment: files (or one OME-Zarr) or a phantom; labels, if any, only score the result."""
+
+    path: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None, description="a file, or a list of files that are stacked along z"
+    )
+    phantom: Phantom | None = None
+    labels: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None, description="integer image(s) of the same shape; a phantom brings its own"
+    )
+    region: ImageRegion | None = Field(
+        None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list_of_one(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: _as_list(v) if k in ("path", "labels") else v for k, v in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.phantom is None):
+            raise ValueError("give either path: or phantom:")
+        if self.phantom and self.labels:
+            raise ValueError("a phantom brings its own labels; leave labels: out")
+        for axis, interval in zip("zyx", self.region or (), strict=False):
+            if interval and interval[0] >= interval[1]:
+                raise ValueError(f"region along {axis} is empty: {list(interval)}; use [start, stop], start < stop")
+        return self
+
+
+class LabelledImage(Volume):
+    """An image with labels, for training, validation or test."""
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Self:
+        if self.path is not None and self.labels is None:
+            raise ValueError("labels: is missing: the integer image of the same shape")
+        return self
+
+
+class Data(Closed):
+    """Images, and what their labels mean."""
+
+    classes: list[str] = Field(min_length=2, max_length=254, description="names by label id, from 0 on")
+    ignore_label: NonNegative | None = Field(None, description="voxels of this label are neither learnt nor scored")
+    voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
+    normalisation: Literal["volume", "slice", "training"] = Field(
+        "volume", description="(x - mean) / deviation of: each volume, each slice, or all training images together"
+    )
+    train: list[LabelledImage] = Field(min_length=1)
+    validation: list[LabelledImage] = Field(min_length=1)
+    test: list[LabelledImage] = Field([], description="scored once, after selection, and reported apart")
+    volumes: dict[Name, Volume] = Field({}, description="what the ensemble segments, by name")
+
+    @model_validator(mode="after")
+    def _labels_are_clear(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name stands there twice")
+        if self.ignore_label is not None and self.ignore_label < len(self.classes):
+            raise ValueError(
+                f"ignore_label {self.ignore_label} is the id of class '{self.classes[self.ignore_label]}'; "
+                f"use an id of at least {len(self.classes)}"
+            )
+        return self
+
+
+class Search(Closed):
+    """Which genomes are drawn."""
+
+    seed: NonNegative = 0
+    n_genomes: Positive = 6
+    regions: dict[str, dict[str, Any]] = Field(
+        {}, description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)"
+    )
+
+    @model_validator(mode="after")
+    def _regions_can_be_read(self) -> Self:
+        self.feasible_regions()
+        return self
+
+    def feasible_regions(self) -> dict[str, dict[str, Region]]:
+        """Return the regions by level and hyperparameter."""
+        unknown = set(self.regions) - set(LEVELS)
+        if unknown:
+            raise ValueError(f"regions.{min(unknown)}: no such level; use one of {', '.join(LEVELS)}")
+        try:
+            return {
+                level: {name: read_region(level, name, value) for name, value in regions.items()}
+                for level, regions in self.regions.items()
+            }
+        except HyperparameterError as error:
+            raise ValueError(f"regions.{error}") from None
+
+
+class UNet2015(Closed):
+    """The U-Net of Ronneberger et al. (2015): four poolings, two layers a stack, valid convolutions."""
+
+    n_convkernels: Positive = 64
+    input_size: Positive = Field(572, ge=188, description="voxels along y and x; 188 is the smallest that is left anything")
+    log_learning_rate: float = Field(-3.0, ge=-10, le=0)
+
+
+class Baselines(Closed):
+    """Networks of the literature, trained like the genomes; ranked, never members of the ensemble."""
+
+    unet2015: UNet2015 | None = None
+
+    def names(self) -> list[str]:
+        """Names of those that are switched on."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+
+class Training(Closed):
+    """One training; the same for all genomes and baselines."""
+
+    iterations: Positive = 1000
+    batch_size: Positive = 4
+    threads: Positive = Field(2, description="CPU threads of one training; part of the science: others give other bits")
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    validation_interval: Positive = Field(200, description="iterations between two validations")
+    checkpoint_seconds: float = Field(60, ge=0, description="seconds between two checkpoints")
+    class_weight_exponent: float = Field(
+        0.5, ge=0, le=1, description="weights are frequency^-exponent: 0 unweighted, 1 inverse frequency"
+    )
+    flips_and_turns: bool = Field(True, description="random flips and right-angle turns in the plane")
+
+
+class Ensemble(Closed):
+    """How the ensemble is chosen."""
+
+    size: Positive | Literal["auto"] = Field("auto", description="members; auto: the best size of the curve")
+    max_size: Positive = Field(10, description="the curve is computed up to this size")
+    minimum: Positive = Field(1, description="fewer successful trainings than this are an error")
+
+
+class Segmentation(Closed):
+    """How volumes are segmented."""
+
+    jobs: Positive = Field(1, description="jobs a volume is shared among")
+    block: Shape = Field((8, 512, 512), description="voxels written in one piece, z, y, x: bounds the memory")
+    tile: Positive = Field(256, description="voxels along y and x that the networks write at a time")
+    probabilities: bool = Field(False, description="also write every class's probability")
+    precision: Literal["uint8", "float16", "float32"] = Field(
+        "uint8", description="of uncertainty and probabilities; uint8 stands for 0 … 1 in 255 steps"
+    )
+
+
+class Config(Closed):
+    """The whole of config.yaml."""
+
+    results: Path = Field(Path("results"), description="the folder that everything is written to")
+    container: str | None = Field(None, description="image that the jobs run in; null: the plain environment")
+    data: Data
+    search: Search = Search()
+    baselines: Baselines = Baselines()
+    training: Training = Training()
+    ensemble: Ensemble = Ensemble()
+    segmentation: Segmentation = Segmentation()
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a config.yaml.
+
+    Raises:
+        InputError: If it can't be read, or says something that it can't say.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    return check_config(values, str(path))
+
+
+def check_config(values: Any, source: str = "config") -> Config:
+    """Turn what a YAML file holds into a Config; ``source`` is named in errors (InputError)."""
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: holds no keys; see config.yaml of genenet for an example")
+    return validate(Config, values, source)
+
+
+def validate(model: type[Model], values: Any, source: str) -> Model:
+    """Validate with pydantic; its errors become one line for each mistake (InputError)."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(_line(model, source, e) for e in error.errors())) from None
+
+
+def _line(model: type[BaseModel], source: str, error: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location) or "file"
+    if error["type"] == "extra_forbidden":
+        known = _keys_beside(model, location)
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        return f"{source}: {key}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{source}: {key}: is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    shown = repr(error["input"])
+    value = f", not {shown}" if error["type"] != "value_error" and len(shown) < 60 else ""
+    return f"{source}: {key}: {message[:1].lower()}{message[1:]}{value}"
+
+
+def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:
+    """Names of the fields of the model in which the last part of ``location`` was looked for."""
+    schema = model.model_json_schema()
+    node: Any = schema
+    for part in location[:-1]:
+        node = _resolve(schema, node)
+        node = node.get("items") if part.isdigit() else node.get("properties", {}).get(part, node.get("additionalProperties"))
+        if not isinstance(node, dict):
+            return []
+    return list(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: Any, node: Any) -> Any:
+    for option in node.get("anyOf", ()):
+        if option.get("type") != "null":
+            node = option
+            break
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node

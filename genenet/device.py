@@ -1,0 +1,45 @@
+"""Where a network runs: GPU or CPU, and on how many cores."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from genenet.errors import InputError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cuda`` or ``cpu``.
+
+    Raises:
+        InputError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
+    """
+    if name == "cpu" or (name == "auto" and not _granted() and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    who = "Slurm granted this job a GPU" if _granted() else "device is cuda"
+    raise InputError(
+        f"{who}, but torch {torch.__version__} sees none: is the driver there, does the container run with --nv, "
+        "is this torch built for CUDA? To train on the CPU set training.device: cpu"
+    )
+
+
+def _granted() -> bool:
+    return bool(os.environ.get("SLURM_JOB_ID") and os.environ.get("SLURM_JOB_GPUS"))
+
+
+def set_threads(n_threads: int) -> None:
+    """Let torch use exactly ``n_threads`` CPU cores; other numbers give other bits.
+
+    Raises:
+        InputError: If this process may use fewer.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if available < n_threads:
+        raise InputError(
+            f"training.threads is {n_threads}, but this job may use {available} core(s): "
+            f"give it more cores, or set training.threads: {available} (and get other, equally good bits)"
+        )
+    torch.set_num_threads(n_threads)

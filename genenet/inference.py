@@ -1,0 +1,95 @@
+"""Class probabilities of an ensemble, tile by tile. A single network is an ensemble of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genenet.tiling import Tile, block_tiles, union
+from genenet.volume import Volume, read_reflected
+
+if TYPE_CHECKING:
+    from genenet.geometry import Box
+    from genenet.network import Network
+    from genenet.plan import Plan
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(x - mean) / deviation; arrays of one number for the volume, or of one for each slice."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
+        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
+        last = len(self.mean) - 1
+        index = np.minimum(np.arange(z, z + len(data)), last)
+        mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
+        normalised: NDArray[np.float32] = (data.astype(np.float32) - mean) / deviation
+        return normalised
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Networks on a device, in evaluation mode, and the tile size that they write."""
+
+    networks: Sequence[Network]
+    tile: int
+    device: torch.device
+
+    @classmethod
+    def make(cls, networks: Sequence[Network], tile: int, device: torch.device) -> Predictor:
+        """Move the networks to the device, in the memory format that is fastest there."""
+        for network in networks:
+            network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return cls(networks, tile, device)
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The networks' plans."""
+        return [network.plan for network in self.networks]
+
+    def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
+        """Return the mean of the networks' class probabilities, (C, Z, Y, X) float32, for a box of a volume.
+
+        Reads the box and its halo once; what lies beyond the volume is reflected.
+        """
+        cut = list(block_tiles(self.plans, box, self.tile))
+        whole = union([read for tile in cut for read in tile.reads])
+        data = normalisation.apply(read_reflected(volume, whole), whole.start[0])
+        result = np.empty((self.plans[0].n_classes, *box.shape), np.float32)
+        for tile in cut:
+            inside = tile.core.intersect(box)
+            values = self._tile(data, whole, tile)
+            result[:, *inside.relative_to(box.start).slices] = values[
+                :, *inside.relative_to(tile.core.start).slices
+            ]
+        return result
+
+    @torch.inference_mode()
+    def _tile(self, data: NDArray[np.float32], whole: Box, tile: Tile) -> Probabilities:
+        """Return the probabilities of one tile; ``data`` is what was read, of the box ``whole``."""
+        total: torch.Tensor | None = None
+        for network, read in zip(self.networks, tile.reads, strict=True):
+            x = torch.from_numpy(np.ascontiguousarray(data[read.relative_to(whole.start).slices]))
+            x = x[:, None].to(self.device, memory_format=torch.channels_last)
+            probabilities = network(x).softmax(dim=1)  # (Z, C, Y, X)
+            start = network.plan.halo - network.plan.margin
+            _, height, width = tile.core.shape
+            probabilities = probabilities[:, :, start : start + height, start : start + width]
+            total = probabilities if total is None else total + probabilities
+        assert total is not None
+        return (total / len(self.networks)).transpose(0, 1).cpu().numpy()
+
+
+def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Store 0 … 1 in 255 steps."""
+    return np.rint(probabilities * np.float32(255)).astype(np.uint8)

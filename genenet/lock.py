@@ -1,0 +1,93 @@
+"""One run directory has one writer: a lock file with host, process, job and a heartbeat."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HEARTBEAT_SECONDS = 10.0
+DEAD_AFTER_SECONDS = 120.0  # file systems of clusters show a file's new time late
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def exclusive(path: Path, poll_seconds: float = 2.0) -> Iterator[None]:
+    """Hold the lock file ``path``; wait for a living holder, take over a dead one's.
+
+    Dead is a holder whose process is gone from this host, or whose heartbeat has stopped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = False
+    while not _create(path):
+        if _is_dead(path):
+            log.warning("%s: taking over from a trainer that is gone: %s", path, _read(path))
+            path.unlink(missing_ok=True)
+            continue
+        if not told:
+            log.warning("%s: another trainer is at work here (%s); waiting for it", path, _read(path))
+            told = True
+        time.sleep(poll_seconds)
+    stop = threading.Event()
+    beat = threading.Thread(target=_heartbeat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        path.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> bool:
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(holder, file)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return value
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        silent_seconds = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    holder = _read(path)
+    if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
+        return not _process_runs(int(str(holder["pid"])))
+    return silent_seconds > DEAD_AFTER_SECONDS
+
+
+def _process_runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _heartbeat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return
