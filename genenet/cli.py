@@ -1,4 +1,338 @@
-"""The command line."""
+"""The command line: arguments only. Heavy imports stay inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Optional
+
+import typer
+
+from genenet.errors import InputError
+
+EXIT_STOPPED = 75  # EX_TEMPFAIL: the time was over; the same command goes on
+
+app = typer.Typer(
+    help="Random search for segmentation networks: draw genomes, train each, segment with the best few.",
+    epilog="--debug, anywhere on the line, shows the traceback of an error.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Settings = Annotated[Path, typer.Option("--settings", help="the stage's settings, as the workflow writes them")]
+Out = Annotated[Path, typer.Option("--out", help="where the result goes")]
+
 
 def main() -> None:
-    """Run it."""
+    """Run the command line; errors that a user can mend are one line, without a traceback."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app(args=arguments)
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        _fail(_describe(error))
+    except KeyboardInterrupt:
+        print("genenet: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _describe(error: InputError | OSError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
+    return str(error)
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"genenet: error: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from genenet import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def phantom(
+    shape: Annotated[str, typer.Option(help="voxels along z, y, x, such as 12x512x512")],
+    image: Annotated[Path, typer.Option(help="TIFF to write")],
+    labels: Annotated[Path, typer.Option(help="TIFF to write")],
+    seed: Annotated[int, typer.Option(help="others give other volumes")] = 0,
+) -> None:
+    """Make a synthetic SBF-SEM volume of platelets, with labels of 7 classes."""
+    from genenet.phantom import write_phantom
+
+    try:
+        z, y, x = (int(n) for n in shape.split("x"))
+    except ValueError:
+        raise InputError(f"--shape {shape}: give three numbers of voxels, z, y, x, such as 12x512x512") from None
+    write_phantom((z, y, x), seed, image, labels)
+
+
+@app.command()
+def settings(
+    stage: Annotated[str, typer.Argument(help="such as train or prepare_test")],
+    value: Annotated[str, typer.Option("--json", help="the settings")],
+    out: Out,
+) -> None:
+    """Write a stage's settings as a file (the workflow does this)."""
+    from genenet.files import write_json
+
+    try:
+        write_json(out, json.loads(value))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{stage}: --json is not JSON ({error})") from None
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml")) -> None:
+    """Check a config.yaml."""
+    from genenet.config import read_config
+
+    read_config(config)
+    print(f"{config}: fine")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml, for editors."""
+    from genenet.config import Config
+
+    print(json.dumps(Config.model_json_schema(), indent=1))
+
+
+@app.command()
+def prepare(settings: Settings, out: Out) -> None:
+    """Check labelled images and pack them for training."""
+    from genenet.prepare import prepare as run
+    from genenet.stages import PrepareSettings, read_settings
+
+    run(read_settings(settings, PrepareSettings), out)
+
+
+@app.command()
+def generate(
+    out: Out,
+    settings: Settings,
+    index: Annotated[Optional[int], typer.Option(min=0, help="which genome of the search; not for a baseline")] = None,
+    round_: Annotated[int, typer.Option("--round", min=0, help="which round of the search")] = 0,
+) -> None:
+    """Draw one random genome, or write a baseline's."""
+    from genenet.baselines import baseline
+    from genenet.config import Search, validate
+    from genenet.genome import draw
+    from genenet.stages import BaselineSettings, GenerateSettings, read_settings
+
+    if index is None:
+        wanted = read_settings(settings, BaselineSettings)
+        genome = baseline(wanted.name, wanted.options)
+    else:
+        search = read_settings(settings, GenerateSettings)
+        regions = validate(Search, search.model_dump(), str(settings)).feasible_regions()
+        genome = draw(regions, search.seed, index, round_)
+    genome.write(out)
+
+
+@app.command()
+def inspect(
+    genome: Annotated[Path, typer.Argument(help="a genome's JSON file")],
+    classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Say what network a genome builds: parameters, sizes, layers."""
+    from genenet.genome import read_genome
+    from genenet.inspection import inspect as describe
+    from genenet.inspection import print_table
+
+    try:
+        description = describe(read_genome(genome), classes)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(str(genome)) else f"{genome}: {text}") from None
+    if as_json:
+        print(json.dumps(description, indent=1))
+    else:
+        print_table(description)
+
+
+@app.command()
+def train(
+    genome: Annotated[Path, typer.Option(help="a genome's JSON file")],
+    train: Annotated[Path, typer.Option(help="prepared training images")],
+    validation: Annotated[Path, typer.Option(help="prepared validation images")],
+    settings: Settings,
+    out: Annotated[Path, typer.Option("--out", help="the run's folder")],
+    stop_after_minutes: Annotated[
+        Optional[float], typer.Option(min=0, help="then write a checkpoint and exit with 75")
+    ] = None,
+) -> None:
+    """Train one genome; run again after an interruption, it goes on from its last checkpoint."""
+    from genenet.genome import read_genome
+    from genenet.paths import RunPaths
+    from genenet.progress import show_training
+    from genenet.stages import TrainSettings, read_settings
+    from genenet.training_run import TrainingRun
+
+    chosen = read_genome(genome)
+    run = TrainingRun(chosen, train, validation, read_settings(settings, TrainSettings), RunPaths(out))
+    with show_training(chosen.name) as show:
+        finished = run.run(stop_after_minutes, show)
+    if not finished:
+        sys.exit(EXIT_STOPPED)
+
+
+@app.command()
+def select(
+    runs: Annotated[list[str], typer.Argument(help="names of runs, such as r0/000 baselines/unet2015")],
+    results: Annotated[Path, typer.Option(help="the results folder that they are in")],
+    settings: Settings,
+) -> None:
+    """Rank the runs, compute the best-k curve, write the ensemble."""
+    from genenet.ensemble import select as run
+    from genenet.paths import ResultPaths
+    from genenet.stages import SelectSettings, read_settings
+
+    run(ResultPaths(results), runs, read_settings(settings, SelectSettings))
+
+
+@app.command()
+def segment(
+    ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
+    out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write or to go on with")],
+    images: Annotated[Optional[list[Path]], typer.Argument(help="a volume, or files to stack along z")] = None,
+    settings: Annotated[Optional[Path], typer.Option(help="settings of the workflow, instead of images and options")] = None,
+    part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
+    receipt: Annotated[Optional[Path], typer.Option(help="JSON file that says what was done")] = None,
+    block: Annotated[str, typer.Option(help="voxels written in one piece, z, y, x")] = "8x512x512",
+    tile: Annotated[int, typer.Option(min=1, help="voxels along y and x that networks write at a time")] = 256,
+    probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
+    precision: Annotated[str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")] = "uint8",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+) -> None:
+    """Segment a volume with an ensemble, into an OME-Zarr; run again, it does the blocks that are missing."""
+    from genenet.config import validate
+    from genenet.stages import SegmentSettings, read_settings
+
+    if (settings is None) == (not images):
+        raise InputError("give either an image or --settings")
+    if settings is not None:
+        wanted = read_settings(settings, SegmentSettings)
+    else:
+        values = {
+            "volume": {"image": images, "labels": None, "region": None},
+            "segmentation": {"block": block.split("x"), "tile": tile, "probabilities": probabilities, "precision": precision},
+            "threads": threads,
+            "device": device,
+        }
+        wanted = validate(SegmentSettings, values, "segment")
+    _segment(wanted, ensemble, out, _part(part), receipt)
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        part, n_parts = (int(n) for n in text.split("/"))
+    except ValueError:
+        part, n_parts = 0, 0
+    if not 1 <= part <= n_parts:
+        raise InputError(f"--part {text}: give a share such as 2/16, from 1/16 to 16/16")
+    return part, n_parts
+
+
+def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None) -> None:
+    from genenet.device import choose_device, set_threads
+    from genenet.ensemble import load_ensemble
+    from genenet.files import write_json
+    from genenet.progress import show_blocks
+    from genenet.segmentation import SegmentationJob
+
+    set_threads(wanted.threads)
+    device = choose_device(wanted.device)
+    job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
+    with show_blocks(out.name) as show:
+        done = job.run(*part, show)
+    if receipt:
+        write_json(receipt, done)
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
+    tiff: Annotated[Optional[Path], typer.Option(help="BigTIFF to write")] = None,
+) -> None:
+    """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
+    from genenet import ngff
+    from genenet.segmentation import check_complete
+    from genenet.tiff import export_tiff
+
+    check_complete(ngff.open_store(store))
+    ngff.build_pyramid(store)
+    if tiff:
+        export_tiff(store, tiff)
+
+
+@app.command()
+def evaluate(
+    out: Out,
+    segmentation: Annotated[Optional[Path], typer.Option(help="an OME-Zarr, with --settings")] = None,
+    settings: Annotated[Optional[Path], typer.Option(help="labels to score it against")] = None,
+    ensemble: Annotated[Optional[Path], typer.Option(help="an ensemble's folder, with --data")] = None,
+    data: Annotated[Optional[Path], typer.Option(help="prepared images to score it on")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+) -> None:
+    """Score a segmentation against labels, or an ensemble on prepared images."""
+    from genenet.files import write_json
+
+    if segmentation and settings:
+        from genenet.segmentation import evaluate_store
+        from genenet.stages import EvaluateSettings, read_settings
+
+        wanted = read_settings(settings, EvaluateSettings)
+        write_json(out, evaluate_store(segmentation, wanted.volume, wanted.ignore_label))
+    elif ensemble and data:
+        from genenet.device import choose_device, set_threads
+        from genenet.evaluation import evaluate_ensemble
+
+        set_threads(threads)
+        write_json(out, evaluate_ensemble(ensemble, data, choose_device(device)))
+    else:
+        raise InputError("give --segmentation and --settings, or --ensemble and --data")
+
+
+@app.command()
+def report(results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out) -> None:
+    """Write the report."""
+    from genenet.report import write_report
+    from genenet.stages import ReportSettings, read_settings
+
+    write_report(results, read_settings(settings, ReportSettings), out)
+
+
+@app.command()
+def summary(results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results")) -> None:
+    """Print the ranking, and where report and segmentations are."""
+    from genenet.summary import print_summary
+
+    print_summary(results)
+

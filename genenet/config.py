@@ -18,6 +18,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Interval = tuple[NonNegative, NonNegative]
 ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
+NormalisationMode = Literal["volume", "slice", "training"]
+Device = Literal["auto", "cuda", "cpu"]
 Shape = tuple[Positive, Positive, Positive]
 VoxelSize = tuple[
     Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
@@ -95,7 +97,7 @@ class Data(Closed):
     classes: list[str] = Field(min_length=2, max_length=254, description="names by label id, from 0 on")
     ignore_label: NonNegative | None = Field(None, description="voxels of this label are neither learnt nor scored")
     voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
-    normalisation: Literal["volume", "slice", "training"] = Field(
+    normalisation: NormalisationMode = Field(
         "volume", description="(x - mean) / deviation of: each volume, each slice, or all training images together"
     )
     train: list[LabelledImage] = Field(min_length=1)
@@ -126,7 +128,11 @@ class Search(Closed):
 
     @model_validator(mode="after")
     def _regions_can_be_read(self) -> Self:
-        self.feasible_regions()
+        regions = self.feasible_regions()
+        for level, name in ((a, b) for a in LEVELS[1:] for b in regions.get(a, {})):
+            values = self.regions.get("net", {}).get(name)
+            if values is not None and not (isinstance(values, list) and len(values) > 1):
+                raise ValueError(f"regions.{level}.{name}: has no room, since net.{name} is fixed; give net a region")
         return self
 
     def feasible_regions(self) -> dict[str, dict[str, Region]]:
@@ -167,7 +173,7 @@ class Training(Closed):
     iterations: Positive = 1000
     batch_size: Positive = 4
     threads: Positive = Field(2, description="CPU threads of one training; part of the science: others give other bits")
-    device: Literal["auto", "cuda", "cpu"] = "auto"
+    device: Device = "auto"
     validation_interval: Positive = Field(200, description="iterations between two validations")
     checkpoint_seconds: float = Field(60, ge=0, description="seconds between two checkpoints")
     class_weight_exponent: float = Field(

@@ -28,6 +28,11 @@ class Normalisation:
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
+    @classmethod
+    def of_volume(cls, mean: float, deviation: float) -> Normalisation:
+        """Return one for a whole volume."""
+        return cls(np.array([mean]), np.array([deviation]))
+
     def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
         """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
         last = len(self.mean) - 1

@@ -70,9 +70,9 @@ def _is_dead(path: Path) -> bool:
     except FileNotFoundError:
         return False
     holder = _read(path)
-    if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-        return not _process_runs(int(str(holder["pid"])))
-    return silent_seconds > DEAD_AFTER_SECONDS
+    pid = holder.get("pid")
+    gone = holder.get("host") == socket.gethostname() and isinstance(pid, int) and not _process_runs(pid)
+    return gone or silent_seconds > DEAD_AFTER_SECONDS
 
 
 def _process_runs(pid: int) -> bool:

@@ -6,11 +6,24 @@ isn't in a stage's file can't make that stage run again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from genenet.config import Closed, ImageRegion, validate
+from genenet.config import (
+    Closed,
+    Config,
+    Device,
+    Ensemble,
+    ImageRegion,
+    NormalisationMode,
+    Segmentation,
+    Training,
+    Volume,
+    validate,
+)
 from genenet.files import read_json
+from genenet.paths import ResultPaths
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,6 +47,124 @@ class PrepareSettings(Closed):
     ignore_label: int | None
     voxel_size_nm: tuple[float, float, float]
     smallest_input_voxels: int | None = None
+
+
+class GenerateSettings(Closed):
+    """What a drawn genome depends on, but for its round and index."""
+
+    seed: int
+    regions: dict[str, dict[str, Any]]
+
+
+class BaselineSettings(Closed):
+    """A baseline and its options."""
+
+    name: str
+    options: dict[str, Any]
+
+
+class TrainSettings(Closed):
+    """What a training depends on, but for genome and images."""
+
+    seed: int
+    normalisation: NormalisationMode
+    training: Training
+
+
+class SelectSettings(Closed):
+    """What the ensemble depends on, but for the trainings."""
+
+    normalisation: NormalisationMode
+    ensemble: Ensemble
+
+
+class SegmentSettings(Closed):
+    """What a volume's segmentation depends on, but for ensemble and image."""
+
+    volume: ImageFiles
+    segmentation: Segmentation
+    threads: int
+    device: Device
+
+
+class EvaluateSettings(Closed):
+    """Labels that a volume's segmentation is scored against."""
+
+    volume: ImageFiles
+    ignore_label: int | None
+
+
+class ReportSettings(Closed):
+    """What the report shows."""
+
+    volumes: dict[str, ImageFiles]
+    runs: list[str]
+
+
+def stage_settings(config: Config, stage: str) -> Closed:
+    """Return the settings of a stage, such as ``train``, ``prepare_test`` or ``segment_myvolume``."""
+    kind, _, name = stage.partition("_")
+    return _MAKERS[kind](config, name)
+
+
+def _prepare(config: Config, split: str) -> PrepareSettings:
+    data = config.data
+    images = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    regions = config.search.feasible_regions().get("net", {})
+    region = regions.get("input_size")
+    smallest = region.clip(0) if region and split == "train" else None
+    return PrepareSettings(
+        images=[image_files(config, image) for image in images],
+        classes=data.classes,
+        ignore_label=data.ignore_label,
+        voxel_size_nm=data.voxel_size_nm,
+        smallest_input_voxels=None if smallest is None else int(smallest),
+    )
+
+
+def _segment(config: Config, name: str) -> SegmentSettings:
+    return SegmentSettings(
+        volume=image_files(config, config.data.volumes[name]),
+        segmentation=config.segmentation,
+        threads=config.training.threads,
+        device=config.training.device,
+    )
+
+
+def _report(config: Config, _: str) -> ReportSettings:
+    volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
+    return ReportSettings(volumes=volumes, runs=runs(config))
+
+
+_MAKERS: dict[str, Callable[[Config, str], Closed]] = {
+    "prepare": _prepare,
+    "generate": lambda c, _: GenerateSettings(seed=c.search.seed, regions=c.search.regions),
+    "baseline": lambda c, name: BaselineSettings(name=name, options=getattr(c.baselines, name).model_dump()),
+    "train": lambda c, _: TrainSettings(
+        seed=c.search.seed, normalisation=c.data.normalisation, training=c.training
+    ),
+    "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
+    "segment": _segment,
+    "evaluate": lambda c, name: EvaluateSettings(
+        volume=image_files(c, c.data.volumes[name]), ignore_label=c.data.ignore_label
+    ),
+    "report": _report,
+}
+
+
+def image_files(config: Config, image: Volume) -> ImageFiles:
+    """Return an image's files; a phantom's are where the workflow writes them."""
+    if image.phantom:
+        paths = ResultPaths(config.results)
+        files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
+        return ImageFiles(image=files, labels=labels, region=image.region)
+    return ImageFiles(image=image.path or [], labels=image.labels, region=image.region)
+
+
+def runs(config: Config) -> list[str]:
+    """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``."""
+    genomes = [f"r0/{index:03d}" for index in range(config.search.n_genomes)]
+    return genomes + [f"baselines/{name}" for name in config.baselines.names()]
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

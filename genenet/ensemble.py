@@ -1,0 +1,200 @@
+"""From scored trainings to an ensemble: the ranking, the best-k curve, the members in one folder."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.errors import InputError
+from genenet.files import atomic_path, read_json, write_json
+from genenet.genome import read_genome
+from genenet.metrics import Contingency, scores
+from genenet.paths import RunPaths
+from genenet.plan import plan
+from genenet.prepare import Prepared, open_prepared
+from genenet.probabilities import open_probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.network import Network
+    from genenet.paths import ResultPaths
+    from genenet.stages import SelectSettings
+
+FORMAT = "genenet.ensemble/1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    run: str  # r0/000 or baselines/unet2015
+    scores: dict[str, Any]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Baselines are ranked, never members."""
+        return self.run.startswith("baselines/")
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there are weights."""
+        return bool(self.scores["status"] == "ok")
+
+    @property
+    def ari(self) -> float:
+        """ARI on the validation images; -1 without one, so that it comes last."""
+        ari = self.scores["validation"]["ari"] if self.is_ok else None
+        return -1.0 if ari is None else float(ari)
+
+
+def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
+    """Read the scores of all runs, best first; the successful before the others."""
+    outcomes = [Outcome(run, read_json(paths.run(run).scores)) for run in runs]
+    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ari, o.run))
+
+
+def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
+    """Rank ``runs``, compute the best-k curve and write ``ensemble/``, ``ranking.csv``, ``ensemble_curve.csv``.
+
+    Raises:
+        InputError: If fewer trainings than ``ensemble.minimum`` were successful.
+    """
+    outcomes = read_outcomes(paths, runs)
+    candidates = [o for o in outcomes if o.is_ok and not o.is_baseline]
+    _require(candidates, outcomes, settings.ensemble.minimum, paths)
+    train, validation = open_prepared(Path(paths.data("train"))), open_prepared(Path(paths.data("validation")))
+    candidates = candidates[: settings.ensemble.max_size]
+    curve = best_k(paths, candidates, validation)
+    aris = [contingency.adjusted_rand_index for contingency in curve]
+    size = settings.ensemble.size
+    n_members = int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(candidates))
+    write_ranking(Path(paths.ranking), outcomes)
+    _write_curve(Path(paths.curve), candidates, curve)
+    description = {
+        "format": FORMAT,
+        "classes": train.classes,
+        "voxel_size_nm": list(train.voxel_size_nm),
+        "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
+        "selected_on": [image.name for image in validation.images],
+        "validation": scores(curve[n_members - 1]),
+        "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
+    }
+    _write_ensemble(paths, candidates[:n_members], description)
+
+
+def best_k(paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared) -> list[Contingency]:
+    """Return the contingency tables of the ensembles of the best 1, 2, … of ``ranked``.
+
+    Probabilities are averaged; one slice of each is held at a time.
+    """
+    tables = [Contingency.empty(len(validation.classes)) for _ in ranked]
+    with ExitStack() as stack:
+        files = [_open(paths.run(o.run), validation, stack) for o in ranked]
+        for index, image in enumerate(validation.images):
+            for z in range(image.labels.shape[0]):
+                labels = np.asarray(image.labels[z : z + 1])
+                total = np.zeros((len(validation.classes), *labels.shape), np.uint32)
+                for table, arrays in zip(tables, files, strict=True):
+                    total += np.asarray(arrays[index][:, z : z + 1])
+                    table.add(labels, total.argmax(axis=0))
+    return tables
+
+
+def _open(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
+    stored = stack.enter_context(open_probabilities(run.validation))
+    if stored.checksum != validation.checksum:
+        raise InputError(f"{run.validation}: made from other validation images than those prepared; train again")
+    return stored.arrays
+
+
+def _require(
+    candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths
+) -> None:
+    if len(candidates) >= minimum:
+        return
+    failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
+    reasons = "; ".join(f"{o.run} {o.scores['status']} ({o.scores.get('reason')})" for o in failed[:3])
+    raise InputError(
+        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
+        f"{reasons}{' …' if len(failed) > 3 else ''}"
+    )
+
+
+def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write a CSV row for every run, best first."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        columns = ("validation_ari", "mean_iou", "accuracy", "n_parameters", "iterations", "seconds", "reason")
+        writer.writerow(("rank", "run", "name", "genome", "status", *columns))
+        for rank, outcome in enumerate(outcomes, start=1):
+            s = outcome.scores
+            v = s.get("validation", {})
+            values = (v.get("ari"), v.get("mean_iou"), v.get("accuracy"), s["n_parameters"])
+            row = (*values, s.get("iterations"), s.get("seconds"), s.get("reason"))
+            writer.writerow((rank, outcome.run, s["name"], s["genome"], s["status"], *row))
+
+
+def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Contingency]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("size", "added", "validation_ari", "mean_iou"))
+        for size, (outcome, table) in enumerate(zip(ranked, curve, strict=True), start=1):
+            writer.writerow((size, outcome.run, table.adjusted_rand_index, table.mean_iou))
+
+
+def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: dict[str, Any]) -> None:
+    with atomic_path(Path(paths.ensemble)) as folder:
+        members = []
+        for index, outcome in enumerate(chosen):
+            name = f"members/{index:02d}"
+            (folder / name).mkdir(parents=True)
+            shutil.copyfile(paths.genome(outcome.run), folder / name / "genome.json")
+            shutil.copyfile(paths.run(outcome.run).weights, folder / name / "model.safetensors")
+            members.append({"folder": name, "run": outcome.run, "genome": outcome.scores["genome"], "validation_ari": outcome.ari})
+        write_json(folder / "ensemble.json", {**description, "members": members})
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble's folder, read: what segmenting needs."""
+
+    folder: Path
+    classes: list[str]
+    voxel_size_nm: tuple[float, float, float]
+    normalisation: dict[str, Any]
+    networks: list[Network]
+    fingerprint: str  # of members and normalisation
+
+
+def load_ensemble(folder: Path) -> Ensemble:
+    """Read an ensemble with its networks, on the CPU.
+
+    Raises:
+        InputError: If it isn't an ensemble, or a member's weights don't match its genome.
+    """
+    from genenet.network import Network, load_weights
+
+    description = read_json(folder / "ensemble.json")
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise InputError(f"{folder}/ensemble.json: not an ensemble ({FORMAT})")
+    digest = hashlib.sha256((folder / "ensemble.json").read_bytes())
+    networks = []
+    for member in description["members"]:
+        place = folder / member["folder"]
+        genome = read_genome(place / "genome.json")
+        network = Network(plan(genome.net, len(description["classes"])))
+        load_weights(network, genome.id, place / "model.safetensors")
+        digest.update((place / "model.safetensors").read_bytes())
+        networks.append(network)
+    z, y, x = description["voxel_size_nm"]
+    return Ensemble(
+        folder, description["classes"], (z, y, x), description["normalisation"], networks, digest.hexdigest()
+    )

@@ -1,0 +1,65 @@
+"""What a genome builds, for people and for programs. No torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genenet.plan import plan
+
+if TYPE_CHECKING:
+    from genenet.genome import Genome
+
+
+def inspect(genome: Genome, n_classes: int) -> dict[str, Any]:
+    """Return numbers of the network; shapes are (B, C, Z, Y, X), sizes in voxels, FLOPs per output voxel."""
+    p = plan(genome.net, n_classes)
+    return {
+        "id": genome.id,
+        "name": genome.name,
+        "n_parameters": p.n_parameters,
+        "input_shape": [1, 1, 1, p.input_size, p.input_size],
+        "output_shape": [1, n_classes, 1, p.output_size, p.output_size],
+        "halo": [0, p.halo, p.halo],
+        "receptive_field": [1, p.receptive_field, p.receptive_field],
+        "n_convlayers": p.n_convlayers,
+        "n_layers": p.n_layers,
+        "n_convkernels": p.stacks[0].layers[0].out_channels,
+        "log_learning_rate": float(genome.net.value("log_learning_rate")),
+        "flops_per_voxel": p.flops_per_voxel,
+        "layers": [
+            {
+                "path": layer.path,
+                "entry": layer.entry,
+                "in_channels": layer.in_channels,
+                "out_channels": layer.out_channels,
+                "kernel_width": layer.kernel_width,
+            }
+            for stack in p.stacks
+            for layer in stack.layers
+        ],
+    }
+
+
+def print_table(description: dict[str, Any]) -> None:
+    """Print it with rich."""
+    from rich.console import Console
+    from rich.table import Table
+
+    layers = Table("layer", "through", "channels in", "channels out", "kernel")
+    for layer in description["layers"]:
+        width = f"{layer['kernel_width']}×{layer['kernel_width']}"
+        layers.add_row(layer["path"], layer["entry"], str(layer["in_channels"]), str(layer["out_channels"]), width)
+    console = Console()
+    console.print(f"[bold]{description['name']}[/bold]  id {description['id']}")
+    console.print(layers)
+    _, _, *input_size = description["input_shape"]
+    _, n_classes, *output_size = description["output_shape"]
+    console.print(
+        f"{description['n_parameters']:,} parameters, {n_classes} classes, "
+        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {description['halo'][-1]}, "
+        f"receptive field {description['receptive_field'][-1]}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
+    )
+
+
+def _by(shape: list[int]) -> str:
+    return " × ".join(map(str, shape))

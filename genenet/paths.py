@@ -1,0 +1,125 @@
+"""Every file name under ``results/``, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one training, ``runs/r0/000`` or ``runs/baselines/unet2015``."""
+
+    folder: Path
+
+    @property
+    def weights(self) -> Path:
+        """Best weights."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """A row for each validation; published at the end."""
+        return self.folder / "history.csv"
+
+    @property
+    def progress(self) -> Path:
+        """The same rows while it trains."""
+        return self.folder / "progress.csv"
+
+    @property
+    def validation(self) -> Path:
+        """Class probabilities of the validation images, uint8."""
+        return self.folder / "validation.zarr.zip"
+
+    @property
+    def scores(self) -> Path:
+        """Status and scores."""
+        return self.folder / "scores.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State to go on from."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that writes here."""
+        return self.folder / "lock"
+
+    def outputs(self) -> list[str]:
+        """What a training publishes, whatever its status."""
+        return [str(path) for path in (self.weights, self.history, self.validation, self.scores)]
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """The files of a whole search. Names may hold the workflow's ``{wildcards}``."""
+
+    results: Path
+
+    def settings(self, stage: str) -> str:
+        """Return where a stage's settings are."""
+        return f"{self.results}/settings/{stage}.json"
+
+    def phantom(self, name: str, kind: str) -> str:
+        """Return a phantom's ``image`` or ``labels``."""
+        return f"{self.results}/phantoms/{name}/{kind}.tif"
+
+    def data(self, split: str) -> str:
+        """Return the prepared images of ``train``, ``validation``, ``test`` or a labelled volume."""
+        return f"{self.results}/data/{split}.zarr.zip"
+
+    def genome(self, run: str) -> str:
+        """Return a genome, ``r0/000`` or ``baselines/unet2015``."""
+        return f"{self.results}/genomes/{run}.json"
+
+    def run(self, run: str) -> RunPaths:
+        """Return the files of its training."""
+        return RunPaths(self.results / "runs" / run)
+
+    @property
+    def ensemble(self) -> str:
+        """The folder that is all that segmenting needs."""
+        return f"{self.results}/ensemble"
+
+    @property
+    def ranking(self) -> str:
+        """All trainings by validation ARI."""
+        return f"{self.results}/ranking.csv"
+
+    @property
+    def curve(self) -> str:
+        """ARI of the best-k ensembles."""
+        return f"{self.results}/ensemble_curve.csv"
+
+    @property
+    def test_scores(self) -> str:
+        """The ensemble's scores on the test images."""
+        return f"{self.results}/test_scores.json"
+
+    @property
+    def report(self) -> str:
+        """The report."""
+        return f"{self.results}/report.html"
+
+    def store(self, volume: str) -> str:
+        """Return a volume's segmentation as OME-Zarr."""
+        return f"{self.results}/segmentations/{volume}.ome.zarr"
+
+    def receipt(self, volume: str, part: str) -> str:
+        """Return the receipt of one job's share of the blocks, part ``003-of-016``."""
+        return f"{self.results}/segmentations/{volume}/parts/{part}.json"
+
+    def tiff(self, volume: str) -> str:
+        """Return a volume's segmentation as TIFF."""
+        return f"{self.results}/segmentations/{volume}.tif"
+
+    def volume_scores(self, volume: str) -> str:
+        """Return the scores of a volume that has labels."""
+        return f"{self.results}/segmentations/{volume}/scores.json"
+
+
+def part_name(index: int, n_parts: int) -> str:
+    """Name part ``index`` (from 1) of ``n_parts``: ``003-of-016``."""
+    return f"{index:03d}-of-{n_parts:03d}"

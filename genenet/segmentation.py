@@ -1,0 +1,188 @@
+"""Segmenting a volume of any size with an ensemble, block by block, in any number of jobs.
+
+A block is written in one piece, one shard for each array of the store. Shards that are there are kept, so
+a job that was killed and is run again loses one block. Memory is bounded by the block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet import ngff
+from genenet.errors import InputError
+from genenet.files import remove
+from genenet.geometry import Box, tiles
+from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
+from genenet.lock import exclusive
+from genenet.metrics import IGNORE, Contingency, scores
+from genenet.statistics import sample_statistics
+from genenet.volume import Volume, open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from genenet.config import Segmentation
+    from genenet.ensemble import Ensemble
+    from genenet.stages import ImageFiles
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentationJob:
+    """A volume, an ensemble, and the store that is filled."""
+
+    ensemble: Ensemble
+    source: ImageFiles
+    settings: Segmentation
+    device: torch.device
+    out: Path
+
+    def run(self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
+        """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
+
+        ``show(done, all, block)`` is called after each block.
+
+        Raises:
+            InputError: If the volume can't be read.
+        """
+        began = time.monotonic()
+        volume = open_volume(self.source.image, self.source.region)
+        store = self._open_store(volume)
+        normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
+        predictor = Predictor.make(self.ensemble.networks, self.settings.tile, self.device)
+        blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
+        written = 0
+        for index, block in enumerate(blocks, start=1):
+            if not store.has_block(block):
+                labels, channels = self._compute(predictor, volume, normalisation, block)
+                store.write_block(block, labels, channels)
+                written += 1
+            if show:
+                show(index, len(blocks), block)
+        return {
+            "format": "genenet.receipt/1",
+            "part": part,
+            "n_parts": n_parts,
+            "blocks": len(blocks),
+            "written": written,
+            "kept": len(blocks) - written,
+            "voxels": sum(block.n_voxels for block in blocks),
+            "seconds": round(time.monotonic() - began, 1),
+            "fingerprint": store.attributes["fingerprint"],
+        }
+
+    def _open_store(self, volume: Volume) -> ngff.Store:
+        """Open the store, or make it if it isn't there or was made from something else."""
+        fingerprint = self._fingerprint(volume)
+        with exclusive(self.out.with_name(self.out.name + ".lock")):
+            if self.out.exists():
+                store = ngff.open_store(self.out)
+                if store.attributes.get("fingerprint") == fingerprint:
+                    return store
+                log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
+                remove(self.out)
+            mean, deviation = self._statistics(volume)
+            names = self.ensemble.classes if self.settings.probabilities else []
+            ngff.create_store(
+                self.out,
+                shape=volume.shape,
+                classes=self.ensemble.classes,
+                voxel_size_nm=self.ensemble.voxel_size_nm,
+                block=self.settings.block,
+                channels=["uncertainty", *names],
+                dtype=self.settings.precision,
+                attributes={
+                    "fingerprint": fingerprint,
+                    "mean": mean.tolist(),
+                    "deviation": deviation.tolist(),
+                    "classes": self.ensemble.classes,
+                },
+            )
+            return ngff.open_store(self.out)
+
+    def _fingerprint(self, volume: Volume) -> str:
+        """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.source.image]
+        settings = self.settings.model_dump(mode="json", exclude={"jobs"})
+        parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _statistics(self, volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        how = self.ensemble.normalisation
+        if how["mode"] == "training":
+            return np.array([how["mean"]]), np.array([how["deviation"]])
+        return sample_statistics(volume, per_slice=how["mode"] == "slice")
+
+    def _compute(
+        self, predictor: Predictor, volume: Volume, normalisation: Normalisation, block: Box
+    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return labels (Z, Y, X) and channels (C, Z, Y, X) of a block."""
+        probabilities = predictor.probabilities(volume, normalisation, block)
+        channels = entropy(probabilities)[None]
+        if self.settings.probabilities:
+            channels = np.concatenate([channels, probabilities])
+        stored = to_uint8(channels) if self.settings.precision == "uint8" else channels.astype(self.settings.precision)
+        return probabilities.argmax(axis=0).astype(np.uint8), stored
+
+
+def entropy(probabilities: Probabilities) -> NDArray[np.float32]:
+    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X) as a share of the largest possible: 0 to 1."""
+    p = np.maximum(probabilities, np.finfo(np.float32).tiny)
+    share_: NDArray[np.float32] = -(p * np.log(p)).sum(axis=0) / np.log(np.float32(len(p)))
+    return np.clip(share_, 0, 1)
+
+
+def blocks_of(shape: tuple[int, int, int], block: tuple[int, int, int]) -> list[Box]:
+    """Return all blocks of a volume, in C order."""
+    return list(tiles(Box.of_shape(shape), block))
+
+
+def share(blocks: Sequence[Box], part: int, n_parts: int) -> list[Box]:
+    """Return the ``part``-th (from 1) of ``n_parts`` shares that differ by one block at most."""
+    return list(blocks[(part - 1) * len(blocks) // n_parts : part * len(blocks) // n_parts])
+
+
+def check_complete(store: ngff.Store) -> None:
+    """Raise InputError if a block of a store is missing."""
+    blocks = blocks_of(store.shape, store.block)
+    missing = [block for block in blocks if not store.has_block(block)]
+    if missing:
+        raise InputError(
+            f"{store.path}: {len(missing)} of {len(blocks)} blocks are missing, the first at {missing[0].start}; "
+            "run genenet segment again"
+        )
+
+
+def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> dict[str, Any]:
+    """Score a finished segmentation against labels, block by block.
+
+    Raises:
+        InputError: If blocks are missing, or the labels don't fit.
+    """
+    store = ngff.open_store(path)
+    check_complete(store)
+    assert source.labels is not None
+    labels = open_volume(source.labels, source.region)
+    if labels.shape != store.shape:
+        raise InputError(f"{labels.name}: has shape {labels.shape}, its segmentation {store.shape}; they must agree")
+    n_classes = len(store.attributes["classes"])
+    table = Contingency.empty(n_classes)
+    for block in blocks_of(store.shape, store.block):
+        truth = labels.read(block)
+        ignored = truth == ignore_label if ignore_label is not None else np.zeros(truth.shape, bool)
+        if truth[~ignored].size and not 0 <= truth[~ignored].min() <= truth[~ignored].max() < n_classes:
+            raise InputError(f"{labels.name}: has label {truth[~ignored].max()}; the ids of the {n_classes} classes are 0 to {n_classes - 1}")
+        table.add(np.where(ignored, IGNORE, truth).astype(np.uint8), np.asarray(store.labels[block.slices]))
+    return scores(table)

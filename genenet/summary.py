@@ -1,0 +1,57 @@
+"""The end of a search in the terminal: the ranking, and where the results are."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from genenet.errors import InputError
+from genenet.files import read_json
+from genenet.paths import ResultPaths
+
+SHOWN = 15  # rows of the ranking
+
+
+def print_summary(results: Path) -> None:
+    """Print it to standard output; raises InputError if there is no ranking yet."""
+    paths = ResultPaths(results)
+    if not Path(paths.ranking).exists():
+        raise InputError(f"{paths.ranking}: no ranking yet; run snakemake --profile profiles/local first")
+    with Path(paths.ranking).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
+    members = {member["run"] for member in ensemble["members"]}
+    table = Table("rank", "run", "ARI", "mean IoU", "parameters", "seconds", "", box=None)
+    for row in rows[:SHOWN]:
+        note = "in the ensemble" if row["run"] in members else ""
+        note = "baseline" if row["run"].startswith("baselines/") else note
+        cells = (_number(row["validation_ari"], 3), _number(row["mean_iou"], 3), f"{int(row['n_parameters']):,}")
+        status = note if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+        table.add_row(row["rank"], row["run"], *cells, _number(row["seconds"], 0), status)
+    console = Console()
+    console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
+    console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
+
+
+def _number(text: str, digits: int) -> str:
+    return f"{float(text):.{digits}f}" if text else "-"
+
+
+def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:
+    scores, members, baselines = ensemble["validation"], ensemble["members"], ensemble["baselines"]
+    assert isinstance(scores, dict)
+    assert isinstance(members, list)
+    assert isinstance(baselines, dict)
+    size = f"{len(members)} network{'s' * (len(members) > 1)}"
+    beside = [f"best single {members[0]['validation_ari']:.3f}"]
+    beside += [f"{name} {ari:.3f}" for name, ari in baselines.items()]
+    lines = [f"\nensemble of {size}: validation ARI {scores['ari']:.3f} ({', '.join(beside)})"]
+    lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
+    folder = Path(paths.store("x")).parent
+    lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]
+    return "\n".join(lines)

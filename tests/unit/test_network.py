@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import torch
+from published import PUBLISHED
+from torch.utils.flop_counter import FlopCounterMode
+
+from genenet.config import Search
+from genenet.errors import InputError
+from genenet.genome import Genome, draw
+from genenet.inspection import inspect
+from genenet.network import Network, centre_crop, load_weights, save_weights
+from genenet.plan import feasible, plan
+
+SMALL = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 40}
+REGIONS = {
+    "net": {
+        "n_convkernels": [1, 6],
+        "n_stacks": [1, 3],
+        "n_convlayers": [1, 3],
+        "input_size": [40, 120],
+        "kernel_width": [1, 5],
+        "batch_norm": [False, True],
+        "pooling": ["max", "conv"],
+        "padding": ["valid", "same"],
+        "activation": ["relu", "leaky_relu", "elu", "gelu", "tanh"],
+        "dropout_rate": [0, 0.5],
+        "log_lambda1": [-20, -4],
+        "log_gamma2": [-20, -4],
+    },
+    "stack": {"n_convlayers": [-1, 1], "kernel_width": [-2, 2]},
+    "layer": {"n_convkernels": [-2, 2], "padding": [-1, 1]},
+    "edge": {"pooling": [-1, 1]},
+}
+
+
+def small(**values):
+    return Genome("small", {"net": {**SMALL, **values}})
+
+
+def n_parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("genome", "n_classes", "parameters", "size", "out"), PUBLISHED)
+def test_published_networks_come_out_exactly(genome, n_classes, parameters, size, out):
+    said = inspect(genome, n_classes)
+    assert said["n_parameters"] == parameters
+    assert said["input_shape"] == [1, 1, 1, size, size]
+    assert said["output_shape"] == [1, n_classes, 1, out, out]
+    assert said["halo"] == [0, (size - out) // 2, (size - out) // 2]
+    network_plan = plan(genome.net, n_classes)
+    with torch.device("meta"):
+        network = Network(network_plan)
+        assert network(torch.empty(1, 1, size, size)).shape == (1, n_classes, out, out)
+    assert n_parameters(network) == parameters
+
+
+@pytest.mark.parametrize("index", range(30))
+def test_what_is_planned_is_what_is_built(index):
+    genome = draw(Search(regions=REGIONS).feasible_regions(), seed=7, index=index)
+    p = plan(genome.net, 4)
+    with torch.device("meta"):
+        network = Network(p)
+        with FlopCounterMode(display=False) as counter:
+            out = network(torch.empty(1, 1, p.input_size, p.input_size))
+    assert out.shape == (1, 4, p.output_size, p.output_size)
+    assert n_parameters(network) == p.n_parameters
+    assert counter.get_total_flops() == pytest.approx(p.flops_per_voxel * p.output_size**2)
+
+
+@pytest.mark.parametrize("values", [{}, {"padding": "same"}, {"kernel_width": 5, "input_size": 80}])
+def test_receptive_field_and_halo_are_what_gradients_reach(values):
+    p = plan(small(**values).net, 2)
+    torch.manual_seed(0)
+    network = Network(p)
+    for layer in network.layers.values():
+        layer.activation = torch.nn.Identity()  # so that no gradient is cut
+    size = p.read_size(p.multiple)
+    widths = []
+    for position in range(p.multiple):
+        x = torch.rand(1, 1, size, size, requires_grad=True)
+        offset = p.halo - p.margin + position
+        # a maximum shows one of its four inputs a run: gather what several random images reach
+        reached = torch.zeros(size, dtype=torch.bool)
+        for _ in range(30):
+            x = torch.rand(1, 1, size, size, requires_grad=True)
+            network(x)[0, 0, offset, offset].backward()
+            reached |= x.grad[0, 0].abs().amax(0) > 0
+        index = torch.nonzero(reached).flatten()
+        widths.append(int(index[-1] - index[0]) + 1)
+    assert max(widths) == p.receptive_field
+
+
+def test_an_input_that_does_not_fit_is_lowered_to_the_largest_that_does():
+    p = plan(small(input_size=43).net, 2)
+    assert p.input_size == 42
+    assert not feasible(p.stacks, 43)
+
+
+def test_edges_concatenate_what_was_cropped_from_the_centre():
+    x = torch.arange(36.0).reshape(1, 1, 6, 6)
+    assert torch.equal(centre_crop(x, torch.Size((2, 4))), x[..., 2:4, 1:5])
+
+
+def test_penalties_of_kernels_are_sums_and_of_activations_means():
+    network = Network(plan(small(log_gamma1=-1, log_gamma2=-2, log_lambda1=-1.5, log_lambda2=-0.5).net, 2))
+    seen = []
+    for layer in network.layers.values():
+        layer.activation.register_forward_hook(lambda *a: seen.append(a[2]))
+    network.train()(torch.rand(2, 1, 40, 40))
+    expected = sum(
+        0.1 * layer.conv.weight.abs().sum() + 0.01 * layer.conv.weight.square().sum()
+        for layer in network.layers.values()
+    ) + sum(10**-1.5 * a.abs().mean() + 10**-0.5 * a.square().mean() for a in seen)
+    assert len(seen) == 5
+    assert network.penalty().item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_penalties_below_1e_10_are_off():
+    network = Network(plan(small(log_gamma1=-10.1, log_lambda2=-11).net, 2))
+    network.train()(torch.rand(1, 1, 40, 40))
+    assert network.penalty().item() == 0
+
+
+def test_initial_weights_are_xavier_uniform_and_biases_zero():
+    network = Network(plan(small(n_convkernels=64).net, 2))
+    conv = network.layers["encode_stack1_layer0"].conv
+    bound = np.sqrt(6 / ((64 + 128) * 9))
+    assert conv.weight.abs().max() <= bound
+    assert conv.weight.std().item() == pytest.approx(bound / np.sqrt(3), rel=0.02)
+    assert not conv.bias.any()
+
+
+def test_dropout_and_batch_norm_and_strided_convolution_are_there():
+    network = Network(plan(small(dropout_rate=0.3, batch_norm=True, pooling="conv").net, 2))
+    layer = network.layers["encode_stack1_layer0"]
+    assert layer.dropout.p == 0.3
+    assert isinstance(layer.norm, torch.nn.BatchNorm2d)
+    assert (layer.entry.kernel_size, layer.entry.stride) == ((2, 2), (2, 2))
+
+
+def test_3d_says_what_can_be_built():
+    with pytest.raises(InputError, match="net/encode/stack0/layer0: spatial_mode 3d can't be built yet; use 2d"):
+        plan(small(spatial_mode="3d").net, 2)
+
+
+def test_weights_come_back_and_know_their_genome(tmp_path):
+    genome, path = small(), tmp_path / "model.safetensors"
+    network, other = (Network(plan(genome.net, 2)) for _ in range(2))
+    save_weights(network.state_dict(), genome.id, path)
+    load_weights(other, genome.id, path)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+    stranger = small(n_convkernels=4)
+    with pytest.raises(InputError, match=f"weights of genome {genome.id}, not of {stranger.id}: .* has shape"):
+        load_weights(Network(plan(stranger.net, 2)), stranger.id, path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="model.safetensors: not a weights file"):
+        load_weights(network, genome.id, path)

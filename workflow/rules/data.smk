@@ -1,0 +1,38 @@
+# Images in: phantoms are made, labelled images are checked and packed.
+
+
+def image_inputs(image):
+    files = stages.image_files(CONFIG, image)
+    return [str(path) for path in [*files.image, *(files.labels or [])]]
+
+
+def split_inputs(wildcards):
+    images = getattr(CONFIG.data, wildcards.split)
+    return [path for image in images for path in image_inputs(image)]
+
+
+rule phantom:
+    output:
+        image=PATHS.phantom("{shape}-seed{seed}", "image"),
+        labels=PATHS.phantom("{shape}-seed{seed}", "labels"),
+    log:
+        f"{PATHS.results}/logs/phantom/{{shape}}-seed{{seed}}.log",
+    message:
+        "phantom of {wildcards.shape} voxels from seed {wildcards.seed}"
+    shell:
+        "genenet phantom --shape {wildcards.shape} --seed {wildcards.seed}"
+        " --image {output.image} --labels {output.labels} > {log} 2>&1"
+
+
+rule prepare:
+    input:
+        images=split_inputs,
+        settings=PATHS.settings("prepare_{split}"),
+    output:
+        PATHS.data("{split}"),
+    log:
+        f"{PATHS.results}/logs/prepare/{{split}}.log",
+    message:
+        "check and pack the {wildcards.split} images"
+    shell:
+        "genenet prepare --settings {input.settings} --out {output} > {log} 2>&1"

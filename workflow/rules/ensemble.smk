@@ -1,0 +1,39 @@
+# Ranking, best-k curve, the ensemble; on the CPU.
+
+
+rule select:
+    input:
+        runs=[path for run in RUNS for path in PATHS.run(run).outputs()],
+        genomes=[PATHS.genome(run) for run in RUNS],
+        train=PATHS.data("train"),
+        validation=PATHS.data("validation"),
+        settings=PATHS.settings("select"),
+    output:
+        ensemble=directory(PATHS.ensemble),
+        ranking=PATHS.ranking,
+        curve=PATHS.curve,
+    params:
+        runs=RUNS,
+        results=PATHS.results,
+    log:
+        f"{PATHS.results}/logs/select.log",
+    message:
+        "rank the networks and choose the ensemble"
+    shell:
+        "genenet select {params.runs} --results {params.results} --settings {input.settings} > {log} 2>&1"
+
+
+rule test:
+    input:
+        ensemble=PATHS.ensemble,
+        data=PATHS.data("test"),
+    output:
+        PATHS.test_scores,
+    threads: CONFIG.training.threads
+    log:
+        f"{PATHS.results}/logs/test.log",
+    message:
+        "score the ensemble on the test images"
+    shell:
+        "genenet evaluate --ensemble {input.ensemble} --data {input.data} --threads {threads}"
+        " --out {output} > {log} 2>&1"

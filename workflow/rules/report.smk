@@ -1,0 +1,22 @@
+# What people look at.
+
+LABELLED = [name for name in VOLUMES if stages.image_files(CONFIG, VOLUMES[name]).labels]
+
+
+rule report:
+    input:
+        ranking=PATHS.ranking,
+        tiffs=[PATHS.tiff(name) for name in VOLUMES],
+        scores=[PATHS.volume_scores(name) for name in LABELLED],
+        test=[PATHS.test_scores] if CONFIG.data.test else [],
+        settings=PATHS.settings("report"),
+    output:
+        PATHS.report,
+    params:
+        results=PATHS.results,
+    log:
+        f"{PATHS.results}/logs/report.log",
+    message:
+        "write the report"
+    shell:
+        "genenet report --results {params.results} --settings {input.settings} --out {output} > {log} 2>&1"
