@@ -1,0 +1,40 @@
+# make install   .venv with genenet and snakemake
+# make demo      the main job on the embedded synthetic volume
+# make test      everything the tests need, then all checks and tests
+# make acceptance  the long real-data runs, and their table
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: install demo test lint acceptance clean
+
+install: .venv/installed-workflow
+
+demo: install
+	snakemake --profile profiles/local
+
+test: .venv/installed-dev lint
+	pytest -n 2 --dist worksteal
+
+lint: .venv/installed-dev
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check --compact-diff workflow
+	snakemake --lint
+
+acceptance: .venv/installed-dev
+	python tests/acceptance.py
+
+# A marker is made last, so an interrupted installation is taken up again.
+.venv/installed-%: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "genenet needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(if $(filter dev,$*),workflow$(comma)dev,workflow)]"
+	@touch $@
+
+comma := ,
+
+clean:
+	rm -rf results .snakemake
