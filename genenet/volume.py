@@ -165,6 +165,15 @@ def open_volume(paths: Sequence[Path] | Path, region: ImageRegion | None = None)
     volume: Volume = _open_file(files[0]) if len(files) == 1 else StackVolume(files)
     if 0 in volume.shape:
         raise InputError(f"{volume.name}: holds no voxels, its shape is {_by(volume.shape)}")
+    return crop(volume, region)
+
+
+def crop(volume: Volume, region: ImageRegion | None) -> Volume:
+    """Return a region of a volume as a volume of its own, read lazily.
+
+    Raises:
+        InputError: If the region is empty or reaches outside.
+    """
     return volume if region is None else RegionVolume(volume, _region_box(volume, region))
 
 

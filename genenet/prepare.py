@@ -1,0 +1,293 @@
+"""Labelled images, checked and put into one file: a Zarr in a zip, with their statistics as attributes.
+
+Layout: a group for each image, "0", "1", …, each with the arrays ``image`` (own type) and ``labels`` (uint8;
+IGNORE where nothing is learnt), axes (z, y, x), and attributes; what holds for all is in the root's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+from zarr.storage import ZipStore
+
+from genenet.errors import InputError
+from genenet.files import atomic_path
+from genenet.geometry import Box, Triple, tiles
+from genenet.metrics import IGNORE
+from genenet.statistics import Moments, as_arrays, check_moments
+from genenet.volume import Volume, crop, open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genenet.stages import ImageFiles, PrepareSettings
+
+FORMAT = "genenet.data/1"
+_SLAB_VOXELS = 2**23  # read, checked and written at a time
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A labelled image of a prepared file.
+
+    Attributes:
+        name: the file it came from, and the region.
+        image: Zarr array (Z, Y, X), of the image's own type.
+        labels: Zarr array (Z, Y, X), uint8: class ids, or IGNORE.
+        mean: of all voxels.
+        deviation: of all voxels.
+        slice_mean: (Z,), of each slice.
+        slice_deviation: (Z,), of each slice; 1 where a slice is constant.
+    """
+
+    name: str
+    image: zarr.Array[Any]
+    labels: zarr.Array[Any]
+    mean: float
+    deviation: float
+    slice_mean: NDArray[np.float64]
+    slice_deviation: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared file.
+
+    Attributes:
+        classes: names by label id.
+        class_counts: voxels of each class in all images; ignored ones aren't counted.
+        mean: of the voxels of all images together.
+        deviation: likewise.
+        checksum: SHA-256 over shapes, types and voxels.
+        voxel_size_nm: along z, y, x.
+        images: in the order of the config.
+    """
+
+    classes: list[str]
+    class_counts: list[int]
+    mean: float
+    deviation: float
+    checksum: str
+    voxel_size_nm: tuple[float, float, float]
+    images: list[PreparedImage]
+
+
+def prepare(settings: PrepareSettings, out: Path) -> None:
+    """Check labelled images and write them to one file. Memory is bounded by a slab.
+
+    Raises:
+        InputError: If an image can't be learnt from; it names the file and what would be right.
+    """
+    if not settings.images:
+        raise InputError("no labelled images are given; give at least one")
+    sources = [_open(files, settings.smallest_input_voxels) for files in settings.images]
+    # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
+    checked = [_check(source, settings) for source in sources]
+    with atomic_path(out) as temporary:
+        store = ZipStore(temporary, mode="w")
+        try:
+            zarr.create_group(store, attributes=_attributes(settings, checked))
+            for key, (source, facts) in enumerate(zip(sources, checked, strict=True)):
+                _write(store, str(key), source, facts, settings)
+        finally:
+            store.close()
+
+
+def _attributes(settings: PrepareSettings, checked: list[_Facts]) -> dict[str, Any]:
+    everything = Moments.merged(moments for facts in checked for moments in facts.slices)
+    return {
+        "format": FORMAT,
+        "classes": settings.classes,
+        "class_counts": np.sum([facts.counts for facts in checked], axis=0).tolist(),
+        "voxel_size_nm": list(settings.voxel_size_nm),
+        "mean": everything.mean,
+        "deviation": everything.deviation,
+        "checksum": hashlib.sha256("".join(facts.checksum() for facts in checked).encode()).hexdigest(),
+    }
+
+
+def open_prepared(path: Path) -> Prepared:
+    """Open a prepared file without reading its voxels.
+
+    Raises:
+        InputError: If it isn't such a file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; genenet prepare writes it")
+    try:
+        root = zarr.open_group(ZipStore(path, mode="r"), mode="r")
+        attributes: dict[str, Any] = dict(root.attrs)
+        if attributes.pop("format") != FORMAT:
+            raise ValueError("another format")
+        images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
+        return Prepared(images=images, voxel_size_nm=tuple(attributes.pop("voxel_size_nm")), **attributes)
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a file that genenet prepare wrote ({error}); write it anew") from error
+
+
+def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
+    attributes: dict[str, Any] = dict(root[key].attrs)
+    slices = (np.array(attributes.pop(f"slice_{name}"), np.float64) for name in ("mean", "deviation"))
+    image, labels = root[f"{key}/image"], root[f"{key}/labels"]
+    assert isinstance(image, zarr.Array)
+    assert isinstance(labels, zarr.Array)
+    mean, deviation = slices
+    return PreparedImage(image=image, labels=labels, slice_mean=mean, slice_deviation=deviation, **attributes)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A labelled image that is to be read; ``origin`` is where its region begins."""
+
+    name: str
+    image: Volume
+    labels: Volume
+    origin: Triple
+
+
+def _open(files: ImageFiles, smallest: int | None) -> _Source:
+    """Open an image and its labels, and check all that their headers say."""
+    image = open_volume(files.image)
+    if files.labels is None:
+        raise InputError(
+            f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
+        )
+    labels = open_volume(files.labels)
+    if labels.shape != image.shape:
+        raise InputError(
+            f"{labels.name}: its shape {_by(labels.shape)} isn't that of {image.name}, {_by(image.shape)}; "
+            "each voxel needs a label"
+        )
+    if labels.dtype.kind not in "bui":
+        raise InputError(f"{labels.name}: labels are {labels.dtype}; save the class ids as integers")
+    image, labels = crop(image, files.region), crop(labels, files.region)
+    if smallest and min(image.shape[1:]) < smallest:
+        raise InputError(
+            f"{image.name}: is {_by(image.shape[1:])} voxels, smaller than every genome's input: at least "
+            f"{smallest} x {smallest} are needed; or lower search.regions.net.input_size"
+        )
+    region = files.region or (None, None, None)
+    z, y, x = (interval[0] if interval else 0 for interval in region)
+    text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
+    return _Source(image.name + text, image, labels, (z, y, x))
+
+
+@dataclass
+class _Facts:
+    """What a pass over an image and its labels finds out."""
+
+    shape: Triple
+    dtype: np.dtype[Any]
+    slices: list[Moments]
+    counts: NDArray[np.int64]
+    hashes: dict[str, Any] = field(default_factory=lambda: {k: hashlib.sha256() for k in ("image", "labels")})
+
+    def add(self, z: int, image: NDArray[Any], labels: NDArray[np.uint8]) -> None:
+        """Take in a slab, of which the first slice is slice ``z``."""
+        for i, (voxels, ids) in enumerate(zip(image, labels, strict=True), start=z):
+            self.slices[i] = self.slices[i].merge(Moments.of(voxels))
+            self.counts += np.bincount(ids.reshape(-1), minlength=256)[: len(self.counts)]
+        self.hashes["image"].update(image)
+        self.hashes["labels"].update(labels)
+
+    def checksum(self) -> str:
+        """Return what depends on shape, type and all voxels."""
+        return json.dumps([self.shape, self.dtype.str, *(h.hexdigest() for h in self.hashes.values())])
+
+
+def _check(source: _Source, settings: PrepareSettings) -> _Facts:
+    """Read an image and its labels once, and check all that is in them."""
+    shape = source.image.shape
+    counts = np.zeros(len(settings.classes), np.int64)
+    facts = _Facts(shape, source.image.dtype, [Moments()] * shape[0], counts)
+    for box in _slabs(shape):
+        facts.add(box.start[0], source.image.read(box), _read_classes(source, settings, box))
+    check_moments(Moments.merged(facts.slices), source.image.name)
+    if not facts.counts.any():
+        raise InputError(f"{source.labels.name}: all voxels are ignored; at least one needs a class")
+    return facts
+
+
+def _write(store: ZipStore, key: str, source: _Source, facts: _Facts, settings: PrepareSettings) -> None:
+    """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
+    moments, (mean, deviation) = Moments.merged(facts.slices), as_arrays(facts.slices)
+    attributes = {
+        "name": source.name,
+        "mean": moments.mean,
+        "deviation": moments.deviation,
+        "slice_mean": mean.tolist(),
+        "slice_deviation": deviation.tolist(),
+    }
+    group = zarr.create_group(store, path=key, attributes=attributes)
+    image, labels = (
+        group.create_array(
+            name,
+            shape=facts.shape,
+            dtype=dtype,
+            chunks=_chunks(facts.shape),
+            compressors=ZstdCodec(level=3),
+            dimension_names=("z", "y", "x"),
+        )
+        for name, dtype in (("image", facts.dtype), ("labels", np.dtype(np.uint8)))
+    )
+    for box in _slabs(facts.shape):
+        image[box.slices] = source.image.read(box)
+        labels[box.slices] = _read_classes(source, settings, box)
+
+
+def _chunks(shape: Triple) -> Triple:
+    return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
+
+
+def _read_classes(source: _Source, settings: PrepareSettings, box: Box) -> NDArray[np.uint8]:
+    classes = np.empty(box.shape, np.uint8)
+    for i, ids in enumerate(source.labels.read(box)):
+        _class_ids(ids, source, settings, out=classes[i])
+    return classes
+
+
+def _slabs(shape: Triple) -> Iterator[Box]:
+    """Boxes of whole chunks, as wide as the image, since files hold it row by row."""
+    chunks = _chunks(shape)
+    rows = max(1, _SLAB_VOXELS // (chunks[0] * chunks[1] * shape[2])) * chunks[1]
+    return tiles(Box.of_shape(shape), (chunks[0], rows, shape[2]))
+
+
+def _class_ids(ids: NDArray[Any], source: _Source, settings: PrepareSettings, out: NDArray[np.uint8]) -> None:
+    """Turn the labels of a slice, (Y, X), into class ids and IGNORE."""
+    n_classes, ignore = len(settings.classes), settings.ignore_label
+    ignored = ids == ignore if ignore is not None else np.zeros(ids.shape, bool)
+    unknown = ((ids < 0) | (ids >= n_classes)) & ~ignored
+    if unknown.any():
+        raise _unknown_label(int(ids[unknown][0]), source, n_classes)
+    out[...] = ids
+    out[ignored] = IGNORE
+
+
+def _unknown_label(label: int, source: _Source, n_classes: int) -> InputError:
+    """Look through all labels once more, to say how often and where."""
+    labels, count, first = source.labels, 0, None
+    for box in tiles(Box.of_shape(labels.shape), (1, *labels.shape[1:])):
+        found = labels.read(box)[0] == label
+        count += int(found.sum())
+        if first is None and count:
+            inside = np.unravel_index(int(found.argmax()), found.shape)
+            first = tuple((np.array([box.start[0], *inside]) + source.origin).tolist())
+    return InputError(
+        f"{labels.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
+        f"{n_classes} classes, which are 0 to {n_classes - 1}; name its class, or set ignore_label: {label}"
+    )
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
