@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,7 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Settings = Annotated[Path, typer.Option("--settings", help="the stage's settings, as the workflow writes them")]
+Settings = Annotated[
+    Path, typer.Option("--settings", help="the stage's settings, as the workflow writes them")
+]
 Out = Annotated[Path, typer.Option("--out", help="where the result goes")]
 
 
@@ -67,7 +69,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")
+    ] = False,
 ) -> None:
     pass
 
@@ -85,7 +89,9 @@ def phantom(
     try:
         z, y, x = (int(n) for n in shape.split("x"))
     except ValueError:
-        raise InputError(f"--shape {shape}: give three numbers of voxels, z, y, x, such as 12x512x512") from None
+        raise InputError(
+            f"--shape {shape}: give three numbers of voxels, z, y, x, such as 12x512x512"
+        ) from None
     write_phantom((z, y, x), seed, image, labels)
 
 
@@ -134,7 +140,9 @@ def prepare(settings: Settings, out: Out) -> None:
 def generate(
     out: Out,
     settings: Settings,
-    index: Annotated[Optional[int], typer.Option(min=0, help="which genome of the search; not for a baseline")] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="which genome of the search; not for a baseline")
+    ] = None,
     round_: Annotated[int, typer.Option("--round", min=0, help="which round of the search")] = 0,
 ) -> None:
     """Draw one random genome, or write a baseline's."""
@@ -183,7 +191,7 @@ def train(
     settings: Settings,
     out: Annotated[Path, typer.Option("--out", help="the run's folder")],
     stop_after_minutes: Annotated[
-        Optional[float], typer.Option(min=0, help="then write a checkpoint and exit with 75")
+        float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
     ] = None,
 ) -> None:
     """Train one genome; run again after an interruption, it goes on from its last checkpoint."""
@@ -219,14 +227,22 @@ def select(
 def segment(
     ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
     out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write or to go on with")],
-    images: Annotated[Optional[list[Path]], typer.Argument(help="a volume, or files to stack along z")] = None,
-    settings: Annotated[Optional[Path], typer.Option(help="settings of the workflow, instead of images and options")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="a volume, or files to stack along z")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="settings of the workflow, instead of images and options")
+    ] = None,
     part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
-    receipt: Annotated[Optional[Path], typer.Option(help="JSON file that says what was done")] = None,
+    receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
     block: Annotated[str, typer.Option(help="voxels written in one piece, z, y, x")] = "8x512x512",
-    tile: Annotated[int, typer.Option(min=1, help="voxels along y and x that networks write at a time")] = 256,
+    tile: Annotated[
+        int, typer.Option(min=1, help="voxels along y and x that networks write at a time")
+    ] = 256,
     probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
-    precision: Annotated[str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")] = "uint8",
+    precision: Annotated[
+        str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")
+    ] = "uint8",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
 ) -> None:
@@ -241,7 +257,12 @@ def segment(
     else:
         values = {
             "volume": {"image": images, "labels": None, "region": None},
-            "segmentation": {"block": block.split("x"), "tile": tile, "probabilities": probabilities, "precision": precision},
+            "segmentation": {
+                "block": block.split("x"),
+                "tile": tile,
+                "probabilities": probabilities,
+                "precision": precision,
+            },
             "threads": threads,
             "device": device,
         }
@@ -278,7 +299,7 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
 @app.command()
 def export(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
-    tiff: Annotated[Optional[Path], typer.Option(help="BigTIFF to write")] = None,
+    tiff: Annotated[Path | None, typer.Option(help="BigTIFF to write")] = None,
 ) -> None:
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
     from genenet import ngff
@@ -294,10 +315,10 @@ def export(
 @app.command()
 def evaluate(
     out: Out,
-    segmentation: Annotated[Optional[Path], typer.Option(help="an OME-Zarr, with --settings")] = None,
-    settings: Annotated[Optional[Path], typer.Option(help="labels to score it against")] = None,
-    ensemble: Annotated[Optional[Path], typer.Option(help="an ensemble's folder, with --data")] = None,
-    data: Annotated[Optional[Path], typer.Option(help="prepared images to score it on")] = None,
+    segmentation: Annotated[Path | None, typer.Option(help="an OME-Zarr, with --settings")] = None,
+    settings: Annotated[Path | None, typer.Option(help="labels to score it against")] = None,
+    ensemble: Annotated[Path | None, typer.Option(help="an ensemble's folder, with --data")] = None,
+    data: Annotated[Path | None, typer.Option(help="prepared images to score it on")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
 ) -> None:
@@ -321,7 +342,9 @@ def evaluate(
 
 
 @app.command()
-def report(results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out) -> None:
+def report(
+    results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out
+) -> None:
     """Write the report."""
     from genenet.report import write_report
     from genenet.stages import ReportSettings, read_settings
@@ -335,4 +358,3 @@ def summary(results: Annotated[Path, typer.Argument(help="the results folder")] 
     from genenet.summary import print_summary
 
     print_summary(results)
-

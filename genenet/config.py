@@ -21,9 +21,7 @@ ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
 NormalisationMode = Literal["volume", "slice", "training"]
 Device = Literal["auto", "cuda", "cpu"]
 Shape = tuple[Positive, Positive, Positive]
-VoxelSize = tuple[
-    Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-]
+VoxelSize = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
 class Closed(BaseModel):
@@ -77,7 +75,9 @@ class Volume(Closed):
             raise ValueError("a phantom brings its own labels; leave labels: out")
         for axis, interval in zip("zyx", self.region or (), strict=False):
             if interval and interval[0] >= interval[1]:
-                raise ValueError(f"region along {axis} is empty: {list(interval)}; use [start, stop], start < stop")
+                raise ValueError(
+                    f"region along {axis} is empty: {list(interval)}; use [start, stop], start < stop"
+                )
         return self
 
 
@@ -95,10 +95,13 @@ class Data(Closed):
     """Images, and what their labels mean."""
 
     classes: list[str] = Field(min_length=2, max_length=254, description="names by label id, from 0 on")
-    ignore_label: NonNegative | None = Field(None, description="voxels of this label are neither learnt nor scored")
+    ignore_label: NonNegative | None = Field(
+        None, description="voxels of this label are neither learnt nor scored"
+    )
     voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
     normalisation: NormalisationMode = Field(
-        "volume", description="(x - mean) / deviation of: each volume, each slice, or all training images together"
+        "volume",
+        description="(x - mean) / deviation of: each volume, each slice, or all training images together",
     )
     train: list[LabelledImage] = Field(min_length=1)
     validation: list[LabelledImage] = Field(min_length=1)
@@ -123,7 +126,8 @@ class Search(Closed):
     seed: NonNegative = 0
     n_genomes: Positive = 6
     regions: dict[str, dict[str, Any]] = Field(
-        {}, description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)"
+        {},
+        description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)",
     )
 
     @model_validator(mode="after")
@@ -132,7 +136,9 @@ class Search(Closed):
         for level, name in ((a, b) for a in LEVELS[1:] for b in regions.get(a, {})):
             values = self.regions.get("net", {}).get(name)
             if values is not None and not (isinstance(values, list) and len(values) > 1):
-                raise ValueError(f"regions.{level}.{name}: has no room, since net.{name} is fixed; give net a region")
+                raise ValueError(
+                    f"regions.{level}.{name}: has no room, since net.{name} is fixed; give net a region"
+                )
         return self
 
     def feasible_regions(self) -> dict[str, dict[str, Region]]:
@@ -153,7 +159,9 @@ class UNet2015(Closed):
     """The U-Net of Ronneberger et al. (2015): four poolings, two layers a stack, valid convolutions."""
 
     n_convkernels: Positive = 64
-    input_size: Positive = Field(572, ge=188, description="voxels along y and x; 188 is the smallest that is left anything")
+    input_size: Positive = Field(
+        572, ge=188, description="voxels along y and x; 188 is the smallest that is left anything"
+    )
     log_learning_rate: float = Field(-3.0, ge=-10, le=0)
 
 
@@ -172,7 +180,9 @@ class Training(Closed):
 
     iterations: Positive = 1000
     batch_size: Positive = 4
-    threads: Positive = Field(2, description="CPU threads of one training; part of the science: others give other bits")
+    threads: Positive = Field(
+        2, description="CPU threads of one training; part of the science: others give other bits"
+    )
     device: Device = "auto"
     validation_interval: Positive = Field(200, description="iterations between two validations")
     checkpoint_seconds: float = Field(60, ge=0, description="seconds between two checkpoints")
@@ -267,7 +277,11 @@ def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:
     node: Any = schema
     for part in location[:-1]:
         node = _resolve(schema, node)
-        node = node.get("items") if part.isdigit() else node.get("properties", {}).get(part, node.get("additionalProperties"))
+        node = (
+            node.get("items")
+            if part.isdigit()
+            else node.get("properties", {}).get(part, node.get("additionalProperties"))
+        )
         if not isinstance(node, dict):
             return []
     return list(_resolve(schema, node).get("properties", {}))

@@ -70,7 +70,10 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     outcomes = read_outcomes(paths, runs)
     candidates = [o for o in outcomes if o.is_ok and not o.is_baseline]
     _require(candidates, outcomes, settings.ensemble.minimum, paths)
-    train, validation = open_prepared(Path(paths.data("train"))), open_prepared(Path(paths.data("validation")))
+    train, validation = (
+        open_prepared(Path(paths.data("train"))),
+        open_prepared(Path(paths.data("validation"))),
+    )
     candidates = candidates[: settings.ensemble.max_size]
     curve = best_k(paths, candidates, validation)
     aris = [contingency.adjusted_rand_index for contingency in curve]
@@ -111,13 +114,13 @@ def best_k(paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared) 
 def _open(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
     stored = stack.enter_context(open_probabilities(run.validation))
     if stored.checksum != validation.checksum:
-        raise InputError(f"{run.validation}: made from other validation images than those prepared; train again")
+        raise InputError(
+            f"{run.validation}: made from other validation images than those prepared; train again"
+        )
     return stored.arrays
 
 
-def _require(
-    candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths
-) -> None:
+def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths) -> None:
     if len(candidates) >= minimum:
         return
     failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
@@ -132,7 +135,15 @@ def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write a CSV row for every run, best first."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        columns = ("validation_ari", "mean_iou", "accuracy", "n_parameters", "iterations", "seconds", "reason")
+        columns = (
+            "validation_ari",
+            "mean_iou",
+            "accuracy",
+            "n_parameters",
+            "iterations",
+            "seconds",
+            "reason",
+        )
         writer.writerow(("rank", "run", "name", "genome", "status", *columns))
         for rank, outcome in enumerate(outcomes, start=1):
             s = outcome.scores
@@ -158,7 +169,14 @@ def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: 
             (folder / name).mkdir(parents=True)
             shutil.copyfile(paths.genome(outcome.run), folder / name / "genome.json")
             shutil.copyfile(paths.run(outcome.run).weights, folder / name / "model.safetensors")
-            members.append({"folder": name, "run": outcome.run, "genome": outcome.scores["genome"], "validation_ari": outcome.ari})
+            members.append(
+                {
+                    "folder": name,
+                    "run": outcome.run,
+                    "genome": outcome.scores["genome"],
+                    "validation_ari": outcome.ari,
+                }
+            )
         write_json(folder / "ensemble.json", {**description, "members": members})
 
 

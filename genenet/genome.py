@@ -17,7 +17,14 @@ from numpy.random import PCG64, Generator, SeedSequence
 from genenet.errors import InputError
 from genenet.files import read_json, write_json
 from genenet.genes import Deltas, Gene, NetGene, grow
-from genenet.hyperparameters import HYPERPARAMETERS, HyperparameterError, Number, Region, hyperparameter, settable
+from genenet.hyperparameters import (
+    HYPERPARAMETERS,
+    HyperparameterError,
+    Number,
+    Region,
+    hyperparameter,
+    settable,
+)
 from genenet.plan import plan
 
 FORMAT = "genenet.genome/1"
@@ -177,7 +184,9 @@ def _checked(gene: Gene, deltas: Deltas) -> Deltas:
     for name in deltas:
         h = HYPERPARAMETERS[name]
         if not settable(h, gene.level):
-            raise GenomeError(f"{gene.path}: {name} is read at {h.level} genes; no delta is allowed below them")
+            raise GenomeError(
+                f"{gene.path}: {name} is read at {h.level} genes; no delta is allowed below them"
+            )
         value = gene.value(name)
         if value not in h.domain:
             raise GenomeError(f"{gene.path}: {name} is {value:g}; allowed: {h.allowed}")

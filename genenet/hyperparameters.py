@@ -196,7 +196,9 @@ def read_region(level: Level | str, name: str, value: Any) -> Region:
     except HyperparameterError as error:
         raise HyperparameterError(f"{level}.{error}") from None
     if not settable(h, level):  # type: ignore[arg-type]
-        raise HyperparameterError(f"{at}: is read at {h.level} genes; a region below them would have no effect")
+        raise HyperparameterError(
+            f"{at}: is read at {h.level} genes; a region below them would have no effect"
+        )
     try:
         region = _region(h, value, is_value=level == "net")
     except HyperparameterError as error:

@@ -48,7 +48,9 @@ def print_table(description: dict[str, Any]) -> None:
     layers = Table("layer", "through", "channels in", "channels out", "kernel")
     for layer in description["layers"]:
         width = f"{layer['kernel_width']}×{layer['kernel_width']}"
-        layers.add_row(layer["path"], layer["entry"], str(layer["in_channels"]), str(layer["out_channels"]), width)
+        layers.add_row(
+            layer["path"], layer["entry"], str(layer["in_channels"]), str(layer["out_channels"]), width
+        )
     console = Console()
     console.print(f"[bold]{description['name']}[/bold]  id {description['id']}")
     console.print(layers)

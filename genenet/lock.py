@@ -47,7 +47,11 @@ def exclusive(path: Path, poll_seconds: float = 2.0) -> Iterator[None]:
 
 
 def _create(path: Path) -> bool:
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
+    holder = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+    }
     try:
         with path.open("x", encoding="utf-8") as file:
             json.dump(holder, file)

@@ -46,7 +46,9 @@ class Contingency:
         n = len(self.table)
         for what, ids in zip(("truth", "prediction"), pairs, strict=True):
             if ids.size and not 0 <= ids.min() <= ids.max() < n:
-                raise ValueError(f"{what} has ids {ids.min()} to {ids.max()}; those of {n} classes are 0 to {n - 1}")
+                raise ValueError(
+                    f"{what} has ids {ids.min()} to {ids.max()}; those of {n} classes are 0 to {n - 1}"
+                )
         self.table[...] += np.bincount(pairs[0] * n + pairs[1], minlength=n * n).reshape(n, n)
 
     @property

@@ -150,7 +150,9 @@ def load_weights(network: Network, genome_id: str, path: Path) -> None:
     found = {name: tuple(t.shape) for name, t in state.items()}
     if metadata.get("genome") != genome_id or found != expected:
         detail = _first_difference(expected, found)
-        raise InputError(f"{path}: these are weights of genome {metadata.get('genome')}, not of {genome_id}{detail}")
+        raise InputError(
+            f"{path}: these are weights of genome {metadata.get('genome')}, not of {genome_id}{detail}"
+        )
     network.load_state_dict(state)
 
 

@@ -105,7 +105,9 @@ class Plan:
     def _reach(self) -> tuple[int, int]:
         """The farthest that any output voxel sees, left and right, in input voxels."""
         boxes = [(position, _seen(self.stacks, position)) for position in range(self.multiple)]
-        return max(p + self.margin - a for p, (a, _) in boxes), max(b - p - self.margin for p, (_, b) in boxes)
+        return max(p + self.margin - a for p, (a, _) in boxes), max(
+            b - p - self.margin for p, (_, b) in boxes
+        )
 
     @cached_property
     def receptive_field(self) -> int:
@@ -253,7 +255,9 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
     size = largest_input(tuple(stacks), asked)
     if size is None:
         least = next(n for n in range(asked, 1 << 20) if feasible(tuple(stacks), n))
-        raise InputError(f"net: input_size {asked} is too small for its layers and poolings; at least {least} is needed")
+        raise InputError(
+            f"net: input_size {asked} is too small for its layers and poolings; at least {least} is needed"
+        )
     return Plan(tuple(stacks), n_classes, size)
 
 
@@ -270,7 +274,9 @@ def _stack(gene: StackGene, channels: int, before: list[Stack]) -> Stack:
 
 def _layer(gene: ConvLayerGene, in_channels: int) -> Layer:
     if gene.choice("spatial_mode") != "2d":
-        raise InputError(f"{gene.path}: spatial_mode {gene.choice('spatial_mode')} can't be built yet; use 2d")
+        raise InputError(
+            f"{gene.path}: spatial_mode {gene.choice('spatial_mode')} can't be built yet; use 2d"
+        )
     entry = gene.edge_kinds[0]
     assert entry != "merge"  # up comes first
     return Layer(

@@ -49,7 +49,9 @@ class SegmentationJob:
     device: torch.device
     out: Path
 
-    def run(self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
+    def run(
+        self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None
+    ) -> dict[str, Any]:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
 
         ``show(done, all, block)`` is called after each block.
@@ -133,7 +135,11 @@ class SegmentationJob:
         channels = entropy(probabilities)[None]
         if self.settings.probabilities:
             channels = np.concatenate([channels, probabilities])
-        stored = to_uint8(channels) if self.settings.precision == "uint8" else channels.astype(self.settings.precision)
+        stored = (
+            to_uint8(channels)
+            if self.settings.precision == "uint8"
+            else channels.astype(self.settings.precision)
+        )
         return probabilities.argmax(axis=0).astype(np.uint8), stored
 
 
@@ -176,13 +182,17 @@ def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> 
     assert source.labels is not None
     labels = open_volume(source.labels, source.region)
     if labels.shape != store.shape:
-        raise InputError(f"{labels.name}: has shape {labels.shape}, its segmentation {store.shape}; they must agree")
+        raise InputError(
+            f"{labels.name}: has shape {labels.shape}, its segmentation {store.shape}; they must agree"
+        )
     n_classes = len(store.attributes["classes"])
     table = Contingency.empty(n_classes)
     for block in blocks_of(store.shape, store.block):
         truth = labels.read(block)
         ignored = truth == ignore_label if ignore_label is not None else np.zeros(truth.shape, bool)
         if truth[~ignored].size and not 0 <= truth[~ignored].min() <= truth[~ignored].max() < n_classes:
-            raise InputError(f"{labels.name}: has label {truth[~ignored].max()}; the ids of the {n_classes} classes are 0 to {n_classes - 1}")
+            raise InputError(
+                f"{labels.name}: has label {truth[~ignored].max()}; the ids of the {n_classes} classes are 0 to {n_classes - 1}"
+            )
         table.add(np.where(ignored, IGNORE, truth).astype(np.uint8), np.asarray(store.labels[block.slices]))
     return scores(table)

@@ -28,7 +28,11 @@ def print_summary(results: Path) -> None:
     for row in rows[:SHOWN]:
         note = "in the ensemble" if row["run"] in members else ""
         note = "baseline" if row["run"].startswith("baselines/") else note
-        cells = (_number(row["validation_ari"], 3), _number(row["mean_iou"], 3), f"{int(row['n_parameters']):,}")
+        cells = (
+            _number(row["validation_ari"], 3),
+            _number(row["mean_iou"], 3),
+            f"{int(row['n_parameters']):,}",
+        )
         status = note if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
         table.add_row(row["rank"], row["run"], *cells, _number(row["seconds"], 0), status)
     console = Console()

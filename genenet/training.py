@@ -15,8 +15,8 @@ import torch
 from numpy.random import SeedSequence
 from torch.nn import functional as F
 
-from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
 from genenet.geometry import Box
+from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
 from genenet.metrics import IGNORE, Contingency
 from genenet.network import Network
 from genenet.patches import PatchSampler, class_weights
@@ -125,7 +125,9 @@ class Trainer:
         """Do one iteration."""
         self.network.train()
         torch.manual_seed(self._torch_seed(self.iteration + 1))  # dropout
-        images, labels = (torch.from_numpy(np.ascontiguousarray(a)) for a in self.sampler.batch(self.iteration))
+        images, labels = (
+            torch.from_numpy(np.ascontiguousarray(a)) for a in self.sampler.batch(self.iteration)
+        )
         images = images.to(self.device, memory_format=torch.channels_last)
         for group in self.optimiser.param_groups:
             group["lr"] = self.current_learning_rate()
@@ -200,7 +202,9 @@ class Trainer:
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
 
     def _torch_seed(self, stream: int) -> int:
-        return int(SeedSequence(self.seed, spawn_key=(1, stream)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return int(
+            SeedSequence(self.seed, spawn_key=(1, stream)).generate_state(1, np.uint64)[0] >> np.uint64(1)
+        )
 
 
 def _weights(train: list[LabelledArray], n_classes: int, settings: Training) -> NDArray[np.float32]:

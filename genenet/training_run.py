@@ -49,7 +49,9 @@ class TrainingRun:
     settings: TrainSettings
     files: RunPaths
 
-    def run(self, stop_after_minutes: float | None = None, show: Callable[[Trainer], None] | None = None) -> bool:
+    def run(
+        self, stop_after_minutes: float | None = None, show: Callable[[Trainer], None] | None = None
+    ) -> bool:
         """Train to the end and publish; False if the time was over before, with a checkpoint to go on from.
 
         ``show`` is called after every iteration. A training that diverges or doesn't fit in memory is
@@ -91,12 +93,18 @@ class TrainingRun:
 
     def _fingerprint(self, train: Prepared, validation: Prepared) -> str:
         """Return what a checkpoint must agree with: all that the weights depend on."""
-        settings = self.settings.model_dump(mode="json", exclude={"training": {"device", "checkpoint_seconds"}})
+        settings = self.settings.model_dump(
+            mode="json", exclude={"training": {"device", "checkpoint_seconds"}}
+        )
         parts = [VERSION, self.genome.id, settings, train.checksum, validation.checksum]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _advance(
-        self, trainer: Trainer, fingerprint: str, deadline: float | None, show: Callable[[Trainer], None] | None
+        self,
+        trainer: Trainer,
+        fingerprint: str,
+        deadline: float | None,
+        show: Callable[[Trainer], None] | None,
     ) -> bool:
         """Train to the end (True) or the deadline (False); a checkpoint is there after both."""
         state = checkpoint.load(self.files.checkpoint, fingerprint)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from genenet.config import Config, check_config, read_config
 from genenet.errors import InputError
 from genenet.hyperparameters import Interval, Options
@@ -42,18 +41,30 @@ def test_the_schema_for_editors_is_up_to_date():
         ("serach", {}, "config: serach: unknown key; did you mean search?"),
         ("training.iterations", 0, "config: training.iterations: input should be greater than 0, not 0"),
         ("training.iterations", "many", "config: training.iterations: input should be a valid integer"),
-        ("training.device", "gpu", "config: training.device: input should be 'auto', 'cuda' or 'cpu', not 'gpu'"),
+        (
+            "training.device",
+            "gpu",
+            "config: training.device: input should be 'auto', 'cuda' or 'cpu', not 'gpu'",
+        ),
         ("data.train", [], "config: data.train: list should have at least 1 item"),
         ("data.train", [{"path": "a.tif"}], "labels: is missing"),
         ("data.train", [{"labels": "a.tif"}], "give either path: or phantom:"),
-        ("data.train", [{"phantom": {"shape": [1, 2], "seed": 1}}], "data.train.0.phantom.shape.2: is missing"),
+        (
+            "data.train",
+            [{"phantom": {"shape": [1, 2], "seed": 1}}],
+            "data.train.0.phantom.shape.2: is missing",
+        ),
         ("data.train", [{"pth": "a.tif"}], "config: data.train.0.pth: unknown key; did you mean path?"),
         (
             "data.train",
             [{"path": "a.tif", "labels": "b.tif", "region": [[5, 5], None, None]}],
             "region along z is empty: [5, 5]; use [start, stop], start < stop",
         ),
-        ("data.ignore_label", 3, "ignore_label 3 is the id of class 'alpha granule'; use an id of at least 7"),
+        (
+            "data.ignore_label",
+            3,
+            "ignore_label 3 is the id of class 'alpha granule'; use an id of at least 7",
+        ),
         ("data.classes", ["a", "a"], "classes: a name stands there twice"),
         ("data.volumes", {"a b": {"path": "x.tif"}}, "config: data.volumes.a b"),
         ("search.regions", {"nett": {}}, "config: search: regions.nett: no such level; use one of net, path"),
@@ -62,11 +73,23 @@ def test_the_schema_for_editors_is_up_to_date():
             {"net": {"n_convkernel": 3}},
             "config: search: regions.net.n_convkernel: unknown hyperparameter; did you mean n_convkernels?",
         ),
-        ("search.regions", {"net": {"n_convkernels": [9, 3]}}, "[9, 3] is not a region: the first must be the lowest"),
-        ("search.regions", {"net": {"n_convkernels": [1, 2000]}}, "2000 is outside of what can be built: 1 to 1024"),
+        (
+            "search.regions",
+            {"net": {"n_convkernels": [9, 3]}},
+            "[9, 3] is not a region: the first must be the lowest",
+        ),
+        (
+            "search.regions",
+            {"net": {"n_convkernels": [1, 2000]}},
+            "2000 is outside of what can be built: 1 to 1024",
+        ),
         ("search.regions", {"net": {"kernel_width": [3, 4]}}, "regions.net.kernel_width: 4 is outside"),
         ("search.regions", {"layer": {"kernel_width": [-1, 1]}}, "[-1, 1] must go in steps of 2"),
-        ("search.regions", {"stack": {"input_size": [0, 1]}}, "regions.stack.input_size: is read at net genes"),
+        (
+            "search.regions",
+            {"stack": {"input_size": [0, 1]}},
+            "regions.stack.input_size: is read at net genes",
+        ),
         (
             "search.regions",
             {"net": {"n_convlayers": 2}, "stack": {"n_convlayers": [0, 1]}},
@@ -98,7 +121,14 @@ def test_regions_are_intervals_or_options():
     regions = check_config(
         changed(
             "search.regions",
-            {"net": {"n_convkernels": 8, "log_learning_rate": [-3, -2], "kernel_width": [3, 7], "pooling": "conv"}},
+            {
+                "net": {
+                    "n_convkernels": 8,
+                    "log_learning_rate": [-3, -2],
+                    "kernel_width": [3, 7],
+                    "pooling": "conv",
+                }
+            },
         )
     ).search.feasible_regions()["net"]
     assert regions == {

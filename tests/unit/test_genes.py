@@ -1,5 +1,4 @@
 import pytest
-
 from genenet.genome import Genome, GenomeError
 from genenet.plan import plan
 
@@ -41,7 +40,13 @@ def test_edges_are_forward_down_up_and_merge():
 def test_value_is_the_sum_of_deltas_from_the_root():
     net = genome(
         {
-            "net": {"n_convkernels": 10, "n_stacks": 1, "n_convlayers": 1, "dropout_rate": 0.1, "activation": 1},
+            "net": {
+                "n_convkernels": 10,
+                "n_stacks": 1,
+                "n_convlayers": 1,
+                "dropout_rate": 0.1,
+                "activation": 1,
+            },
             "net/decode": {"n_convkernels": 2, "activation": 1},
             "net/decode/stack0": {"n_convkernels": -3, "n_convlayers": 1, "dropout_rate": 0.25},
             "net/decode/stack0/layer1": {"n_convkernels": 4},
@@ -100,7 +105,10 @@ def test_deltas_at_every_level_build_what_was_counted_by_hand():
         ({"net": {"kernel_width": 4}}, "net: kernel_width is 4; allowed: 1 to 15 in steps of 2"),
         ({"net": {"activation": "step"}}, "net: activation: 'step' is none of its choices: relu,"),
         ({"net": {"log_learning_rate": float("nan")}}, "not a number"),
-        ({"net/encode": {"n_stacks": 1}}, "net/encode: n_stacks is read at net genes; no delta is allowed below"),
+        (
+            {"net/encode": {"n_stacks": 1}},
+            "net/encode: n_stacks is read at net genes; no delta is allowed below",
+        ),
         (
             {"net/encode/stack0/layer0": {"n_convlayers": 1}},
             "net/encode/stack0/layer0: n_convlayers is read at stack genes",

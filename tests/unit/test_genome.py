@@ -5,14 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from genenet.baselines import baseline
 from genenet.config import Search
 from genenet.errors import InputError
 from genenet.genome import Genome, draw, genome_from_json, read_genome
 from genenet.plan import plan
+from hypothesis import given
+from hypothesis import strategies as st
 
 REGIONS = {
     "net": {
@@ -27,13 +26,21 @@ REGIONS = {
     },
     "path": {"dropout_rate": [-0.3, 0.3]},
     "stack": {"n_convlayers": [-2, 2], "dropout_rate": [-0.3, 0.3]},
-    "layer": {"n_convkernels": [-8, 8], "activation": [-1, 1], "dropout_rate": [-0.3, 0.3], "kernel_width": [-2, 2]},
+    "layer": {
+        "n_convkernels": [-8, 8],
+        "activation": [-1, 1],
+        "dropout_rate": [-0.3, 0.3],
+        "kernel_width": [-2, 2],
+    },
 }
 FEASIBLE = Search(regions=REGIONS).feasible_regions()
 
 
 def test_id_is_the_hash_of_canonical_deltas():
-    genome = Genome("a", {"net": {"n_stacks": 1, "dropout_rate": 0}, "net/encode": {"n_convkernels": 2, "dropout_rate": 0}})
+    genome = Genome(
+        "a",
+        {"net": {"n_stacks": 1, "dropout_rate": 0}, "net/encode": {"n_convkernels": 2, "dropout_rate": 0}},
+    )
     canonical = '{"net":{"dropout_rate":0.0,"n_stacks":1},"net/encode":{"n_convkernels":2}}'
     assert genome.id == hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -104,7 +111,10 @@ def test_no_feasible_draw_is_an_error_that_says_what_to_change():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"format": "genenet.genome/9", "name": "x", "deltas": {}}, "format is 'genenet.genome/9'; a genome has"),
+        (
+            {"format": "genenet.genome/9", "name": "x", "deltas": {}},
+            "format is 'genenet.genome/9'; a genome has",
+        ),
         ([], "a genome has"),
         ({"format": "genenet.genome/1", "name": "x", "deltas": {}, "weights": 1}, "weights: unknown key"),
         ({"format": "genenet.genome/1", "name": "x", "deltas": {"net": 3}}, "deltas must hold an object"),
@@ -136,6 +146,6 @@ def test_the_unet_is_a_genome():
 
 
 def test_genomes_need_no_torch():
-    modules = "config, hyperparameters, genes, genome, geometry, plan, tiling, stages, paths, inspection, baselines, cli, summary"
+    modules = "config, genome, geometry, plan, tiling, stages, paths, inspection, baselines, cli, summary"
     code = f"import sys; from genenet import {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

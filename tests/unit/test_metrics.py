@@ -3,17 +3,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from genenet.metrics import IGNORE, Contingency, adjusted_rand_index, scores
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.metrics import adapted_rand_error, variation_of_information
 from sklearn.metrics import adjusted_rand_score
 
-from genenet.metrics import IGNORE, Contingency, adjusted_rand_index, scores
-
 N = 5
 labels = hnp.arrays(np.uint8, st.integers(2, 60), elements=st.integers(0, N - 1))
-pairs = labels.flatmap(lambda a: st.tuples(st.just(a), hnp.arrays(np.uint8, a.shape, elements=st.integers(0, N - 1))))
+pairs = labels.flatmap(
+    lambda a: st.tuples(st.just(a), hnp.arrays(np.uint8, a.shape, elements=st.integers(0, N - 1)))
+)
 
 
 def table_of(truth, prediction):
@@ -30,7 +31,14 @@ def test_ari_is_that_of_scikit_learn(pair):
 
 
 @pytest.mark.parametrize(
-    "pair", [([0, 0, 0], [1, 1, 1]), ([0, 1, 2], [2, 0, 1]), ([0, 0, 0], [0, 1, 2]), ([0, 0, 1, 1], [0, 1, 0, 1]), ([3], [3])]
+    "pair",
+    [
+        ([0, 0, 0], [1, 1, 1]),
+        ([0, 1, 2], [2, 0, 1]),
+        ([0, 0, 0], [0, 1, 2]),
+        ([0, 0, 1, 1], [0, 1, 0, 1]),
+        ([3], [3]),
+    ],
 )
 def test_ari_of_degenerate_labels_is_that_of_scikit_learn(pair):
     assert table_of(*pair).adjusted_rand_index == pytest.approx(adjusted_rand_score(*pair), abs=1e-12)
@@ -46,7 +54,7 @@ def test_ari_does_not_depend_on_the_names_of_classes(pair, names):
 @given(pairs)
 def test_adapted_rand_error_is_that_of_scikit_image(pair):
     table = table_of(*pair)
-    both, true, predicted = table._pairs
+    _, true, predicted = table._pairs
     if true and predicted:  # scikit-image divides by zero otherwise
         expected, *_ = adapted_rand_error(*pair, ignore_labels=())
         assert table.adapted_rand_error == pytest.approx(expected, abs=1e-12)
@@ -55,7 +63,9 @@ def test_adapted_rand_error_is_that_of_scikit_image(pair):
 @given(pairs)
 def test_variation_of_information_is_that_of_scikit_image(pair):
     # scikit-image returns H(prediction | truth), H(truth | prediction)
-    assert table_of(*pair).variation_of_information == pytest.approx(variation_of_information(*pair), abs=1e-12)
+    assert table_of(*pair).variation_of_information == pytest.approx(
+        variation_of_information(*pair), abs=1e-12
+    )
 
 
 @given(pairs, st.integers(0, 60))

@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from published import PUBLISHED
-from torch.utils.flop_counter import FlopCounterMode
-
 from genenet.config import Search
 from genenet.errors import InputError
 from genenet.genome import Genome, draw
 from genenet.inspection import inspect
 from genenet.network import Network, centre_crop, load_weights, save_weights
 from genenet.plan import feasible, plan
+from published import PUBLISHED
+from torch.utils.flop_counter import FlopCounterMode
 
 SMALL = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 40}
 REGIONS = {
@@ -140,7 +139,9 @@ def test_dropout_and_batch_norm_and_strided_convolution_are_there():
 
 
 def test_3d_says_what_can_be_built():
-    with pytest.raises(InputError, match="net/encode/stack0/layer0: spatial_mode 3d can't be built yet; use 2d"):
+    with pytest.raises(
+        InputError, match="net/encode/stack0/layer0: spatial_mode 3d can't be built yet; use 2d"
+    ):
         plan(small(spatial_mode="3d").net, 2)
 
 
@@ -151,8 +152,10 @@ def test_weights_come_back_and_know_their_genome(tmp_path):
     load_weights(other, genome.id, path)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
     stranger = small(n_convkernels=4)
-    with pytest.raises(InputError, match=f"weights of genome {genome.id}, not of {stranger.id}: .* has shape"):
+    with pytest.raises(
+        InputError, match=f"weights of genome {genome.id}, not of {stranger.id}: .* has shape"
+    ):
         load_weights(Network(plan(stranger.net, 2)), stranger.id, path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="model.safetensors: not a weights file"):
+    with pytest.raises(InputError, match=r"model\.safetensors: not a weights file"):
         load_weights(network, genome.id, path)

@@ -4,10 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import genenet
 import pytest
 import yaml
-
-import genenet
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -35,7 +34,9 @@ def test_the_conda_environment_is_the_workflow_without_torch():
 
 @pytest.mark.parametrize("extra", ["workflow", "dev"])
 def test_everything_is_pinned(extra):
-    pins = [line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    pins = [
+        line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    ]
     canonical = {re.sub(r"[-_.]+", "-", name).lower() for name in pins}
     assert {re.sub(r"[-_.]+", "-", name) for name in requirements(extra)} <= canonical
 

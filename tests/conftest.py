@@ -1,0 +1,4 @@
+import os
+
+# two workers share two cores: one thread each, unless a test asks for more
+os.environ.setdefault("OMP_NUM_THREADS", "1")
