@@ -14,7 +14,7 @@ rule select:
         curve=PATHS.curve,
     params:
         runs=RUNS,
-        results=PATHS.results,
+        results=str(PATHS.results),
     log:
         f"{PATHS.results}/logs/select.log",
     message:

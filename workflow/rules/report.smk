@@ -13,7 +13,7 @@ rule report:
     output:
         PATHS.report,
     params:
-        results=PATHS.results,
+        results=str(PATHS.results),
     log:
         f"{PATHS.results}/logs/report.log",
     message:

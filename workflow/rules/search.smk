@@ -42,7 +42,7 @@ rule train:
     message:
         "train {wildcards.run}"
     params:
-        out=RUN.folder,
+        out=str(RUN.folder),
     shell:
         "genenet train --genome {input.genome} --train {input.train} --validation {input.validation}"
         " --settings {input.settings} --out {params.out} 2>&1 | tee {log}"
