@@ -97,4 +97,5 @@ class Predictor:
 
 def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Store 0 … 1 in 255 steps."""
-    return np.rint(probabilities * np.float32(255)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(probabilities * np.float32(255)).astype(np.uint8)
+    return levels

@@ -191,8 +191,9 @@ def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> 
         truth = labels.read(block)
         ignored = truth == ignore_label if ignore_label is not None else np.zeros(truth.shape, bool)
         if truth[~ignored].size and not 0 <= truth[~ignored].min() <= truth[~ignored].max() < n_classes:
+            wrong = truth[~ignored].max()
             raise InputError(
-                f"{labels.name}: has label {truth[~ignored].max()}; the ids of the {n_classes} classes are 0 to {n_classes - 1}"
+                f"{labels.name}: has label {wrong}; the ids of {n_classes} classes are 0 to {n_classes - 1}"
             )
         table.add(np.where(ignored, IGNORE, truth).astype(np.uint8), np.asarray(store.labels[block.slices]))
     return scores(table)

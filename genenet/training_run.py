@@ -1,4 +1,4 @@
-"""One training in its run directory: lock, resume, checkpoints by the clock, and what it publishes at the end."""
+"""One training in its run directory: lock, resume, checkpoints by the clock, what it publishes at the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import logging
 import time
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from genenet import checkpoint
 from genenet.device import choose_device, set_threads
@@ -182,7 +184,7 @@ def in_memory(image: PreparedImage, mode: NormalisationMode, train: Prepared) ->
     """Read a prepared image, with the normalisation that the config asks for."""
     by_training = Normalisation.of_volume(train.mean, train.deviation)
     norm = by_training if mode == "training" else normalisation(image, mode)
-    return LabelledArray(image.name, image.image[...], image.labels[...], norm)
+    return LabelledArray(image.name, np.asarray(image.image), np.asarray(image.labels), norm)
 
 
 def normalisation(image: PreparedImage, mode: NormalisationMode) -> Normalisation:

@@ -1,0 +1,207 @@
+import csv
+import json
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+import runs
+import torch
+from safetensors.torch import load_file
+
+from genenet import checkpoint
+from genenet.config import Training
+from genenet.genome import Genome, read_genome
+from genenet.inference import Normalisation
+from genenet.metrics import Contingency
+from genenet.paths import RunPaths
+from genenet.plan import plan
+from genenet.probabilities import open_probabilities
+from genenet.stages import TrainSettings, read_settings
+from genenet.training import LabelledArray, Trainer
+from genenet.training_run import TrainingRun
+
+OUTPUTS = ("model.safetensors", "history.csv", "validation.zarr.zip", "scores.json")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A folder with a training's inputs, its command, and the run of an undisturbed training."""
+    folder = tmp_path_factory.mktemp("training")
+    command = runs.make(folder)
+    done = runs.run([*command, "--out", folder / "run"])
+    assert done.returncode == 0, done.stderr
+    return folder, command, folder / "run"
+
+
+def rows_of(run):
+    return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+
+
+def weights(run):
+    return load_file(run / "model.safetensors")
+
+
+def assert_same(run, other):
+    a, b = weights(run), weights(other)
+    assert a.keys() == b.keys()
+    assert a
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    history, again = ([{**r, "seconds": 0} for r in rows_of(p)] for p in (run, other))
+    assert history == again
+    scores, again = (json.loads((p / "scores.json").read_text()) for p in (run, other))
+    assert {**scores, "seconds": 0} == {**again, "seconds": 0}
+
+
+def test_a_training_publishes_weights_history_probabilities_and_scores(undisturbed):
+    folder, _, run = undisturbed
+    assert all((run / name).exists() for name in OUTPUTS)
+    rows = rows_of(run)
+    assert [int(row["iteration"]) for row in rows] == [10, 20, 30, 40]
+    scores = json.loads((run / "scores.json").read_text())
+    assert scores["status"] == "ok"
+    assert scores["genome"] == read_genome(folder / "genome.json").id
+    best = max(rows, key=lambda row: float(row["validation_ari"]))
+    assert scores["best_iteration"] == int(best["iteration"])
+    assert scores["validation"]["ari"] == pytest.approx(float(best["validation_ari"]))
+    assert float(rows[-1]["training_loss"]) < float(rows[0]["training_loss"])
+
+
+def test_the_scores_are_those_of_the_stored_probabilities(undisturbed):
+    _, _, run = undisturbed
+    table = Contingency.empty(3)
+    with open_probabilities(run / "validation.zarr.zip") as stored:
+        table.add(runs.blobs((1, 48, 56), 2)[1], np.asarray(stored.arrays[0][...]).argmax(axis=0))
+    scores = json.loads((run / "scores.json").read_text())["validation"]
+    assert table.adjusted_rand_index == scores["ari"]
+
+
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    for kill_at in (1, 10, 25):  # iterations; then to the end
+        process = subprocess.Popen([*command, "--out", tmp_path], stderr=subprocess.PIPE, text=True)
+        while process.poll() is None:
+            state = checkpoint.load(tmp_path / "checkpoint.pt", fingerprint_of(tmp_path))
+            if state and state["iteration"] >= kill_at:
+                process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "scores.json").exists()
+    done = runs.run([*command, "--out", tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert "going on from iteration" in done.stderr
+    assert_same(tmp_path, reference)
+
+
+def fingerprint_of(run):
+    try:
+        return checkpoint._read(run / "checkpoint.pt")["fingerprint"]
+    except (OSError, checkpoint.Damaged):
+        return ""
+
+
+def test_out_of_time_it_exits_with_75_and_goes_on(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    first = runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"])
+    assert first.returncode == 75
+    assert "time is over at iteration 1; a checkpoint is kept" in first.stderr
+    assert not (tmp_path / "scores.json").exists()
+    assert runs.run([*command, "--out", tmp_path]).returncode == 0
+    assert_same(tmp_path, reference)
+
+
+def test_a_corrupt_checkpoint_falls_back_and_ends_the_same(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    for _ in range(3):
+        runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"])
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-7])
+    done = runs.run([*command, "--out", tmp_path])
+    assert "checkpoint.pt is damaged" in done.stderr
+    assert "going on from iteration 2 of 40" in done.stderr
+    assert_same(tmp_path, reference)
+
+
+def test_other_settings_begin_anew(undisturbed, tmp_path):
+    run = run_of(undisturbed[0], tmp_path)
+    assert run.run()
+    shorter = run.settings.model_copy(
+        update={"training": run.settings.training.model_copy(update={"iterations": 5})}
+    )
+    assert TrainingRun(run.genome, run.train, run.validation, shorter, run.files).run()
+    assert json.loads(run.files.scores.read_text())["iterations"] == 5
+    assert len(list(tmp_path.glob("checkpoint.*.pt"))) >= 1
+
+
+def run_of(folder, out):
+    settings = read_settings(folder / "train.json", TrainSettings)
+    images = folder / "train.zarr.zip", folder / "validation.zarr.zip"
+    return TrainingRun(read_genome(folder / "genome.json"), *images, settings, RunPaths(out))
+
+
+def test_a_training_that_diverges_publishes_that(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "current_learning_rate", lambda self: 1e30)
+    assert run_of(undisturbed[0], tmp_path).run()
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["status"] == "diverged"
+    assert "the loss was nan at iteration" in scores["reason"]
+    assert all((tmp_path / name).exists() for name in OUTPUTS)
+    assert weights(tmp_path) == {}
+
+
+def test_out_of_memory_publishes_that(undisturbed, tmp_path, monkeypatch):
+    def full(self):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Trainer, "step", full)
+    assert run_of(undisturbed[0], tmp_path).run()
+    assert json.loads((tmp_path / "scores.json").read_text())["status"] == "out_of_memory"
+
+
+def trainer(genome=None, **values):
+    g = Genome("t", {"net": {**runs.GENOME, "dropout_rate": 0, **(genome or {})}})
+    image, labels = runs.blobs((1, 40, 40), 3)
+    data = [LabelledArray("a", image, labels, Normalisation.of_volume(image.mean(), image.std()))]
+    settings = Training(iterations=5, batch_size=2, threads=1, validation_interval=5, device="cpu", **values)
+    return Trainer(g, plan(g.net, 3), data, data, settings, 0, torch.device("cpu"))
+
+
+def test_a_class_that_never_occurs_has_weight_0_and_an_ignored_voxel_no_part_in_the_loss():
+    t = trainer()
+    assert t.class_weights[2] == 0
+    logits = torch.randn(1, 3, 4, 4)
+    labels = torch.zeros(1, 4, 4, dtype=torch.long)
+    labels[0, :2] = 255
+    loss = t._loss(logits, labels)
+    assert torch.equal(t._loss(torch.cat([logits[:, :, :2] + 9, logits[:, :, 2:]], dim=2), labels), loss)
+
+
+def test_unweighted_loss_is_the_cross_entropy():
+    t = trainer(class_weight_exponent=0)
+    logits, labels = torch.randn(2, 3, 5, 5), torch.randint(0, 2, (2, 5, 5))
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    assert t._loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_learning_rate_decays_exponentially():
+    t = trainer({"log_learning_rate": -2, "decay_rate": 0.5, "decay_steps": 10})
+    assert t.current_learning_rate() == pytest.approx(0.01)
+    t.iteration = 20
+    assert t.current_learning_rate() == pytest.approx(0.0025)
+
+
+def test_adam_is_the_genomes():
+    group = trainer({"log_alpha1": -0.5, "log_alpha2": -2}).optimiser.param_groups[0]
+    assert group["betas"] == pytest.approx((1 - 10**-0.5, 0.99))
+
+
+def test_penalties_are_part_of_what_is_minimised():
+    free, bound = trainer(), trainer({"log_gamma2": -1, "log_learning_rate": -1.5})
+    for t in (free, bound):
+        for _ in t.run():
+            pass
+    norms = [
+        sum(p.square().sum().item() for n, p in t.network.named_parameters() if "conv.weight" in n)
+        for t in (free, bound)
+    ]
+    assert norms[1] < norms[0]

@@ -1,0 +1,164 @@
+"""The whole workflow on a tiny phantom, and what reruns what."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import tifffile
+import zarr
+from search import ROOT, Search
+
+from genenet.config import check_config
+from genenet.stages import runs
+
+pytestmark = pytest.mark.xdist_group("tiny")
+AFTER_SELECT = {"select": 1, "test": 1, "segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1}
+AFTER_SEGMENT = {"segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    search = Search(tmp_path_factory.mktemp("tiny"), "tiny.yaml")
+    search.output = search.snakemake()
+    return search
+
+
+def test_the_road_leads_to_ranking_ensemble_segmentation_and_report(tiny):
+    with (tiny.results / "ranking.csv").open() as file:
+        ranking = list(csv.DictReader(file))
+    assert [row["status"] for row in ranking] == ["ok"] * 4
+    aris = [float(row["validation_ari"]) for row in ranking]
+    assert aris == sorted(aris, reverse=True)
+    ensemble = json.loads((tiny.results / "ensemble/ensemble.json").read_text())
+    best = [row["run"] for row in ranking if not row["run"].startswith("baselines/")][:2]
+    assert [m["run"] for m in ensemble["members"]] == best
+    labels = tifffile.imread(tiny.results / "segmentations/demo.tif")
+    assert labels.shape == (3, 100, 120)
+    assert (
+        zarr.open(tiny.results / "segmentations/demo.ome.zarr")["labels/segmentation/0"][:] == labels
+    ).all()
+    assert "<html" in (tiny.results / "report.html").read_text()
+    assert "n_voxels" in json.loads((tiny.results / "test_scores.json").read_text())
+
+
+def test_it_ends_with_the_ranking_and_where_things_are(tiny):
+    end = tiny.output.splitlines()[-30:]
+    text = "\n".join(end)
+    assert "r0/000" in text
+    assert "ensemble of 2 networks: validation ARI" in text
+    assert "results/report.html" in text
+    assert "results/segmentations/demo.tif" in text
+    assert "20/20  ARI" in tiny.output  # progress of a training
+
+
+def test_a_second_run_does_nothing(tiny):
+    assert tiny.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "jobs"),
+    [
+        ("ensemble: {size: 1}", {"settings": 1, **AFTER_SELECT}),
+        ("segmentation: {tile: 32}", {"settings": 1, **AFTER_SEGMENT}),
+        ("search: {n_genomes: 4}", {"settings": 1, "generate": 1, "train": 1, **AFTER_SELECT}),
+        ("training: {iterations: 30}", {"settings": 1, "train": 4, **AFTER_SELECT}),
+        (
+            "data: {volumes: {more: {phantom: {shape: [1, 64, 64], seed: 5}}}}",
+            {"settings": 3, "phantom": 1, "segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1},
+        ),
+        ("container: nowhere.sif", {}),
+    ],
+)
+def test_a_changed_setting_reruns_its_stage_and_what_follows(tiny, overlay, jobs):
+    assert tiny.planned(overlay) == jobs
+
+
+def test_one_more_genome_trains_only_that_one(tiny):
+    weights = {
+        run: (tiny.results / f"runs/{run}/model.safetensors").stat().st_mtime_ns
+        for run in ("r0/000", "r0/002")
+    }
+    tiny.add("more.yaml", "search: {n_genomes: 4}")
+    output = tiny.snakemake()
+    assert "r0_003" in output
+    assert "r0_000" not in output
+    for run, before in weights.items():
+        assert (tiny.results / f"runs/{run}/model.safetensors").stat().st_mtime_ns == before
+    assert tiny.planned() == {}
+
+
+def test_each_shell_line_works_when_pasted(tiny, tmp_path):
+    commands = [
+        line.strip()
+        for line in tiny.snakemake(
+            "--forceall", "--dry-run", "--printshellcmds", "--quiet", "reason"
+        ).splitlines()
+    ]
+    commands = [
+        c.removeprefix("Shell command: ")
+        for c in commands
+        if c.removeprefix("Shell command: ").startswith("genenet ")
+    ]
+    by_name = {command.split()[1]: command for command in commands}
+    assert set(by_name) >= {
+        "settings",
+        "phantom",
+        "prepare",
+        "generate",
+        "train",
+        "select",
+        "segment",
+        "export",
+        "evaluate",
+        "report",
+    }
+    environment = f"export PATH={sys.executable.rsplit('/', 1)[0]}:$PATH; set -o pipefail; "
+    for name in ("settings", "prepare", "generate", "select", "segment", "evaluate"):
+        done = subprocess.run(
+            ["bash", "-c", environment + by_name[name]],
+            cwd=tiny.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (by_name[name], done.stderr)
+
+
+def test_segment_works_without_the_workflow(tiny, tmp_path):
+    image = tiny.results / "phantoms/3x100x120-seed3/image.tif"
+    out = tmp_path / "alone.ome.zarr"
+    done = subprocess.run(
+        [sys.executable, "-m", "genenet", "segment", "--ensemble", tiny.results / "ensemble", image, "--out", out, "--tile", "32"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    alone, ours = (
+        zarr.open(p)["labels/segmentation/0"][:] for p in (out, tiny.results / "segmentations/demo.ome.zarr")
+    )
+    assert (alone != ours).mean() < 1e-3  # near ties, by another tile size
+
+
+def test_lint():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "Congratulations" in done.stderr, done.stderr
+
+
+def test_a_mistake_in_the_config_is_one_line(tmp_path):
+    search = Search(tmp_path, "tiny.yaml")
+    search.add("typo.yaml", "training: {iteratons: 5}")
+    output = search.snakemake(check=False)
+    assert "training.iteratons: unknown key; did you mean iterations?" in output
+    assert "Traceback" not in output
+    assert not search.results.exists()
+
+
+def test_names_of_runs_have_three_digits_or_more():
+    import yaml
+
+    values = yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
+    values["search"]["n_genomes"] = 1001
+    assert runs(check_config(values))[999:1001] == ["r0/999", "r0/1000"]
