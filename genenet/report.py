@@ -1,0 +1,273 @@
+"""The report: what a search found, as one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from genenet import __version__, figures, ngff
+from genenet.errors import InputError
+from genenet.files import read_json, write_text
+from genenet.geometry import Box, tiles
+from genenet.palette import class_colours
+from genenet.paths import ResultPaths
+from genenet.volume import open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.stages import ImageFiles, ReportSettings
+
+SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
+TITLES = {"unet2015": "U-Net 2015"}
+BASELINES = "baselines/"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the ranking, with the training's history."""
+
+    rank: int
+    run: str
+    status: str
+    kind: str  # member, baseline or other
+    ari: float | None
+    mean_iou: float | None
+    accuracy: float | None
+    n_parameters: int | None
+    best_iteration: int | None
+    seconds: float | None
+    reason: str
+    history: list[tuple[int, float]]  # iteration, validation ARI
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        name = self.run.removeprefix(BASELINES)
+        return TITLES.get(name, name)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that the answer compares."""
+
+    title: str
+    kind: str
+    ari: float | None
+    mean_iou: float | None
+    lead: float | None = None  # of the ensemble's ARI over this one's
+
+
+@dataclass(frozen=True)
+class VolumeSection:
+    """A segmented volume: pictures of one slice, or a note that says why there are none."""
+
+    name: str
+    caption: str
+    note: str
+    pictures: list[figures.Picture]
+    scores: dict[str, Any] | None
+
+
+def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
+    """Write the report of a search.
+
+    Raises:
+        InputError: If there is no ranking or no ensemble yet.
+    """
+    environment = Environment(
+        loader=PackageLoader("genenet"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(number=number, whole=whole)
+    text = environment.get_template("report.html.j2").render(contents(ResultPaths(results), settings))
+    write_text(out, text)
+
+
+def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
+    """Return what the template shows."""
+    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
+    runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
+    contenders = _contenders(ensemble, runs)
+    curve = [_float(row["validation_ari"]) for row in _read_csv(Path(paths.curve))]
+    classes = ensemble["classes"]
+    return {
+        "ensemble": ensemble,
+        "contenders": contenders,
+        "beaten": _beaten(runs),
+        "n_random": sum(run.kind != "baseline" for run in runs),
+        "test": _optional(paths.test_scores),
+        "volumes": [_volume_section(paths, name, files) for name, files in settings.volumes.items()],
+        "legend": [
+            (name, "#{:02x}{:02x}{:02x}".format(*c))
+            for name, c in zip(classes, class_colours(len(classes)), strict=True)
+        ],
+        "runs": runs,
+        "curve": figures.ensemble_curve(
+            curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
+        ),
+        "parameters": figures.parameters(runs, contenders[0].ari),
+        "learning_curves": figures.learning_curves(runs),
+        "failures": [
+            (run, f"{paths.results}/logs/train/{run.run}.log") for run in runs if run.status != "ok"
+        ],
+        "provenance": _provenance(paths, runs, ensemble),
+    }
+
+
+def read_runs(paths: ResultPaths, members: set[str]) -> list[Run]:
+    """Read the ranking and what it leaves out; raises InputError if there is none."""
+    if not Path(paths.ranking).exists():
+        raise InputError(f"{paths.ranking}: no such file; select an ensemble first (genenet select)")
+    return [_run(paths, row, members) for row in _read_csv(Path(paths.ranking))]
+
+
+def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
+    name = row["run"]
+    history = _read_csv(paths.run(name).history)
+    points = [(int(r["iteration"]), _float(r["validation_ari"])) for r in history]
+    other = "baseline" if name.startswith(BASELINES) else "other"
+    parameters = _float(row["n_parameters"])
+    return Run(
+        rank=int(row["rank"]),
+        run=name,
+        status=row["status"],
+        kind="member" if name in members else other,
+        ari=_float(row["validation_ari"]),
+        mean_iou=_float(row["mean_iou"]),
+        accuracy=_float(row["accuracy"]),
+        n_parameters=None if parameters is None else int(parameters),
+        best_iteration=(_optional(paths.run(name).scores) or {}).get("best_iteration"),
+        seconds=_float(row["seconds"]),
+        reason=row["reason"],
+        history=[(iteration, ari) for iteration, ari in points if ari is not None],
+    )
+
+
+def _contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender]:
+    """The ensemble, the best single network, the baselines."""
+    n, scores = len(ensemble["members"]), ensemble["validation"]
+    found = [Contender(f"Ensemble of {n}", "member", scores["ari"], scores["mean_iou"])]
+    single = [run for run in runs if run.kind != "baseline" and run.status == "ok"][:1]
+    baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
+    for run in single + baselines:
+        title = f"{run.title} (baseline)" if run.kind == "baseline" else f"Best single network, {run.title}"
+        kind = "baseline" if run.kind == "baseline" else "other"
+        known = scores["ari"] is not None and run.ari is not None
+        found.append(
+            Contender(title, kind, run.ari, run.mean_iou, scores["ari"] - run.ari if known else None)  # type: ignore[operator]
+        )
+    return found
+
+
+def _beaten(runs: Sequence[Run]) -> list[tuple[str, int]]:
+    """How many random networks have a higher ARI than each baseline."""
+    random = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
+    baselines = [(run.title, run.ari) for run in runs if run.kind == "baseline"]
+    return [(title, sum(a > ari for a in random)) for title, ari in baselines if ari is not None]
+
+
+def _volume_section(paths: ResultPaths, name: str, files: ImageFiles) -> VolumeSection:
+    scores = _optional(paths.volume_scores(name)) if files.labels else None
+    try:
+        store = ngff.open_store(Path(paths.store(name)))
+        caption, pictures = _middle_slice(store, files)
+    except InputError as error:
+        return VolumeSection(name, "", str(error), [], scores)
+    blocks = list(tiles(Box.of_shape(store.shape), store.block))
+    missing = sum(not store.has_block(block) for block in blocks)
+    note = f"{missing} of {len(blocks)} blocks aren't segmented yet; they look like background."
+    return VolumeSection(name, caption, note if missing else "", pictures, scores)
+
+
+def _middle_slice(store: ngff.Store, files: ImageFiles) -> tuple[str, list[figures.Picture]]:
+    """Read the middle of the middle slice, and nothing else; return a caption and pictures."""
+    image = open_volume(files.image, files.region)
+    labels = open_volume(files.labels, files.region) if files.labels else None
+    for volume in (image, labels):
+        if volume and volume.shape != store.shape:
+            raise InputError(
+                f"{volume.name}: has shape {volume.shape}, its segmentation {store.shape}; segment it again"
+            )
+    box = _middle(store.shape)
+    uncertainty = np.asarray(store.root[(0, *box.slices)])[0]
+    pictures = figures.slice_pictures(
+        image.read(box)[0],
+        labels.read(box)[0] if labels else None,
+        np.asarray(store.labels[box.slices])[0],
+        uncertainty / 255 if uncertainty.dtype.kind == "u" else uncertainty,
+        len(store.attributes["classes"]),
+    )
+    return _caption(store, box), pictures
+
+
+def _middle(shape: tuple[int, int, int]) -> Box:
+    z, height, width = shape[0] // 2, min(shape[1], SHOWN), min(shape[2], SHOWN)
+    return Box.of_shape((1, height, width), (z, (shape[1] - height) // 2, (shape[2] - width) // 2))
+
+
+def _caption(store: ngff.Store, box: Box) -> str:
+    depth, height, width = store.shape
+    _, y_nm, x_nm = store.attributes["voxel_size_nm"]
+    shown, micrometres = box.shape[1:], (box.shape[1] * y_nm / 1000, box.shape[2] * x_nm / 1000)
+    part = "the whole slice" if shown == (height, width) else f"the middle {shown[0]} × {shown[1]} voxels"
+    return (
+        f"Slice {box.start[0] + 1} of {depth}, {part} of {height} × {width} (y × x): "
+        f"{micrometres[0]:.3g} × {micrometres[1]:.3g} µm"
+    )
+
+
+def _provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
+    settings = _optional(paths.settings("train")) or _optional(paths.settings("generate")) or {}
+    statuses = Counter(run.status for run in runs)
+    n_baselines = sum(run.kind == "baseline" for run in runs)
+    return {
+        "genenet": __version__,
+        "Seed": str(settings.get("seed", "unknown")),
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Trainings": f"{len(runs) - n_baselines} random networks, {n_baselines} baselines",
+        "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
+        "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
+        "Results": str(paths.results.resolve()),
+    }
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """Write a number for people; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def whole(value: float | None) -> str:
+    """Write a whole number with commas; a dash for none."""
+    return "–" if value is None else f"{round(value):,}"
+
+
+def _float(text: str) -> float | None:
+    """A CSV's number; None for an empty cell and nan."""
+    value = float(text) if text else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _optional(path: Path | str) -> Any:
+    return read_json(Path(path)) if Path(path).exists() else None
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV's rows; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
