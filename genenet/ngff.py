@@ -77,10 +77,8 @@ class Store:
         whole = Box.of_shape(self.block, box.start).intersect(Box.of_shape(self.shape))
         if box != whole or any(s % b for s, b in zip(box.start, self.block, strict=True)):
             raise ValueError(f"{box} isn't a block of {self.path}, whose blocks are {self.block}")
-        # Else a shard that is background all over would be no file, and count as missing.
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            self.root[(slice(None), *box.slices)] = channels
-            self.labels[box.slices] = labels
+        self.root[(slice(None), *box.slices)] = channels
+        self.labels[box.slices] = labels
 
     def _shards(self, box: Box) -> tuple[Path, Path]:
         z, y, x = (str(s // b) for s, b in zip(box.start, self.block, strict=True))
@@ -139,7 +137,10 @@ def open_store(path: Path) -> Store:
         facts: Any = group.attrs["genenet"]
         if facts["format"] != FORMAT:
             raise ValueError(f"its format is {facts['format']}")
-        root, labels = group["0"], group[f"{LABELS}/0"]
+        # An array keeps this from when it is opened; set at the time of writing, it does nothing. Without it,
+        # a shard that is background all over would be no file, and count as missing.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            root, labels = group["0"], group[f"{LABELS}/0"]
         if not (isinstance(root, zarr.Array) and isinstance(labels, zarr.Array)):
             raise TypeError("an array is missing")
         return Store(path, labels, root, facts)

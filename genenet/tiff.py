@@ -1,4 +1,4 @@
-"""TIFF in: stacks, BigTIFF, OME-TIFF and ImageJ's, with their voxel size, read page by page or mapped."""
+"""TIFF in: stacks, BigTIFF, OME-TIFF and ImageJ's, read page by page or mapped. TIFF out: a segmentation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ import numpy as np
 import tifffile
 
 from genenet.errors import InputError
+from genenet.files import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 VoxelSize = tuple[float, float, float]
+_SLAB_VOXELS = 2**27  # of one byte
 _NM = {
     **dict.fromkeys(("pm", "picometer"), 1e-3),
     **dict.fromkeys(("å", "angstrom", "ångström"), 0.1),
@@ -159,6 +164,49 @@ def _imagej_sizes(tif: tifffile.TiffFile) -> VoxelSize:
     per_unit = [tif.pages.first.tags[f"{axis}Resolution"].value for axis in "YX"]
     y, x = (nm * denominator / numerator for numerator, denominator in per_unit)
     return float(metadata["spacing"]) * nm, y, x
+
+
+def export_tiff(store_path: Path, out: Path) -> None:
+    """Write the labels of a segmentation as a compressed BigTIFF, axes ZYX, with voxel size and class names.
+
+    The metadata are OME's, which Fiji reads by Bio-Formats: ImageJ's own can't stand in a BigTIFF. Memory is
+    bounded by a few slices.
+
+    Raises:
+        InputError: If the store isn't a segmentation.
+    """
+    from genenet.ngff import open_store
+
+    store = open_store(store_path)
+    z, y, x = store.attributes["voxel_size_nm"]
+    classes = ", ".join(f"{i} {name}" for i, name in enumerate(store.attributes["classes"]))
+    with atomic_path(out) as temporary:
+        tifffile.imwrite(
+            temporary,
+            _pages(store.labels, store.block[0]),
+            shape=store.shape,
+            dtype=np.uint8,
+            bigtiff=True,
+            ome=True,
+            photometric="minisblack",
+            compression="zlib",
+            maxworkers=1,
+            metadata={
+                "axes": "ZYX",
+                "Name": "segmentation",
+                "Description": f"Classes by label: {classes}",
+                **{f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (z, y, x), strict=True)},
+                **{f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"},
+            },
+        )
+
+
+def _pages(labels: Any, block_depth: int) -> Iterator[NDArray[np.uint8]]:
+    """Slices of labels. A shard holds many, so as many are read at once as fit."""
+    n_z, n_y, n_x = labels.shape
+    depth = max(1, min(block_depth, _SLAB_VOXELS // (n_y * n_x)))
+    for z in range(0, n_z, depth):
+        yield from np.asarray(labels[z : z + depth])
 
 
 def _one_line(error: Exception) -> str:
