@@ -35,6 +35,7 @@ def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
     try:
         app(args=arguments)
     except (InputError, OSError) as error:
@@ -227,9 +228,7 @@ def select(
 def segment(
     ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
     out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write or to go on with")],
-    images: Annotated[
-        list[Path] | None, typer.Argument(help="a volume, or files to stack along z")
-    ] = None,
+    images: Annotated[list[Path] | None, typer.Argument(help="a volume, or files to stack along z")] = None,
     settings: Annotated[
         Path | None, typer.Option(help="settings of the workflow, instead of images and options")
     ] = None,

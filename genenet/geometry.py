@@ -62,6 +62,6 @@ def tiles(box: Box, shape: Triple) -> Iterator[Box]:
 
     They cover every voxel of ``box`` exactly once. An empty box has none.
     """
-    starts = product(*(range(a, b, s) for a, b, s in zip(box.start, box.stop, shape, strict=True)))
-    for start in starts:
-        yield Box.of_shape(shape, start).intersect(box)
+    zs, ys, xs = (range(a, b, s) for a, b, s in zip(box.start, box.stop, shape, strict=True))
+    for z, y, x in product(zs, ys, xs):
+        yield Box.of_shape(shape, (z, y, x)).intersect(box)

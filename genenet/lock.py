@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def exclusive(path: Path, poll_seconds: float = 2.0) -> Iterator[None]:
+def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
     """Hold the lock file ``path``; wait for a living holder, take over a dead one's.
 
     Dead is a holder whose process is gone from this host, or whose heartbeat has stopped.
@@ -28,11 +28,11 @@ def exclusive(path: Path, poll_seconds: float = 2.0) -> Iterator[None]:
     told = False
     while not _create(path):
         if _is_dead(path):
-            log.warning("%s: taking over from a trainer that is gone: %s", path, _read(path))
+            log.warning("%s: taking over from a process that is gone: %s", path, _read(path))
             path.unlink(missing_ok=True)
             continue
         if not told:
-            log.warning("%s: another trainer is at work here (%s); waiting for it", path, _read(path))
+            log.warning("%s: another process is at work here (%s); waiting for it", path, _read(path))
             told = True
         time.sleep(poll_seconds)
     stop = threading.Event()

@@ -6,6 +6,8 @@ isn't in a stage's file can't make that stage run again.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -165,6 +167,13 @@ def runs(config: Config) -> list[str]:
     """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``."""
     genomes = [f"r0/{index:03d}" for index in range(config.search.n_genomes)]
     return genomes + [f"baselines/{name}" for name in config.baselines.names()]
+
+
+def put_own_commands_first() -> None:
+    """Let the workflow's shell lines find the commands of this Python, also if its environment isn't activated."""
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def print_summary(results: Path) -> None:
         )
         status = note if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
         table.add_row(row["rank"], row["run"], *cells, _number(row["seconds"], 0), status)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")

@@ -39,7 +39,7 @@ class Search:
             [
                 *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/Snakefile"),
                 *("--profile", ROOT / "profiles/local", "--cores", "2", "--configfile", *self.configs),
-                *("--", *arguments) if arguments and not str(arguments[0]).startswith("-") else arguments,
+                *arguments,
             ],
             cwd=self.folder,
             stdout=subprocess.PIPE,

@@ -1,16 +1,6 @@
 # Images in: phantoms are made, labelled images are checked and packed.
 
 
-def image_inputs(image):
-    files = stages.image_files(CONFIG, image)
-    return [str(path) for path in [*files.image, *(files.labels or [])]]
-
-
-def split_inputs(wildcards):
-    images = getattr(CONFIG.data, wildcards.split)
-    return [path for image in images for path in image_inputs(image)]
-
-
 rule phantom:
     output:
         image=PATHS.phantom("{shape}-seed{seed}", "image"),

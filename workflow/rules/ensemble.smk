@@ -12,11 +12,11 @@ rule select:
         ensemble=directory(PATHS.ensemble),
         ranking=PATHS.ranking,
         curve=PATHS.curve,
-    params:
-        runs=RUNS,
-        results=str(PATHS.results),
     log:
         f"{PATHS.results}/logs/select.log",
+    params:
+        runs=RUNS,
+        results=lambda wildcards: PATHS.results,
     message:
         "rank the networks and choose the ensemble"
     shell:
@@ -29,9 +29,9 @@ rule test:
         data=PATHS.data("test"),
     output:
         PATHS.test_scores,
-    threads: CONFIG.training.threads
     log:
         f"{PATHS.results}/logs/test.log",
+    threads: CONFIG.training.threads
     message:
         "score the ensemble on the test images"
     shell:

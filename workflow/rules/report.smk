@@ -1,7 +1,5 @@
 # What people look at.
 
-LABELLED = [name for name in VOLUMES if stages.image_files(CONFIG, VOLUMES[name]).labels]
-
 
 rule report:
     input:
@@ -12,10 +10,10 @@ rule report:
         settings=PATHS.settings("report"),
     output:
         PATHS.report,
-    params:
-        results=str(PATHS.results),
     log:
         f"{PATHS.results}/logs/report.log",
+    params:
+        results=lambda wildcards: PATHS.results,
     message:
         "write the report"
     shell:

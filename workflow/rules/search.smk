@@ -36,13 +36,13 @@ rule train:
         settings=PATHS.settings("train"),
     output:
         RUN.outputs(),
-    threads: CONFIG.training.threads
     log:
         f"{PATHS.results}/logs/train/{{run}}.log",
-    message:
-        "train {wildcards.run}"
+    threads: CONFIG.training.threads
     params:
         out=str(RUN.folder),
+    message:
+        "train {wildcards.run}"
     shell:
         "genenet train --genome {input.genome} --train {input.train} --validation {input.validation}"
         " --settings {input.settings} --out {params.out} 2>&1 | tee {log}"

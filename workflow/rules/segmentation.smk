@@ -1,12 +1,5 @@
 # Volumes, each shared among a number of jobs that is known from the config.
 
-PARTS = [part_name(i + 1, CONFIG.segmentation.jobs) for i in range(CONFIG.segmentation.jobs)]
-
-
-def as_share(wildcards):
-    part, n_parts = wildcards.part.split("-of-")
-    return f"{int(part)}/{int(n_parts)}"
-
 
 rule segment:
     input:
@@ -15,12 +8,12 @@ rule segment:
         settings=PATHS.settings("segment_{volume}"),
     output:
         PATHS.receipt("{volume}", "{part}"),
+    log:
+        f"{PATHS.results}/logs/segment/{{volume}}/{{part}}.log",
+    threads: CONFIG.training.threads
     params:
         store=PATHS.store("{volume}"),
         part=as_share,
-    threads: CONFIG.training.threads
-    log:
-        f"{PATHS.results}/logs/segment/{{volume}}/{{part}}.log",
     message:
         "segment {wildcards.volume}, part {wildcards.part}"
     shell:
@@ -33,10 +26,10 @@ rule export:
         expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS),
     output:
         PATHS.tiff("{volume}"),
-    params:
-        store=PATHS.store("{volume}"),
     log:
         f"{PATHS.results}/logs/export/{{volume}}.log",
+    params:
+        store=PATHS.store("{volume}"),
     message:
         "export {wildcards.volume}"
     shell:
@@ -49,10 +42,10 @@ rule evaluate:
         settings=PATHS.settings("evaluate_{volume}"),
     output:
         PATHS.volume_scores("{volume}"),
-    params:
-        store=PATHS.store("{volume}"),
     log:
         f"{PATHS.results}/logs/evaluate/{{volume}}.log",
+    params:
+        store=PATHS.store("{volume}"),
     message:
         "score {wildcards.volume} against its labels"
     shell:

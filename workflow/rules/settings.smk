@@ -5,10 +5,12 @@
 rule settings:
     output:
         PATHS.settings("{stage}"),
-    params:
-        json=lambda wildcards: stages.stage_settings(CONFIG, wildcards.stage).model_dump_json(),
     log:
         f"{PATHS.results}/logs/settings/{{stage}}.log",
+    params:
+        json=lambda wildcards: stages.stage_settings(
+            CONFIG, wildcards.stage
+        ).model_dump_json(),
     message:
         "settings of {wildcards.stage}"
     shell:

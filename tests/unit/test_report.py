@@ -1,0 +1,383 @@
+"""The report is made from a small results folder written by hand; it must survive whatever is missing."""
+
+import base64
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from genenet import __version__, figures, ngff, report
+from genenet.ensemble import Outcome, write_ranking
+from genenet.errors import InputError
+from genenet.files import write_json
+from genenet.geometry import Box
+from genenet.palette import class_colours
+from genenet.paths import ResultPaths
+from genenet.report import write_report
+from genenet.stages import ImageFiles, ReportSettings
+
+HOSTILE = '<script>alert("x")</script>'
+CLASSES = ["background", HOSTILE, "$granule_{"]
+SHAPE = (3, 20, 30)
+SCORES = {"ari": 0.7123, "mean_iou": 0.5432, "accuracy": 0.8, "iou": [0.9, 0.4321, None]}
+FAILED = {"status": "diverged", "reason": "the loss was <nan> at iteration 5"}
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def sources(self) -> list[str]:
+        names = ("src", "srcset", "href", "data", "poster", "action")
+        return [a[name] or "" for _, a in self.tags for name in names if name in a]
+
+
+def ok(ari: float | None, **more: object) -> dict[str, object]:
+    validation = {"ari": ari, "mean_iou": 0.4, "accuracy": 0.75, "iou": [0.9, 0.3, None]}
+    return {
+        "status": "ok",
+        "iterations": 30,
+        "best_iteration": 20,
+        "seconds": 12.3,
+        "validation": validation,
+        **more,
+    }
+
+
+@dataclass
+class Search:
+    """A results folder; ``runs`` are the scores by name, best first after ranking."""
+
+    root: Path
+    runs: dict[str, dict[str, object]] = field(
+        default_factory=lambda: {
+            "r0/000": ok(0.7),
+            "r0/001": ok(0.5),
+            "r0/002": FAILED,
+            "baselines/unet2015": ok(0.6),
+        }
+    )
+    ari: float | None = 0.7123
+    n_members: int = 1
+
+    @property
+    def paths(self) -> ResultPaths:
+        return ResultPaths(self.root / "results")
+
+    def write(self) -> None:
+        outcomes = []
+        for index, (run, outcome) in enumerate(self.runs.items()):
+            scores = {"name": run, "genome": f"{index:012x}", "n_parameters": 1234 * (index + 1), **outcome}
+            write_json(self.paths.run(run).scores, scores)
+            rows = ["iteration,training_loss,learning_rate,validation_ari,seconds"]
+            if outcome["status"] == "ok":
+                rows += ["10,1.5,0.01,0.31,1.0", "20,1.1,0.01,nan,2.0", "30,1.0,0.01,0.5,3.0"]
+            self.paths.run(run).history.write_text("\n".join(rows) + "\n")
+            outcomes.append(Outcome(run, scores))
+        outcomes.sort(key=lambda o: (not o.is_ok, -o.ari, o.run))
+        write_ranking(Path(self.paths.ranking), outcomes)
+        self.write_ensemble([o.run for o in outcomes if o.is_ok and not o.is_baseline])
+
+    def write_ensemble(self, ranked: list[str]) -> None:
+        rows = [f"{size},{run},{self.ari or 'nan'},0.4" for size, run in enumerate(ranked, start=1)]
+        Path(self.paths.curve).write_text("\n".join(["size,added,validation_ari,mean_iou", *rows]) + "\n")
+        members = [
+            {"run": run, "genome": "0" * 12, "validation_ari": 0.7} for run in ranked[: self.n_members]
+        ]
+        description = {
+            "classes": CLASSES,
+            "selected_on": ["validation.tif"],
+            "members": members,
+            "baselines": {},
+        }
+        scores = {**SCORES, "ari": self.ari}
+        write_json(Path(self.paths.ensemble) / "ensemble.json", {**description, "validation": scores})
+
+    def segment(self, name: str, shape: tuple[int, int, int] = SHAPE, labels: bool = True) -> ImageFiles:
+        """Write a volume and its segmentation, whose middle slice is all class 1."""
+        image = np.random.default_rng(0).integers(0, 65535, shape, np.uint16)
+        truth = np.zeros(shape, np.uint8)
+        truth[:, :2] = 255  # ignored
+        store = Path(self.paths.store(name))
+        ngff.create_store(
+            store,
+            shape=shape,
+            classes=CLASSES,
+            voxel_size_nm=(40, 10, 10),
+            block=shape,
+            channels=["uncertainty"],
+            dtype="uint8",
+            attributes={},
+        )
+        found = np.zeros(shape, np.uint8)
+        found[shape[0] // 2] = 1
+        ngff.open_store(store).write_block(Box.of_shape(shape), found, np.full((1, *shape), 128, np.uint8))
+        for kind, array in (("image", image), ("labels", truth)):
+            tifffile.imwrite(self.root / f"{name}-{kind}.tif", array, photometric="minisblack")
+        files = [[self.root / f"{name}-{kind}.tif"] for kind in ("image", "labels")]
+        return ImageFiles(image=files[0], labels=files[1] if labels else None, region=None)
+
+    def page(self, **volumes: ImageFiles) -> Page:
+        out = self.root / "report.html"
+        write_report(self.paths.results, ReportSettings(volumes=volumes, runs=list(self.runs)), out)
+        return Page(out.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """A search for tests that don't look at its plots, which take most of the time."""
+    monkeypatch.setattr(figures, "_plot", lambda draw, theme: "data:image/png;base64,")
+    made = Search(tmp_path)
+    made.write()
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a search with nothing missing."""
+    made = Search(tmp_path_factory.mktemp("search"))
+    made.write()
+    files = made.segment("demo")
+    write_json(Path(made.paths.volume_scores("demo")), {**SCORES, "ari": 0.8642})
+    write_json(Path(made.paths.settings("train")), {"seed": 4711})
+    return made.page(**{HOSTILE: files, "demo": files})
+
+
+@pytest.fixture(autouse=True)
+def _small_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "DPI", 50)
+
+
+def decode(uri: str) -> np.ndarray:
+    kind, data = uri.split(",", 1)
+    assert kind == "data:image/png;base64"
+    return np.asarray(imagecodecs.png_decode(base64.b64decode(data, validate=True)))
+
+
+def test_the_answer_comes_first(page: Page) -> None:
+    text = page.text
+    assert "Ensemble of 1 0.712 ARI mean IoU 0.543" in text
+    assert "Best single network, r0/000 0.700 ARI" in text
+    assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
+    assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
+    assert "1 of 3 random networks beat the U-Net 2015." in text
+    assert "Measured on the validation images: validation.tif" in text
+    assert "Scored once" not in text
+
+
+@pytest.mark.parametrize(
+    ("ari", "says"),
+    [
+        (0.5, "The ensemble doesn't beat the U-Net 2015: it is 0.100 ARI behind."),
+        (0.6, "The ensemble equals the U-Net 2015."),
+        (None, "The ensemble can't be compared with the U-Net 2015: an ARI is missing."),
+    ],
+)
+def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: str) -> None:
+    search = Search(tmp_path, ari=ari)
+    search.write()
+    assert says in search.page().text
+
+
+def test_test_scores_stand_apart(search: Search) -> None:
+    write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6789})
+    text = search.page().text
+    assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
+
+
+def test_ranking_marks_members_and_baselines(page: Page) -> None:
+    assert "1 r0/000 ensemble ok 0.700 0.400 0.750 1,234 20 12" in page.text
+    assert "2 baselines/unet2015 baseline ok 0.600" in page.text
+    assert "4 r0/002 diverged – – – 3,702 – –" in page.text
+    assert [a["class"] for a in page.all("tr") if "class" in a and a["class"] != "sum"] == [
+        "member",
+        "baseline",
+        "other",
+        "other",
+    ]
+
+
+def test_failures_say_why_and_where_the_log_is(search: Search) -> None:
+    log = f"{search.paths.results}/logs/train/r0/002.log"
+    assert f"r0/002 diverged the loss was <nan> at iteration 5 {log}" in search.page().text
+
+
+def test_provenance(page: Page) -> None:
+    assert f"genenet {__version__} Seed 4711" in page.text
+    assert "3 random networks, 1 baseline" in page.text
+    assert "3 ok, 1 diverged" in page.text
+
+
+def test_opens_without_a_network(page: Page) -> None:
+    assert page.sources
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert "http" not in " ".join(page.words)  # nor in the style sheet
+    anchors = {a["href"] for a in page.all("a")}
+    assert anchors == {f"#{a['id']}" for a in page.all("section")}
+
+
+def test_pictures_are_png_with_alt_texts(page: Page) -> None:
+    pictures = page.all("img")
+    assert len(pictures) == 5 + 3  # the slice's, the plots
+    assert all(a["alt"] for a in pictures)
+    shapes = [decode(a["src"] or "").shape for a in pictures]
+    assert shapes[:5] == [SHAPE[1:], *[(*SHAPE[1:], 3)] * 4]
+    dark = [decode(a["srcset"] or "") for a in page.all("source")]
+    assert len(dark) == 3
+    assert all(plot[0, 0, 3] == 0 for plot in dark)  # transparent
+
+
+def test_slices_show_classes_in_their_colours(page: Page) -> None:
+    labels, found = (decode(a["src"] or "") for a in page.all("img")[1:3])
+    colours = class_colours(len(CLASSES))
+    assert tuple(labels[0, 0]) == figures.UNKNOWN_COLOUR
+    assert tuple(labels[-1, -1]) == colours[0]
+    assert (found == colours[1]).all()
+    assert "Slice 2 of 3, the whole slice of 20 × 30 (y × x): 0.2 × 0.3 µm" in page.text
+
+
+def test_large_slices_are_cut(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "SHOWN", 8)
+    page = search.page(demo=search.segment("demo"))
+    assert decode(page.all("img")[0]["src"] or "").shape == (8, 8)
+    assert "the middle 8 × 8 voxels of 20 × 30" in page.text
+
+
+def test_scores_against_labels(page: Page) -> None:
+    assert "Against its labels, whole volume ARI 0.864" in page.text
+    assert f"IoU of {HOSTILE} 0.432" in page.text
+    assert "IoU of $granule_{ –" in page.text
+
+
+def test_names_are_escaped(page: Page) -> None:
+    """As text: a volume's name, the path in its note, a class in two tables and the legend."""
+    assert page.text.count(HOSTILE) >= 5
+    assert not page.all("script")
+
+
+def test_unlabelled_volume(search: Search) -> None:
+    page = search.page(demo=search.segment("demo", labels=False))
+    assert len(page.all("img")) == 4 + 3
+    assert "Against its labels" not in page.text
+
+
+@pytest.mark.parametrize("gone", ["store", "image"])
+def test_volume_that_is_missing_is_named(search: Search, gone: str) -> None:
+    files = search.segment("demo")
+    path = files.image[0]
+    if gone == "store":
+        path = Path(search.paths.store("demo"))
+        path.rename(path.with_name("elsewhere"))
+    else:
+        path.unlink()
+    page = search.page(demo=files)
+    assert str(path) in page.text
+    assert len(page.all("img")) == 3
+
+
+def test_segmentation_of_another_shape_is_named(search: Search) -> None:
+    files = search.segment("demo")
+    tifffile.imwrite(files.image[0], np.zeros((3, 20, 31), np.uint8), photometric="minisblack")
+    assert "segment it again" in search.page(demo=files).text
+
+
+def test_missing_blocks_are_named(search: Search) -> None:
+    files = search.segment("demo")
+    next((Path(search.paths.store("demo")) / "0" / "c").rglob("0/0/0/0")).unlink()
+    assert "1 of 1 blocks aren't segmented yet" in search.page(demo=files).text
+
+
+def test_no_baseline_one_genome(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(0.7)})
+    search.write()
+    page = search.page()
+    assert "No baseline to compare with" in page.text
+    assert "None: all 1 trainings were successful." in page.text
+    assert len(page.all("img")) == 3
+
+
+def test_failed_baseline(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(0.7), "baselines/unet2015": FAILED})
+    search.write()
+    assert "No baseline to compare with" in search.page().text
+
+
+def test_no_ari_at_all(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(None), "baselines/unet2015": ok(None)}, ari=None)
+    search.write()
+    for run in search.runs:
+        search.paths.run(run).history.unlink()
+    page = search.page()
+    assert "Ensemble of 1 – ARI" in page.text
+    assert page.text.count("Nothing to show") == 3
+    assert not page.all("img")
+
+
+def test_eighty_runs(tmp_path: Path) -> None:
+    runs = {f"r0/{i:03d}": ok(0.3 + i / 200) if i % 9 else FAILED for i in range(80)}
+    search = Search(tmp_path, runs={**runs, "baselines/unet2015": ok(0.6)}, n_members=4)
+    search.write()
+    page = search.page()
+    assert "17 of 80 random networks beat the U-Net 2015." in page.text
+    assert len([a for a in page.all("tr") if a.get("class") == "member"]) == 4
+
+
+def test_without_a_ranking(search: Search) -> None:
+    Path(search.paths.ranking).unlink()
+    with pytest.raises(InputError, match="genenet select"):
+        search.page()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 5), np.uint8),
+        np.ones((4, 5), bool),
+        np.full((4, 5), np.nan, np.float32),
+        np.full((4, 5), 2**62, np.int64),
+    ],
+)
+def test_stretch_survives_flat_images(image: np.ndarray) -> None:
+    assert not figures.stretch(image).any()
+
+
+def test_stretch_uses_the_whole_scale() -> None:
+    image = np.arange(10_000, dtype=np.float32).reshape(100, 100)
+    image[0, 0] = np.inf
+    stretched = figures.stretch(image)
+    assert (stretched.min(), stretched.max()) == (0, 255)
+
+
+def test_overlay_leaves_the_background_as_it_is() -> None:
+    grey = np.full((4, 4), 100, np.uint8)
+    classes = np.zeros((4, 4), np.uint8)
+    classes[1:3, 1:3] = 1
+    shown = figures.overlay(grey, classes, figures.colour(classes, 2))
+    assert (shown[classes == 0] == 100).all()
+    assert (shown[classes == 1] != 100).any()
+
+
+def test_numbers_for_people() -> None:
+    assert [report.number(v) for v in (0.12349, -0.5, None, float("nan"))] == ["0.123", "−0.500", "–", "–"]
+    assert [report.whole(v) for v in (31_030_983, 0.4, None)] == ["31,030,983", "0", "–"]
