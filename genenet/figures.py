@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from genenet.report import Run
 
-SIZE_INCHES = 5.4, 3.8  # small, so that the letters can still be read on a phone
+SIZE_INCHES = 4.8, 3.6  # small, so that the letters can still be read on a phone
 DPI = 200
 UNCERTAINTY_MAP = "viridis"
 UNKNOWN_COLOUR = (128, 128, 128)  # labels that are no class: ignored voxels
-_FILL, _RIM = 0.35, 0.9  # opacity of classes on the image, inside and at their borders
+_FILL, _RIM = 0.45, 0.9  # opacity of classes on the image, inside and at their borders
 
 
 @dataclass(frozen=True)
@@ -241,5 +241,5 @@ def _picture(title: str, pixels: NDArray[np.uint8]) -> Picture:
     return Picture(title, f"{title}, {pixels.shape[1]} by {pixels.shape[0]} pixels", _data_uri(png))
 
 
-def _data_uri(png: bytes) -> str:
+def _data_uri(png: bytes | bytearray) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -162,12 +162,11 @@ def _contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender
     single = [run for run in runs if run.kind != "baseline" and run.status == "ok"][:1]
     baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
     for run in single + baselines:
-        title = f"{run.title} (baseline)" if run.kind == "baseline" else f"Best single network, {run.title}"
+        title = run.title if run.kind == "baseline" else f"Best single network, {run.title}"
         kind = "baseline" if run.kind == "baseline" else "other"
         known = scores["ari"] is not None and run.ari is not None
-        found.append(
-            Contender(title, kind, run.ari, run.mean_iou, scores["ari"] - run.ari if known else None)  # type: ignore[operator]
-        )
+        lead = scores["ari"] - run.ari if known else None
+        found.append(Contender(title, kind, run.ari, run.mean_iou, lead))
     return found
 
 
@@ -236,18 +235,18 @@ def _provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any
         "genenet": __version__,
         "Seed": str(settings.get("seed", "unknown")),
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Trainings": f"{len(runs) - n_baselines} random networks, {n_baselines} baselines",
+        "Trainings": f"{len(runs) - n_baselines} random networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
         "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
         "Results": str(paths.results.resolve()),
     }
 
 
-def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Write a number for people; a dash for none."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def whole(value: float | None) -> str:
