@@ -1,11 +1,12 @@
-"""A synthetic, labelled volume like SBF-SEM of human platelets (Guay et al. 2021, Sci Rep 11:2561), of any size.
+"""A synthetic, labelled volume like SBF-SEM of human platelets (Guay et al. 2021, Sci Rep 11:2561).
 
-It is made slice by slice from a seed. A larger shape with the same seed contains the smaller one, voxel for
-voxel: objects are drawn per lattice site, noise per tile of a slice, neither depends on the shape.
+It has any size and is made slice by slice from a seed. A larger shape with the same seed contains the
+smaller one, voxel for voxel: objects are drawn per lattice site, noise per tile of a slice.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from genenet.errors import InputError
 from genenet.files import atomic_path
 from genenet.geometry import Triple
-from genenet.phantom_objects import GAP_NM, MEMBRANE_NM, Balls, Lattice, Platelet, Scene, generator
+from genenet.phantom_objects import GAP_NM, MEMBRANE_NM, RIM_NM, Balls, Lattice, Platelet, Scene, generator
 
 VOXEL_SIZE_NM = (40.0, 10.0, 10.0)
 CLASSES = (
@@ -94,7 +95,7 @@ def _slice(lattice: Lattice, z: int, size: tuple[int, int]) -> tuple[Bytes, Byte
     depth, owner = _platelets(scene.platelets, z_nm, (height, width))
     labels = (depth > 0).astype(np.uint8)
     image = _cytoplasm(scene.platelets, depth, owner)
-    image += _mottle(lattice.seed, z, (height, width)) * (0.2 + 0.8 * labels)
+    image += _mottle(lattice.seed, z, (height, width)) * np.where(depth > 0, np.float32(1), np.float32(0.2))
     _organelles(scene, z_nm, depth, owner, image, labels)
     return _microscope(image, lattice.seed, z), labels[1:-1, 1:-1]
 
@@ -102,7 +103,7 @@ def _slice(lattice: Lattice, z: int, size: tuple[int, int]) -> tuple[Bytes, Byte
 def _platelets(
     platelets: list[Platelet], z_nm: float, size: tuple[int, int]
 ) -> tuple[Plane, NDArray[np.int32]]:
-    """Return how far inside of a platelet a pixel lies (nm, (Y, X), negative in the background), and of which.
+    """Return how far inside of a platelet pixels lie (nm, (Y, X), negative outside), and of which.
 
     A pixel is the nearest platelet's, and nobody's where the second is hardly farther: so they never touch.
     """
@@ -111,7 +112,7 @@ def _platelets(
     for index, platelet in enumerate(platelets):
         rows, columns = (_pixels(platelet, axis, size[axis - 1]) for axis in (1, 2))
         box = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-        y_nm, x_nm = ((np.arange(r.start, r.stop) - 1) * _PIXEL_NM for r in (rows, columns))
+        y_nm, x_nm = ((np.arange(r.start, r.stop, dtype=float) - 1) * _PIXEL_NM for r in (rows, columns))
         distance = platelet.distance_in_slice(z_nm, y_nm, x_nm)
         np.copyto(owner[box], index, where=distance < nearest[box])
         np.minimum(second[box], np.maximum(nearest[box], distance), out=second[box])
@@ -138,25 +139,35 @@ def _organelles(
     scene: Scene, z_nm: float, depth: Plane, owner: NDArray[np.int32], image: Plane, labels: Bytes
 ) -> None:
     """Paint the organelles into image and labels (Y, X): specks, membranes, what they hold, cores last."""
-    balls = scene.balls[np.abs(scene.balls["centre"][:, 0] - z_nm) < scene.balls["radius"] + MEMBRANE_NM]
+    balls = scene.balls[np.abs(scene.balls["centre"][:, 0] - z_nm) < scene.balls["radius"] + RIM_NM]
     label, has_rim = balls["label"], ~np.isnan(balls["rim"])
-    _paint(balls[label == _CELL], z_nm, depth, owner, image, labels)
-    for ball, y, x in _stamps(balls[has_rim], MEMBRANE_NM, z_nm, labels.shape):
-        own = (owner[y, x] == ball["owner"]) & (depth[y, x] > MEMBRANE_NM / 2)
-        image[y[own], x[own]] = ball["rim"][own]
-    _paint(balls[has_rim], z_nm, depth, owner, image, labels)
-    _paint(balls[label == _DENSE_CORE], z_nm, depth, owner, image, labels)
+    paint = partial(_paint, z_nm=z_nm, depth=depth, owner=owner, image=image, labels=labels)
+    paint(balls[label == _CELL])
+    paint(balls[has_rim], rim_nm=RIM_NM)
+    paint(balls[has_rim])
+    paint(balls[label == _DENSE_CORE])
 
 
 def _paint(
-    balls: Balls, z_nm: float, depth: Plane, owner: NDArray[np.int32], image: Plane, labels: Bytes
+    balls: Balls,
+    *,
+    rim_nm: float = 0.0,
+    z_nm: float,
+    depth: Plane,
+    owner: NDArray[np.int32],
+    image: Plane,
+    labels: Bytes,
 ) -> None:
-    for ball, y, x in _stamps(balls, 0.0, z_nm, labels.shape):
+    """Paint what a slice meets of the balls: their inside, or, grown by the rim, all in the rim's grey."""
+    for ball, y, x in _stamps(balls, rim_nm, z_nm, labels.shape):
         # Neighbours were kept clear of, to first order: what still sticks out of the cell is cut off.
-        own = (owner[y, x] == ball["owner"]) & (depth[y, x] > MEMBRANE_NM)
+        own = (owner[y, x] == ball["owner"]) & (depth[y, x] > MEMBRANE_NM - rim_nm / 3)
         ball, y, x = ball[own], y[own], x[own]
         labels[y, x] = ball["label"]
-        image[y, x] = ball["grey"] + ball["stripes"] * _stripes(ball["wave"], z_nm, y, x)
+        if rim_nm:
+            image[y, x] = ball["rim"]
+        else:
+            image[y, x] = ball["grey"] + ball["stripes"] * _stripes(ball["wave"], z_nm, y, x)
 
 
 def _stripes(wave: Plane, z_nm: float, y: NDArray[np.intp], x: NDArray[np.intp]) -> Plane:

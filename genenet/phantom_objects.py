@@ -19,7 +19,8 @@ Site = tuple[int, int, int]
 SPACING_NM = np.array([1090.0, 990.0, 1300.0])
 REACH_NM = np.array([1700.0, 1400.0, 1800.0])  # a platelet stays within this of its lattice site
 GAP_NM = 60.0  # background left where two platelets would touch
-MEMBRANE_NM = 22.0
+MEMBRANE_NM = 22.0  # of a platelet
+RIM_NM = 16.0  # membrane of an organelle, around its balls
 _SITE_OFFSET = 8  # spawn keys are not negative, sites are, at the low border of the volume
 _WAVELENGTHS_NM = np.array([1300.0, 650.0, 300.0, 160.0])
 _AMPLITUDES_NM = np.array([55.0, 26.0, 11.0, 5.0])
@@ -33,7 +34,8 @@ def generator(seed: int, *key: int) -> np.random.Generator:
 def directions(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return unit vectors (*shape, 3), even over the sphere."""
     vectors = rng.standard_normal((*shape, 3))
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Platelet:
     @cached_property
     def half_extent(self) -> Array:
         """Half of the bounding box (3,) in nm, including the gap around the platelet."""
-        return np.sqrt(np.diag(np.linalg.inv(self.metric))) + _AMPLITUDES_NM.sum() + GAP_NM
+        half: Array = np.sqrt(np.diag(np.linalg.inv(self.metric))) + _AMPLITUDES_NM.sum() + GAP_NM
+        return half
 
     @cached_property
     def squared_metric(self) -> Array:
@@ -77,7 +80,8 @@ class Platelet:
         value = (p @ self.metric * p).sum(axis=-1)
         slope = np.sqrt((p @ self.squared_metric * p).sum(axis=-1))
         ripple = np.sin(p @ self.waves.T + self.phases) @ _AMPLITUDES_NM
-        return (value - np.sqrt(value)) / np.maximum(slope, 1e-9) + ripple
+        distance: Array = (value - np.sqrt(value)) / np.maximum(slope, 1e-9) + ripple
+        return distance
 
     def distance_in_slice(self, z_nm: float, y_nm: Array, x_nm: Array) -> NDArray[np.float32]:
         """Return the same as `distance` for a grid of points: (Y,), (X,) -> (Y, X).
@@ -168,7 +172,7 @@ _CELL, _DENSE_BODY, _DENSE_CORE = 1, 5, 6
 # In order of placing: the rare ones first, while there is room. Specks (glycogen, ribosomes) count as
 # cell: they are there to be told from dense cores and small granules.
 KINDS = (
-    Kind(_DENSE_BODY, 3, 1, 0.0, 0.0, (85, 120), 172, 10, rim=85),
+    Kind(_DENSE_BODY, 3, 1, 0.0, 0.0, (80, 116), 172, 10, rim=85),
     Kind(2, 4, 6, 0.5, 0.25, (80, 125), 92, 8, rim=62, stripes=44),
     Kind(4, 20, 8, 0.7, 0.6, (46, 90), 192, 12, rim=84),
     Kind(3, 40, 2, 0.35, 0.0, (66, 130), 96, 9, rim=82),
@@ -193,15 +197,14 @@ def fill(platelet: Platelet, neighbours: Iterable[Platelet], rng: np.random.Gene
     balls = np.empty(0, BALL)
     for kind in KINDS:
         chains, radii = _candidates(kind, platelet, rng)
-        room = _depth(chains, platelet, near).min(axis=1) - MEMBRANE_NM - 6
-        radii = np.minimum(radii, room)
+        radii = np.minimum(radii, _room(chains, kind.radii_nm[0], platelet, near))
         chosen = _choose(kind, chains, radii, balls)
         balls = np.concatenate([balls, _balls(kind, chains[chosen], radii[chosen], platelet, rng)])
     return balls
 
 
 def _candidates(
-    kind: Kind, platelet: Platelet, rng: np.random.Generator, tries: int = 8
+    kind: Kind, platelet: Platelet, rng: np.random.Generator, tries: int = 7
 ) -> tuple[Array, Array]:
     """Return chains (tries * count, n_balls, 3) and radii (tries * count,), in nm.
 
@@ -223,19 +226,25 @@ def _candidates(
     return anchors[:, None] + walk - walk.mean(axis=1, keepdims=True), radii
 
 
-def _depth(points: Array, platelet: Platelet, neighbours: list[Platelet]) -> Array:
-    """Return how far in nm the points lie inside of the platelet, as its neighbours leave it."""
-    own = platelet.distance(points)
-    depth = -own
+def _room(chains: Array, least_nm: float, platelet: Platelet, neighbours: list[Platelet]) -> Array:
+    """Return the greatest radius (n,) in nm that keeps chains (n, balls, 3) clear of the platelet's membrane.
+
+    The membrane is where its neighbours leave it. Where the room is below ``least_nm``, it may be too great.
+    """
+    margin = MEMBRANE_NM + RIM_NM / 2
+    own = platelet.distance(chains)
+    room: Array = -own.max(axis=1) - margin
     for neighbour in neighbours:
-        depth = np.minimum(depth, (neighbour.distance(points) - own - GAP_NM) / 2)
-    return depth
+        kept = np.flatnonzero(room >= least_nm)
+        halfway = (neighbour.distance(chains[kept]) - own[kept] - GAP_NM) / 2
+        room[kept] = np.minimum(room[kept], halfway.min(axis=1) - margin)
+    return room
 
 
 def _choose(kind: Kind, chains: Array, radii: Array, balls: Balls) -> list[int]:
-    """Return the candidates to keep, the first ones with room, and shrink their radii until they touch nothing.
+    """Return the candidates to keep, the first ones with room; shrinks their radii until they touch nothing.
 
-    Shrinking packs them far more densely than refusing whatever is too large.
+    That packs them far more densely than refusing whatever is too large.
     """
     least = kind.radii_nm[0]
     candidates = np.flatnonzero(radii >= least).tolist()
@@ -245,7 +254,7 @@ def _choose(kind: Kind, chains: Array, radii: Array, balls: Balls) -> list[int]:
     chosen: list[int] = []
     for i in candidates:
         offsets = chains[i][:, None] - centres
-        free = np.sqrt(np.einsum("abi,abi->ab", offsets, offsets)) - sizes - 0.8 * MEMBRANE_NM
+        free = np.sqrt(np.einsum("abi,abi->ab", offsets, offsets)) - sizes - 1.5 * RIM_NM
         radii[i] = min(radii[i], free.min(initial=np.inf))
         if radii[i] >= least:
             chosen.append(i)
@@ -273,8 +282,8 @@ def _balls(kind: Kind, chains: Array, radii: Array, platelet: Platelet, rng: np.
 def _cores(bodies: Balls, platelet: Platelet, rng: np.random.Generator) -> Balls:
     """Return a core for each body: smaller, off the centre, wholly inside."""
     cores = bodies.copy()
-    ratio = rng.uniform(0.55, 0.7, bodies.shape)
-    shift = (0.75 - ratio) * bodies["radius"]
+    ratio = rng.uniform(0.6, 0.72, bodies.shape)
+    shift = (0.78 - ratio) * bodies["radius"]
     cores["radius"] *= ratio
     cores["centre"] += directions(rng, bodies.shape) * shift[..., None]
     cores["label"] = _DENSE_CORE
@@ -293,7 +302,10 @@ class Scene:
 
 @dataclass
 class Lattice:
-    """All platelets of a seed, made when first asked for. Boxes come in the order of z: what is above is dropped."""
+    """All platelets of a seed, made when first asked for.
+
+    Boxes are asked for from the top down: what lies above is dropped.
+    """
 
     seed: int
     _platelets: dict[Site, Platelet] = field(default_factory=dict)
@@ -305,8 +317,8 @@ class Lattice:
         last = np.floor((high_nm + REACH_NM) / SPACING_NM).astype(int).tolist()
         self._forget(first[0] - 2)
         middle, half = (low_nm + high_nm) / 2, (high_nm - low_nm) / 2
-        sites = product(*(range(a, b + 1) for a, b in zip(first, last, strict=True)))
-        met = [s for s in sites if self._platelet(s).meets(middle, half)]
+        layers, rows, columns = (range(a, b + 1) for a, b in zip(first, last, strict=True))
+        met = [site for site in product(layers, rows, columns) if self._platelet(site).meets(middle, half)]
         balls = [np.empty(0, BALL), *map(self._fill, met)]
         for owner, own in enumerate(balls, start=-1):
             own["owner"] = owner
