@@ -60,7 +60,7 @@ class Theme:
 
 
 LIGHT = Theme(ink="#24292f", grid="#e1e5ea", other="#8b949e", member="#0b62c4", baseline="#c2510a")
-DARK = Theme(ink="#d5dbe1", grid="#333a43", other="#7d8691", member="#6cb0ff", baseline="#ff9d57")
+DARK = Theme(ink="#d5dbe1", grid="#333a43", other="#98a2ad", member="#6cb0ff", baseline="#ff9d57")
 
 
 def ensemble_curve(
@@ -157,9 +157,10 @@ def _dashes(index: int) -> Any:
 def _log_axis(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic x axis whose ticks read 20k, 1M and don't crowd."""
     decades = math.log10(max(values) / min(values))
+    subs = (1,) if decades >= 2 else (1, 2, 5) if decades >= 0.5 else (1, 1.5, 2, 3, 4, 6, 8)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 1.3, max(values) * 1.3)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -107,6 +107,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         "contenders": contenders,
         "beaten": _beaten(runs),
         "n_random": sum(run.kind != "baseline" for run in runs),
+        "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": _optional(paths.test_scores),
         "volumes": [_volume_section(paths, name, files) for name, files in settings.volumes.items()],
         "legend": [
@@ -179,8 +180,11 @@ def _beaten(runs: Sequence[Run]) -> list[tuple[str, int]]:
 
 def _volume_section(paths: ResultPaths, name: str, files: ImageFiles) -> VolumeSection:
     scores = _optional(paths.volume_scores(name)) if files.labels else None
+    path = Path(paths.store(name))
+    if not path.exists():
+        return VolumeSection(name, "", f"{path}: not segmented yet", [], scores)
     try:
-        store = ngff.open_store(Path(paths.store(name)))
+        store = ngff.open_store(path)
         caption, pictures = _middle_slice(store, files)
     except InputError as error:
         return VolumeSection(name, "", str(error), [], scores)

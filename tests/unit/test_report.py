@@ -18,6 +18,7 @@ from genenet.palette import class_colours
 from genenet.paths import ResultPaths
 from genenet.report import write_report
 from genenet.stages import ImageFiles, ReportSettings
+from matplotlib.figure import Figure
 
 HOSTILE = '<script>alert("x")</script>'
 CLASSES = ["background", HOSTILE, "$granule_{"]
@@ -179,7 +180,7 @@ def test_the_answer_comes_first(page: Page) -> None:
     assert "Best single network, r0/000 0.700 ARI" in text
     assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
     assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
-    assert "1 of 3 random networks beat the U-Net 2015." in text
+    assert "1 of 3 random networks beat the U-Net 2015 (1 of them failed to train)." in text
     assert "Measured on the validation images: validation.tif" in text
     assert "Scored once" not in text
 
@@ -339,7 +340,7 @@ def test_eighty_runs(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={**runs, "baselines/unet2015": ok(0.6)}, n_members=4)
     search.write()
     page = search.page()
-    assert "17 of 80 random networks beat the U-Net 2015." in page.text
+    assert "17 of 80 random networks beat the U-Net 2015 (9 of them failed to train)." in page.text
     assert len([a for a in page.all("tr") if a.get("class") == "member"]) == 4
 
 
@@ -376,6 +377,15 @@ def test_overlay_leaves_the_background_as_it_is() -> None:
     shown = figures.overlay(grey, classes, figures.colour(classes, 2))
     assert (shown[classes == 0] == 100).all()
     assert (shown[classes == 1] != 100).any()
+
+
+@pytest.mark.parametrize("values", [[1234], [10_500], [31_000, 38_000], [18_352, 485_727], [400, 31_030_983]])
+def test_log_axis_has_readable_ticks(values: list[float]) -> None:
+    axes = Figure().add_subplot()
+    figures._log_axis(axes, values)
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert 1 <= len(shown) <= 7
 
 
 def test_numbers_for_people() -> None:
