@@ -180,7 +180,7 @@ def test_the_answer_comes_first(page: Page) -> None:
     assert "Best single network, r0/000 0.700 ARI" in text
     assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
     assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
-    assert "1 of 3 random networks beat the U-Net 2015 (1 of them failed to train)." in text
+    assert "1 of 3 random networks beat the U-Net 2015; 1 of the 3 failed to train." in text
     assert "Measured on the validation images: validation.tif" in text
     assert "Scored once" not in text
 
@@ -340,7 +340,7 @@ def test_eighty_runs(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={**runs, "baselines/unet2015": ok(0.6)}, n_members=4)
     search.write()
     page = search.page()
-    assert "17 of 80 random networks beat the U-Net 2015 (9 of them failed to train)." in page.text
+    assert "17 of 80 random networks beat the U-Net 2015; 9 of the 80 failed to train." in page.text
     assert len([a for a in page.all("tr") if a.get("class") == "member"]) == 4
 
 
