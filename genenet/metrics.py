@@ -1,20 +1,48 @@
 """Scores of a segmentation from one contingency table, which is accumulated slab by slab.
 
-Sources: Hubert and Arabie (1985) for the adjusted Rand index, Arganda-Carreras et al. (2015) for the adapted
-Rand error, Meilă (2007) for the variation of information.
+Counts are 64-bit integers. Pairs of voxels are counted in Python's integers, since they outgrow 64 bits at
+about 4e9 voxels, and products of two such counts long before.
+
+Sources:
+    Adjusted Rand index: Hubert and Arabie (1985), Comparing partitions, J. Classification 2, 193-218.
+    Adapted Rand error: Arganda-Carreras et al. (2015), Crowdsourcing the creation of image segmentation
+    algorithms for connectomics, Front. Neuroanat. 9:142.
+    Variation of information: Meilă (2007), Comparing clusterings, J. Multivariate Analysis 98, 873-895.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 IGNORE = 255  # the label of voxels that are neither learnt nor scored
+CHUNK_VOXELS = 2**22  # counting takes about 30 bytes a voxel: a large slab is counted in pieces
 Counts = NDArray[np.int64]
+
+
+class AdaptedRand(NamedTuple):
+    """Scores of the pairs of voxels that share a class, all classes included.
+
+    Precision is the share of the prediction's pairs that the truth has too (merging lowers it), recall the
+    share of the truth's pairs that the prediction has too (splitting lowers it); nan where there is no pair
+    to share. ``error`` is 1 - their harmonic mean.
+    """
+
+    error: float
+    precision: float
+    recall: float
+
+
+class VariationOfInformation(NamedTuple):
+    """Conditional entropies in bits; their sum is the variation of information."""
+
+    split: float  # H(prediction | truth): true classes cut into pieces
+    merge: float  # H(truth | prediction): true classes thrown together
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,33 +51,45 @@ class Contingency:
 
     table: Counts
 
+    def __post_init__(self) -> None:
+        shape = self.table.shape
+        if self.table.dtype != np.int64 or len(shape) != 2 or shape[0] != shape[1] or shape[0] > IGNORE:
+            raise ValueError(
+                f"table has shape {shape} of {self.table.dtype}; it must be (C, C) of int64, C <= {IGNORE}"
+            )
+
     @classmethod
     def empty(cls, n_classes: int) -> Contingency:
         """Return a table of zeros."""
         return cls(np.zeros((n_classes, n_classes), np.int64))
 
     def __add__(self, other: Contingency) -> Contingency:
-        """Return the table of both parts."""
+        """Return the table of both parts.
+
+        Raises:
+            ValueError: For unequal numbers of classes (which numpy would broadcast if one of them is 1).
+        """
+        if len(self.table) != len(other.table):
+            raise ValueError(f"tables of {len(self.table)} and {len(other.table)} classes can't be merged")
         return Contingency(self.table + other.table)
 
     def add(self, truth: Any, prediction: Any) -> None:
         """Count voxels; arrays of equal shape. Those whose truth is IGNORE are left out.
 
         Raises:
-            ValueError: For unequal shapes, or ids that are no classes.
+            ValueError: For unequal shapes, types that aren't integers, or ids that are no classes. The
+                table then stays as it was.
         """
         truth, prediction = np.asarray(truth), np.asarray(prediction)
         if truth.shape != prediction.shape:
             raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}; they must agree")
-        counted = truth != IGNORE
-        pairs = [a[counted].astype(np.int64) for a in (truth, prediction)]
+        truth, prediction = truth.reshape(-1), prediction.reshape(-1)
         n = len(self.table)
-        for what, ids in zip(("truth", "prediction"), pairs, strict=True):
-            if ids.size and not 0 <= ids.min() <= ids.max() < n:
-                raise ValueError(
-                    f"{what} has ids {ids.min()} to {ids.max()}; those of {n} classes are 0 to {n - 1}"
-                )
-        self.table[...] += np.bincount(pairs[0] * n + pairs[1], minlength=n * n).reshape(n, n)
+        counts = np.zeros_like(self.table)
+        for start in range(0, truth.size, CHUNK_VOXELS):
+            chunk = slice(start, start + CHUNK_VOXELS)
+            counts += _count(truth[chunk], prediction[chunk], n)
+        self.table[...] += counts
 
     @property
     def n_voxels(self) -> int:
@@ -58,26 +98,26 @@ class Contingency:
 
     @property
     def adjusted_rand_index(self) -> float:
-        """ARI over class labels, as ``sklearn.metrics.adjusted_rand_score``; nan without voxels.
+        """ARI over class labels, as ``sklearn.metrics.adjusted_rand_score``.
 
-        Pairs are counted in Python's integers: at 10^9 voxels they no longer fit into 64 bits.
+        1 if both partitions are the same, also if both are one class only. Without voxels nan, where
+        scikit-learn says 1: nothing was measured, and a ranking mustn't take that for perfect.
         """
         if self.n_voxels == 0:
             return math.nan
         both, true, predicted = self._pairs
-        everything = _pairs(self.n_voxels)
-        apart = (true - both) + (predicted - both)  # pairs that one joins and the other separates
-        if apart == 0:
+        if both == true == predicted:
             return 1.0
-        neither = everything - true - predicted + both
-        tp, fp, fn, tn = both, predicted - both, true - both, neither
-        return 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
+        everything = _pairs(self.n_voxels)
+        # Index, expectation and maximum of Hubert and Arabie, all times 2 * everything: one division only
+        above_chance = 2 * (both * everything - true * predicted)
+        return above_chance / ((true + predicted) * everything - 2 * true * predicted)
 
     @property
     def _pairs(self) -> tuple[int, int, int]:
         """Pairs of voxels that both, the truth, the prediction put into one class."""
         rows, columns = self.table.sum(axis=1), self.table.sum(axis=0)
-        both, true, predicted = (sum(_pairs(int(n)) for n in a.ravel()) for a in (self.table, rows, columns))
+        both, true, predicted = (sum(map(_pairs, a.ravel().tolist())) for a in (self.table, rows, columns))
         return both, true, predicted
 
     @property
@@ -90,32 +130,60 @@ class Contingency:
         """Intersection over union of each class, (C,); nan where neither has it."""
         hits = np.diag(self.table)
         unions = self.table.sum(axis=0) + self.table.sum(axis=1) - hits
-        return np.array([_ratio(int(h), int(u)) for h, u in zip(hits, unions, strict=True)])
+        return np.array([_ratio(h, u) for h, u in zip(hits.tolist(), unions.tolist(), strict=True)])
 
     @property
     def mean_iou(self) -> float:
-        """Mean IoU over the classes that occur in the truth or the prediction; nan without voxels."""
+        """Mean IoU over the classes that occur in the truth or the prediction; nan without voxels.
+
+        A class that is predicted but never true counts, with IoU 0: it would cost nothing otherwise.
+        """
         iou = self.iou
         occurs = ~np.isnan(iou)
         return float(iou[occurs].mean()) if occurs.any() else math.nan
 
     @property
-    def adapted_rand_error(self) -> float:
-        """1 - F-score of the pairs over all classes, as scikit-image without ignored labels; nan without voxels."""
+    def adapted_rand(self) -> AdaptedRand:
+        """Adapted Rand error, precision and recall over all classes; nan without voxels.
+
+        The error is that of ``skimage.metrics.adapted_rand_error`` with ``ignore_labels=()``. Its precision
+        is our recall and the other way round: what it returns (0.26) contradicts what its documentation,
+        which we follow, says (scikit-image issue 6485). Where neither side has a pair, the error is 0.
+        """
         both, true, predicted = self._pairs
-        if true + predicted == 0:
-            return 0.0 if self.n_voxels else math.nan
-        return 1 - 2 * both / (true + predicted)
+        error = _ratio(true + predicted - 2 * both, true + predicted)
+        if math.isnan(error) and self.n_voxels:
+            error = 0.0
+        return AdaptedRand(error, precision=_ratio(both, predicted), recall=_ratio(both, true))
 
     @property
-    def variation_of_information(self) -> tuple[float, float]:
-        """Conditional entropies in bits: (split H(prediction | truth), merge H(truth | prediction))."""
-        if self.n_voxels == 0:
-            return math.nan, math.nan
-        joint, true, predicted = (
-            _entropy(a / self.n_voxels) for a in (self.table, self.table.sum(axis=1), self.table.sum(axis=0))
-        )
-        return max(0.0, joint - true), max(0.0, joint - predicted)
+    def adapted_rand_error(self) -> float:
+        """The error of ``adapted_rand``."""
+        return self.adapted_rand.error
+
+    @property
+    def variation_of_information(self) -> VariationOfInformation:
+        """(split, merge) in bits, the order of ``skimage.metrics.variation_of_information``; nan without voxels."""
+        return VariationOfInformation(_conditional_entropy(self.table), _conditional_entropy(self.table.T))
+
+
+def _count(truth: NDArray[Any], prediction: NDArray[Any], n_classes: int) -> Counts:
+    """Return the (C, C) table of 1D arrays of class ids."""
+    counted = truth != IGNORE
+    true = _class_ids("truth", truth[counted], n_classes)
+    predicted = _class_ids("prediction", prediction[counted], n_classes)
+    counts = np.bincount(true * n_classes + predicted, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes).astype(np.int64, copy=False)
+
+
+def _class_ids(what: str, ids: NDArray[Any], n_classes: int) -> Counts:
+    """Return the ids as int64, checked before the cast could change them."""
+    if ids.dtype.kind not in "biu":
+        raise ValueError(f"{what} is of type {ids.dtype}; class ids are integers")
+    if ids.size and not 0 <= ids.min() <= ids.max() < n_classes:
+        allowed = f"those of {n_classes} classes are 0 to {n_classes - 1}"
+        raise ValueError(f"{what} has ids {ids.min()} to {ids.max()}; {allowed}")
+    return ids.astype(np.int64)
 
 
 def _pairs(n: int) -> int:
@@ -123,16 +191,33 @@ def _pairs(n: int) -> int:
 
 
 def _ratio(part: int, whole: int) -> float:
+    # Python divides integers of any size with one rounding
     return part / whole if whole else math.nan
 
 
-def _entropy(shares: NDArray[np.float64]) -> float:
-    positive = shares[shares > 0]
-    return float(-(positive * np.log2(positive)).sum())
+def _conditional_entropy(table: Counts) -> float:
+    """Entropy of the column given the row, in bits; nan without voxels.
+
+    The sum of n_ij / n * log2(n_i / n_ij). All its terms are positive, and with log1p those of nearly pure
+    rows are exact too; a difference of entropies would cancel.
+    """
+    n = int(table.sum())
+    if n == 0:
+        return math.nan
+    rows, columns = table.nonzero()
+    counts = table[rows, columns]
+    others = table.sum(axis=1)[rows] - counts
+    return float((counts / n * np.log1p(others / counts)).sum() / math.log(2))
 
 
-def scores(contingency: Contingency) -> dict[str, Any]:
-    """Return all scores for JSON; what isn't defined is None."""
+def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return all scores for JSON; what isn't defined is None.
+
+    ``iou`` is a list in the order of the class ids; with ``class_names`` they are put beside it.
+
+    Raises:
+        ValueError: If there are more or fewer names than classes.
+    """
     split, merge = contingency.variation_of_information
     values = {
         "n_voxels": contingency.n_voxels,
@@ -143,16 +228,29 @@ def scores(contingency: Contingency) -> dict[str, Any]:
         "variation_of_information_split": split,
         "variation_of_information_merge": merge,
     }
-    return {
-        **{name: None if math.isnan(value) else value for name, value in values.items()},
-        "iou": [None if math.isnan(value) else float(value) for value in contingency.iou],
-    }
+    found: dict[str, Any] = {name: _for_json(value) for name, value in values.items()}
+    found["iou"] = [_for_json(value) for value in contingency.iou.tolist()]
+    if class_names is not None:
+        if len(class_names) != len(found["iou"]):
+            raise ValueError(f"{len(class_names)} class names for {len(found['iou'])} classes")
+        found["class_names"] = list(class_names)
+    return found
+
+
+def _for_json(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def adjusted_rand_index(truth: Any, prediction: Any) -> float:
-    """Return the ARI of two label arrays in memory, by scikit-learn; voxels whose truth is IGNORE are left out."""
+    """Return the ARI of two label arrays in memory, by scikit-learn; nan without voxels.
+
+    Voxels whose truth is IGNORE are left out. The reference for ``Contingency.adjusted_rand_index``, which
+    agrees to 1e-12; above 3e9 voxels scikit-learn's counts overflow.
+    """
     from sklearn.metrics import adjusted_rand_score
 
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     counted = truth != IGNORE
+    if not counted.any():
+        return math.nan
     return float(adjusted_rand_score(truth[counted], prediction[counted]))
