@@ -14,7 +14,8 @@ demo: install
 	snakemake --profile profiles/local
 
 test: .venv/installed-dev lint
-	pytest -n 2 --dist worksteal
+	pytest -n 2 --dist loadgroup --ignore tests/workflow/test_real.py
+	pytest tests/workflow/test_real.py
 
 lint: .venv/installed-dev
 	ruff check .

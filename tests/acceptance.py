@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
 from search import ROOT, Search, data_folder
 
 LIMIT_SECONDS = 600

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from genenet.config import Config, check_config, read_config
 from genenet.errors import InputError
 from genenet.hyperparameters import Interval, Options

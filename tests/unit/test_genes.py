@@ -1,4 +1,5 @@
 import pytest
+
 from genenet.genome import Genome, GenomeError
 from genenet.plan import plan
 

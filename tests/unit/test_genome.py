@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genenet.baselines import baseline
 from genenet.config import Search
 from genenet.errors import InputError
 from genenet.genome import Genome, draw, genome_from_json, read_genome
 from genenet.plan import plan
-from hypothesis import given
-from hypothesis import strategies as st
 
 REGIONS = {
     "net": {

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from genenet.genome import Genome
 from genenet.geometry import Box
 from genenet.inference import Normalisation, Predictor, to_uint8
@@ -10,8 +13,6 @@ from genenet.network import Network
 from genenet.plan import plan
 from genenet.tiling import block_tiles
 from genenet.volume import ArrayVolume
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CPU = torch.device("cpu")
 NORM = Normalisation.of_volume(0.5, 0.3)

@@ -4,13 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from genenet import metrics
-from genenet.metrics import IGNORE, Contingency, adjusted_rand_index, scores
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.metrics import adapted_rand_error, variation_of_information
 from sklearn.metrics import adjusted_rand_score
+
+from genenet import metrics
+from genenet.metrics import IGNORE, Contingency, adjusted_rand_index, scores
 
 N = 5
 BIG = np.array([[5, 1, 0], [2, 7, 1], [0, 3, 9]], np.int64)  # sums to 28

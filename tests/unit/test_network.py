@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from genenet.config import Search
 from genenet.errors import InputError
 from genenet.genome import Genome, draw
@@ -8,7 +10,6 @@ from genenet.inspection import inspect
 from genenet.network import Network, centre_crop, load_weights, save_weights
 from genenet.plan import feasible, plan
 from published import PUBLISHED
-from torch.utils.flop_counter import FlopCounterMode
 
 SMALL = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 40}
 REGIONS = {

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from ome_zarr_models.v05 import Image, ImageLabel, Labels
+from zarr.storage import LocalStore
+
 from genenet.errors import InputError
 from genenet.geometry import Box, tiles
 from genenet.ngff import build_pyramid, create_store, open_store
 from genenet.palette import class_colours
 from genenet.pyramid import levels, mean_of_cells, mode_of_cells
 from genenet.volume import open_volume
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from ome_zarr_models.v05 import Image, ImageLabel, Labels
-from zarr.storage import LocalStore
 
 SHAPE = (10, 100, 130)
 BLOCK = (4, 64, 64)

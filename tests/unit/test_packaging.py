@@ -4,9 +4,10 @@ import re
 import tomllib
 from pathlib import Path
 
-import genenet
 import pytest
 import yaml
+
+import genenet
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from genenet.metrics import IGNORE
 from genenet.patches import PatchSampler, class_weights
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tifffile
+
 from genenet.errors import InputError
 from genenet.phantom import CLASSES, VOXEL_SIZE_NM, slabs, write_phantom
 from genenet.tiff import open_tiff

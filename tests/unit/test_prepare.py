@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from zarr.storage import ZipStore
+
 from genenet.errors import InputError
 from genenet.prepare import open_prepared, prepare
 from genenet.stages import ImageFiles, PrepareSettings
-from zarr.storage import ZipStore
 
 
 def pair(shape=(3, 300, 280), seed=0, dtype="uint8", n_classes=3):

@@ -9,6 +9,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from matplotlib.figure import Figure
+
 from genenet import __version__, figures, ngff, report
 from genenet.ensemble import Outcome, write_ranking
 from genenet.errors import InputError
@@ -18,7 +20,6 @@ from genenet.palette import class_colours
 from genenet.paths import ResultPaths
 from genenet.report import write_report
 from genenet.stages import ImageFiles, ReportSettings
-from matplotlib.figure import Figure
 
 HOSTILE = '<script>alert("x")</script>'
 CLASSES = ["background", HOSTILE, "$granule_{"]

@@ -4,13 +4,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
 from genenet.errors import InputError
 from genenet.geometry import Box
 from genenet.statistics import Moments, _sample, sample_statistics
 from genenet.volume import ArrayVolume
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 
 @given(

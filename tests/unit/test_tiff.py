@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from genenet.errors import InputError
 from genenet.geometry import Box, tiles
 from genenet.ngff import Store, create_store, open_store

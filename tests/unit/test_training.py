@@ -5,10 +5,10 @@ import subprocess
 
 import numpy as np
 import pytest
-import runs
 import torch
 from safetensors.torch import load_file
 
+import runs
 from genenet import checkpoint
 from genenet.config import Training
 from genenet.genome import Genome, read_genome

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from genenet.errors import InputError
 from genenet.geometry import Box
 from genenet.volume import ArrayVolume, open_volume, read_reflected
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHAPE = (5, 33, 47)
 

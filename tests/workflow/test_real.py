@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import tifffile
+
 from search import Search, data_folder
 
 pytestmark = pytest.mark.xdist_group("real")  # one after the other: each uses both cores

@@ -8,10 +8,10 @@ import sys
 import pytest
 import tifffile
 import zarr
-from search import ROOT, Search
 
 from genenet.config import check_config
 from genenet.stages import runs
+from search import ROOT, Search
 
 pytestmark = pytest.mark.xdist_group("tiny")
 AFTER_SELECT = {"select": 1, "test": 1, "segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1}
@@ -134,9 +134,8 @@ def test_segment_works_without_the_workflow(tiny, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    alone, ours = (
-        zarr.open(p)["labels/segmentation/0"][:] for p in (out, tiny.results / "segmentations/demo.ome.zarr")
-    )
+    stores = out, tiny.results / "segmentations/demo.ome.zarr"
+    alone, ours = (zarr.open(store)["labels/segmentation/0"][:] for store in stores)
     assert (alone != ours).mean() < 1e-3  # near ties, by another tile size
 
 

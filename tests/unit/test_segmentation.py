@@ -1,0 +1,228 @@
+import json
+import signal
+import subprocess
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+import runs
+from genenet import ngff
+from genenet.config import Segmentation
+from genenet.ensemble import FORMAT, load_ensemble
+from genenet.errors import InputError
+from genenet.files import write_json
+from genenet.genome import Genome
+from genenet.geometry import Box
+from genenet.inference import Normalisation, Predictor
+from genenet.network import Network, save_weights
+from genenet.plan import plan
+from genenet.segmentation import SegmentationJob, blocks_of, check_complete, entropy, evaluate_store, share
+from genenet.stages import ImageFiles
+from genenet.volume import ArrayVolume
+
+CPU = torch.device("cpu")
+
+
+def write_ensemble(folder, n_stacks=(1, 2), mode="volume"):
+    """An ensemble of random networks with different halos and scales."""
+    members = []
+    for index, n in enumerate(n_stacks):
+        genome = Genome(
+            f"g{index}", {"net": {"n_convkernels": 3, "n_stacks": n, "n_convlayers": 1, "input_size": 64}}
+        )
+        torch.manual_seed(index)
+        place = folder / f"members/{index:02d}"
+        genome.write(place / "genome.json")
+        save_weights(Network(plan(genome.net, 3)).state_dict(), genome.id, place / "model.safetensors")
+        members.append({"folder": f"members/{index:02d}", "run": f"r0/{index:03d}", "genome": genome.id})
+    normalisation = {"mode": mode, "mean": 100.0, "deviation": 20.0}
+    description = {"format": FORMAT, "classes": ["a", "b", "c"], "voxel_size_nm": [40.0, 10.0, 10.0]}
+    write_json(folder / "ensemble.json", {**description, "normalisation": normalisation, "members": members})
+    return folder
+
+
+@pytest.fixture
+def setting(tmp_path):
+    """An ensemble, an image file of 5 x 70 x 90 voxels, and a function that makes a job."""
+    write_ensemble(tmp_path / "ensemble")
+    image = np.random.default_rng(0).integers(0, 255, (5, 70, 90), np.uint8)
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    source = ImageFiles(image=[tmp_path / "image.tif"], labels=None, region=None)
+
+    def job(name, **settings):
+        values = {"block": (2, 32, 64), "tile": 48, "probabilities": True, "precision": "float32", **settings}
+        ensemble = load_ensemble(tmp_path / "ensemble")
+        return SegmentationJob(ensemble, source, Segmentation(**values), CPU, tmp_path / name)
+
+    return tmp_path, image, job
+
+
+def arrays(path):
+    group = zarr.open(path, mode="r")
+    return group["0"][:], group["labels/segmentation/0"][:]
+
+
+def test_the_store_holds_the_ensembles_mean_probabilities(setting):
+    folder, image, job = setting
+    receipt = job("a.ome.zarr").run()
+    channels, labels = arrays(folder / "a.ome.zarr")
+    norm = Normalisation.of_volume(image.mean(), image.std())
+    networks = load_ensemble(folder / "ensemble").networks
+    box = Box.of_shape(image.shape)
+    each = [Predictor.make([n], 64, CPU).probabilities(ArrayVolume(image, "i"), norm, box) for n in networks]
+    expected = np.mean(each, axis=0)
+    assert np.abs(channels[1:] - expected).max() < 1e-5
+    assert np.array_equal(labels, channels[1:].argmax(0))
+    assert np.allclose(channels[0], entropy(channels[1:]), atol=1e-6)
+    assert (receipt["blocks"], receipt["written"], receipt["voxels"]) == (18, 18, image.size)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"block": (5, 128, 128)}, {"tile": 16}, {"block": (1, 17, 23), "tile": 30}]
+)
+def test_any_block_and_tile_give_the_same(setting, settings):
+    folder, _, job = setting
+    job("a.ome.zarr").run()
+    job("b.ome.zarr", **settings).run()
+    (a, labels_a), (b, labels_b) = arrays(folder / "a.ome.zarr"), arrays(folder / "b.ome.zarr")
+    assert np.abs(a - b).max() < 1e-5
+    best = np.sort(a[1:], axis=0)
+    clear = best[-1] - best[-2] > 1e-4
+    assert np.array_equal(labels_a[clear], labels_b[clear])
+
+
+def test_jobs_in_any_order_fill_one_store(setting):
+    folder, _, job = setting
+    job("whole.ome.zarr").run()
+    for part in (3, 1, 2):
+        job("parts.ome.zarr").run(part, 3)
+    for a, b in zip(arrays(folder / "whole.ome.zarr"), arrays(folder / "parts.ome.zarr"), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
+    folder, _, job = setting
+    job("a.ome.zarr").run(1, 2)
+    with pytest.raises(InputError, match=r"a\.ome\.zarr: 9 of 18 blocks are missing, the first at .* again"):
+        check_complete(ngff.open_store(folder / "a.ome.zarr"))
+    receipt = job("a.ome.zarr").run()
+    assert (receipt["written"], receipt["kept"]) == (9, 9)
+    check_complete(ngff.open_store(folder / "a.ome.zarr"))
+
+
+def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
+    folder, image, job = setting
+    job("a.ome.zarr").run()
+    assert job("a.ome.zarr", tile=16).run()["kept"] == 0
+    tifffile.imwrite(folder / "image.tif", image[:, ::-1])
+    assert job("a.ome.zarr", tile=16).run()["kept"] == 0
+    assert job("a.ome.zarr", tile=16).run()["written"] == 0
+
+
+def test_killed_it_goes_on_where_it_was(setting):
+    folder, _, _ = setting
+    image = np.random.default_rng(0).integers(0, 255, (60, 64, 64), np.uint8)
+    tifffile.imwrite(folder / "image.tif", image)
+    out, store = folder / "k.ome.zarr", None
+    options = ["--out", out, "--block", "1x32x32", "--threads", "1"]
+    command = runs.genenet("segment", "--ensemble", folder / "ensemble", folder / "image.tif", *options)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while store is None or len(list(out.glob("0/c/*/*/*/*"))) < 20:
+        store = out if out.exists() else None
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    again = runs.run([*command, "--receipt", folder / "receipt.json"])
+    assert again.returncode == 0, again.stderr
+    receipt = json.loads((folder / "receipt.json").read_text())
+    assert receipt["kept"] >= 19
+    assert receipt["written"] + receipt["kept"] == 240
+    reference = runs.run([*command[:-5], folder / "r.ome.zarr", *command[-4:]])
+    assert reference.returncode == 0, reference.stderr
+    for a, b in zip(arrays(out), arrays(folder / "r.ome.zarr"), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1,))
+    # the sample for the statistics is bounded by a constant of its own, above these volumes' size
+    monkeypatch.setattr(
+        SegmentationJob, "_statistics", lambda self, volume: (np.array([100.0]), np.array([20.0]))
+    )
+    peaks = []
+    for depth in (4, 32):
+        tifffile.imwrite(
+            tmp_path / f"{depth}.tif",
+            np.random.default_rng(0).integers(0, 255, (depth, 256, 256), np.uint8),
+            photometric="minisblack",
+        )
+        source = ImageFiles(image=[tmp_path / f"{depth}.tif"], labels=None, region=None)
+        settings = Segmentation(block=(2, 128, 128), probabilities=True)
+        job = SegmentationJob(
+            load_ensemble(tmp_path / "ensemble"), source, settings, CPU, tmp_path / f"{depth}.ome.zarr"
+        )
+        tracemalloc.start()
+        job.run()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_uint8_is_the_default_and_holds_255_steps(setting):
+    folder, _, job = setting
+    job("f.ome.zarr").run()
+    job("u.ome.zarr", precision="uint8").run()
+    a, b = arrays(folder / "f.ome.zarr")[0], arrays(folder / "u.ome.zarr")[0]
+    assert b.dtype == np.uint8
+    assert np.abs(a - b / 255).max() < 0.51 / 255
+
+
+def test_normalisation_by_training_uses_the_ensembles_numbers(tmp_path):
+    write_ensemble(tmp_path / "ensemble", mode="training")
+    tifffile.imwrite(tmp_path / "i.tif", np.random.default_rng(0).integers(0, 255, (1, 40, 40), np.uint8))
+    source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
+    job = SegmentationJob(
+        load_ensemble(tmp_path / "ensemble"), source, Segmentation(), CPU, tmp_path / "o.ome.zarr"
+    )
+    job.run()
+    assert ngff.open_store(tmp_path / "o.ome.zarr").attributes["mean"] == [100.0]
+
+
+@given(n=st.integers(0, 50), parts=st.integers(1, 60))
+def test_shares_are_fair_and_cover_all(n, parts):
+    blocks = blocks_of((n, 1, 1), (1, 1, 1)) if n else []
+    shares = [share(blocks, i, parts) for i in range(1, parts + 1)]
+    assert [b for s in shares for b in s] == blocks
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_entropy_is_0_when_sure_and_1_when_not():
+    p = np.array([[1.0, 1 / 3], [0.0, 1 / 3], [0.0, 1 / 3]], np.float32)[:, :, None, None]
+    assert entropy(p).ravel() == pytest.approx([0, 1], abs=1e-6)
+
+
+def test_scores_against_labels_block_by_block(setting):
+    folder, _, job = setting
+    job("a.ome.zarr").run()
+    labels = arrays(folder / "a.ome.zarr")[1]
+    wrong = labels.copy()
+    wrong[0, 0, :10] = 7  # ignored
+    tifffile.imwrite(folder / "labels.tif", wrong)
+    source = ImageFiles(image=[folder / "image.tif"], labels=[folder / "labels.tif"], region=None)
+    scores = evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
+    assert scores["ari"] == 1
+    assert scores["n_voxels"] == labels.size - 10
+    with pytest.raises(InputError, match=r"labels\.tif: has label 7; the ids of 3 classes are 0 to 2"):
+        evaluate_store(folder / "a.ome.zarr", source, ignore_label=None)
+    tifffile.imwrite(folder / "labels.tif", wrong[:2])
+    with pytest.raises(InputError, match=r"has shape \(2, 70, 90\), its segmentation \(5, 70, 90\)"):
+        evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
