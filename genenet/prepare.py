@@ -241,8 +241,14 @@ def _write(store: ZipStore, key: str, source: _Source, facts: _Facts, settings: 
         for name, dtype in (("image", facts.dtype), ("labels", np.dtype(np.uint8)))
     )
     for box in _slabs(facts.shape):
-        image[box.slices] = source.image.read(box)
-        labels[box.slices] = _read_classes(source, settings, box)
+        _write_chunks(image, box, source.image.read(box))
+        _write_chunks(labels, box, _read_classes(source, settings, box))
+
+
+def _write_chunks(array: zarr.Array[Any], box: Box, data: NDArray[Any]) -> None:
+    """Write a slab chunk by chunk. Chunks written together go on being written after one has failed."""
+    for chunk in tiles(box, array.chunks):  # type: ignore[arg-type]
+        array[chunk.slices] = data[chunk.relative_to(box.start).slices]
 
 
 def _chunks(shape: Triple) -> Triple:

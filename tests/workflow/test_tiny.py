@@ -129,10 +129,9 @@ def test_each_shell_line_works_when_pasted(tiny, tmp_path):
 def test_segment_works_without_the_workflow(tiny, tmp_path):
     image = tiny.results / "phantoms/3x100x120-seed3/image.tif"
     out = tmp_path / "alone.ome.zarr"
-    done = subprocess.run(
-        [sys.executable, "-m", "genenet", "segment", "--ensemble", tiny.results / "ensemble", image, "--out", out, "--tile", "32"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "genenet", "segment", "--ensemble", tiny.results / "ensemble", image]
+    options = ["--out", out, "--tile", "32"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     stores = out, tiny.results / "segmentations/demo.ome.zarr"
     alone, ours = (zarr.open(store)["labels/segmentation/0"][:] for store in stores)
