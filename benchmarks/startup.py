@@ -28,7 +28,9 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = folder / "generate.json"
-        settings.write_text('{"seed": 1, "regions": {"net": {"n_convkernels": [30, 110], "n_stacks": [1, 4]}}}')
+        settings.write_text(
+            '{"seed": 1, "regions": {"net": {"n_convkernels": [30, 110], "n_stacks": [1, 4]}}}'
+        )
         genenet = [sys.executable, "-m", "genenet"]
         genome = ["--settings", settings, "--index", "0", "--out", folder / "genome.json"]
         commands = {

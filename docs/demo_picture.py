@@ -1,4 +1,4 @@
-"""The README's picture, from a finished ``make demo``: python docs/demo_picture.py"""
+"""Draw the README's picture from a finished ``make demo``: python docs/demo_picture.py."""
 
 from pathlib import Path
 

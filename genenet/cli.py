@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -17,7 +21,7 @@ EXIT_STOPPED = 75  # EX_TEMPFAIL: the time was over; the same command goes on
 
 app = typer.Typer(
     help="Random search for segmentation networks: draw genomes, train each, segment with the best few.",
-    epilog="--debug, anywhere on the line, shows the traceback of an error.",
+    epilog="Anywhere on the line: --debug shows the traceback of an error, --log FILE writes messages to a file too.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -34,17 +38,54 @@ def main() -> None:
     """Run the command line; errors that a user can mend are one line, without a traceback."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
-    try:
-        app(args=arguments)
-    except (InputError, OSError) as error:
-        if debug:
-            raise
-        _fail(_describe(error))
-    except KeyboardInterrupt:
-        print("genenet: stopped", file=sys.stderr)
-        sys.exit(130)
+    with _logged(_take_log(arguments)):
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
+        try:
+            app(args=arguments)
+        except (InputError, OSError) as error:
+            if debug:
+                traceback.print_exc()
+            _fail(_describe(error))
+        except KeyboardInterrupt:
+            print("genenet: stopped", file=sys.stderr)
+            sys.exit(130)
+        except Exception:
+            traceback.print_exc()
+            _fail("this is a bug in genenet; please report it with the lines above")
+
+
+def _take_log(arguments: list[str]) -> Path | None:
+    """Take ``--log FILE``, which any command understands, out of the arguments."""
+    if "--log" not in arguments[:-1]:
+        return None
+    at = arguments.index("--log")
+    _, file = arguments.pop(at), arguments.pop(at)
+    return Path(file)
+
+
+@contextmanager
+def _logged(path: Path | None) -> Iterator[None]:
+    """Write what goes to standard error to a file as well."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, redirect_stderr(_Both(sys.stderr, file)):
+        yield
+
+
+class _Both(io.TextIOBase):
+    """A stream that writes to two, line by line."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
 
 
 def _describe(error: InputError | OSError) -> str:
@@ -314,30 +355,29 @@ def export(
 @app.command()
 def evaluate(
     out: Out,
-    segmentation: Annotated[Path | None, typer.Option(help="an OME-Zarr, with --settings")] = None,
-    settings: Annotated[Path | None, typer.Option(help="labels to score it against")] = None,
+    settings: Settings,
+    segmentation: Annotated[Path | None, typer.Option(help="a finished segmentation, OME-Zarr")] = None,
     ensemble: Annotated[Path | None, typer.Option(help="an ensemble's folder, with --data")] = None,
     data: Annotated[Path | None, typer.Option(help="prepared images to score it on")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""
     from genenet.files import write_json
+    from genenet.stages import EvaluateSettings, TestSettings, read_settings
 
-    if segmentation and settings:
+    if segmentation:
         from genenet.segmentation import evaluate_store
-        from genenet.stages import EvaluateSettings, read_settings
 
-        wanted = read_settings(settings, EvaluateSettings)
-        write_json(out, evaluate_store(segmentation, wanted.volume, wanted.ignore_label))
+        labels = read_settings(settings, EvaluateSettings)
+        write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label))
     elif ensemble and data:
         from genenet.device import choose_device, set_threads
         from genenet.evaluation import evaluate_ensemble
 
-        set_threads(threads)
-        write_json(out, evaluate_ensemble(ensemble, data, choose_device(device)))
+        wanted = read_settings(settings, TestSettings)
+        set_threads(wanted.threads)
+        write_json(out, evaluate_ensemble(ensemble, data, choose_device(wanted.device)))
     else:
-        raise InputError("give --segmentation and --settings, or --ensemble and --data")
+        raise InputError("give --segmentation, or --ensemble and --data")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
@@ -40,6 +40,12 @@ class Phantom(Closed):
     def name(self) -> str:
         """Its folder under ``phantoms/``."""
         return "x".join(map(str, self.shape)) + f"-seed{self.seed}"
+
+
+def _without_blanks(path: Path) -> Path:
+    if any(c.isspace() for c in str(path)):
+        raise ValueError(f"'{path}' has blanks in its name, which shell lines don't bear; choose another")
+    return path
 
 
 def _as_list(value: Any) -> Any:
@@ -199,6 +205,12 @@ class Ensemble(Closed):
     max_size: Positive = Field(10, description="the curve is computed up to this size")
     minimum: Positive = Field(1, description="fewer successful trainings than this are an error")
 
+    @model_validator(mode="after")
+    def _size_is_on_the_curve(self) -> Self:
+        if self.size != "auto" and self.size > self.max_size:
+            raise ValueError(f"size {self.size} is more than max_size {self.max_size}; raise max_size")
+        return self
+
 
 class Segmentation(Closed):
     """How volumes are segmented."""
@@ -215,7 +227,9 @@ class Segmentation(Closed):
 class Config(Closed):
     """The whole of config.yaml."""
 
-    results: Path = Field(Path("results"), description="the folder that everything is written to")
+    results: Annotated[Path, AfterValidator(_without_blanks)] = Field(
+        Path("results"), description="the folder that everything is written to; no blanks in its name"
+    )
     container: str | None = Field(None, description="image that the jobs run in; null: the plain environment")
     data: Data
     search: Search = Search()
@@ -223,6 +237,14 @@ class Config(Closed):
     training: Training = Training()
     ensemble: Ensemble = Ensemble()
     segmentation: Segmentation = Segmentation()
+
+    @model_validator(mode="after")
+    def _enough_genomes(self) -> Self:
+        if self.ensemble.minimum > self.search.n_genomes:
+            raise ValueError(
+                f"ensemble.minimum {self.ensemble.minimum} is more than search.n_genomes {self.search.n_genomes}"
+            )
+        return self
 
 
 def read_config(path: Path) -> Config:

@@ -7,6 +7,7 @@ within the domain. Choices are indices into an ordered tuple, so that they can b
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,7 +117,7 @@ class Hyperparameter:
             raise HyperparameterError(f"{value!r} is not a number")
         if self.is_float:
             return float(value)
-        if value != int(value):
+        if not math.isfinite(value) or value != int(value):
             raise HyperparameterError(f"{value!r} is not an integer")
         return int(value)
 

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,7 @@ def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     told = False
     while not _create(path):
-        if _is_dead(path):
-            log.warning("%s: taking over from a process that is gone: %s", path, _read(path))
-            path.unlink(missing_ok=True)
+        if _take_away_if_dead(path):
             continue
         if not told:
             log.warning("%s: another process is at work here (%s); waiting for it", path, _read(path))
@@ -43,20 +42,41 @@ def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
     finally:
         stop.set()
         beat.join()
-        path.unlink(missing_ok=True)
+        if _read(path) == _me():
+            path.unlink(missing_ok=True)
+
+
+def _me() -> dict[str, object]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
 
 
 def _create(path: Path) -> bool:
-    holder = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-    }
+    """Create the lock with its content at once (a hard link to a file that is complete)."""
+    own = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump(holder, file)
+        own.write_text(json.dumps(_me()), encoding="utf-8")
+        os.link(own, path)
     except FileExistsError:
         return False
+    finally:
+        own.unlink(missing_ok=True)
+    return True
+
+
+def _take_away_if_dead(path: Path) -> bool:
+    """Take a dead holder's lock away, for one of those who wait: it is renamed, and put back if it lives."""
+    if not _is_dead(path):
+        return False
+    taken = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        os.rename(path, taken)
+    except FileNotFoundError:
+        return True  # another one was faster
+    if _is_dead(taken):
+        log.warning("%s: taking over from a process that is gone: %s", path, _read(taken))
+    else:
+        os.link(taken, path)
+    taken.unlink()
     return True
 
 

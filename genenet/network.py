@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from genenet.errors import InputError
@@ -127,7 +127,7 @@ def save_weights(state: dict[str, Tensor], genome_id: str, path: Path) -> None:
     """Write a state dict, atomically; an empty one is a file without tensors."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": WEIGHTS_FORMAT, "genome": genome_id})
+        temporary.write_bytes(save(tensors, metadata={"format": WEIGHTS_FORMAT, "genome": genome_id}))
 
 
 def load_weights(network: Network, genome_id: str, path: Path) -> None:

@@ -61,6 +61,9 @@ class SegmentationJob:
         """
         began = time.monotonic()
         volume = open_volume(self.source.image, self.source.region)
+        if self.source.labels:
+            open_labels(self.source, volume.shape)  # wrong labels are better known before than after
+        self._warn_of_voxel_size(volume)
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
         predictor = Predictor.make(self.ensemble.networks, self.settings.tile, self.device)
@@ -84,6 +87,16 @@ class SegmentationJob:
             "seconds": round(time.monotonic() - began, 1),
             "fingerprint": store.attributes["fingerprint"],
         }
+
+    def _warn_of_voxel_size(self, volume: Volume) -> None:
+        trained = self.ensemble.voxel_size_nm
+        if volume.voxel_size_nm and not np.allclose(volume.voxel_size_nm, trained, rtol=0.05):
+            log.warning(
+                "%s: its file says voxels of %s nm, the ensemble was trained on %s nm (z, y, x)",
+                volume.name,
+                volume.voxel_size_nm,
+                trained,
+            )
 
     def _open_store(self, volume: Volume) -> ngff.Store:
         """Open the store, or make it if it isn't there or was made from something else."""
@@ -116,7 +129,7 @@ class SegmentationJob:
 
     def _fingerprint(self, volume: Volume) -> str:
         """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
-        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.source.image]
+        files = [(path.name, *_size_and_time(path)) for path in self.source.image]
         settings = self.settings.model_dump(mode="json", exclude={"jobs"})
         parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -132,6 +145,10 @@ class SegmentationJob:
     ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return labels (Z, Y, X) and channels (C, Z, Y, X) of a block."""
         probabilities = predictor.probabilities(volume, normalisation, block)
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"{volume.name}: holds NaN or infinity near {block.start}; only finite voxels can be segmented"
+            )
         channels = entropy(probabilities)[None]
         if self.settings.probabilities:
             channels = np.concatenate([channels, probabilities])
@@ -141,6 +158,13 @@ class SegmentationJob:
             else channels.astype(self.settings.precision)
         )
         return probabilities.argmax(axis=0).astype(np.uint8), stored
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the newest modification time in ns of a file, or of all files in a folder."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
 
 
 def entropy(probabilities: Probabilities) -> NDArray[np.float32]:
@@ -179,21 +203,27 @@ def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> 
     """
     store = ngff.open_store(path)
     check_complete(store)
-    assert source.labels is not None
-    labels = open_volume(source.labels, source.region)
-    if labels.shape != store.shape:
-        raise InputError(
-            f"{labels.name}: has shape {labels.shape}, its segmentation {store.shape}; they must agree"
-        )
+    labels = open_labels(source, store.shape)
     n_classes = len(store.attributes["classes"])
     table = Contingency.empty(n_classes)
     for block in blocks_of(store.shape, store.block):
         truth = labels.read(block)
         ignored = truth == ignore_label if ignore_label is not None else np.zeros(truth.shape, bool)
-        if truth[~ignored].size and not 0 <= truth[~ignored].min() <= truth[~ignored].max() < n_classes:
-            wrong = truth[~ignored].max()
+        unknown = truth[~ignored & ((truth < 0) | (truth >= n_classes))]
+        if unknown.size:
             raise InputError(
-                f"{labels.name}: has label {wrong}; the ids of {n_classes} classes are 0 to {n_classes - 1}"
+                f"{labels.name}: has label {unknown[0]}; the ids of {n_classes} classes are 0 to {n_classes - 1}"
             )
         table.add(np.where(ignored, IGNORE, truth).astype(np.uint8), np.asarray(store.labels[block.slices]))
     return scores(table)
+
+
+def open_labels(source: ImageFiles, shape: tuple[int, int, int]) -> Volume:
+    """Open a volume's labels; raises InputError if they aren't integers of the volume's shape."""
+    assert source.labels is not None
+    labels = open_volume(source.labels, source.region)
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{labels.name}: is of type {labels.dtype}; labels are integers")
+    if labels.shape != shape:
+        raise InputError(f"{labels.name}: has shape {labels.shape}, its image {shape}; they must agree")
+    return labels

@@ -24,11 +24,15 @@ from genenet.config import (
     Volume,
     validate,
 )
+from genenet.errors import InputError
 from genenet.files import read_json
+from genenet.hyperparameters import HYPERPARAMETERS
 from genenet.paths import ResultPaths
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+LONGEST_ARGUMENT = 120_000  # of 131 072 bytes that Linux lets an argument have
 
 Model = TypeVar("Model", bound="BaseModel")
 
@@ -96,6 +100,13 @@ class EvaluateSettings(Closed):
     ignore_label: int | None
 
 
+class TestSettings(Closed):
+    """How the ensemble is run on the test images."""
+
+    threads: int
+    device: Device
+
+
 class ReportSettings(Closed):
     """What the report shows."""
 
@@ -109,18 +120,31 @@ def stage_settings(config: Config, stage: str) -> Closed:
     return _MAKERS[kind](config, name)
 
 
+def settings_json(config: Config, stage: str) -> str:
+    """Return a stage's settings for a shell line, which can't be longer than the system allows.
+
+    Raises:
+        InputError: If they are longer, as lists of very many files are.
+    """
+    text = stage_settings(config, stage).model_dump_json()
+    if len(text) > LONGEST_ARGUMENT:
+        raise InputError(
+            f"settings of {stage}: too many files for one line; stack them into one TIFF or an OME-Zarr"
+        )
+    return text
+
+
 def _prepare(config: Config, split: str) -> PrepareSettings:
     data = config.data
     images = {"train": data.train, "validation": data.validation, "test": data.test}[split]
-    regions = config.search.feasible_regions().get("net", {})
-    region = regions.get("input_size")
-    smallest = region.clip(0) if region and split == "train" else None
+    region = config.search.feasible_regions().get("net", {}).get("input_size")
+    smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
         images=[image_files(config, image) for image in images],
         classes=data.classes,
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,
-        smallest_input_voxels=None if smallest is None else int(smallest),
+        smallest_input_voxels=int(smallest) if split == "train" else None,
     )
 
 
@@ -150,6 +174,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "evaluate": lambda c, name: EvaluateSettings(
         volume=image_files(c, c.data.volumes[name]), ignore_label=c.data.ignore_label
     ),
+    "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
     "report": _report,
 }
 

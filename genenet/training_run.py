@@ -62,21 +62,22 @@ class TrainingRun:
         Raises:
             InputError: If data, genome or device can't be used.
         """
-        deadline = time.monotonic() + 60 * stop_after_minutes if stop_after_minutes else None
+        deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
         with exclusive(self.files.lock):
             train, validation = open_prepared(self.train), open_prepared(self.validation)
             network_plan = plan(self.genome.net, len(train.classes))
+            trainer = None
             try:
                 trainer = self._trainer(network_plan, train, validation)
                 if not self._advance(trainer, self._fingerprint(train, validation), deadline, show):
                     return False
                 self._publish(trainer, train, validation)
             except Diverged as error:
-                self._publish_failure("diverged", str(error), train, validation, network_plan)
+                self._publish_failure("diverged", str(error), trainer, train, validation, network_plan)
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._publish_failure("out_of_memory", str(error), train, validation, network_plan)
+                self._publish_failure("out_of_memory", str(error), trainer, train, validation, network_plan)
         return True
 
     def _trainer(self, network_plan: Plan, train: Prepared, validation: Prepared) -> Trainer:
@@ -98,7 +99,7 @@ class TrainingRun:
         settings = self.settings.model_dump(
             mode="json", exclude={"training": {"device", "checkpoint_seconds"}}
         )
-        parts = [VERSION, self.genome.id, settings, train.checksum, validation.checksum]
+        parts = [VERSION, self.genome.id, settings, len(train.classes), train.checksum, validation.checksum]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _advance(
@@ -110,7 +111,9 @@ class TrainingRun:
     ) -> bool:
         """Train to the end (True) or the deadline (False); a checkpoint is there after both."""
         state = checkpoint.load(self.files.checkpoint, fingerprint)
-        if state:
+        if state is None:
+            self.files.progress.unlink(missing_ok=True)
+        else:
             trainer.restore(state)
             log.info("going on from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
         saved, n_rows = time.monotonic(), len(trainer.history)
@@ -158,13 +161,18 @@ class TrainingRun:
         write_json(self.files.scores, self._scores(outcome, trainer.network.plan, validation))
 
     def _publish_failure(
-        self, status: str, reason: str, train: Prepared, validation: Prepared, network_plan: Plan
+        self,
+        status: str,
+        reason: str,
+        trainer: Trainer | None,
+        train: Prepared,
+        validation: Prepared,
+        network_plan: Plan,
     ) -> None:
         log.error("%s: %s: %s", self.genome.name, status, reason)
         save_weights({}, self.genome.id, self.files.weights)
         write_probabilities(self.files.validation, validation.checksum, len(train.classes), [])
-        progress = self.files.progress
-        write_text(self.files.history, progress.read_text() if progress.exists() else history_csv([]))
+        write_text(self.files.history, history_csv(trainer.history if trainer else []))
         write_json(
             self.files.scores, self._scores({"status": status, "reason": reason}, network_plan, validation)
         )

@@ -82,7 +82,9 @@ def main():
         ensemble = show(name, search, seconds)
         ari, single = ensemble["validation"]["ari"], ensemble["members"][0]["validation_ari"]
         promises[f"{name}: at most {LIMIT_SECONDS} s"] = seconds <= LIMIT_SECONDS
-        promises[f"{name}: the ensemble is at least as good as the best single network"] = ari >= single
+        promises[f"{name}: averaging {len(ensemble['members'])} networks beats the best single one"] = (
+            len(ensemble["members"]) > 1 and ari >= single
+        )
         if name == "platelet":
             promises[f"{name}: ensemble's validation ARI at least {PLATELET_ARI}"] = ari >= PLATELET_ARI
     for promise, kept in promises.items():

@@ -96,6 +96,10 @@ def test_the_schema_for_editors_is_up_to_date():
             {"net": {"n_convlayers": 2}, "stack": {"n_convlayers": [0, 1]}},
             "regions.stack.n_convlayers: has no room, since net.n_convlayers is fixed; give net a region",
         ),
+        ("ensemble", {"size": 12}, "config: ensemble: size 12 is more than max_size 10; raise max_size"),
+        ("ensemble.minimum", 50, "ensemble.minimum 50 is more than search.n_genomes 6"),
+        ("results", "my results", "config: results: 'my results' has blanks in its name"),
+        ("search.regions", {"net": {"n_convkernels": [1, float("inf")]}}, "inf is not an integer"),
         ("baselines.unet2015", {"input_size": 100}, "baselines.unet2015.input_size: input should be greater"),
     ],
 )

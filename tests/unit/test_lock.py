@@ -68,3 +68,25 @@ def test_the_heart_beats(tmp_path, monkeypatch):
         deadline = time.monotonic() + 5
         while path.stat().st_mtime < 1:
             assert time.monotonic() < deadline
+
+
+def test_of_many_that_meet_a_dead_lock_one_at_a_time_gets_in(tmp_path):
+    path, journal = tmp_path / "lock", tmp_path / "journal"
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+    code = f"""
+import os, time
+from pathlib import Path
+from genenet.lock import exclusive
+with exclusive(Path({str(path)!r}), poll_seconds=0.001):
+    with open({str(journal)!r}, "a") as file:
+        file.write("in\\n")
+        file.flush()
+        time.sleep(0.02)
+        file.write("out\\n")
+"""
+
+    waiters = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(8)]
+    assert [w.communicate() and w.returncode for w in waiters] == [0] * 8
+    assert journal.read_text().split() == ["in", "out"] * 8
+    assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["journal"]

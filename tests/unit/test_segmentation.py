@@ -224,5 +224,5 @@ def test_scores_against_labels_block_by_block(setting):
     with pytest.raises(InputError, match=r"labels\.tif: has label 7; the ids of 3 classes are 0 to 2"):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=None)
     tifffile.imwrite(folder / "labels.tif", wrong[:2])
-    with pytest.raises(InputError, match=r"has shape \(2, 70, 90\), its segmentation \(5, 70, 90\)"):
+    with pytest.raises(InputError, match=r"has shape \(2, 70, 90\), its image \(5, 70, 90\)"):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)

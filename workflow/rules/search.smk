@@ -12,7 +12,7 @@ rule generate:
         "draw genome r{wildcards.round}/{wildcards.index}"
     shell:
         "genenet generate --settings {input} --round {wildcards.round} --index {wildcards.index}"
-        " --out {output} > {log} 2>&1"
+        " --out {output} --log {log}"
 
 
 rule baseline:
@@ -25,7 +25,7 @@ rule baseline:
     message:
         "write the baseline {wildcards.baseline}"
     shell:
-        "genenet generate --settings {input} --out {output} > {log} 2>&1"
+        "genenet generate --settings {input} --out {output} --log {log}"
 
 
 rule train:
@@ -45,4 +45,4 @@ rule train:
         "train {wildcards.run}"
     shell:
         "genenet train --genome {input.genome} --train {input.train} --validation {input.validation}"
-        " --settings {input.settings} --out {params.out} 2>&1 | tee {log}"
+        " --settings {input.settings} --out {params.out} --log {log}"

@@ -18,7 +18,7 @@ rule segment:
         "segment {wildcards.volume}, part {wildcards.part}"
     shell:
         "genenet segment --ensemble {input.ensemble} --settings {input.settings} --part {params.part}"
-        " --out {params.store} --receipt {output} 2>&1 | tee {log}"
+        " --out {params.store} --receipt {output} --log {log}"
 
 
 rule export:
@@ -33,7 +33,7 @@ rule export:
     message:
         "export {wildcards.volume}"
     shell:
-        "genenet export {params.store} --tiff {output} > {log} 2>&1"
+        "genenet export {params.store} --tiff {output} --log {log}"
 
 
 rule evaluate:
@@ -50,4 +50,4 @@ rule evaluate:
         "score {wildcards.volume} against its labels"
     shell:
         "genenet evaluate --segmentation {params.store} --settings {input.settings}"
-        " --out {output} > {log} 2>&1"
+        " --out {output} --log {log}"

@@ -8,10 +8,8 @@ rule settings:
     log:
         f"{PATHS.results}/logs/settings/{{stage}}.log",
     params:
-        json=lambda wildcards: stages.stage_settings(
-            CONFIG, wildcards.stage
-        ).model_dump_json(),
+        json=lambda wildcards: stages.settings_json(CONFIG, wildcards.stage),
     message:
         "settings of {wildcards.stage}"
     shell:
-        "genenet settings {wildcards.stage} --json {params.json:q} --out {output} > {log} 2>&1"
+        "genenet settings {wildcards.stage} --json {params.json:q} --out {output} --log {log}"
