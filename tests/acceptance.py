@@ -77,7 +77,7 @@ def main():
     if data_folder() is None:
         sys.exit("the real EM data is neither in ../shared/data nor in $GENENET_TEST_DATA")
     promises = {}
-    for name in ("platelet", "flyem"):
+    for name in sys.argv[1:] or ("platelet", "flyem"):
         search, seconds = run(name)
         ensemble = show(name, search, seconds)
         ari, single = ensemble["validation"]["ari"], ensemble["members"][0]["validation_ari"]
