@@ -39,6 +39,7 @@ def main():
         axes.set_axis_off()
     patches = [Patch(color=colours[i] / 255, label=name) for i, name in enumerate(config.data.classes)]
     figure.legend(handles=patches, loc="outside lower center", ncols=n_classes, frameon=False, fontsize=8)
+    Path("docs/images").mkdir(exist_ok=True)
     figure.savefig("docs/images/demo.png", dpi=110)
 
 
