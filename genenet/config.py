@@ -274,7 +274,8 @@ def validate(model: type[Model], values: Any, source: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("\n".join(_line(model, source, e) for e in error.errors())) from None
+        typos_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        raise InputError("\n".join(_line(model, source, e) for e in typos_first)) from None
 
 
 def _line(model: type[BaseModel], source: str, error: Any) -> str:

@@ -37,9 +37,8 @@ class Search:
         """Run Snakemake with the local profile; return what it printed."""
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/Snakefile"),
+                *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "workflow/Snakefile"),
                 *("--profile", ROOT / "profiles/local", "--cores", "2", "--configfile", *self.configs),
-                *arguments,
             ],
             cwd=self.folder,
             stdout=subprocess.PIPE,

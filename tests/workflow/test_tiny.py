@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
 import zarr
@@ -140,6 +141,20 @@ def test_a_mistake_in_the_config_is_one_line(tmp_path):
     assert "training.iteratons: unknown key; did you mean iterations?" in output
     assert "Traceback" not in output
     assert not search.results.exists()
+
+
+def test_what_failed_is_said_at_the_end(tmp_path):
+    search = Search(tmp_path, "tiny.yaml")
+    noise = np.random.default_rng(0).integers(0, 255, (60, 60), np.uint8)
+    tifffile.imwrite(tmp_path / "em.tif", noise)
+    tifffile.imwrite(tmp_path / "labels.tif", np.full_like(noise, 9))
+    search.add("own.yaml", f"data: {{train: [{{path: {tmp_path}/em.tif, labels: {tmp_path}/labels.tif}}]}}")
+    output = search.snakemake("results/data/train.zarr.zip", check=False)
+    end = "\n".join(output.splitlines()[-8:])
+    assert "results/logs/prepare/train.log:genenet: error: " in end
+    assert "labels.tif: " in end
+    assert "Traceback" not in output
+    assert not (search.results / "data/train.zarr.zip").exists()
 
 
 def test_names_of_runs_have_three_digits_or_more():
