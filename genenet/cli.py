@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import logging
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any
 
 import typer
 
-from genenet.errors import InputError
+from genenet import console
+from genenet.errors import InputError, naming
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL: the time was over; the same command goes on
 
@@ -35,70 +30,8 @@ Out = Annotated[Path, typer.Option("--out", help="where the result goes")]
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are one line, without a traceback."""
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
-    with _logged(_take_log(arguments)):
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
-        try:
-            app(args=arguments)
-        except (InputError, OSError) as error:
-            if debug:
-                traceback.print_exc()
-            _fail(_describe(error))
-        except KeyboardInterrupt:
-            print("genenet: stopped", file=sys.stderr)
-            sys.exit(130)
-        except Exception:
-            traceback.print_exc()
-            _fail("this is a bug in genenet; please report it with the lines above")
-
-
-def _take_log(arguments: list[str]) -> Path | None:
-    """Take ``--log FILE``, which any command understands, out of the arguments."""
-    if "--log" not in arguments[:-1]:
-        return None
-    at = arguments.index("--log")
-    _, file = arguments.pop(at), arguments.pop(at)
-    return Path(file)
-
-
-@contextmanager
-def _logged(path: Path | None) -> Iterator[None]:
-    """Write what goes to standard error to a file as well."""
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file, redirect_stderr(_Both(sys.stderr, file)):
-        yield
-
-
-class _Both(io.TextIOBase):
-    """A stream that writes to two, line by line."""
-
-    def __init__(self, *streams: TextIO) -> None:
-        self.streams = streams
-
-    def write(self, text: str) -> int:
-        for stream in self.streams:
-            stream.write(text)
-            stream.flush()
-        return len(text)
-
-
-def _describe(error: InputError | OSError) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" for {error.filename}" if error.filename else ""
-        return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
-    return str(error)
-
-
-def _fail(message: str) -> NoReturn:
-    for line in message.splitlines():
-        print(f"genenet: error: {line}", file=sys.stderr)
-    sys.exit(1)
+    """Run the command line."""
+    console.run(app)
 
 
 def _version(wanted: bool) -> None:
@@ -214,11 +147,8 @@ def inspect(
     from genenet.inspection import inspect as describe
     from genenet.inspection import print_table
 
-    try:
+    with naming(genome):
         description = describe(read_genome(genome), classes)
-    except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(str(genome)) else f"{genome}: {text}") from None
     if as_json:
         print(json.dumps(description, indent=1))
     else:

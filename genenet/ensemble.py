@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.errors import InputError
+from genenet.errors import InputError, naming
 from genenet.files import atomic_path, read_json, write_json
 from genenet.genome import read_genome
 from genenet.metrics import Contingency, scores
@@ -208,7 +208,8 @@ def load_ensemble(folder: Path) -> Ensemble:
     for member in description["members"]:
         place = folder / member["folder"]
         genome = read_genome(place / "genome.json")
-        network = Network(plan(genome.net, len(description["classes"])))
+        with naming(place / "genome.json"):
+            network = Network(plan(genome.net, len(description["classes"])))
         load_weights(network, genome.id, place / "model.safetensors")
         digest.update((place / "model.safetensors").read_bytes())
         networks.append(network)

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal
@@ -22,7 +23,7 @@ Deltas = Mapping[str, Number]
 EdgeKind = Literal["forward", "down", "up", "merge"]
 
 
-class Gene:
+class Gene(ABC):
     """A node of the tree: its deltas, its parent and, once grown, its children."""
 
     level: ClassVar[Level]
@@ -57,9 +58,9 @@ class Gene:
         for child in self.children:
             yield from child.walk()
 
+    @abstractmethod
     def new_children(self) -> list[Gene]:
         """Make the children that this gene's values ask for."""
-        raise NotImplementedError
 
 
 class NetGene(Gene):

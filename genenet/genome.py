@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.random import PCG64, Generator, SeedSequence
 
-from genenet.errors import InputError
+from genenet.errors import InputError, naming
 from genenet.files import read_json, write_json
 from genenet.genes import Deltas, Gene, NetGene, grow
 from genenet.hyperparameters import (
@@ -86,10 +86,8 @@ def read_genome(path: Path) -> Genome:
     Raises:
         InputError: If the file isn't a genome, or says something that can't be built.
     """
-    try:
+    with naming(path):
         return genome_from_json(read_json(path))
-    except GenomeError as error:
-        raise GenomeError(f"{path}: {error}") from None
 
 
 def genome_from_json(value: Any) -> Genome:

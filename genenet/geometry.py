@@ -1,6 +1,6 @@
 """Boxes and tiles: pure arithmetic on (z, y, x) voxel coordinates, no data, no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -65,3 +65,8 @@ def tiles(box: Box, shape: Triple) -> Iterator[Box]:
     zs, ys, xs = (range(a, b, s) for a, b, s in zip(box.start, box.stop, shape, strict=True))
     for z, y, x in product(zs, ys, xs):
         yield Box.of_shape(shape, (z, y, x)).intersect(box)
+
+
+def by(shape: Iterable[int]) -> str:
+    """Write a shape for people: ``12 x 320 x 320``."""
+    return " x ".join(map(str, shape))

@@ -19,13 +19,13 @@ from zarr.storage import ZipStore
 
 from genenet.errors import InputError
 from genenet.files import atomic_path
-from genenet.geometry import Box, Triple, tiles
+from genenet.geometry import Box, Triple, by, tiles
 from genenet.metrics import IGNORE
 from genenet.statistics import Moments, as_arrays, check_moments
 from genenet.volume import Volume, crop, open_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -165,7 +165,7 @@ def _open(files: ImageFiles, smallest: int | None) -> _Source:
     labels = open_volume(files.labels)
     if labels.shape != image.shape:
         raise InputError(
-            f"{labels.name}: its shape {_by(labels.shape)} isn't that of {image.name}, {_by(image.shape)}; "
+            f"{labels.name}: its shape {by(labels.shape)} isn't that of {image.name}, {by(image.shape)}; "
             "each voxel needs a label"
         )
     if labels.dtype.kind not in "bui":
@@ -173,7 +173,7 @@ def _open(files: ImageFiles, smallest: int | None) -> _Source:
     image, labels = crop(image, files.region), crop(labels, files.region)
     if smallest and min(image.shape[1:]) < smallest:
         raise InputError(
-            f"{image.name}: is {_by(image.shape[1:])} voxels, smaller than every genome's input: at least "
+            f"{image.name}: is {by(image.shape[1:])} voxels, smaller than every genome's input: at least "
             f"{smallest} x {smallest} are needed; or lower search.regions.net.input_size"
         )
     region = files.region or (None, None, None)
@@ -293,7 +293,3 @@ def _unknown_label(label: int, source: _Source, n_classes: int) -> InputError:
         f"{labels.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
         f"{n_classes} classes, which are 0 to {n_classes - 1}; name its class, or set ignore_label: {label}"
     )
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

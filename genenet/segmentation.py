@@ -122,7 +122,6 @@ class SegmentationJob:
                     "fingerprint": fingerprint,
                     "mean": mean.tolist(),
                     "deviation": deviation.tolist(),
-                    "classes": self.ensemble.classes,
                 },
             )
             return ngff.open_store(self.out)

@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from genenet.errors import InputError
+from genenet.errors import InputError, one_line
 from genenet.files import atomic_path
+from genenet.geometry import by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +57,9 @@ def open_tiff(path: Path) -> TiffImage:
     try:
         return _open(path)
     except tifffile.TiffFileError as error:
-        raise InputError(f"{path}: not a TIFF, or truncated ({_one_line(error)})") from error
+        raise InputError(f"{path}: not a TIFF, or truncated ({one_line(error)})") from error
     except (ValueError, IndexError, RuntimeError) as error:
-        raise InputError(f"{path}: a damaged TIFF ({_one_line(error)})") from error
+        raise InputError(f"{path}: a damaged TIFF ({one_line(error)})") from error
 
 
 def _open(path: Path) -> TiffImage:
@@ -93,7 +94,7 @@ def _pages_look_like_images(tif: tifffile.TiffFile) -> bool:
 def _only_series(path: Path, tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     series = tif.series
     if len(series) != 1:
-        shapes = ", ".join(" x ".join(map(str, s.shape)) for s in series[:4])
+        shapes = ", ".join(by(s.shape) for s in series[:4])
         raise InputError(
             f"{path}: holds {len(series)} images ({shapes}); save the one that is meant as a file"
         )
@@ -207,7 +208,3 @@ def _pages(labels: Any, block_depth: int) -> Iterator[NDArray[np.uint8]]:
     depth = max(1, min(block_depth, _SLAB_VOXELS // (n_y * n_x)))
     for z in range(0, n_z, depth):
         yield from np.asarray(labels[z : z + depth])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -15,6 +15,7 @@ import numpy as np
 
 from genenet import checkpoint
 from genenet.device import choose_device, set_threads
+from genenet.errors import naming
 from genenet.files import write_json, write_text
 from genenet.inference import Normalisation
 from genenet.lock import exclusive
@@ -65,7 +66,8 @@ class TrainingRun:
         deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
         with exclusive(self.files.lock):
             train, validation = open_prepared(self.train), open_prepared(self.validation)
-            network_plan = plan(self.genome.net, len(train.classes))
+            with naming(f"genome {self.genome.name}"):
+                network_plan = plan(self.genome.net, len(train.classes))
             trainer = None
             try:
                 trainer = self._trainer(network_plan, train, validation)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from genenet.errors import InputError
-from genenet.geometry import Box, Triple
+from genenet.errors import InputError, one_line
+from genenet.geometry import Box, Triple, by
 from genenet.tiff import nm_per, open_tiff
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class ArrayVolume:
             voxels = self._array[tuple(index)]
         except (ValueError, RuntimeError) as error:  # what the decoders raise
             raise InputError(
-                f"{self.name}: damaged, can't be read ({_one_line(error)}); copy it anew"
+                f"{self.name}: damaged, can't be read ({one_line(error)}); copy it anew"
             ) from error
         # No view of the caller's array or of the mapped file may leave: others write into what they get.
         copy = True if isinstance(voxels, np.ndarray) and voxels.base is not None else None
@@ -164,7 +164,7 @@ def open_volume(paths: Sequence[Path] | Path, region: ImageRegion | None = None)
         raise InputError("no image files are given; give at least one")
     volume: Volume = _open_file(files[0]) if len(files) == 1 else StackVolume(files)
     if 0 in volume.shape:
-        raise InputError(f"{volume.name}: holds no voxels, its shape is {_by(volume.shape)}")
+        raise InputError(f"{volume.name}: holds no voxels, its shape is {by(volume.shape)}")
     return crop(volume, region)
 
 
@@ -213,7 +213,7 @@ def _region_box(volume: Volume, region: ImageRegion) -> Box:
             what = "is empty" if start >= stop else "reaches outside"
             raise InputError(
                 f"{volume.name}: region [{start}, {stop}] along {axis} {what}; "
-                f"the image is {_by(volume.shape)} voxels (z, y, x), so 0 ≤ start < stop ≤ {n}"
+                f"the image is {by(volume.shape)} voxels (z, y, x), so 0 ≤ start < stop ≤ {n}"
             )
     (z0, z1), (y0, y1), (x0, x1) = ends
     return Box((z0, y0, x0), (z1, y1, x1))
@@ -241,7 +241,7 @@ def _open_zarr(path: Path) -> ArrayVolume:
             return ArrayVolume(node, str(path))
         return _open_ome_zarr(path, node)
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-        raise InputError(f"{path}: can't be read as Zarr ({_one_line(error)})") from error
+        raise InputError(f"{path}: can't be read as Zarr ({one_line(error)})") from error
 
 
 def _open_ome_zarr(path: Path, group: Any) -> ArrayVolume:
@@ -286,7 +286,7 @@ def _find_z(shape: tuple[int, ...], name: str) -> tuple[int, int | None]:
     large = [axis for axis, n in enumerate(shape[:-2]) if n != 1]
     if len(large) > 1:
         raise InputError(
-            f"{name}: has {len(large) + 2} dimensions, {_by(shape)}; save one 2D or 3D image as a file"
+            f"{name}: has {len(large) + 2} dimensions, {by(shape)}; save one 2D or 3D image as a file"
         )
     if not large and len(shape) > 2:
         return 1, len(shape) - 3
@@ -301,12 +301,4 @@ def _checked_dtype(dtype: Any, name: str) -> np.dtype[Any]:
 
 
 def _describe(volume: Volume) -> str:
-    return f"{_by(volume.shape[1:])} voxels (y, x) of {volume.dtype}"
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return f"{by(volume.shape[1:])} voxels (y, x) of {volume.dtype}"

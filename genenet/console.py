@@ -1,0 +1,84 @@
+"""What all commands have in common: errors as one line, ``--debug``, ``--log FILE``."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import sys
+import traceback
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from genenet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def run(app: Callable[..., object]) -> None:
+    """Run a command-line application; errors that a user can mend are one line, without a traceback."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    with _logged(_take_log(arguments)):
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
+        try:
+            app(args=arguments)
+        except (InputError, OSError) as error:
+            if debug:
+                traceback.print_exc()
+            _fail(_describe(error))
+        except KeyboardInterrupt:
+            print("genenet: stopped", file=sys.stderr)
+            sys.exit(130)
+        except Exception:
+            traceback.print_exc()
+            _fail("this is a bug in genenet; please report it with the lines above")
+
+
+def _take_log(arguments: list[str]) -> Path | None:
+    """Take ``--log FILE``, which any command understands, out of the arguments."""
+    if "--log" not in arguments[:-1]:
+        return None
+    at = arguments.index("--log")
+    _, file = arguments.pop(at), arguments.pop(at)
+    return Path(file)
+
+
+@contextmanager
+def _logged(path: Path | None) -> Iterator[None]:
+    """Write what goes to standard error to a file as well."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, redirect_stderr(_Both(sys.stderr, file)):
+        yield
+
+
+class _Both(io.TextIOBase):
+    """A stream that writes to two, line by line."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+
+def _describe(error: InputError | OSError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
+    return str(error)
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"genenet: error: {line}", file=sys.stderr)
+    sys.exit(1)
