@@ -295,7 +295,7 @@ def evaluate(
     from genenet.stages import EvaluateSettings, TestSettings, read_settings
 
     if segmentation:
-        from genenet.segmentation import evaluate_store
+        from genenet.evaluation import evaluate_store
 
         labels = read_settings(settings, EvaluateSettings)
         write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label))

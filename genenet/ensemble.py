@@ -24,6 +24,7 @@ from genenet.probabilities import open_probabilities
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from genenet.inference import NormalisationRule
     from genenet.network import Network
     from genenet.paths import ResultPaths
     from genenet.stages import SelectSettings
@@ -187,7 +188,7 @@ class Ensemble:
     folder: Path
     classes: list[str]
     voxel_size_nm: tuple[float, float, float]
-    normalisation: dict[str, Any]
+    normalisation: NormalisationRule
     networks: list[Network]
     fingerprint: str  # of members and normalisation
 
@@ -198,6 +199,7 @@ def load_ensemble(folder: Path) -> Ensemble:
     Raises:
         InputError: If it isn't an ensemble, or a member's weights don't match its genome.
     """
+    from genenet.inference import NormalisationRule
     from genenet.network import Network, load_weights
 
     description = read_json(folder / "ensemble.json")
@@ -214,6 +216,5 @@ def load_ensemble(folder: Path) -> Ensemble:
         digest.update((place / "model.safetensors").read_bytes())
         networks.append(network)
     z, y, x = description["voxel_size_nm"]
-    return Ensemble(
-        folder, description["classes"], (z, y, x), description["normalisation"], networks, digest.hexdigest()
-    )
+    rule = NormalisationRule(**description["normalisation"])
+    return Ensemble(folder, description["classes"], (z, y, x), rule, networks, digest.hexdigest())

@@ -1,25 +1,28 @@
-"""Scoring an ensemble on prepared images, such as the test set."""
+"""Scores against labels: of an ensemble on prepared images, such as the test set, and of a segmentation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from genenet import ngff
 from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
-from genenet.geometry import Box
-from genenet.inference import Normalisation, Predictor
+from genenet.geometry import by
+from genenet.inference import Predictor
+from genenet.labels import ClassLabels
 from genenet.metrics import Contingency, scores
 from genenet.prepare import open_prepared
-from genenet.training_run import normalisation
-from genenet.volume import ArrayVolume
+from genenet.segmentation import blocks_of, check_complete
+from genenet.volume import ArrayVolume, open_volume
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
-    from genenet.ensemble import Ensemble
-    from genenet.prepare import PreparedImage
+    from genenet.stages import ImageFiles
 
 TILE = 512
 
@@ -36,17 +39,28 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
     predictor = Predictor.make(ensemble.networks, TILE, device)
     table = Contingency.empty(len(ensemble.classes))
     for image in prepared.images:
-        volume = ArrayVolume(image.image, image.name)
-        depth, height, width = volume.shape
-        norm = _normalisation(image, ensemble)
-        for z in range(depth):
-            box = Box((z, 0, 0), (z + 1, height, width))
-            table.add(image.labels[z : z + 1], predictor.probabilities(volume, norm, box).argmax(axis=0))
+        norm = ensemble.normalisation.of(image.statistics)
+        for z, probabilities in predictor.slices(ArrayVolume(image.image, image.name), norm):
+            table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
     return {"volumes": [image.name for image in prepared.images], **scores(table)}
 
 
-def _normalisation(image: PreparedImage, ensemble: Ensemble) -> Normalisation:
-    how = ensemble.normalisation
-    if how["mode"] == "training":
-        return Normalisation.of_volume(how["mean"], how["deviation"])
-    return normalisation(image, how["mode"])
+def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> dict[str, Any]:
+    """Score a finished segmentation against labels, block by block.
+
+    Raises:
+        InputError: If blocks are missing, or the labels don't fit.
+    """
+    store = ngff.open_store(path)
+    check_complete(store)
+    n_classes = len(store.attributes["classes"])
+    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label)
+    labels = labels.crop(source.region)
+    if labels.volume.shape != store.shape:
+        raise InputError(
+            f"{path}: was made from an image of another shape, {by(store.shape)}; segment it again"
+        )
+    table = Contingency.empty(n_classes)
+    for block in blocks_of(store.shape, store.block):
+        table.add(labels.read(block), np.asarray(store.labels[block.slices]))
+    return scores(table)

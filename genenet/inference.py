@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genenet.geometry import Box
 from genenet.tiling import Tile, block_tiles, union
 from genenet.volume import Volume, read_reflected
 
 if TYPE_CHECKING:
-    from genenet.geometry import Box
+    from genenet.config import NormalisationMode
     from genenet.network import Network
     from genenet.plan import Plan
 
@@ -40,6 +41,24 @@ class Normalisation:
         mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
         normalised: NDArray[np.float32] = (data.astype(np.float32) - mean) / deviation
         return normalised
+
+
+Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  # per slice? mean, deviation
+
+
+@dataclass(frozen=True)
+class NormalisationRule:
+    """By what images are normalised: ``training`` uses the training images' mean and deviation for all."""
+
+    mode: NormalisationMode
+    mean: float
+    deviation: float
+
+    def of(self, statistics: Statistics) -> Normalisation:
+        """Return an image's normalisation; ``statistics(per_slice)`` gives its own mean and deviation."""
+        if self.mode == "training":
+            return Normalisation(np.array([self.mean]), np.array([self.deviation]))
+        return Normalisation(*statistics(self.mode == "slice"))
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,12 @@ class Predictor:
                 :, *inside.relative_to(tile.core.start).slices
             ]
         return result
+
+    def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
+        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
+        depth, height, width = volume.shape
+        for z in range(depth):
+            yield z, self.probabilities(volume, normalisation, Box((z, 0, 0), (z + 1, height, width)))
 
     @torch.inference_mode()
     def _tile(self, data: NDArray[np.float32], whole: Box, tile: Tile) -> Probabilities:

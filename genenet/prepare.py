@@ -20,7 +20,7 @@ from zarr.storage import ZipStore
 from genenet.errors import InputError
 from genenet.files import atomic_path
 from genenet.geometry import Box, Triple, by, tiles
-from genenet.metrics import IGNORE
+from genenet.labels import ClassLabels
 from genenet.statistics import Moments, as_arrays, check_moments
 from genenet.volume import Volume, crop, open_volume
 
@@ -58,6 +58,12 @@ class PreparedImage:
     slice_mean: NDArray[np.float64]
     slice_deviation: NDArray[np.float64]
 
+    def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
+        if per_slice:
+            return self.slice_mean, self.slice_deviation
+        return np.array([self.mean]), np.array([self.deviation])
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -90,15 +96,15 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
     """
     if not settings.images:
         raise InputError("no labelled images are given; give at least one")
-    sources = [_open(files, settings.smallest_input_voxels) for files in settings.images]
+    sources = [_open(files, settings) for files in settings.images]
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
-    checked = [_check(source, settings) for source in sources]
+    checked = [_check(source) for source in sources]
     with atomic_path(out) as temporary:
         store = ZipStore(temporary, mode="w")
         try:
             zarr.create_group(store, attributes=_attributes(settings, checked))
             for key, (source, facts) in enumerate(zip(sources, checked, strict=True)):
-                _write(store, str(key), source, facts, settings)
+                _write(store, str(key), source, facts)
         finally:
             store.close()
 
@@ -147,39 +153,31 @@ def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
 
 @dataclass(frozen=True)
 class _Source:
-    """A labelled image that is to be read; ``origin`` is where its region begins."""
+    """A labelled image that is to be read."""
 
     name: str
     image: Volume
-    labels: Volume
-    origin: Triple
+    labels: ClassLabels
 
 
-def _open(files: ImageFiles, smallest: int | None) -> _Source:
+def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
     """Open an image and its labels, and check all that their headers say."""
     image = open_volume(files.image)
     if files.labels is None:
         raise InputError(
             f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
         )
-    labels = open_volume(files.labels)
-    if labels.shape != image.shape:
-        raise InputError(
-            f"{labels.name}: its shape {by(labels.shape)} isn't that of {image.name}, {by(image.shape)}; "
-            "each voxel needs a label"
-        )
-    if labels.dtype.kind not in "bui":
-        raise InputError(f"{labels.name}: labels are {labels.dtype}; save the class ids as integers")
-    image, labels = crop(image, files.region), crop(labels, files.region)
+    labels = ClassLabels.open(files.labels, image, len(settings.classes), settings.ignore_label)
+    image, labels = crop(image, files.region), labels.crop(files.region)
+    smallest = settings.smallest_input_voxels
     if smallest and min(image.shape[1:]) < smallest:
         raise InputError(
             f"{image.name}: is {by(image.shape[1:])} voxels, smaller than every genome's input: at least "
             f"{smallest} x {smallest} are needed; or lower search.regions.net.input_size"
         )
     region = files.region or (None, None, None)
-    z, y, x = (interval[0] if interval else 0 for interval in region)
     text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
-    return _Source(image.name + text, image, labels, (z, y, x))
+    return _Source(image.name + text, image, labels)
 
 
 @dataclass
@@ -205,20 +203,20 @@ class _Facts:
         return json.dumps([self.shape, self.dtype.str, *(h.hexdigest() for h in self.hashes.values())])
 
 
-def _check(source: _Source, settings: PrepareSettings) -> _Facts:
+def _check(source: _Source) -> _Facts:
     """Read an image and its labels once, and check all that is in them."""
     shape = source.image.shape
-    counts = np.zeros(len(settings.classes), np.int64)
+    counts = np.zeros(source.labels.n_classes, np.int64)
     facts = _Facts(shape, source.image.dtype, [Moments()] * shape[0], counts)
     for box in _slabs(shape):
-        facts.add(box.start[0], source.image.read(box), _read_classes(source, settings, box))
+        facts.add(box.start[0], source.image.read(box), source.labels.read(box))
     check_moments(Moments.merged(facts.slices), source.image.name)
     if not facts.counts.any():
-        raise InputError(f"{source.labels.name}: all voxels are ignored; at least one needs a class")
+        raise InputError(f"{source.labels.volume.name}: all voxels are ignored; at least one needs a class")
     return facts
 
 
-def _write(store: ZipStore, key: str, source: _Source, facts: _Facts, settings: PrepareSettings) -> None:
+def _write(store: ZipStore, key: str, source: _Source, facts: _Facts) -> None:
     """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
     moments, (mean, deviation) = Moments.merged(facts.slices), as_arrays(facts.slices)
     attributes = {
@@ -242,7 +240,7 @@ def _write(store: ZipStore, key: str, source: _Source, facts: _Facts, settings: 
     )
     for box in _slabs(facts.shape):
         _write_chunks(image, box, source.image.read(box))
-        _write_chunks(labels, box, _read_classes(source, settings, box))
+        _write_chunks(labels, box, source.labels.read(box))
 
 
 def _write_chunks(array: zarr.Array[Any], box: Box, data: NDArray[Any]) -> None:
@@ -255,41 +253,8 @@ def _chunks(shape: Triple) -> Triple:
     return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
 
 
-def _read_classes(source: _Source, settings: PrepareSettings, box: Box) -> NDArray[np.uint8]:
-    classes = np.empty(box.shape, np.uint8)
-    for i, ids in enumerate(source.labels.read(box)):
-        _class_ids(ids, source, settings, out=classes[i])
-    return classes
-
-
 def _slabs(shape: Triple) -> Iterator[Box]:
     """Boxes of whole chunks, as wide as the image, since files hold it row by row."""
     chunks = _chunks(shape)
     rows = max(1, _SLAB_VOXELS // (chunks[0] * chunks[1] * shape[2])) * chunks[1]
     return tiles(Box.of_shape(shape), (chunks[0], rows, shape[2]))
-
-
-def _class_ids(ids: NDArray[Any], source: _Source, settings: PrepareSettings, out: NDArray[np.uint8]) -> None:
-    """Turn the labels of a slice, (Y, X), into class ids and IGNORE."""
-    n_classes, ignore = len(settings.classes), settings.ignore_label
-    ignored = ids == ignore if ignore is not None else np.zeros(ids.shape, bool)
-    unknown = ((ids < 0) | (ids >= n_classes)) & ~ignored
-    if unknown.any():
-        raise _unknown_label(int(ids[unknown][0]), source, n_classes)
-    out[...] = ids
-    out[ignored] = IGNORE
-
-
-def _unknown_label(label: int, source: _Source, n_classes: int) -> InputError:
-    """Look through all labels once more, to say how often and where."""
-    labels, count, first = source.labels, 0, None
-    for box in tiles(Box.of_shape(labels.shape), (1, *labels.shape[1:])):
-        found = labels.read(box)[0] == label
-        count += int(found.sum())
-        if first is None and count:
-            inside = np.unravel_index(int(found.argmax()), found.shape)
-            first = tuple((np.array([box.start[0], *inside]) + source.origin).tolist())
-    return InputError(
-        f"{labels.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
-        f"{n_classes} classes, which are 0 to {n_classes - 1}; name its class, or set ignore_label: {label}"
-    )

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ from genenet.errors import InputError
 from genenet.files import remove
 from genenet.geometry import Box, tiles
 from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
+from genenet.labels import ClassLabels
 from genenet.lock import exclusive
-from genenet.metrics import IGNORE, Contingency, scores
 from genenet.statistics import sample_statistics
-from genenet.volume import Volume, open_volume
+from genenet.volume import Volume, crop, open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,9 +61,10 @@ class SegmentationJob:
             InputError: If the volume can't be read.
         """
         began = time.monotonic()
-        volume = open_volume(self.source.image, self.source.region)
-        if self.source.labels:
-            open_labels(self.source, volume.shape)  # wrong labels are better known before than after
+        whole = open_volume(self.source.image)
+        if self.source.labels:  # what is wrong with them is better known before than after
+            ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
+        volume = crop(whole, self.source.region)
         self._warn_of_voxel_size(volume)
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
@@ -108,7 +110,7 @@ class SegmentationJob:
                     return store
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
-            mean, deviation = self._statistics(volume)
+            norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
             names = self.ensemble.classes if self.settings.probabilities else []
             ngff.create_store(
                 self.out,
@@ -120,8 +122,8 @@ class SegmentationJob:
                 dtype=self.settings.precision,
                 attributes={
                     "fingerprint": fingerprint,
-                    "mean": mean.tolist(),
-                    "deviation": deviation.tolist(),
+                    "mean": norm.mean.tolist(),
+                    "deviation": norm.deviation.tolist(),
                 },
             )
             return ngff.open_store(self.out)
@@ -132,12 +134,6 @@ class SegmentationJob:
         settings = self.settings.model_dump(mode="json", exclude={"jobs"})
         parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def _statistics(self, volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        how = self.ensemble.normalisation
-        if how["mode"] == "training":
-            return np.array([how["mean"]]), np.array([how["deviation"]])
-        return sample_statistics(volume, per_slice=how["mode"] == "slice")
 
     def _compute(
         self, predictor: Predictor, volume: Volume, normalisation: Normalisation, block: Box
@@ -192,37 +188,3 @@ def check_complete(store: ngff.Store) -> None:
             f"{store.path}: {len(missing)} of {len(blocks)} blocks are missing, the first at {missing[0].start}; "
             "run genenet segment again"
         )
-
-
-def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> dict[str, Any]:
-    """Score a finished segmentation against labels, block by block.
-
-    Raises:
-        InputError: If blocks are missing, or the labels don't fit.
-    """
-    store = ngff.open_store(path)
-    check_complete(store)
-    labels = open_labels(source, store.shape)
-    n_classes = len(store.attributes["classes"])
-    table = Contingency.empty(n_classes)
-    for block in blocks_of(store.shape, store.block):
-        truth = labels.read(block)
-        ignored = truth == ignore_label if ignore_label is not None else np.zeros(truth.shape, bool)
-        unknown = truth[~ignored & ((truth < 0) | (truth >= n_classes))]
-        if unknown.size:
-            raise InputError(
-                f"{labels.name}: has label {unknown[0]}; the ids of {n_classes} classes are 0 to {n_classes - 1}"
-            )
-        table.add(np.where(ignored, IGNORE, truth).astype(np.uint8), np.asarray(store.labels[block.slices]))
-    return scores(table)
-
-
-def open_labels(source: ImageFiles, shape: tuple[int, int, int]) -> Volume:
-    """Open a volume's labels; raises InputError if they aren't integers of the volume's shape."""
-    assert source.labels is not None
-    labels = open_volume(source.labels, source.region)
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"{labels.name}: is of type {labels.dtype}; labels are integers")
-    if labels.shape != shape:
-        raise InputError(f"{labels.name}: has shape {labels.shape}, its image {shape}; they must agree")
-    return labels

@@ -15,8 +15,7 @@ import torch
 from numpy.random import SeedSequence
 from torch.nn import functional as F
 
-from genenet.geometry import Box
-from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
+from genenet.inference import Normalisation, NormalisationRule, Predictor, to_uint8
 from genenet.metrics import IGNORE, Contingency
 from genenet.network import Network
 from genenet.patches import PatchSampler, class_weights
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from genenet.config import Training
     from genenet.genome import Genome
     from genenet.plan import Plan
+    from genenet.prepare import PreparedImage
 
 VALIDATION_TILE = 512  # voxels along y and x; the result doesn't depend on it
 
@@ -43,6 +43,11 @@ class LabelledArray:
     image: NDArray[np.generic]
     labels: NDArray[np.uint8]
     normalisation: Normalisation
+
+    @classmethod
+    def read(cls, image: PreparedImage, rule: NormalisationRule) -> LabelledArray:
+        """Read a prepared image."""
+        return cls(image.name, np.asarray(image.image), np.asarray(image.labels), rule.of(image.statistics))
 
 
 @dataclass(frozen=True)
@@ -169,13 +174,10 @@ class Trainer:
     def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in."""
         self.network.eval()
-        volume = ArrayVolume(image.image, image.name)
-        depth, height, width = image.image.shape
-        for z in range(depth):
-            slice_: Probabilities = self.predictor.probabilities(
-                volume, image.normalisation, Box((z, 0, 0), (z + 1, height, width))
-            )
-            yield z, to_uint8(slice_)
+        for z, probabilities in self.predictor.slices(
+            ArrayVolume(image.image, image.name), image.normalisation
+        ):
+            yield z, to_uint8(probabilities)
 
     def use_best(self) -> None:
         """Go back to the best weights."""

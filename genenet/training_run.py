@@ -11,18 +11,16 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from genenet import checkpoint
 from genenet.device import choose_device, set_threads
 from genenet.errors import naming
 from genenet.files import write_json, write_text
-from genenet.inference import Normalisation
+from genenet.inference import NormalisationRule
 from genenet.lock import exclusive
 from genenet.metrics import Contingency, scores
 from genenet.network import save_weights
 from genenet.plan import plan
-from genenet.prepare import Prepared, PreparedImage, open_prepared
+from genenet.prepare import Prepared, open_prepared
 from genenet.probabilities import write_probabilities
 from genenet.training import Diverged, LabelledArray, Row, Trainer
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from genenet.config import NormalisationMode
     from genenet.genome import Genome
     from genenet.paths import RunPaths
     from genenet.plan import Plan
@@ -85,12 +82,12 @@ class TrainingRun:
     def _trainer(self, network_plan: Plan, train: Prepared, validation: Prepared) -> Trainer:
         settings = self.settings.training
         set_threads(settings.threads)
-        mode = self.settings.normalisation
+        rule = NormalisationRule(self.settings.normalisation, train.mean, train.deviation)
         return Trainer(
             self.genome,
             network_plan,
-            [in_memory(image, mode, train) for image in train.images],
-            [in_memory(image, mode, train) for image in validation.images],
+            [LabelledArray.read(image, rule) for image in train.images],
+            [LabelledArray.read(image, rule) for image in validation.images],
             settings,
             self.settings.seed,
             choose_device(settings.device),
@@ -188,20 +185,6 @@ class TrainingRun:
             "volumes": [image.name for image in validation.images],
             **outcome,
         }
-
-
-def in_memory(image: PreparedImage, mode: NormalisationMode, train: Prepared) -> LabelledArray:
-    """Read a prepared image, with the normalisation that the config asks for."""
-    by_training = Normalisation.of_volume(train.mean, train.deviation)
-    norm = by_training if mode == "training" else normalisation(image, mode)
-    return LabelledArray(image.name, np.asarray(image.image), np.asarray(image.labels), norm)
-
-
-def normalisation(image: PreparedImage, mode: NormalisationMode) -> Normalisation:
-    """Return the normalisation of a prepared image by itself, as a whole or slice by slice."""
-    if mode == "slice":
-        return Normalisation(image.slice_mean, image.slice_deviation)
-    return Normalisation.of_volume(image.mean, image.deviation)
 
 
 def history_csv(rows: list[Row]) -> str:

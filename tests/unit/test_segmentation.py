@@ -13,17 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runs
-from genenet import ngff
+from genenet import ngff, segmentation
 from genenet.config import Segmentation
 from genenet.ensemble import FORMAT, load_ensemble
 from genenet.errors import InputError
+from genenet.evaluation import evaluate_store
 from genenet.files import write_json
 from genenet.genome import Genome
 from genenet.geometry import Box
 from genenet.inference import Normalisation, Predictor
 from genenet.network import Network, save_weights
 from genenet.plan import plan
-from genenet.segmentation import SegmentationJob, blocks_of, check_complete, entropy, evaluate_store, share
+from genenet.segmentation import SegmentationJob, blocks_of, check_complete, entropy, share
 from genenet.stages import ImageFiles
 from genenet.volume import ArrayVolume
 
@@ -156,7 +157,7 @@ def test_memory_is_bounded_by_the_block(tmp_path, monkeypatch):
     write_ensemble(tmp_path / "ensemble", n_stacks=(1,))
     # the sample for the statistics is bounded by a constant of its own, above these volumes' size
     monkeypatch.setattr(
-        SegmentationJob, "_statistics", lambda self, volume: (np.array([100.0]), np.array([20.0]))
+        segmentation, "sample_statistics", lambda volume, per_slice: (np.array([100.0]), np.array([20.0]))
     )
     peaks = []
     for depth in (4, 32):
@@ -221,8 +222,13 @@ def test_scores_against_labels_block_by_block(setting):
     scores = evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
     assert scores["ari"] == 1
     assert scores["n_voxels"] == labels.size - 10
-    with pytest.raises(InputError, match=r"labels\.tif: has label 7; the ids of 3 classes are 0 to 2"):
+    with pytest.raises(
+        InputError,
+        match=r"labels\.tif: label 7 \(10 voxels, the first at z, y, x = \(0, 0, 0\)\) is none of the 3 classes",
+    ):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=None)
     tifffile.imwrite(folder / "labels.tif", wrong[:2])
-    with pytest.raises(InputError, match=r"has shape \(2, 70, 90\), its image \(5, 70, 90\)"):
+    with pytest.raises(
+        InputError, match=r"labels\.tif: its shape 2 x 70 x 90 isn't that of .*image\.tif, 5 x 70 x 90"
+    ):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)

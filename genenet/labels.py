@@ -1,0 +1,93 @@
+"""Labels of an image, read as class ids: checked, and with IGNORE where nothing is learnt or scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.errors import InputError
+from genenet.geometry import Box, Triple, by, tiles
+from genenet.metrics import IGNORE
+from genenet.volume import Volume, crop, open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genenet.config import ImageRegion
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Integer labels of which each is a class or ``ignore_label``."""
+
+    volume: Volume
+    n_classes: int
+    ignore_label: int | None
+    origin: Triple = (0, 0, 0)  # where the region begins in the file
+
+    @classmethod
+    def open(
+        cls, paths: Sequence[Path] | None, image: Volume, n_classes: int, ignore_label: int | None
+    ) -> ClassLabels:
+        """Open the labels of an image without reading them.
+
+        Raises:
+            InputError: If there are none, or they aren't integers of the image's shape.
+        """
+        if paths is None:
+            raise InputError(
+                f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
+            )
+        labels = open_volume(paths)
+        if labels.shape != image.shape:
+            raise InputError(
+                f"{labels.name}: its shape {by(labels.shape)} isn't that of {image.name}, {by(image.shape)}; "
+                "each voxel needs a label"
+            )
+        if labels.dtype.kind not in "bui":
+            raise InputError(f"{labels.name}: labels are {labels.dtype}; save the class ids as integers")
+        return cls(labels, n_classes, ignore_label)
+
+    def crop(self, region: ImageRegion | None) -> ClassLabels:
+        """Return those of a region of the file; raises InputError if it reaches outside."""
+        z, y, x = (interval[0] if interval else 0 for interval in region or (None, None, None))
+        return replace(self, volume=crop(self.volume, region), origin=(z, y, x))
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Return the class ids of a box, (Z, Y, X).
+
+        Raises:
+            InputError: If a label is none of the classes.
+        """
+        classes = np.empty(box.shape, np.uint8)
+        for ids, out in zip(self.volume.read(box), classes, strict=True):  # slice by slice: less memory
+            self._to_classes(ids, out)
+        return classes
+
+    def _to_classes(self, ids: NDArray[Any], out: NDArray[np.uint8]) -> None:
+        ignored = np.zeros(ids.shape, bool) if self.ignore_label is None else ids == self.ignore_label
+        unknown = ((ids < 0) | (ids >= self.n_classes)) & ~ignored
+        if unknown.any():
+            raise self._unknown_label(int(ids[unknown][0]))
+        out[...] = ids
+        out[ignored] = IGNORE
+
+    def _unknown_label(self, label: int) -> InputError:
+        """Look through all labels once more, to say how often and where."""
+        count, first = 0, None
+        for box in tiles(Box.of_shape(self.volume.shape), (1, *self.volume.shape[1:])):
+            found = self.volume.read(box)[0] == label
+            count += int(found.sum())
+            if first is None and count:
+                inside = np.unravel_index(int(found.argmax()), found.shape)
+                first = tuple((np.array([box.start[0], *inside]) + self.origin).tolist())
+        return InputError(
+            f"{self.volume.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
+            f"{self.n_classes} classes, which are 0 to {self.n_classes - 1}; name its class, or set "
+            f"ignore_label: {label}"
+        )
