@@ -122,17 +122,16 @@ def generate(
 ) -> None:
     """Draw one random genome, or write a baseline's."""
     from genenet.baselines import baseline
-    from genenet.config import Search, validate
+    from genenet.config import Draws
     from genenet.genome import draw
-    from genenet.stages import BaselineSettings, GenerateSettings, read_settings
+    from genenet.stages import BaselineSettings, read_settings
 
     if index is None:
         wanted = read_settings(settings, BaselineSettings)
         genome = baseline(wanted.name, wanted.options)
     else:
-        search = read_settings(settings, GenerateSettings)
-        regions = validate(Search, search.model_dump(), str(settings)).feasible_regions()
-        genome = draw(regions, search.seed, index, round_)
+        draws = read_settings(settings, Draws)
+        genome = draw(draws.feasible_regions(), draws.seed, index, round_)
     genome.write(out)
 
 

@@ -126,11 +126,10 @@ class Data(Closed):
         return self
 
 
-class Search(Closed):
-    """Which genomes are drawn."""
+class Draws(Closed):
+    """What a genome depends on, but for its round and index."""
 
     seed: NonNegative = 0
-    n_genomes: Positive = 6
     regions: dict[str, dict[str, Any]] = Field(
         {},
         description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)",
@@ -159,6 +158,12 @@ class Search(Closed):
             }
         except HyperparameterError as error:
             raise ValueError(f"regions.{error}") from None
+
+
+class Search(Draws):
+    """Which genomes are drawn, and how many."""
+
+    n_genomes: Positive = 6
 
 
 class UNet2015(Closed):

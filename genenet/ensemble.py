@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import shutil
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.errors import InputError, naming
-from genenet.files import atomic_path, read_json, write_json
+from genenet.files import atomic_path, read_json, write_csv, write_json
 from genenet.genome import read_genome
 from genenet.metrics import Contingency, scores
 from genenet.paths import RunPaths
@@ -134,32 +133,23 @@ def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, p
 
 def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write a CSV row for every run, best first."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        columns = (
-            "validation_ari",
-            "mean_iou",
-            "accuracy",
-            "n_parameters",
-            "iterations",
-            "seconds",
-            "reason",
-        )
-        writer.writerow(("rank", "run", "name", "genome", "status", *columns))
-        for rank, outcome in enumerate(outcomes, start=1):
-            s = outcome.scores
-            v = s.get("validation", {})
-            values = (v.get("ari"), v.get("mean_iou"), v.get("accuracy"), s["n_parameters"])
-            row = (*values, s.get("iterations"), s.get("seconds"), s.get("reason"))
-            writer.writerow((rank, outcome.run, s["name"], s["genome"], s["status"], *row))
+    own = ("name", "genome", "status")
+    of_validation = ("ari", "mean_iou", "accuracy")
+    more = ("n_parameters", "iterations", "seconds", "reason")
+    rows = []
+    for rank, outcome in enumerate(outcomes, start=1):
+        validation = outcome.scores.get("validation", {})
+        cells = [outcome.scores.get(k) for k in own], [validation.get(k) for k in of_validation]
+        rows.append([rank, outcome.run, *cells[0], *cells[1], *(outcome.scores.get(k) for k in more)])
+    write_csv(path, ("rank", "run", *own, "validation_ari", *of_validation[1:], *more), rows)
 
 
 def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Contingency]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("size", "added", "validation_ari", "mean_iou"))
-        for size, (outcome, table) in enumerate(zip(ranked, curve, strict=True), start=1):
-            writer.writerow((size, outcome.run, table.adjusted_rand_index, table.mean_iou))
+    rows = [
+        (n, o.run, t.adjusted_rand_index, t.mean_iou)
+        for n, (o, t) in enumerate(zip(ranked, curve, strict=True), 1)
+    ]
+    write_csv(path, ("size", "added", "validation_ari", "mean_iou"), rows)
 
 
 def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: dict[str, Any]) -> None:

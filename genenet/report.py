@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genenet import __version__, figures, ngff
 from genenet.errors import InputError
-from genenet.files import read_json, write_text
+from genenet.files import read_csv, read_json, write_text
 from genenet.geometry import Box, tiles
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
@@ -100,7 +99,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
     runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
     contenders = _contenders(ensemble, runs)
-    curve = [_float(row["validation_ari"]) for row in _read_csv(Path(paths.curve))]
+    curve = [_float(row["validation_ari"]) for row in _rows(Path(paths.curve))]
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
@@ -131,12 +130,12 @@ def read_runs(paths: ResultPaths, members: set[str]) -> list[Run]:
     """Read the ranking and what it leaves out; raises InputError if there is none."""
     if not Path(paths.ranking).exists():
         raise InputError(f"{paths.ranking}: no such file; select an ensemble first (genenet select)")
-    return [_run(paths, row, members) for row in _read_csv(Path(paths.ranking))]
+    return [_run(paths, row, members) for row in _rows(Path(paths.ranking))]
 
 
 def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
     name = row["run"]
-    history = _read_csv(paths.run(name).history)
+    history = _rows(paths.run(name).history)
     points = [(int(r["iteration"]), _float(r["validation_ari"])) for r in history]
     other = "baseline" if name.startswith(BASELINES) else "other"
     parameters = _float(row["n_parameters"])
@@ -268,9 +267,6 @@ def _optional(path: Path | str) -> Any:
     return read_json(Path(path)) if Path(path).exists() else None
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> list[dict[str, str]]:
     """Read a CSV's rows; none if there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_csv(path) if path.exists() else []

@@ -16,6 +16,7 @@ from genenet.config import (
     Closed,
     Config,
     Device,
+    Draws,
     Ensemble,
     ImageRegion,
     NormalisationMode,
@@ -53,13 +54,6 @@ class PrepareSettings(Closed):
     ignore_label: int | None
     voxel_size_nm: tuple[float, float, float]
     smallest_input_voxels: int | None = None
-
-
-class GenerateSettings(Closed):
-    """What a drawn genome depends on, but for its round and index."""
-
-    seed: int
-    regions: dict[str, dict[str, Any]]
 
 
 class BaselineSettings(Closed):
@@ -111,7 +105,6 @@ class ReportSettings(Closed):
     """What the report shows."""
 
     volumes: dict[str, ImageFiles]
-    runs: list[str]
 
 
 def stage_settings(config: Config, stage: str) -> Closed:
@@ -159,12 +152,12 @@ def _segment(config: Config, name: str) -> SegmentSettings:
 
 def _report(config: Config, _: str) -> ReportSettings:
     volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
-    return ReportSettings(volumes=volumes, runs=runs(config))
+    return ReportSettings(volumes=volumes)
 
 
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "prepare": _prepare,
-    "generate": lambda c, _: GenerateSettings(seed=c.search.seed, regions=c.search.regions),
+    "generate": lambda c, _: Draws(seed=c.search.seed, regions=c.search.regions),
     "baseline": lambda c, name: BaselineSettings(name=name, options=getattr(c.baselines, name).model_dump()),
     "train": lambda c, _: TrainSettings(
         seed=c.search.seed, normalisation=c.data.normalisation, training=c.training

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genenet.errors import InputError
-from genenet.files import read_json
+from genenet.files import read_csv, read_json
 from genenet.paths import ResultPaths
 
 SHOWN = 15  # rows of the ranking
@@ -21,8 +20,7 @@ def print_summary(results: Path) -> None:
     paths = ResultPaths(results)
     if not Path(paths.ranking).exists():
         raise InputError(f"{paths.ranking}: no ranking yet; run snakemake --profile profiles/local first")
-    with Path(paths.ranking).open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(Path(paths.ranking))
     ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
     members = {member["run"] for member in ensemble["members"]}
     table = Table("rank", "run", "ARI", "mean IoU", "parameters", "seconds", "", box=None)

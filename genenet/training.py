@@ -22,7 +22,7 @@ from genenet.patches import PatchSampler, class_weights
 from genenet.volume import ArrayVolume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -74,11 +74,16 @@ class Trainer:
         plan: Plan,
         train: list[LabelledArray],
         validation: list[LabelledArray],
+        class_counts: Sequence[int],
         settings: Training,
         seed: int,
         device: torch.device,
     ) -> None:
-        """Initialise at iteration 0; ``seed`` is the search's, the genome's id makes it the genome's own."""
+        """Initialise at iteration 0.
+
+        ``class_counts`` are the training images' voxels by class; ``seed`` is the search's, the genome's id
+        makes it the genome's own.
+        """
         self.settings, self.device, self.validation = settings, device, validation
         self.seed = (seed, int(genome.id, 16))
         net = genome.net
@@ -94,7 +99,8 @@ class Trainer:
         self.sampler = PatchSampler.make(
             images, sizes, settings.batch_size, settings.flips_and_turns, self.seed
         )
-        self.class_weights = torch.from_numpy(_weights(train, plan.n_classes, settings)).to(device)
+        weights = class_weights(np.asarray(class_counts), settings.class_weight_exponent)
+        self.class_weights = torch.from_numpy(weights).to(device)
         self.iteration = 0
         self.seconds = 0.0
         self.history: list[Row] = []
@@ -207,8 +213,3 @@ class Trainer:
         return int(
             SeedSequence(self.seed, spawn_key=(1, stream)).generate_state(1, np.uint64)[0] >> np.uint64(1)
         )
-
-
-def _weights(train: list[LabelledArray], n_classes: int, settings: Training) -> NDArray[np.float32]:
-    counts = sum(np.bincount(i.labels.ravel(), minlength=256)[:n_classes] for i in train)
-    return class_weights(np.asarray(counts), settings.class_weight_exponent)

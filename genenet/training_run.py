@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from genenet import checkpoint
 from genenet.device import choose_device, set_threads
 from genenet.errors import naming
-from genenet.files import write_json, write_text
+from genenet.files import write_csv, write_json
 from genenet.inference import NormalisationRule
 from genenet.lock import exclusive
 from genenet.metrics import Contingency, scores
@@ -88,6 +86,7 @@ class TrainingRun:
             network_plan,
             [LabelledArray.read(image, rule) for image in train.images],
             [LabelledArray.read(image, rule) for image in validation.images],
+            train.class_counts,
             settings,
             self.settings.seed,
             choose_device(settings.device),
@@ -121,7 +120,7 @@ class TrainingRun:
                 show(trainer)
             if len(trainer.history) > n_rows:
                 n_rows = len(trainer.history)
-                write_text(self.files.progress, history_csv(trainer.history))
+                write_history(self.files.progress, trainer.history)
             now = time.monotonic()
             late = deadline is not None and now >= deadline and not trainer.is_done
             if late or now - saved >= trainer.settings.checkpoint_seconds:
@@ -149,7 +148,7 @@ class TrainingRun:
             len(train.classes),
             ((image.image.shape, scored(image)) for image in trainer.validation),
         )
-        write_text(self.files.history, history_csv(trainer.history))
+        write_history(self.files.history, trainer.history)
         outcome = {
             "status": "ok",
             "iterations": trainer.iteration,
@@ -171,7 +170,7 @@ class TrainingRun:
         log.error("%s: %s: %s", self.genome.name, status, reason)
         save_weights({}, self.genome.id, self.files.weights)
         write_probabilities(self.files.validation, validation.checksum, len(train.classes), [])
-        write_text(self.files.history, history_csv(trainer.history if trainer else []))
+        write_history(self.files.history, trainer.history if trainer else [])
         write_json(
             self.files.scores, self._scores({"status": status, "reason": reason}, network_plan, validation)
         )
@@ -187,13 +186,9 @@ class TrainingRun:
         }
 
 
-def history_csv(rows: list[Row]) -> str:
-    """Write the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+def write_history(path: Path, rows: list[Row]) -> None:
+    """Write the rows as CSV, atomically."""
+    write_csv(path, [field.name for field in fields(Row)], [astuple(row) for row in rows])
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

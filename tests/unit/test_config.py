@@ -153,7 +153,7 @@ def stages_of(config):
 @pytest.mark.parametrize(
     ("path", "value", "differ"),
     [
-        ("search.n_genomes", 9, {"report"}),
+        ("search.n_genomes", 9, set()),
         ("ensemble.size", 2, {"select"}),
         ("segmentation.tile", 64, {"segment_demo"}),
         ("training.iterations", 7, {"train"}),

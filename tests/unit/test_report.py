@@ -140,7 +140,7 @@ class Search:
 
     def page(self, **volumes: ImageFiles) -> Page:
         out = self.root / "report.html"
-        write_report(self.paths.results, ReportSettings(volumes=volumes, runs=list(self.runs)), out)
+        write_report(self.paths.results, ReportSettings(volumes=volumes), out)
         return Page(out.read_text(encoding="utf-8"))
 
 

@@ -172,7 +172,8 @@ def trainer(genome=None, **values):
     image, labels = runs.blobs((1, 40, 40), 3)
     data = [LabelledArray("a", image, labels, Normalisation.of_volume(image.mean(), image.std()))]
     settings = Training(iterations=5, batch_size=2, threads=1, validation_interval=5, device="cpu", **values)
-    return Trainer(g, plan(g.net, 3), data, data, settings, 0, torch.device("cpu"))
+    counts = np.bincount(labels.ravel(), minlength=3)
+    return Trainer(g, plan(g.net, 3), data, data, counts, settings, 0, torch.device("cpu"))
 
 
 def test_a_class_that_never_occurs_has_weight_0_and_an_ignored_voxel_no_part_in_the_loss():

@@ -65,7 +65,7 @@ def test_a_second_run_does_nothing(tiny):
     [
         ("ensemble: {size: 1}", {"settings": 1, **AFTER_SELECT}),
         ("segmentation: {tile: 32}", {"settings": 1, **AFTER_SEGMENT}),
-        ("search: {n_genomes: 4}", {"settings": 1, "generate": 1, "train": 1, **AFTER_SELECT}),
+        ("search: {n_genomes: 4}", {"generate": 1, "train": 1, **AFTER_SELECT}),
         ("training: {iterations: 30}", {"settings": 1, "train": 4, **AFTER_SELECT}),
         (
             "data: {volumes: {more: {phantom: {shape: [1, 64, 64], seed: 5}}}}",
