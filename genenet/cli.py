@@ -170,12 +170,13 @@ def train(
     from genenet.paths import RunPaths
     from genenet.progress import show_training
     from genenet.stages import TrainSettings, read_settings
+    from genenet.stopping import Stop
     from genenet.training_run import TrainingRun
 
     chosen = read_genome(genome)
     run = TrainingRun(chosen, train, validation, read_settings(settings, TrainSettings), RunPaths(out))
-    with show_training(chosen.name) as show:
-        finished = run.run(stop_after_minutes, show)
+    with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
+        finished = run.run(stop, show)
     if not finished:
         sys.exit(EXIT_STOPPED)
 

@@ -43,6 +43,11 @@ class RunPaths:
         return self.folder / "checkpoint.pt"
 
     @property
+    def attempts(self) -> Path:
+        """What became of each attempt."""
+        return self.folder / "attempts.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes here."""
         return self.folder / "lock"
@@ -77,6 +82,10 @@ class ResultPaths:
     def run(self, run: str) -> RunPaths:
         """Return the files of its training."""
         return RunPaths(self.results / "runs" / run)
+
+    def train_log(self, run: str) -> str:
+        """Return the log of its training."""
+        return f"{self.results}/logs/train/{run}.log"
 
     @property
     def ensemble(self) -> str:

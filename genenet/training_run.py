@@ -1,4 +1,4 @@
-"""One training in its run directory: lock, resume, checkpoints by the clock, what it publishes at the end."""
+"""One training in its run directory: lock, resume, checkpoints by the clock, attempts that are given up."""
 
 from __future__ import annotations
 
@@ -6,33 +6,31 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genenet import checkpoint
+from genenet.attempts import Attempts
 from genenet.device import choose_device, set_threads
-from genenet.errors import naming
-from genenet.files import write_csv, write_json
+from genenet.errors import InputError, one_line
 from genenet.inference import NormalisationRule
 from genenet.lock import exclusive
-from genenet.metrics import Contingency, scores
-from genenet.network import save_weights
-from genenet.plan import plan
+from genenet.plan import Plan, plan
 from genenet.prepare import Prepared, open_prepared
-from genenet.probabilities import write_probabilities
-from genenet.training import Diverged, LabelledArray, Row, Trainer
+from genenet.publication import Publication, write_history
+from genenet.stopping import Stop
+from genenet.training import Diverged, LabelledArray, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from genenet.genome import Genome
     from genenet.paths import RunPaths
-    from genenet.plan import Plan
     from genenet.stages import TrainSettings
 
-FORMAT = "genenet.scores/1"
 VERSION = 1  # of what a training does: raise it when the same settings no longer give the same weights
+FIRST_CHECKPOINT_SECONDS = 5.0  # an attempt that is cut short early has done something all the same
 
 log = logging.getLogger(__name__)
 
@@ -47,35 +45,62 @@ class TrainingRun:
     settings: TrainSettings
     files: RunPaths
 
-    def run(
-        self, stop_after_minutes: float | None = None, show: Callable[[Trainer], None] | None = None
-    ) -> bool:
-        """Train to the end and publish; False if the time was over before, with a checkpoint to go on from.
+    def run(self, stop: Stop | None = None, show: Callable[[Trainer], None] | None = None) -> bool:
+        """Train to the end and publish; False if it had to stop before, with a checkpoint to go on from.
 
-        ``show`` is called after every iteration. A training that diverges or doesn't fit in memory is
-        published with that status. Waits while another process trains in the same directory.
+        ``show`` is called after every iteration. A training that can't be built, diverges, doesn't fit in
+        memory, or has crashed again and again without progress is published with that status. Waits while
+        another process trains in the same directory.
 
         Raises:
-            InputError: If data, genome or device can't be used.
+            InputError: If data or device can't be used.
         """
-        deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
         with exclusive(self.files.lock):
             train, validation = open_prepared(self.train), open_prepared(self.validation)
-            with naming(f"genome {self.genome.name}"):
+            try:
                 network_plan = plan(self.genome.net, len(train.classes))
-            trainer = None
+            except InputError as error:
+                self._publication(None, validation).failure("infeasible", str(error), [])
+                return True
+            return self._attempt(network_plan, train, validation, stop or Stop(), show)
+
+    def _publication(self, network_plan: Plan | None, validation: Prepared) -> Publication:
+        return Publication(self.files, self.genome, network_plan, validation)
+
+    def _attempt(
+        self,
+        network_plan: Plan,
+        train: Prepared,
+        validation: Prepared,
+        stop: Stop,
+        show: Callable[[Trainer], None] | None,
+    ) -> bool:
+        """Train and publish, unless it isn't worth another attempt: then publish that."""
+        fingerprint = self._fingerprint(train, validation)
+        publication = self._publication(network_plan, validation)
+        attempts = Attempts(self.files.attempts, fingerprint)
+        state = checkpoint.load(self.files.checkpoint, fingerprint)
+        start = state["iteration"] if state else 0
+        if reason := attempts.hopeless(start):
+            attempts.give_up(start)
+            publication.failure("failed", reason, [])
+            return True
+        trainer: Trainer | None = None
+        with attempts.attempt(start, lambda: trainer.iteration if trainer else start):
             try:
                 trainer = self._trainer(network_plan, train, validation)
-                if not self._advance(trainer, self._fingerprint(train, validation), deadline, show):
-                    return False
-                self._publish(trainer, train, validation)
-            except Diverged as error:
-                self._publish_failure("diverged", str(error), trainer, train, validation, network_plan)
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                finished = self._advance(trainer, state, fingerprint, stop, show)
+                if finished:
+                    publication.success(trainer)
+            except (Diverged, MemoryError, RuntimeError) as error:
+                status = _status(error)
+                if status is None:
                     raise
-                self._publish_failure("out_of_memory", str(error), trainer, train, validation, network_plan)
-        return True
+                publication.failure(status, one_line(error), trainer.history if trainer else [])
+                return True
+        if not finished:
+            attempts.stopped(trainer.iteration)
+        return finished
 
     def _trainer(self, network_plan: Plan, train: Prepared, validation: Prepared) -> Trainer:
         settings = self.settings.training
@@ -103,18 +128,19 @@ class TrainingRun:
     def _advance(
         self,
         trainer: Trainer,
+        state: dict[str, Any] | None,
         fingerprint: str,
-        deadline: float | None,
+        stop: Stop,
         show: Callable[[Trainer], None] | None,
     ) -> bool:
-        """Train to the end (True) or the deadline (False); a checkpoint is there after both."""
-        state = checkpoint.load(self.files.checkpoint, fingerprint)
+        """Train to the end (True) or until it must stop (False); a checkpoint is there after both."""
         if state is None:
             self.files.progress.unlink(missing_ok=True)
         else:
             trainer.restore(state)
             log.info("going on from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
-        saved, n_rows = time.monotonic(), len(trainer.history)
+        began = saved = time.monotonic()
+        n_rows = len(trainer.history)
         for _ in trainer.run():
             if show:
                 show(trainer)
@@ -122,75 +148,25 @@ class TrainingRun:
                 n_rows = len(trainer.history)
                 write_history(self.files.progress, trainer.history)
             now = time.monotonic()
-            late = deadline is not None and now >= deadline and not trainer.is_done
-            if late or now - saved >= trainer.settings.checkpoint_seconds:
-                checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
+            reason = None if trainer.is_done else stop()
+            interval = min(trainer.settings.checkpoint_seconds, max(FIRST_CHECKPOINT_SECONDS, saved - began))
+            if reason or now - saved >= interval:
+                self._save(trainer, fingerprint)
                 saved = now
-            if late:
-                log.info("time is over at iteration %d; a checkpoint is kept", trainer.iteration)
+            if reason:
+                log.info("%s at iteration %d; a checkpoint is kept", reason, trainer.iteration)
                 return False
-        checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
+        self._save(trainer, fingerprint)
         return True
 
-    def _publish(self, trainer: Trainer, train: Prepared, validation: Prepared) -> None:
-        trainer.use_best()
-        contingency = Contingency.empty(len(train.classes))
-
-        def scored(image: LabelledArray) -> Iterator[tuple[int, Any]]:
-            for z, probabilities in trainer.predict(image):
-                contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
-                yield z, probabilities
-
-        save_weights(trainer.network.state_dict(), self.genome.id, self.files.weights)
-        write_probabilities(
-            self.files.validation,
-            validation.checksum,
-            len(train.classes),
-            ((image.image.shape, scored(image)) for image in trainer.validation),
-        )
-        write_history(self.files.history, trainer.history)
-        outcome = {
-            "status": "ok",
-            "iterations": trainer.iteration,
-            "best_iteration": trainer.best_row.iteration,
-            "seconds": round(trainer.seconds, 1),
-            "validation": scores(contingency),
-        }
-        write_json(self.files.scores, self._scores(outcome, trainer.network.plan, validation))
-
-    def _publish_failure(
-        self,
-        status: str,
-        reason: str,
-        trainer: Trainer | None,
-        train: Prepared,
-        validation: Prepared,
-        network_plan: Plan,
-    ) -> None:
-        log.error("%s: %s: %s", self.genome.name, status, reason)
-        save_weights({}, self.genome.id, self.files.weights)
-        write_probabilities(self.files.validation, validation.checksum, len(train.classes), [])
-        write_history(self.files.history, trainer.history if trainer else [])
-        write_json(
-            self.files.scores, self._scores({"status": status, "reason": reason}, network_plan, validation)
-        )
-
-    def _scores(self, outcome: dict[str, Any], network_plan: Plan, validation: Prepared) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "name": self.genome.name,
-            "genome": self.genome.id,
-            "n_parameters": network_plan.n_parameters,
-            "volumes": [image.name for image in validation.images],
-            **outcome,
-        }
+    def _save(self, trainer: Trainer, fingerprint: str) -> None:
+        checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
 
 
-def write_history(path: Path, rows: list[Row]) -> None:
-    """Write the rows as CSV, atomically."""
-    write_csv(path, [field.name for field in fields(Row)], [astuple(row) for row in rows])
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
+def _status(error: BaseException) -> str | None:
+    """Return the status that an exception of a training stands for; None for one that is a crash."""
+    if isinstance(error, Diverged):
+        return "diverged"
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    too_much = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return "out_of_memory" if too_much else None

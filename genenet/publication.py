@@ -1,0 +1,88 @@
+"""What a training publishes in its run directory, whatever became of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from genenet.files import write_csv, write_json
+from genenet.metrics import Contingency, scores
+from genenet.network import save_weights
+from genenet.probabilities import write_probabilities
+from genenet.training import LabelledArray, Row, Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genenet.genome import Genome
+    from genenet.paths import RunPaths
+    from genenet.plan import Plan
+    from genenet.prepare import Prepared
+
+FORMAT = "genenet.scores/1"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The files of a training that has ended; ``scores.json`` comes last."""
+
+    files: RunPaths
+    genome: Genome
+    plan: Plan | None  # None: it can't be built
+    validation: Prepared
+
+    def success(self, trainer: Trainer) -> None:
+        """Publish the best weights, and what they say of the validation images."""
+        trainer.use_best()
+        n_classes = len(self.validation.classes)
+        contingency = Contingency.empty(n_classes)
+
+        def scored(image: LabelledArray) -> Iterator[tuple[int, Any]]:
+            for z, probabilities in trainer.predict(image):
+                contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+                yield z, probabilities
+
+        save_weights(trainer.network.state_dict(), self.genome.id, self.files.weights)
+        write_probabilities(
+            self.files.validation,
+            self.validation.checksum,
+            n_classes,
+            ((image.image.shape, scored(image)) for image in trainer.validation),
+        )
+        write_history(self.files.history, trainer.history)
+        self._write_scores(
+            {
+                "status": "ok",
+                "iterations": trainer.iteration,
+                "best_iteration": trainer.best_row.iteration,
+                "seconds": round(trainer.seconds, 1),
+                "validation": scores(contingency),
+            }
+        )
+
+    def failure(self, status: str, reason: str, history: list[Row]) -> None:
+        """Publish that there are no weights, and why."""
+        log.error("%s: %s: %s", self.genome.name, status, reason)
+        save_weights({}, self.genome.id, self.files.weights)
+        write_probabilities(self.files.validation, self.validation.checksum, len(self.validation.classes), [])
+        write_history(self.files.history, history)
+        self._write_scores({"status": status, "reason": reason})
+
+    def _write_scores(self, outcome: dict[str, Any]) -> None:
+        identity = {
+            "format": FORMAT,
+            "name": self.genome.name,
+            "genome": self.genome.id,
+            "n_parameters": self.plan.n_parameters if self.plan else None,
+            "volumes": [image.name for image in self.validation.images],
+        }
+        write_json(self.files.scores, {**identity, **outcome})
+
+
+def write_history(path: Path, rows: list[Row]) -> None:
+    """Write the rows as CSV, atomically."""
+    write_csv(path, [field.name for field in fields(Row)], [astuple(row) for row in rows])

@@ -1,0 +1,39 @@
+"""When a training stops before its end: at a time of its own choosing, or because it is asked to."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what schedulers send before they kill
+
+
+class Stop:
+    """Tells, after each iteration, why to stop now; None to go on."""
+
+    def __init__(self, after_minutes: float | None = None) -> None:
+        self._deadline = None if after_minutes is None else time.monotonic() + 60 * after_minutes
+        self._signal: str | None = None
+
+    def __call__(self) -> str | None:
+        """Return the reason to stop, or None."""
+        if self._signal:
+            return f"{self._signal} received"
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return "time is over"
+        return None
+
+    @contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """Stop on SIGTERM, SIGUSR1, SIGUSR2 as well; only in the main thread."""
+        before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        self._signal = signal.Signals(number).name
