@@ -22,7 +22,6 @@ lint: .venv/installed-dev
 	ruff format --check .
 	mypy
 	snakefmt --check --compact-diff workflow
-	snakemake --lint
 
 acceptance: .venv/installed-dev
 	python tests/acceptance.py

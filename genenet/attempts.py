@@ -40,7 +40,9 @@ class Attempts:
 
     def _was_fruitless(self, entry: dict[str, Any], iteration: int) -> bool:
         crashed = entry["exit"] not in (STOPPED, FINISHED, GIVEN_UP)
-        return crashed and entry["fingerprint"] == self.fingerprint and entry["began_at_iteration"] == iteration
+        return (
+            crashed and entry["fingerprint"] == self.fingerprint and entry["began_at_iteration"] == iteration
+        )
 
     def give_up(self, iteration: int) -> None:
         """Note that it was given up; an attempt after this one counts anew."""

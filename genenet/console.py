@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import os
+import shlex
+import socket
 import sys
 import traceback
 from contextlib import contextmanager, redirect_stderr
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from genenet.errors import InputError
+from genenet.logs import ERROR
+from genenet.version import check_launcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +27,11 @@ def run(app: Callable[..., object]) -> None:
     """Run a command-line application; errors that a user can mend are one line, without a traceback."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    with _logged(_take_log(arguments)):
+    with _logged(_take_log(arguments), arguments):
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
         try:
+            check_launcher()
             app(args=arguments)
         except (InputError, OSError) as error:
             if debug:
@@ -48,14 +55,18 @@ def _take_log(arguments: list[str]) -> Path | None:
 
 
 @contextmanager
-def _logged(path: Path | None) -> Iterator[None]:
-    """Write what goes to standard error to a file as well."""
+def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
+    """Add what goes to standard error to a file as well, below what earlier attempts have left there."""
     if path is None:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file, redirect_stderr(_Both(sys.stderr, file)):
-        yield
+    with path.open("a", encoding="utf-8") as file:
+        job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        file.write(f"--- {now}, {socket.gethostname()}{job}: genenet {shlex.join(arguments)[:500]}\n")
+        with redirect_stderr(_Both(sys.stderr, file)):
+            yield
 
 
 class _Both(io.TextIOBase):
@@ -80,5 +91,5 @@ def _describe(error: InputError | OSError) -> str:
 
 def _fail(message: str) -> NoReturn:
     for line in message.splitlines():
-        print(f"genenet: error: {line}", file=sys.stderr)
+        print(f"{ERROR}{line}", file=sys.stderr)
     sys.exit(1)

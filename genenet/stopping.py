@@ -10,6 +10,15 @@ from contextlib import contextmanager
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what schedulers send before they kill
 
 
+def minutes_to_use(job_minutes: float) -> float:
+    """Return how long to train in a job of so many minutes.
+
+    The rest, a tenth but at least 45 seconds and at most 5 minutes, is for what comes before the training's
+    clock starts and for the last checkpoint.
+    """
+    return job_minutes - min(5.0, max(0.75, job_minutes / 10))
+
+
 class Stop:
     """Tells, after each iteration, why to stop now; None to go on."""
 

@@ -1,4 +1,4 @@
-# Names and input functions that the rules share.
+# Names, input functions and what is done at the start.
 
 LABELLED = [
     name for name in VOLUMES if stages.image_files(CONFIG, VOLUMES[name]).labels
@@ -21,3 +21,35 @@ def split_inputs(wildcards):
 def as_share(wildcards):
     part, n_parts = wildcards.part.split("-of-")
     return f"{int(part)}/{int(n_parts)}"
+
+
+def stop_before_the_job_ends(wildcards, resources):
+    runtime = resources.get("runtime")  # minutes, from the profile
+    return f"--stop-after-minutes {minutes_to_use(runtime):g}" if runtime else ""
+
+
+# The profile's retries are for jobs that go on where they stopped; another that fails twice more won't
+# do better. Not a directive of the rules: Snakemake in a Slurm job would then retry as well.
+def limit_retries():
+    for each in workflow.rules:
+        if each.name not in ("train", "segment"):
+            each.restart_times = min(2, each.restart_times)
+
+
+def try_container():
+    data, deployment = CONFIG.data, workflow.deployment_settings
+    if not (
+        CONFIG.container and DeploymentMethod.APPTAINER in deployment.deployment_method
+    ):
+        return
+    images = [*data.train, *data.validation, *data.test, *VOLUMES.values()]
+    given = {path for i in images if not i.phantom for path in image_inputs(i)}
+    PATHS.results.mkdir(parents=True, exist_ok=True)
+    try:
+        check_container(
+            CONFIG.container,
+            deployment.apptainer_args,
+            [str(PATHS.results), *sorted(given)],
+        )
+    except InputError as error:
+        raise WorkflowError(str(error)) from None

@@ -8,6 +8,8 @@ rule generate:
         PATHS.genome("r{round}/{index}"),
     log:
         f"{PATHS.results}/logs/generate/r{{round}}/{{index}}.log",
+    container:
+        None
     message:
         "draw genome r{wildcards.round}/{wildcards.index}"
     shell:
@@ -22,6 +24,8 @@ rule baseline:
         PATHS.genome("baselines/{baseline}"),
     log:
         f"{PATHS.results}/logs/generate/baselines/{{baseline}}.log",
+    container:
+        None
     message:
         "write the baseline {wildcards.baseline}"
     shell:
@@ -41,8 +45,9 @@ rule train:
     threads: CONFIG.training.threads
     params:
         out=str(RUN.folder),
+        stop=stop_before_the_job_ends,
     message:
         "train {wildcards.run}"
     shell:
         "genenet train --genome {input.genome} --train {input.train} --validation {input.validation}"
-        " --settings {input.settings} --out {params.out} --log {log}"
+        " --settings {input.settings} --out {params.out} {params.stop} --log {log}"

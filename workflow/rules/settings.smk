@@ -7,6 +7,8 @@ rule settings:
         PATHS.settings("{stage}"),
     log:
         f"{PATHS.results}/logs/settings/{{stage}}.log",
+    container:
+        None
     params:
         json=lambda wildcards: stages.settings_json(CONFIG, wildcards.stage),
     message:

@@ -1,0 +1,20 @@
+"""What the jobs' logs say at their ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ERROR = "genenet: error: "
+
+
+def last_errors(folder: Path) -> list[str]:
+    """Return ``file:error`` for each log below ``folder`` that ends with an error; jobs that came to go on don't."""
+    found = []
+    for path in sorted(folder.rglob("*.log")):
+        errors: list[str] = []
+        for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
+            if not line.startswith(ERROR):
+                break
+            errors.insert(0, f"{path}:{line}")
+        found += errors
+    return found

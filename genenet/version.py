@@ -1,0 +1,40 @@
+"""Which genenet this is, to the byte: a launcher and the image its jobs run in must be the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from genenet import __version__
+from genenet.errors import InputError
+
+LAUNCHER = "GENENET_LAUNCHER"  # set by the workflow for the commands of its jobs
+
+
+def build() -> str:
+    """Return the version and the first digits of the checksum of the package's files."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".j2"):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{__version__} (source {digest.hexdigest()[:8]})"
+
+
+def announce_launcher() -> None:
+    """Let the commands that this process starts, wherever they run, know which genenet they belong to."""
+    os.environ[LAUNCHER] = build()
+
+
+def check_launcher() -> None:
+    """Raise InputError if a workflow of another genenet started this command."""
+    launcher = os.environ.get(LAUNCHER)
+    if not launcher or launcher == build():
+        return
+    image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    where = f"the image {image} holds" if image else "this is"
+    raise InputError(
+        f"{where} genenet {build()}, the launcher is {launcher}: "
+        + ("build the image again (make container)" if image else "install the same one in both places")
+    )
