@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -45,7 +46,8 @@ def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
 
 def _reason(messages: str) -> str:
     """Return what genenet said inside of the image, or what Apptainer said of it."""
-    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", messages)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     ours = [line.removeprefix("genenet: error: ") for line in lines if line.startswith("genenet: error: ")]
     fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL" in line]
     if ours:

@@ -124,7 +124,10 @@ def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, p
     if len(candidates) >= minimum:
         return
     failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
-    reasons = "; ".join(f"{o.run} {o.scores['status']} ({o.scores.get('reason')})" for o in failed[:3])
+    reasons = "; ".join(
+        f"{o.run} {o.scores['status']} ({o.scores.get('reason')}; log: {paths.train_log(o.run)})"
+        for o in failed[:3]
+    )
     raise InputError(
         f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
         f"{reasons}{' …' if len(failed) > 3 else ''}"

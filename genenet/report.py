@@ -119,9 +119,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         ),
         "parameters": figures.parameters(runs, contenders[0].ari),
         "learning_curves": figures.learning_curves(runs),
-        "failures": [
-            (run, f"{paths.results}/logs/train/{run.run}.log") for run in runs if run.status != "ok"
-        ],
+        "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
         "provenance": _provenance(paths, runs, ensemble),
     }
 

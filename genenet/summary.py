@@ -30,19 +30,35 @@ def print_summary(results: Path) -> None:
         cells = (
             _number(row["validation_ari"], 3),
             _number(row["mean_iou"], 3),
-            f"{int(row['n_parameters']):,}",
+            f"{int(row['n_parameters']):,}" if row["n_parameters"] else "-",
         )
-        status = note if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+        status = note if row["status"] == "ok" else row["status"]
         table.add_row(row["rank"], row["run"], *cells, _number(row["seconds"], 0), status)
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
+    for line in _failures(rows, paths):
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
 
 
 def _number(text: str, digits: int) -> str:
     return f"{float(text):.{digits}f}" if text else "-"
+
+
+def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
+    failed = [row for row in rows if row["status"] != "ok"]
+    lines = [
+        f"{row['run']} {row['status']}: {row['reason']}\n  log: {paths.train_log(row['run'])}"
+        for row in failed
+    ]
+    again = (
+        f"to train such a one again: rm {paths.run(failed[0]['run']).scores}, and start again"
+        if failed
+        else ""
+    )
+    return ["", *lines, again] if failed else []
 
 
 def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:

@@ -16,7 +16,10 @@ def attempts(tmp_path):
 
 
 def crash(attempts, iteration, reached=None):
-    with pytest.raises(ValueError, match="it broke"), attempts.attempt(iteration, lambda: reached or iteration):
+    with (
+        pytest.raises(ValueError, match="it broke"),
+        attempts.attempt(iteration, lambda: reached or iteration),
+    ):
         raise ValueError("it broke")
 
 
