@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
+from genenet.allocation import available_cores, gpu_granted
 from genenet.errors import InputError
 
 
@@ -15,19 +14,16 @@ def choose_device(name: str) -> torch.device:
     Raises:
         InputError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
     """
-    if name == "cpu" or (name == "auto" and not _granted() and not torch.cuda.is_available()):
+    if name == "cpu" or (name == "auto" and not gpu_granted() and not torch.cuda.is_available()):
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    who = "Slurm granted this job a GPU" if _granted() else "device is cuda"
+    who = "Slurm granted this job a GPU" if gpu_granted() else "training.device is cuda"
     raise InputError(
-        f"{who}, but torch {torch.__version__} sees none: is the driver there, does the container run with --nv, "
-        "is this torch built for CUDA? To train on the CPU set training.device: cpu"
+        f"{who}, but torch {torch.__version__} sees none: does the container run with --nv, is the driver there, "
+        "is this torch built for CUDA? `genenet doctor` in the same job says more. "
+        "To train on the CPU set training.device: cpu"
     )
-
-
-def _granted() -> bool:
-    return bool(os.environ.get("SLURM_JOB_ID") and os.environ.get("SLURM_JOB_GPUS"))
 
 
 def set_threads(n_threads: int) -> None:
@@ -36,7 +32,7 @@ def set_threads(n_threads: int) -> None:
     Raises:
         InputError: If this process may use fewer.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = available_cores()
     if available < n_threads:
         raise InputError(
             f"training.threads is {n_threads}, but this job may use {available} core(s): "

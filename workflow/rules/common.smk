@@ -36,20 +36,23 @@ def limit_retries():
             each.restart_times = min(2, each.restart_times)
 
 
-def try_container():
-    data, deployment = CONFIG.data, workflow.deployment_settings
-    if not (
-        CONFIG.container and DeploymentMethod.APPTAINER in deployment.deployment_method
-    ):
-        return
+def try_what_jobs_need():
+    deployment = workflow.deployment_settings
+    try:
+        if (
+            CONFIG.container
+            and DeploymentMethod.APPTAINER in deployment.deployment_method
+        ):
+            try_container(deployment.apptainer_args)
+        if workflow.executor_plugin.name == "slurm":
+            slurm_plugin.try_submission(workflow.dag.needrun_jobs())
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def try_container(arguments):
+    data = CONFIG.data
     images = [*data.train, *data.validation, *data.test, *VOLUMES.values()]
     given = {path for i in images if not i.phantom for path in image_inputs(i)}
     PATHS.results.mkdir(parents=True, exist_ok=True)
-    try:
-        check_container(
-            CONFIG.container,
-            deployment.apptainer_args,
-            [str(PATHS.results), *sorted(given)],
-        )
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
+    check_container(CONFIG.container, arguments, [str(PATHS.results), *sorted(given)])

@@ -1,0 +1,68 @@
+"""What a search needs of Snakemake's Slurm plugin beyond what it does."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+
+from genenet.errors import InputError
+
+
+def submit_what_may_run() -> None:
+    """Let the plugin submit every set of jobs that Snakemake hands it, as one array.
+
+    Of a rule with more ready jobs than the limit lets through at a time, the plugin waits for the others
+    and never submits those it was given; they hold their places, and in the end nothing runs any more
+    (snakemake-executor-plugin-slurm 2.8, issue 473). Told that no others are ready, it doesn't wait.
+    """
+    try:
+        import snakemake_executor_plugin_slurm as plugin
+    except ImportError:  # not on a cluster
+        return
+    if hasattr(plugin, "pending_jobs_for_rule"):
+        plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
+
+
+def try_submission(jobs: Iterable[Any]) -> None:
+    """Ask Slurm whether it would take one of Snakemake's ``jobs`` of each rule, before any is submitted.
+
+    Raises:
+        InputError: If not, such as for an unknown partition, a refused account, or more than any node has.
+    """
+    one_of_each = {job.rule.name: job for job in jobs if not job.is_local}
+    asked: set[tuple[str, ...]] = set()
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_JOB")}
+    for name, job in one_of_each.items():
+        options = submit_options(job.resources, job.threads)
+        if tuple(options) in asked:
+            continue
+        asked.add(tuple(options))
+        command = ["sbatch", "--test-only", *options, "--wrap=true"]
+        done = subprocess.run(command, env=outside, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = " ".join(
+                done.stderr.replace("sbatch: error: ", "").replace("allocation failure: ", "").split()
+            )
+            raise InputError(
+                f"Slurm doesn't take jobs of rule {name}: {reason} (asked for {shlex.join(options)}; mend the profile)"
+            )
+
+
+def submit_options(resources: Any, threads: int) -> list[str]:
+    """Return the options of sbatch for a job's ``resources``, as the plugin translates them."""
+    named = {
+        "--account": resources.get("slurm_account"),
+        "--partition": resources.get("slurm_partition"),
+        "--time": resources.get("runtime"),
+        "--mem": resources.get("mem_mb"),
+        "--constraint": resources.get("constraint"),
+        "--qos": resources.get("qos"),
+        "--cpus-per-task": threads,
+        "--gres": resources.get("gres"),
+        "--gpus": ":".join(str(resources.get(k)) for k in ("gpu_model", "gpu") if resources.get(k)),
+    }
+    options = [f"{option}={value}" for option, value in named.items() if value]
+    return options + shlex.split(str(resources.get("slurm_extra") or ""))
