@@ -1,12 +1,13 @@
 # make install   .venv with genenet and snakemake
 # make demo      the main job on the embedded synthetic volume
 # make test      everything the tests need, then all checks and tests
+# make container  containers/genenet.sif, with Apptainer; see containers/README.md
 # make acceptance  the long real-data runs, and their table
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint acceptance clean
+.PHONY: install demo test lint acceptance container clean
 
 install: .venv/installed-workflow
 
@@ -25,6 +26,17 @@ lint: .venv/installed-dev
 
 acceptance: .venv/installed-dev
 	python tests/acceptance.py
+
+IMAGE ?= containers/genenet.sif
+CONTAINER_ARGS ?=
+
+container:
+	@command -v apptainer singularity > /dev/null || \
+		{ echo "make container: neither apptainer nor singularity is on the PATH; load its module, or install it"; exit 1; }
+	$$(command -v apptainer || command -v singularity) build --force $(CONTAINER_ARGS) \
+		--build-arg commit=$$(git describe --always --dirty 2> /dev/null || echo unknown) $(IMAGE).new containers/genenet.def
+	mv $(IMAGE).new $(IMAGE)
+	@echo "$(IMAGE) is there; name it in config.yaml: container: $(IMAGE)"
 
 # A marker is made last, so an interrupted installation is taken up again.
 .venv/installed-%: pyproject.toml constraints.txt

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shlex
 import subprocess
+import sys
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +28,27 @@ def submit_what_may_run() -> None:
         return
     if hasattr(plugin, "pending_jobs_for_rule"):
         plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
+
+
+def become_own_array_task() -> None:
+    """In a task of a job array but the first: replace this Snakemake, which is the first task's, by the task's own.
+
+    The plugin starts every task with the Snakemake of the array's first job, and lets it start the task's. That
+    deletes the first job's outputs, once more when the task fails, also if they have long been finished
+    (snakemake-executor-plugin-slurm-jobstep 0.6).
+    """
+    own, first = (os.environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "MIN"))
+    payload = [a.partition("=")[2] for a in sys.argv if a.startswith("--slurm-jobstep-array-execs=")]
+    if not payload or own is None or own == first:
+        return
+    command = array_commands(payload[0])[own]
+    os.execvp("sh", ["sh", "-c", command])
+
+
+def array_commands(payload: str) -> dict[str, str]:
+    """Return the shell lines of an array's tasks from what the plugin packs into its submission."""
+    packed: dict[str, str] = json.loads(base64.b64decode(payload))
+    return {task: zlib.decompress(bytes.fromhex(line)).decode() for task, line in packed.items()}
 
 
 def try_submission(jobs: Iterable[Any]) -> None:

@@ -1,0 +1,33 @@
+"""One real cluster for all tests of this folder, and one image; elsewhere the tests say what is missing."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import container
+import slurm as slurm_module
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A running Slurm cluster: two nodes with two GPUs each."""
+    reasons = slurm_module.missing()
+    if reasons:
+        reason = f"the cluster can't run here: {', '.join(reasons)}"
+        pytest.fail(reason) if os.environ.get("GENENET_REQUIRE_CLUSTER") else pytest.skip(reason)
+    slurm_module.install()
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-") as folder,
+        slurm_module.Slurm(Path(folder) / "c") as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def image(slurm):
+    """An image with this genenet, and Apptainer on the PATH to run it."""
+    slurm_module.install(container.PACKAGES)
+    container.install_apptainer()
+    return container.build_image()

@@ -1,0 +1,143 @@
+"""Run the workflow on the cluster as a user would, and look at what became of it."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from search import ROOT, Search
+
+SLURM_PROFILE = ROOT / "profiles/slurm"
+QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
+    *("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20", "--jobs", "20"),
+    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000"),
+]
+
+
+def until(condition, seconds, what):
+    """Wait for a condition; fail with ``what`` if it doesn't come."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
+        time.sleep(0.2)
+    return value
+
+
+class ClusterSearch(Search):
+    """A working folder whose jobs run on the cluster."""
+
+    def __init__(self, slurm, folder, *configs):
+        super().__init__(folder, *configs)
+        self.slurm = slurm
+        self.environment = {
+            **slurm.environment,
+            "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
+        }
+
+    def arguments(self, *more):
+        """Options of snakemake, but for the profile; ``more`` may begin with targets."""
+        return [
+            *more,
+            *QUICK,
+            "--snakefile",
+            str(ROOT / "workflow/Snakefile"),
+            "--configfile",
+            *map(str, self.configs),
+        ]
+
+    def on_cluster(self, *more, check=True):
+        """Run Snakemake with the Slurm profile, from here; return what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--profile", str(SLURM_PROFILE), *self.arguments(*more)]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def sbatch_controller(self, *more, sbatch=()):
+        """Submit the controller, with options of snakemake and of sbatch; return its job id."""
+        command = [
+            "sbatch",
+            "--parsable",
+            "--account=lab",
+            "--mem=1G",
+            *sbatch,
+            str(SLURM_PROFILE / "controller.sbatch"),
+        ]
+        done = subprocess.run(
+            [*command, *self.arguments(*more)],
+            cwd=self.folder,
+            env={**self.environment, "GENENET_PROFILE": str(SLURM_PROFILE)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def log(self):
+        """Return what the controllers have said so far."""
+        path = self.folder / "genenet.log"
+        return path.read_text() if path.exists() else ""
+
+    def genenet_train(self, run, out):
+        """Train on this machine, outside of the cluster."""
+        data = [self.results / f"data/{split}.zarr.zip" for split in ("train", "validation")]
+        settings = self.results / "settings/train.json"
+        options = zip(("--train", "--validation", "--settings", "--out"), (*data, settings, out), strict=True)
+        genome = ("--genome", self.results / f"genomes/{run}.json")
+        command = [sys.executable, "-m", "genenet", "train", *genome, *(x for pair in options for x in pair)]
+        subprocess.run(command, capture_output=True, check=True)
+
+    def run_folder(self, run):
+        return self.results / "runs" / run
+
+    def attempts(self, run):
+        """Return the attempts at a training so far."""
+        path = self.run_folder(run) / "attempts.json"
+        return json.loads(path.read_text())["attempts"] if path.exists() else []
+
+    def holder(self, run):
+        """Return who trains in a run directory now: host, pid, slurm_job_id; {} if nobody."""
+        try:
+            return json.loads((self.run_folder(run) / "lock").read_text())
+        except (OSError, json.JSONDecodeError):
+            return {}
+
+    def published(self, run):
+        return (self.run_folder(run) / "scores.json").exists()
+
+    def scores(self, run):
+        return json.loads((self.run_folder(run) / "scores.json").read_text())
+
+    def has_checkpoint(self, run):
+        return (self.run_folder(run) / "checkpoint.pt").exists()
+
+
+def digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def most_at_once(jobs):
+    """Return how many of sacct's jobs (Start, End) ran at the same time at most."""
+    moments = []
+    for job in jobs:
+        if job["Start"] not in ("Unknown", "None"):
+            start = datetime.fromisoformat(job["Start"])
+            end = (
+                datetime.fromisoformat(job["End"]) if job["End"] not in ("Unknown", "None") else datetime.max
+            )
+            moments += [(start, 1), (end, -1)]
+    running = most = 0
+    for _, change in sorted(moments, key=lambda m: (m[0], m[1])):
+        running += change
+        most = max(most, running)
+    return most

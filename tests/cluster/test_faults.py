@@ -1,0 +1,197 @@
+"""One search of seven trainings, to which nearly all happens that can happen on a cluster, and what comes of it."""
+
+import csv
+import itertools
+import json
+import os
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from searches import ClusterSearch, digest, until
+
+GOOD = [f"r0/00{i}" for i in range(4)]
+DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(4, 7)]
+TRAIN = ("--set-resources", "train:runtime=1", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1")
+DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
+
+
+def prepare(search):
+    """Make all that comes before training with the local profile; spoil three genomes."""
+    genomes = [f"results/genomes/{run}.json" for run in GOOD + BAD]
+    search.snakemake(*DATA, *genomes, "results/settings/train.json")
+    wild = {"log_learning_rate": 0, "log_alpha1": 0, "log_alpha2": 0, "decay_rate": 1}  # 0 / 0 in Adam
+    spoil(search, DIVERGES, **wild, n_convlayers=6, input_size=80, activation=1)
+    spoil(search, TOO_LARGE, n_convkernels=1024, input_size=4096)
+    (search.run_folder(CRASHES) / "progress.csv").mkdir(parents=True)  # in its way whenever it starts
+
+
+def spoil(search, run, **deltas):
+    path = search.results / f"genomes/{run}.json"
+    genome = json.loads(path.read_text())
+    genome["deltas"]["net"].update(deltas)
+    path.write_text(json.dumps(genome))
+
+
+def references(search, folder):
+    """Train the good genomes undisturbed, outside of the cluster; return the digests of their weights."""
+
+    def train(run):
+        search.genenet_train(run, folder / run)
+        return digest(folder / run / "model.safetensors")
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(GOOD, pool.map(train, GOOD), strict=True))
+
+
+@pytest.fixture(scope="module")
+def story(slurm, tmp_path_factory):
+    """The search, and what was seen on the way."""
+    folder = tmp_path_factory.mktemp("faults")
+    search = ClusterSearch(slurm, folder)
+    search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
+    prepare(search)
+    expected = references(search, folder / "undisturbed")
+    seen = SimpleNamespace(search=search, expected=expected, run={}, job={})
+    first = search.sbatch_controller("results/ranking.csv", *TRAIN, sbatch=["--nodelist=n1"])
+
+    def befalls(fault, node=None):
+        """Choose a training that goes on well, on ``node`` if given; note its run and its job."""
+
+        def at_work():
+            assert " ends with " not in search.log(), search.log()
+            for run in GOOD:
+                job = search.holder(run).get("slurm_job_id")
+                if run not in seen.run.values() and search.has_checkpoint(run) and job:
+                    where = slurm.run("squeue", "-h", "-j", job, "-t", "R", "-o", "%N", check=False).strip()
+                    if where and node in (None, where):
+                        return run, job
+            return None
+
+        seen.run[fault], seen.job[fault] = until(at_work, 150, lambda: f"{fault}:\n{search.log()}")
+        return seen.job[fault]
+
+    befalls("node", "n2")
+    slurm.kill_node("n2")
+    befalls("requeue")
+    slurm.run(
+        "scontrol", "update", f"JobId={seen.job['requeue']}", "Requeue=1"
+    )  # the profile says no-requeue
+    slurm.run("scontrol", "requeue", seen.job["requeue"])
+    befalls("hang")
+    os.kill(search.holder(seen.run["hang"])["pid"], signal.SIGSTOP)  # it can't stop by its own clock now
+    slurm.start_node("n2")
+    slurm.run("scancel", befalls("scancel"))
+
+    slurm.stop_accounting()
+    ended = lambda job: not slurm.run("squeue", "-h", "-j", job, check=False)  # noqa: E731
+    until(lambda: ended(seen.job["hang"]), 120, "the job that hangs reaches its time limit")
+    slurm.start_accounting()
+
+    until(lambda: any(search.published(run) for run in GOOD), 200, search.log)
+    seen.finished = {
+        run: digest(search.run_folder(run) / "scores.json") for run in GOOD if search.published(run)
+    }
+    slurm.run("scancel", "--signal=USR1", "--batch", first)  # what Slurm sends when its time is nearly over
+    until(lambda: search.log().count("starts snakemake") == 2, 90, search.log)
+    (snakemake,) = re.findall(r"snakemake is process (\d+)", search.log())[1:]
+    os.kill(int(snakemake), signal.SIGKILL)
+    until(lambda: ended(first), 30, search.log)
+    second = search.sbatch_controller("results/ranking.csv", *TRAIN)
+    until(lambda: ended(second), 300, search.log)
+    seen.log, seen.first, seen.second = search.log(), first, second
+    seen.jobs = slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
+    return seen
+
+
+def states(story, job):
+    return [j["State"].split()[0] for j in story.jobs if job in (j["JobID"], j["JobIDRaw"])]
+
+
+def test_the_run_finishes(story):
+    assert story.log.rstrip().endswith("ends with 0"), story.log
+    assert (story.search.results / "ranking.csv").exists()
+
+
+@pytest.mark.parametrize("run", GOOD)
+def test_whatever_happened_the_weights_are_those_of_an_undisturbed_training(story, run):
+    assert story.search.scores(run)["status"] == "ok"
+    assert digest(story.search.run_folder(run) / "model.safetensors") == story.expected[run]
+
+
+def attempts_around(story, fault):
+    """The attempt that a fault ended, and the one after it."""
+    attempts = story.search.attempts(story.run[fault])
+    index = next(i for i, a in enumerate(attempts) if a["slurm_job_id"] == story.job[fault])
+    assert attempts[index]["exit"] is None  # killed
+    return attempts[index], attempts[index + 1]
+
+
+def test_the_dead_nodes_training_went_on_from_its_checkpoint_on_the_other_node(story):
+    _, after = attempts_around(story, "node")
+    assert after["began_at_iteration"] > 0
+    assert "NODE_FAIL" in states(story, story.job["node"])
+    nodes = {j["JobIDRaw"]: j["NodeList"] for j in story.jobs}
+    assert nodes[after["slurm_job_id"]] == "n1"
+
+
+def test_the_requeued_job_ran_again_under_its_id_and_went_on(story):
+    before, after = attempts_around(story, "requeue")
+    assert after["slurm_job_id"] == before["slurm_job_id"]
+    assert after["began_at_iteration"] > 0
+
+
+@pytest.mark.parametrize(("fault", "state"), [("hang", "TIMEOUT"), ("scancel", "CANCELLED")])
+def test_a_job_that_ended_at_its_limit_or_was_cancelled_was_submitted_again(story, fault, state):
+    before, after = attempts_around(story, fault)
+    assert state in states(story, story.job[fault])
+    assert after["slurm_job_id"] != before["slurm_job_id"]
+    assert after["began_at_iteration"] > 0
+
+
+def test_long_trainings_stop_by_the_clock_and_go_on(story):
+    exits = [a["exit"] for run in GOOD for a in story.search.attempts(run)]
+    assert "stopped" in exits
+    assert all(e in ("stopped", "finished", None) for e in exits), exits
+
+
+@pytest.mark.parametrize("run", GOOD)
+def test_no_two_processes_wrote_one_run_directory(story, run):
+    attempts = story.search.attempts(run)
+    assert len(attempts) > 1
+    for before, after in itertools.pairwise(attempts):
+        assert (before["ended"] or before["began"]) <= after["began"]
+        assert (before["ended_at_iteration"] or before["began_at_iteration"]) <= after["began_at_iteration"]
+
+
+def test_nothing_finished_was_done_again(story):
+    assert story.finished
+    for run, scores in story.finished.items():
+        assert digest(story.search.run_folder(run) / "scores.json") == scores
+        assert story.search.attempts(run)[-1]["exit"] == "finished"
+
+
+def test_the_controller_requeued_itself_and_its_successor_cancelled_what_it_left(story):
+    assert f"genenet controller, job {story.first}" in story.log
+    assert story.log.count("it requeues itself and goes on") == 1
+    assert "cancels jobs of its predecessor" in story.log
+    assert states(story, story.first).count("REQUEUED") == 1 or len(states(story, story.first)) > 1
+
+
+def test_what_failed_is_said_with_why_and_where_the_log_is(story):
+    with (story.search.results / "ranking.csv").open() as file:
+        status = {row["run"]: row["status"] for row in csv.DictReader(file)}
+    assert [status[run] for run in BAD] == ["diverged", "out_of_memory", "failed"]
+    output = story.search.snakemake()  # the rest, on this machine
+    report = (story.search.results / "report.html").read_text()
+    for run in BAD:
+        log = f"results/logs/train/{run}.log"
+        assert log in output
+        assert log in report
+        assert (story.search.folder / log).exists()
+    assert "r0/006 failed: given up after 2 attempts without progress beyond iteration 0" in output
+    assert "IsADirectoryError" in (story.search.folder / "results/logs/train/r0/006.log").read_text()

@@ -1,0 +1,102 @@
+"""What is said, and that nothing is submitted, when the site or the image isn't what the config says."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from search import ROOT
+from searches import ClusterSearch
+
+
+@pytest.fixture
+def search(slurm, tmp_path):
+    return ClusterSearch(slurm, tmp_path, "tiny.yaml")
+
+
+def refused(search, *options):
+    """Run; return what Snakemake says. Nothing was submitted."""
+    before = len(search.slurm.sacct())
+    output = search.on_cluster(*options, check=False)
+    assert len(search.slurm.sacct()) == before, output
+    assert "Traceback" not in output
+    return output
+
+
+def last_line(output):
+    return [line for line in output.splitlines() if line.strip()][-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--set-resources", "train:slurm_partition=gpuu"],
+            "Slurm doesn't take jobs of rule train: invalid partition",
+        ),
+        (
+            ["--set-resources", "train:slurm_account=theirs"],
+            "Slurm doesn't take jobs of rule train: Invalid account",
+        ),
+        (
+            ["--set-resources", "train:mem_mb=900000"],
+            "Slurm doesn't take jobs of rule train: Memory specification",
+        ),
+        (["--set-resources", "train:slurm_extra=--gpus\\=h100:1"], "Slurm doesn't take jobs of rule train: "),
+    ],
+)
+def test_what_slurm_would_refuse_is_said_before_anything_is_submitted(search, options, message):
+    output = refused(search, *options)
+    assert message in output
+    assert "mend the profile" in output
+
+
+@pytest.mark.usefixtures("image")
+def test_a_missing_image_and_one_that_is_none(search):
+    search.add("image.yaml", "container: nowhere.sif")
+    assert (
+        "container: nowhere.sif: no such file; build it (make container), or set container: null"
+        in refused(search)
+    )
+    (search.folder / "nowhere.sif").write_text("no image\n" * 100)
+    assert "container: nowhere.sif: can't be run: " in refused(search)
+
+
+def test_an_image_of_another_genenet(search, image):
+    """Of the launcher's, that is: a changed copy of the project starts the search."""
+    shutil.copytree(ROOT / "genenet", search.folder / "genenet")
+    (search.folder / "genenet/palette.py").open("a").write("\n# changed\n")
+    search.environment["PYTHONPATH"] = str(search.folder)
+    search.add("image.yaml", f"container: {image}")
+    output = refused(search)
+    assert f"container: {image}: the image {image} holds genenet 0." in output
+    assert "build the image again (make container)" in output
+
+
+def test_images_that_the_container_does_not_see(search, image, tmp_path_factory):
+    made = ["results/phantoms/2x128x128-seed1/image.tif", "results/phantoms/2x128x128-seed1/labels.tif"]
+    search.snakemake(*made)
+    hidden = "/var/lib/genenet-tests"
+    subprocess.run(["mkdir", "-p", hidden], check=True)
+    try:
+        for name in ("image.tif", "labels.tif"):
+            shutil.copy(search.results / f"phantoms/2x128x128-seed1/{name}", hidden)
+        own = f"data: {{train: [{{path: {hidden}/image.tif, labels: {hidden}/labels.tif}}]}}"
+        search.add("own.yaml", f"{{container: {image}, {own}}}")
+        output = refused(search)
+        assert f"container: {hidden}/image.tif and 1 more can't be seen from inside the container" in output
+        assert f"--bind {hidden}" in output
+        seen = search.on_cluster("results/settings/train.json", f"--apptainer-args= --nv --bind {hidden}")
+        assert "can't be seen" not in seen
+    finally:
+        shutil.rmtree(hidden)
+
+
+def test_a_gpu_that_slurm_grants_and_torch_does_not_see(search, image):
+    search.add("auto.yaml", f"{{container: {image}, training: {{device: auto}}, search: {{n_genomes: 1}}}}")
+    data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
+    search.snakemake(*data, "results/genomes/r0/000.json", "results/settings/train.json")
+    output = search.on_cluster("results/runs/r0/000/scores.json", "--retries", "0", check=False)
+    assert "Slurm granted this job a GPU, but torch" in output
+    assert "--nv" in output
+    assert not (search.run_folder("r0/000") / "scores.json").exists()

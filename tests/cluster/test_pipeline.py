@@ -1,0 +1,100 @@
+"""The whole pipeline through profiles/slurm, in the container: what comes out is what a laptop gets."""
+
+import hashlib
+import re
+
+import pytest
+import zarr
+
+from searches import ClusterSearch, digest, most_at_once
+
+N_GPUS = 4
+OVERLAY = """
+search: {{n_genomes: 6}}
+container: {image}
+"""
+TRAIN = [
+    *("--set-resources", "train:mem_mb=1500", "train:runtime=10", "train:slurm_extra=--gpus\\=k80:1"),
+    *("segment:mem_mb=1500", "segment:slurm_extra=--gres\\=gpu:k80:1,lscratch:10"),
+    *("test:mem_mb=1500", "test:slurm_extra=--gres\\=gpu:k80:1"),
+]
+
+
+@pytest.fixture(scope="module")
+def searches(slurm, image, tmp_path_factory):
+    """The same search, on the cluster in the container, and here without."""
+    there = ClusterSearch(slurm, tmp_path_factory.mktemp("cluster"), "tiny.yaml")
+    there.add("container.yaml", OVERLAY.format(image=image))
+    first = len(slurm.sacct())
+    there.output = there.on_cluster(*TRAIN, "--keep-incomplete")
+    there.jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Start", "End", "Comment", "State")[first:]
+    here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
+    here.add("more.yaml", "search: {n_genomes: 6}")
+    here.snakemake()
+    return there, here
+
+
+def store_digest(path):
+    """A digest of a Zarr store's arrays and attributes."""
+    group = zarr.open(path, mode="r")
+    result = hashlib.sha256()
+    for name, array in sorted(group.members(max_depth=None)):
+        result.update(name.encode() + (array[...].tobytes() if isinstance(array, zarr.Array) else b""))
+    return result.hexdigest()
+
+
+def test_the_results_are_those_of_the_local_profile_bit_for_bit(searches):
+    there, here = searches
+    runs = [f"r0/00{i}" for i in range(6)] + ["baselines/unet2015"]
+    files = [f"genomes/{run}.json" for run in runs] + [f"runs/{run}/model.safetensors" for run in runs]
+    files += [
+        "segmentations/demo.tif",
+        "ensemble_curve.csv",
+        "segmentations/demo/scores.json",
+        "test_scores.json",
+    ]
+    for file in files:
+        assert digest(there.results / file) == digest(here.results / file), file
+    stores = [search.results / "segmentations/demo.ome.zarr" for search in searches]
+    assert store_digest(stores[0]) == store_digest(stores[1])
+    assert (there.results / "report.html").exists()
+
+
+def test_jobs_ask_for_one_gpu_each_and_wait_for_it(searches):
+    there, _ = searches
+    trainings = [job for job in there.jobs if "rule_train" in job["SubmitLine"]]
+    assert len(trainings) == 7
+    assert all("gres/gpu=1" in job["AllocTRES"].split(",") for job in trainings)
+    with_gpu = [job for job in there.jobs if "gres/gpu" in job["AllocTRES"]]
+    assert len(with_gpu) == 7 + 2 + 1
+    assert 2 <= most_at_once(with_gpu) <= N_GPUS
+
+
+def test_both_ways_to_ask_for_a_gpu_reach_sbatch(searches):
+    there, _ = searches
+    for rule, option in (("train", "--gpus=k80:1"), ("segment", "--gres=gpu:k80:1,lscratch:10")):
+        lines = [job["SubmitLine"] for job in there.jobs if f"rule_{rule}" in job["SubmitLine"]]
+        assert lines
+        assert all(f" {option} " in line for line in lines), lines
+
+
+def test_trainings_are_one_array_and_jobs_ran_in_the_container(searches):
+    there, _ = searches
+    arrays = {re.match(r"\d+", job["JobID"])[0] for job in there.jobs if "rule_train" in job["SubmitLine"]}
+    assert len(arrays) == 1
+    commands = [
+        job["SubmitLine"] for job in there.jobs if "--software-deployment-method" in job["SubmitLine"]
+    ]
+    assert commands
+
+
+def test_the_workflow_is_done(searches):
+    there, _ = searches
+    output = there.on_cluster("--dry-run", *TRAIN)
+    assert "Nothing to be done" in output
+    assert "ensemble of 2 networks: validation ARI" in there.output
+
+
+def test_another_time_limit_makes_nothing_again(searches):
+    there, _ = searches
+    assert "Nothing to be done" in there.on_cluster("--dry-run", "--set-resources", "train:runtime=99")

@@ -1,0 +1,111 @@
+"""The search as one Slurm array, without Snakemake: interrupted jobs go on, and nothing of the result changes."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from searches import ClusterSearch, until
+
+
+def weights(folder):
+    """All weights, bit for bit; the file's header names its fields in any order."""
+    return {name: value.tobytes() for name, value in load_file(folder / "model.safetensors").items()}
+
+
+class Submitted(ClusterSearch):
+    """A working folder whose trainings are submitted with `genenet submit`."""
+
+    def __init__(self, slurm, folder, n_genomes, iterations):
+        super().__init__(slurm, folder)
+        values = yaml.safe_load((Path(__file__).parent / "faults.yaml").read_text())
+        values["search"]["n_genomes"] = n_genomes
+        values["training"]["iterations"] = iterations
+        self.add("config.yaml", yaml.safe_dump(values))
+        self.runs = [f"r0/{index:03d}" for index in range(n_genomes)]
+
+    def submit(self, *options):
+        """Start `genenet submit`."""
+        command = [sys.executable, "-m", "genenet", "submit", "--cluster", "slurm", "--mem-gb", "2", *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, **pipes)
+
+    def undisturbed(self, folder):
+        """Train once more, outside of the cluster; return the weights."""
+
+        def train(run):
+            self.genenet_train(run, folder / run)
+            return weights(folder / run)
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(train, self.runs))
+
+    def weights(self):
+        return [weights(self.run_folder(run)) for run in self.runs]
+
+
+def finish(process, seconds):
+    output = process.communicate(timeout=seconds)[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    return output
+
+
+def test_a_requeued_task_of_the_array_goes_on(slurm, tmp_path):
+    search = Submitted(slurm, tmp_path, n_genomes=3, iterations=4000)
+    gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
+    process = search.submit(*gpu, "--minutes", "10")
+    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 90, "r0/000 trains")
+    job = search.holder("r0/000")["slurm_job_id"]
+    slurm.run("scontrol", "requeue", job)
+    output = finish(process, 420)
+    assert "3 of 3 trainings ok" in output
+    *before, last = [a["exit"] for a in search.attempts("r0/000")]
+    assert before
+    assert set(before) <= {"stopped", None}, before
+    assert last == "finished"
+    assert search.attempts("r0/000")[1]["began_at_iteration"] > 0
+    (array,) = {j["JobID"].partition("_")[0] for j in slurm.sacct() if j["JobName"] == "genenet-submit"}
+    assert f"Slurm job {array}; " in output
+    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
+    assert not {"generate", "baseline", "train"} & set(search.planned())
+
+
+def test_a_training_longer_than_its_jobs_needs_several(slurm, tmp_path):
+    search = Submitted(slurm, tmp_path, n_genomes=1, iterations=12000)
+    assert "1 of 1 trainings ok" in finish(search.submit("--minutes", "1"), 590)
+    attempts = search.attempts("r0/000")
+    assert [a["exit"] for a in attempts] == ["stopped"] * (len(attempts) - 1) + ["finished"]
+    assert len(attempts) > 1
+    assert len({a["slurm_job_id"] for a in attempts}) == 1
+    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--partition", "nope"), "invalid partition specified: nope"),
+        (("--account", "nope"), "Invalid account or account/partition combination specified"),
+        (("--gpu", "gres=gpu:v100x:1"), "Invalid generic resource (gres) specification"),
+    ],
+)
+def test_what_slurm_refuses_is_one_line(slurm, tmp_path, options, said):
+    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=10)
+    process = search.submit(*options)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith("genenet: error: Slurm doesn't take the trainings: ")
+    assert said in output.splitlines()[-1]
+    assert len(output.splitlines()) == 2
+
+
+def test_without_waiting_it_says_how_to_watch(slurm, tmp_path):
+    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=10)
+    output = finish(search.submit("--no-wait"), 60)
+    job = output.splitlines()[-1].split("squeue -j ")[1].split(",")[0]
+    assert slurm.run("squeue", "-h", "-r", "-j", job).count("\n") == 2 or search.published("r0/000")
+    until(lambda: all(search.published(run) for run in search.runs), 120, "both are trained")

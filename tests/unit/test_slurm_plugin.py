@@ -1,0 +1,55 @@
+"""What we add to Snakemake's Slurm plugin; on a real cluster in tests/cluster."""
+
+import base64
+import json
+import os
+import sys
+import zlib
+
+import pytest
+
+from genenet import slurm_plugin
+
+
+@pytest.fixture
+def payload():
+    lines = {"2": "snakemake two", "3": "snakemake 'three'"}
+    packed = {task: zlib.compress(line.encode(), level=9).hex() for task, line in lines.items()}
+    return base64.b64encode(json.dumps(packed).encode()).decode()
+
+
+def test_an_arrays_lines_are_read(payload):
+    assert slurm_plugin.array_commands(payload) == {"2": "snakemake two", "3": "snakemake 'three'"}
+
+
+@pytest.mark.parametrize(("task", "becomes"), [("1", []), ("3", ["snakemake 'three'"]), (None, [])])
+def test_a_task_but_the_first_becomes_its_own(monkeypatch, payload, task, becomes):
+    ran = []
+    monkeypatch.setattr(os, "execvp", lambda _, arguments: ran.append(arguments[2]))
+    monkeypatch.setattr(sys, "argv", ["snakemake", f"--slurm-jobstep-array-execs={payload}"])
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "1")
+    if task:
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
+    slurm_plugin.become_own_array_task()
+    assert ran == becomes
+
+
+def test_outside_of_arrays_nothing_happens(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["snakemake"])
+    slurm_plugin.become_own_array_task()
+
+
+def test_options_of_sbatch_are_those_of_the_plugin():
+    resources = {
+        "slurm_account": "lab",
+        "slurm_partition": "gpu",
+        "runtime": 240,
+        "mem_mb": 16000,
+        "slurm_extra": r"--gres\=gpu:v100x:1,lscratch:100",
+    }
+    options = slurm_plugin.submit_options(resources, 2)
+    assert options == [
+        *("--account=lab", "--partition=gpu", "--time=240", "--mem=16000", "--cpus-per-task=2"),
+        "--gres=gpu:v100x:1,lscratch:100",
+    ]
+    assert "--gpus=k80:1" in slurm_plugin.submit_options({"gpu": 1, "gpu_model": "k80"}, 1)
