@@ -15,19 +15,23 @@ from typing import Any
 from genenet.errors import InputError
 
 
-def submit_what_may_run() -> None:
-    """Let the plugin submit every set of jobs that Snakemake hands it, as one array.
+def mend_arrays() -> None:
+    """Mend two things in the plugin's job arrays (snakemake-executor-plugin-slurm 2.8).
 
     Of a rule with more ready jobs than the limit lets through at a time, the plugin waits for the others
-    and never submits those it was given; they hold their places, and in the end nothing runs any more
-    (snakemake-executor-plugin-slurm 2.8, issue 473). Told that no others are ready, it doesn't wait.
+    and never submits those it was given; they hold their places, and in the end nothing runs any more (its
+    issue 473). Told that no others are ready, it doesn't wait.
+
+    It asks sacct for raw job ids, in which tasks of an array have numbers of their own, finds none of the
+    tasks, and takes the state of the one whose number is the array's for all. Plain ids name the tasks.
     """
     try:
         import snakemake_executor_plugin_slurm as plugin
     except ImportError:  # not on a cluster
         return
-    if hasattr(plugin, "pending_jobs_for_rule"):
-        plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
+    query = plugin.query_job_status_sacct
+    plugin.query_job_status_sacct = lambda runid: query(runid).replace("JobIdRaw", "JobID")
+    plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
 
 
 def become_own_array_task() -> None:

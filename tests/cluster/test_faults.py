@@ -77,14 +77,13 @@ def story(slurm, tmp_path_factory):
 
     befalls("node", "n2")
     slurm.kill_node("n2")
+    on_n1 = ["squeue", "-h", "-j", seen.job["node"], "-t", "R", "-w", "n1"]
+    until(lambda: slurm.run(*on_n1, check=False), 120, lambda: f"again on n1:\n{slurm.run('squeue')}")
+    slurm.start_node("n2")
     befalls("requeue")
-    slurm.run(
-        "scontrol", "update", f"JobId={seen.job['requeue']}", "Requeue=1"
-    )  # the profile says no-requeue
     slurm.run("scontrol", "requeue", seen.job["requeue"])
     befalls("hang")
     os.kill(search.holder(seen.run["hang"])["pid"], signal.SIGSTOP)  # it can't stop by its own clock now
-    slurm.start_node("n2")
     slurm.run("scancel", befalls("scancel"))
 
     slurm.stop_accounting()
@@ -134,9 +133,10 @@ def attempts_around(story, fault):
 def test_the_dead_nodes_training_went_on_from_its_checkpoint_on_the_other_node(story):
     _, after = attempts_around(story, "node")
     assert after["began_at_iteration"] > 0
-    assert "NODE_FAIL" in states(story, story.job["node"])
-    nodes = {j["JobIDRaw"]: j["NodeList"] for j in story.jobs}
-    assert nodes[after["slurm_job_id"]] == "n1"
+    runs = [j for j in story.jobs if j["JobIDRaw"] == story.job["node"]]
+    assert (runs[0]["State"], runs[0]["NodeList"]) == ("NODE_FAIL", "n2")
+    assert after["slurm_job_id"] == story.job["node"]  # requeued by Slurm, not submitted once more
+    assert runs[1]["NodeList"] == "n1"
 
 
 def test_the_requeued_job_ran_again_under_its_id_and_went_on(story):

@@ -53,3 +53,14 @@ def test_options_of_sbatch_are_those_of_the_plugin():
         "--gres=gpu:v100x:1,lscratch:100",
     ]
     assert "--gpus=k80:1" in slurm_plugin.submit_options({"gpu": 1, "gpu_model": "k80"}, 1)
+
+
+def test_the_plugin_is_asked_for_states_of_array_tasks(monkeypatch):
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
+    for name in ("query_job_status_sacct", "pending_jobs_for_rule"):
+        monkeypatch.setattr(plugin, name, getattr(plugin, name))  # put back afterwards
+    assert "--format=JobIdRaw,State" in plugin.query_job_status_sacct(
+        "x"
+    )  # else there's nothing to mend any more
+    slurm_plugin.mend_arrays()
+    assert "--format=JobID,State" in plugin.query_job_status_sacct("x")
