@@ -15,8 +15,9 @@ demo: install
 	snakemake --profile profiles/local
 
 test: .venv/installed-dev lint
-	pytest -n 2 --dist loadgroup --ignore tests/workflow/test_real.py
+	pytest -n 2 --dist loadgroup --ignore tests/workflow/test_real.py --ignore tests/cluster
 	pytest tests/workflow/test_real.py
+	pytest tests/cluster
 
 lint: .venv/installed-dev
 	ruff check .

@@ -124,10 +124,13 @@ def _initialise(module: nn.Module) -> None:
 
 
 def save_weights(state: dict[str, Tensor], genome_id: str, path: Path) -> None:
-    """Write a state dict, atomically; an empty one is a file without tensors."""
+    """Write a state dict, atomically; an empty one is a file without tensors. Equal weights are equal bytes.
+
+    The file's metadata has one entry, since safetensors writes several in any order.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"format": WEIGHTS_FORMAT, "genome": genome_id}))
+        temporary.write_bytes(save(tensors, metadata={WEIGHTS_FORMAT: genome_id}))
 
 
 def load_weights(network: Network, genome_id: str, path: Path) -> None:
@@ -144,14 +147,14 @@ def load_weights(network: Network, genome_id: str, path: Path) -> None:
         raise InputError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a weights file ({error})") from None
-    if metadata.get("format") != WEIGHTS_FORMAT:
+    if WEIGHTS_FORMAT not in metadata:
         raise InputError(f"{path}: not weights written by genenet ({WEIGHTS_FORMAT})")
     expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in state.items()}
-    if metadata.get("genome") != genome_id or found != expected:
+    if metadata[WEIGHTS_FORMAT] != genome_id or found != expected:
         detail = _first_difference(expected, found)
         raise InputError(
-            f"{path}: these are weights of genome {metadata.get('genome')}, not of {genome_id}{detail}"
+            f"{path}: these are weights of genome {metadata[WEIGHTS_FORMAT]}, not of {genome_id}{detail}"
         )
     network.load_state_dict(state)
 

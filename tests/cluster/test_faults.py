@@ -60,35 +60,36 @@ def story(slurm, tmp_path_factory):
     first = search.sbatch_controller("results/ranking.csv", *TRAIN, sbatch=["--nodelist=n1"])
 
     def befalls(fault, node=None):
-        """Choose a training that goes on well, on ``node`` if given; note its run and its job."""
+        """Choose a training at work, on ``node`` if given; note its run and its job, return the job's name."""
 
         def at_work():
             assert " ends with " not in search.log(), search.log()
             for run in GOOD:
                 job = search.holder(run).get("slurm_job_id")
                 if run not in seen.run.values() and search.has_checkpoint(run) and job:
-                    where = slurm.run("squeue", "-h", "-j", job, "-t", "R", "-o", "%N", check=False).strip()
-                    if where and node in (None, where):
-                        return run, job
+                    running = slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
+                    for raw, name, where in map(str.split, running):
+                        if raw == job and node in (None, where):
+                            return run, job, name
             return None
 
-        seen.run[fault], seen.job[fault] = until(at_work, 150, lambda: f"{fault}:\n{search.log()}")
-        return seen.job[fault]
+        found = until(at_work, 150, lambda: f"{fault}:\n{search.log()}")
+        seen.run[fault], seen.job[fault], name = found
+        return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
-    befalls("node", "n2")
+    name = befalls("node", "n2")
     slurm.kill_node("n2")
-    on_n1 = ["squeue", "-h", "-j", seen.job["node"], "-t", "R", "-w", "n1"]
+    on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
     until(lambda: slurm.run(*on_n1, check=False), 120, lambda: f"again on n1:\n{slurm.run('squeue')}")
     slurm.start_node("n2")
-    befalls("requeue")
-    slurm.run("scontrol", "requeue", seen.job["requeue"])
-    befalls("hang")
+    slurm.run("scontrol", "requeue", befalls("requeue"))
+    hung = befalls("hang")
     os.kill(search.holder(seen.run["hang"])["pid"], signal.SIGSTOP)  # it can't stop by its own clock now
     slurm.run("scancel", befalls("scancel"))
 
     slurm.stop_accounting()
     ended = lambda job: not slurm.run("squeue", "-h", "-j", job, check=False)  # noqa: E731
-    until(lambda: ended(seen.job["hang"]), 120, "the job that hangs reaches its time limit")
+    until(lambda: ended(hung), 120, "the job that hangs reaches its time limit")
     slurm.start_accounting()
 
     until(lambda: any(search.published(run) for run in GOOD), 200, search.log)

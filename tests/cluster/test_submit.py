@@ -90,7 +90,7 @@ def test_a_training_longer_than_its_jobs_needs_several(slurm, tmp_path):
     [
         (("--partition", "nope"), "invalid partition specified: nope"),
         (("--account", "nope"), "Invalid account or account/partition combination specified"),
-        (("--gpu", "gres=gpu:v100x:1"), "Invalid generic resource (gres) specification"),
+        (("--gpu", "gres=gpu:v100x:1"), "Requested node configuration is not available"),
     ],
 )
 def test_what_slurm_refuses_is_one_line(slurm, tmp_path, options, said):
@@ -109,3 +109,17 @@ def test_without_waiting_it_says_how_to_watch(slurm, tmp_path):
     job = output.splitlines()[-1].split("squeue -j ")[1].split(",")[0]
     assert slurm.run("squeue", "-h", "-r", "-j", job).count("\n") == 2 or search.published("r0/000")
     until(lambda: all(search.published(run) for run in search.runs), 120, "both are trained")
+
+
+def test_in_a_container_trainings_are_interrupted_and_go_on_as_well(slurm, image, tmp_path):
+    search = Submitted(slurm, tmp_path, n_genomes=1, iterations=4000)
+    process = search.submit("--container", str(image), "--minutes", "10")
+    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
+    slurm.run("scancel", "--signal=USR2", search.holder("r0/000")["slurm_job_id"])  # as before a time limit
+    assert "1 of 1 trainings ok" in finish(process, 420)
+    attempts = search.attempts("r0/000")
+    assert [a["exit"] for a in attempts] == ["stopped", "finished"]
+    assert attempts[1]["began_at_iteration"] > 0
+    log = (search.results / "logs/train/r0/000.log").read_text()
+    assert "genenet train" in log
+    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")

@@ -47,6 +47,7 @@ def assert_same(run, other):
     assert a.keys() == b.keys()
     assert a
     assert all(torch.equal(a[name], b[name]) for name in a)
+    assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
     history, again = ([{**r, "seconds": 0} for r in rows_of(p)] for p in (run, other))
     assert history == again
     scores, again = (json.loads((p / "scores.json").read_text()) for p in (run, other))
