@@ -330,6 +330,50 @@ def summary(results: Annotated[Path, typer.Argument(help="the results folder")] 
 
 
 @app.command()
+def submit(
+    config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml"),
+    cluster: Annotated[
+        str | None, typer.Option(help="slurm or local; slurm, if sbatch is on the PATH")
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="Slurm: partition")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm: account")] = None,
+    gpu: Annotated[
+        str,
+        typer.Option(
+            help="Slurm: options of sbatch that ask for a GPU, such as gpus=v100x:1 or gres=gpu:v100x:1,lscratch:100"
+        ),
+    ] = "",
+    minutes: Annotated[
+        int, typer.Option(min=1, help="Slurm: time limit of a job; a longer training goes on in the next")
+    ] = 240,
+    mem_gb: Annotated[int, typer.Option(min=1, help="Slurm: memory of a job in GB")] = 16,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="trainings at a time; all on Slurm, as many as there are cores for on this machine"
+        ),
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option(help="image that genenet runs in, instead of the config's; '' for none")
+    ] = None,
+    container_args: Annotated[
+        str, typer.Option(help="options of apptainer exec besides --nv, such as '--bind /data/em'")
+    ] = "",
+    wait: Annotated[bool, typer.Option(help="tell how each training ends (Slurm)")] = True,
+) -> None:
+    """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
+    from genenet.clusters import Options
+    from genenet.config import read_config
+    from genenet.launch import submit as run
+
+    search = read_config(config)
+    if container is not None:
+        search = search.model_copy(update={"container": container or None})
+    options = Options(cluster, partition, account, gpu, minutes, mem_gb, jobs, container_args, wait)
+    sys.exit(0 if run(search, options) else 1)
+
+
+@app.command()
 def doctor(
     config: Annotated[
         Path | None, typer.Option(help="says threads and results folder; config.yaml, if it is there")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.allocation import available_cores, gpu_granted, in_job
-from genenet.errors import InputError, one_line
+from genenet.errors import one_line
 from genenet.findings import Finding, ask, first_of, probe
 from genenet.gpu_check import look_at_gpu
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 DEFAULT_RESULTS, DEFAULT_THREADS = Path("results"), 2
 GB = 1e9
@@ -35,7 +35,7 @@ def examine(config: Path | None, results: Path | None) -> list[Finding]:
         results: Where results go, instead.
     """
     wrong, folder, threads = _wanted(config)
-    looks = {
+    looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "versions": _versions,
         "torch": look_at_gpu,
         "cores": partial(_cores, threads),
@@ -49,13 +49,13 @@ def examine(config: Path | None, results: Path | None) -> list[Finding]:
 def _wanted(config: Path | None) -> tuple[list[Finding], Path, int]:
     """Return what is wrong with the config, its results folder and its threads."""
     path = config or Path("config.yaml")
-    if config is None and not path.exists():
-        return [], DEFAULT_RESULTS, DEFAULT_THREADS
     try:
+        if config is None and not path.exists():
+            return [], DEFAULT_RESULTS, DEFAULT_THREADS
         from genenet.config import read_config
 
         read = read_config(path)
-    except (InputError, OSError, ImportError) as error:
+    except Exception as error:
         return [Finding("config", "problem", one_line(error))], DEFAULT_RESULTS, DEFAULT_THREADS
     return [], read.results, read.training.threads
 
@@ -105,11 +105,11 @@ def _space(results: Path) -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(there).free
-    text = f"{_size(free)} free at {there}, where {results} goes"
+    text = f"{_size(free)} free for {results}, on the file system of {there}"
     if free < NO_SPACE:
         yield Finding("space", "problem", text, "free some, or choose another results: folder")
     elif free < LITTLE_SPACE:
-        yield Finding("space", "note", text, "segmentations take about as much as their images, each")
+        yield Finding("space", "note", text, "each segmentation takes about as much as its image")
     else:
         yield Finding("space", "ok", text)
 

@@ -90,16 +90,20 @@ def print_findings(findings: list[Finding]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the marks, where the locale is C
     table = Table.grid(padding=(0, 2))
-    for column in ({"no_wrap": True}, {"no_wrap": True}, {"overflow": "fold"}):
-        table.add_column(**column)  # type: ignore[arg-type]
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in findings:
         mark, style = _MARKS[finding.status]
         table.add_row(Text(mark, style), Text(finding.topic, "bold"), Text(finding.text))
         if finding.hint:
-            table.add_row("", "", Text(f"→ {finding.hint}", "italic"))
+            table.add_row("", "", Text("→ " + finding.hint.replace("\n", "\n  "), "italic"))
     console = Console(highlight=False)
-    console.print(table)
-    console.print(Text(_sum(findings), "bold"))
+    with console.capture() as captured:
+        console.print(table)
+        console.print(Text(_sum(findings), "bold"))
+    for line in captured.get().splitlines():
+        print(line.rstrip())  # columns are padded with blanks
 
 
 def _sum(findings: list[Finding]) -> str:

@@ -18,11 +18,15 @@ Capability = tuple[int, int]
 TOLERANCE = (
     1e-2  # TF32, which convolutions may use, is good to 1e-3; a GPU that computes nonsense is off by 1
 )
-CUDA_BUILD = "install a CUDA build of torch, for example: pip install torch --index-url https://download.pytorch.org/whl/cu128"
-OLD_GPU_BUILD = (
-    "install the CUDA 12.6 build (cu126), which has 5.0 to 9.0: "
-    "pip install 'torch<2.15' --index-url https://download.pytorch.org/whl/cu126"
+# the matrix of builds is in pytorch's RELEASE.md: CUDA 12.6 has 5.0 to 9.0 (until torch 2.14), CUDA 13 has 7.5 on
+_INSTALL = (
+    "pip install --force-reinstall 'torch<2.14' \\\n  --index-url https://download.pytorch.org/whl/cu126"
 )
+CUDA_BUILD = (
+    "install a CUDA build of torch: cu126 for GPUs from Maxwell to Hopper, "
+    f"cu130 from Turing on with driver 580 or newer:\n{_INSTALL}"
+)
+OLD_GPU_BUILD = f"take the CUDA 12.6 build, which still has 5.0 to 7.0:\n{_INSTALL}"
 
 
 def look_at_gpu() -> Iterator[Finding]:
@@ -94,7 +98,7 @@ def _why(torch: Any) -> str:
 
 def _mend(torch: Any) -> str:
     if not torch.version.cuda and not torch.version.hip:
-        return f"{CUDA_BUILD}; to train on the CPU set training.device: cpu"
+        return f"to train on the CPU set training.device: cpu; else {CUDA_BUILD}"
     return (
         "in a container: start it with --nv (profiles/slurm); else the driver is missing, too old for this "
         "torch, or not running: see nvidia-smi. To train on the CPU set training.device: cpu"
@@ -119,7 +123,7 @@ def _architecture(capability: Capability, built: list[str]) -> Finding:
     if capability >= (7, 5):
         hint = "the GPU is newer than this torch: install a newer build"
     elif capability >= (5, 0):
-        hint = f"newer CUDA builds have dropped Volta (7.0) and older; {OLD_GPU_BUILD} (see containers/README.md)"
+        hint = f"newer CUDA builds have dropped Volta (7.0) and older (images: containers/README.md); {OLD_GPU_BUILD}"
     else:
         hint = "no torch that genenet runs on still has it: ask for a newer GPU, or set training.device: cpu"
     return Finding("architecture", "problem", text, hint)

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from search import ROOT, Search
@@ -104,6 +104,11 @@ class ClusterSearch(Search):
         """Return the attempts at a training so far."""
         path = self.run_folder(run) / "attempts.json"
         return json.loads(path.read_text())["attempts"] if path.exists() else []
+
+    def is_young(self, run, seconds=8):
+        """Whether the attempt that is under way has begun lately, and won't stop by its clock just now."""
+        began = datetime.fromisoformat(self.attempts(run)[-1]["began"])
+        return datetime.now(UTC) - began < timedelta(seconds=seconds)
 
     def holder(self, run):
         """Return who trains in a run directory now: host, pid, slurm_job_id; {} if nobody."""

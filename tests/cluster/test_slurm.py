@@ -3,8 +3,6 @@
 import time
 from datetime import datetime
 
-import pytest
-
 GPUS = 4
 WAIT_S = 40
 

@@ -12,7 +12,7 @@ import tifffile
 
 import runs
 
-COMMANDS = "phantom settings check schema prepare generate inspect train select segment export evaluate report summary"
+COMMANDS = "phantom settings check schema prepare generate inspect train select segment export evaluate report summary submit doctor"
 
 
 def fails(command, *said, **options):
