@@ -40,7 +40,8 @@ def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
         folder = Path(unseen[0]).absolute().parent
         raise InputError(
             f"container: {unseen[0]}{f' and {len(unseen) - 1} more' if len(unseen) > 1 else ''} can't be seen from "
-            f'inside the container; bind the folder: apptainer-args: "--nv --bind {folder}" in the profile'
+            f"inside the container; bind its folder: --bind {folder} (apptainer-args in the profile; "
+            "--container-args of genenet submit)"
         )
 
 

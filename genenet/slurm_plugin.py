@@ -15,23 +15,32 @@ from typing import Any
 from genenet.errors import InputError
 
 
-def mend_arrays() -> None:
-    """Mend two things in the plugin's job arrays (snakemake-executor-plugin-slurm 2.8).
+def mend() -> None:
+    """Mend three things in the plugin (snakemake-executor-plugin-slurm 2.8), all seen on a real cluster.
 
-    Of a rule with more ready jobs than the limit lets through at a time, the plugin waits for the others
-    and never submits those it was given; they hold their places, and in the end nothing runs any more (its
-    issue 473). Told that no others are ready, it doesn't wait.
+    Of a rule with more ready jobs than the limit lets through at a time, it waits for the others before it
+    submits an array, and never submits those it was given; they hold their places, and in the end nothing
+    runs any more (its issue 473). Told that no others are ready, it doesn't wait.
 
     It asks sacct for raw job ids, in which tasks of an array have numbers of their own, finds none of the
     tasks, and takes the state of the one whose number is the array's for all. Plain ids name the tasks.
+
+    Of a job that Slurm requeues because its node failed, it takes the node "None assigned", and every
+    submission after that is refused. Only names that can be nodes are excluded.
     """
     try:
         import snakemake_executor_plugin_slurm as plugin
     except ImportError:  # not on a cluster
         return
-    query = plugin.query_job_status_sacct
-    plugin.query_job_status_sacct = lambda runid: query(runid).replace("JobIdRaw", "JobID")
+    query, command = plugin.query_job_status_sacct, plugin.get_submit_command
+
+    def submit_command(*args: Any, failed_nodes: Iterable[str] | None = None, **options: Any) -> Any:
+        nodes = {node for node in failed_nodes or () if node.isprintable() and not node.startswith("None")}
+        return command(*args, failed_nodes=nodes, **options)
+
     plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
+    plugin.query_job_status_sacct = lambda runid: query(runid).replace("JobIdRaw", "JobID")
+    plugin.get_submit_command = submit_command
 
 
 def become_own_array_task() -> None:

@@ -12,7 +12,10 @@ import tifffile
 
 import runs
 
-COMMANDS = "phantom settings check schema prepare generate inspect train select segment export evaluate report summary submit doctor"
+COMMANDS = (
+    "phantom settings check schema prepare generate inspect train select segment export evaluate report summary "
+    "submit doctor"
+)
 
 
 def fails(command, *said, **options):

@@ -55,12 +55,29 @@ def test_options_of_sbatch_are_those_of_the_plugin():
     assert "--gpus=k80:1" in slurm_plugin.submit_options({"gpu": 1, "gpu_model": "k80"}, 1)
 
 
-def test_the_plugin_is_asked_for_states_of_array_tasks(monkeypatch):
+@pytest.fixture
+def plugin(monkeypatch):
+    """The plugin, put back afterwards."""
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    for name in ("query_job_status_sacct", "pending_jobs_for_rule"):
-        monkeypatch.setattr(plugin, name, getattr(plugin, name))  # put back afterwards
+    for name in ("query_job_status_sacct", "pending_jobs_for_rule", "get_submit_command"):
+        monkeypatch.setattr(plugin, name, getattr(plugin, name))
+    return plugin
+
+
+def test_the_plugin_is_asked_for_states_of_array_tasks(plugin):
     assert "--format=JobIdRaw,State" in plugin.query_job_status_sacct(
         "x"
     )  # else there's nothing to mend any more
-    slurm_plugin.mend_arrays()
+    slurm_plugin.mend()
     assert "--format=JobID,State" in plugin.query_job_status_sacct("x")
+
+
+def test_only_nodes_are_excluded(plugin, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        plugin, "get_submit_command", lambda *_, **options: asked.append(options["failed_nodes"])
+    )
+    slurm_plugin.mend()
+    for nodes in ({"None assigned", "cn12"}, set(), None):
+        plugin.get_submit_command("job", {}, settings=None, failed_nodes=nodes)
+    assert asked == [{"cn12"}, set(), set()]
