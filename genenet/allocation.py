@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 
-# SLURM_JOB_GPUS is taken away from array tasks by Snakemake's job step, so the others count as well
+# those that begin with SLURM_ are taken away from array tasks by Snakemake's job step
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL", "CUDA_VISIBLE_DEVICES")
 _NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is what Slurm writes in a job without GPUs
 
 
+GRANTED = (
+    "GENENET_GPU_GRANTED"  # what a job's Snakemake, which sees all of Slurm's variables, tells its commands
+)
+
+
 def gpu_granted() -> bool:
     """Whether this process is in a Slurm job that was given a GPU."""
-    return in_job() and any(_names_a_device(variable) for variable in _GPU_VARIABLES)
+    counted = os.environ.get("SLURM_GPUS_ON_NODE", "0") not in ("", "0")
+    named = any(_names_a_device(variable) for variable in _GPU_VARIABLES)
+    return in_job() and (counted or named or GRANTED in os.environ)
+
+
+def announce_gpu() -> None:
+    """Let the commands that this process starts know that their job was given a GPU."""
+    if gpu_granted():
+        os.environ[GRANTED] = "yes"
 
 
 def gpus_hidden() -> bool:

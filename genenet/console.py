@@ -64,7 +64,8 @@ def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
     with path.open("a", encoding="utf-8") as file:
         job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
         now = datetime.now().astimezone().isoformat(" ", "seconds")
-        file.write(f"--- {now}, {socket.gethostname()}{job}: genenet {shlex.join(arguments)[:500]}\n")
+        image = f", in {image}" if (image := os.environ.get("APPTAINER_CONTAINER")) else ""
+        file.write(f"--- {now}, {socket.gethostname()}{job}{image}: genenet {shlex.join(arguments)[:500]}\n")
         with redirect_stderr(_Both(sys.stderr, file)):
             yield
 

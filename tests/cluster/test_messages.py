@@ -40,7 +40,7 @@ def last_line(output):
         ),
         (
             ["--set-resources", "train:mem_mb=900000"],
-            "Slurm doesn't take jobs of rule train: Memory specification",
+            "Slurm doesn't take jobs of rule train: Requested node",
         ),
         (["--set-resources", "train:slurm_extra=--gpus\\=h100:1"], "Slurm doesn't take jobs of rule train: "),
     ],
@@ -65,7 +65,8 @@ def test_a_missing_image_and_one_that_is_none(search):
 def test_an_image_of_another_genenet(search, image):
     """Of the launcher's, that is: a changed copy of the project starts the search."""
     shutil.copytree(ROOT / "genenet", search.folder / "genenet")
-    (search.folder / "genenet/palette.py").open("a").write("\n# changed\n")
+    changed = search.folder / "genenet/palette.py"
+    changed.write_text(changed.read_text() + "# changed\n")
     search.environment["PYTHONPATH"] = str(search.folder)
     search.add("image.yaml", f"container: {image}")
     output = refused(search)
@@ -96,7 +97,8 @@ def test_a_gpu_that_slurm_grants_and_torch_does_not_see(search, image):
     search.add("auto.yaml", f"{{container: {image}, training: {{device: auto}}, search: {{n_genomes: 1}}}}")
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/genomes/r0/000.json", "results/settings/train.json")
-    output = search.on_cluster("results/runs/r0/000/scores.json", "--retries", "0", check=False)
+    small = ("--set-resources", "train:mem_mb=1500")
+    output = search.on_cluster("results/runs/r0/000/scores.json", *small, "--retries", "0", check=False)
     assert "Slurm granted this job a GPU, but torch" in output
     assert "--nv" in output
     assert not (search.run_folder("r0/000") / "scores.json").exists()

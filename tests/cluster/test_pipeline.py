@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import pytest
+import tifffile
 import zarr
 
 from searches import ClusterSearch, digest, most_at_once
@@ -55,6 +56,8 @@ def test_the_results_are_those_of_the_local_profile_bit_for_bit(searches):
     ]
     for file in files:
         assert digest(there.results / file) == digest(here.results / file), file
+    labels = [tifffile.imread(search.results / "segmentations/demo.tif") for search in searches]
+    assert (labels[0] == labels[1]).all()
     stores = [search.results / "segmentations/demo.ome.zarr" for search in searches]
     assert store_digest(stores[0]) == store_digest(stores[1])
     assert (there.results / "report.html").exists()
@@ -78,14 +81,13 @@ def test_both_ways_to_ask_for_a_gpu_reach_sbatch(searches):
         assert all(f" {option} " in line for line in lines), lines
 
 
-def test_trainings_are_one_array_and_jobs_ran_in_the_container(searches):
+def test_trainings_are_one_array_and_every_job_ran_in_the_container(searches, image):
     there, _ = searches
     arrays = {re.match(r"\d+", job["JobID"])[0] for job in there.jobs if "rule_train" in job["SubmitLine"]}
     assert len(arrays) == 1
-    commands = [
-        job["SubmitLine"] for job in there.jobs if "--software-deployment-method" in job["SubmitLine"]
-    ]
-    assert commands
+    for kind in ("train/r0/000", "prepare/train", "select", "segment/demo/001-of-002", "report"):
+        assert f"in {image}: genenet" in (there.results / f"logs/{kind}.log").read_text()
+    assert f"in {image}" not in (there.results / "logs/generate/r0/000.log").read_text()  # the launcher's
 
 
 def test_the_workflow_is_done(searches):

@@ -55,34 +55,26 @@ def finish(process, seconds):
     return output
 
 
-def test_a_requeued_task_of_the_array_goes_on(slurm, tmp_path):
-    search = Submitted(slurm, tmp_path, n_genomes=3, iterations=4000)
+def test_an_array_with_short_jobs_and_a_requeue_in_the_middle(slurm, tmp_path):
+    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=14000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
-    process = search.submit(*gpu, "--minutes", "10")
+    process = search.submit(*gpu, "--minutes", "1")
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 90, "r0/000 trains")
-    job = search.holder("r0/000")["slurm_job_id"]
-    slurm.run("scontrol", "requeue", job)
+    slurm.run("scontrol", "requeue", search.holder("r0/000")["slurm_job_id"])
     output = finish(process, 420)
-    assert "3 of 3 trainings ok" in output
-    *before, last = [a["exit"] for a in search.attempts("r0/000")]
-    assert before
-    assert set(before) <= {"stopped", None}, before
-    assert last == "finished"
-    assert search.attempts("r0/000")[1]["began_at_iteration"] > 0
+    assert "2 of 2 trainings ok" in output
+    for run in search.runs:  # both needed more than a job's minute
+        attempts = search.attempts(run)
+        *before, last = [a["exit"] for a in attempts]
+        assert before
+        assert set(before) <= {"stopped", None}, before
+        assert last == "finished"
+        assert all(a["began_at_iteration"] > 0 for a in attempts[1:])
+        assert len({a["slurm_job_id"] for a in attempts}) == 1
     (array,) = {j["JobID"].partition("_")[0] for j in slurm.sacct() if j["JobName"] == "genenet-submit"}
     assert f"Slurm job {array}; " in output
     assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
     assert not {"generate", "baseline", "train"} & set(search.planned())
-
-
-def test_a_training_longer_than_its_jobs_needs_several(slurm, tmp_path):
-    search = Submitted(slurm, tmp_path, n_genomes=1, iterations=12000)
-    assert "1 of 1 trainings ok" in finish(search.submit("--minutes", "1"), 590)
-    attempts = search.attempts("r0/000")
-    assert [a["exit"] for a in attempts] == ["stopped"] * (len(attempts) - 1) + ["finished"]
-    assert len(attempts) > 1
-    assert len({a["slurm_job_id"] for a in attempts}) == 1
-    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(
