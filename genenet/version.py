@@ -28,13 +28,11 @@ def announce_launcher() -> None:
 
 
 def check_launcher() -> None:
-    """Raise InputError if a workflow of another genenet started this command."""
+    """Raise InputError in an image if a workflow of another genenet started this command."""
     launcher = os.environ.get(LAUNCHER)
-    if not launcher or launcher == build():
-        return
     image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
-    where = f"the image {image} holds" if image else "this is"
-    raise InputError(
-        f"{where} genenet {build()}, the launcher is {launcher}: "
-        + ("build the image again (make container)" if image else "install the same one in both places")
-    )
+    if image and launcher and launcher != build():
+        raise InputError(
+            f"the image {image} holds genenet {build()}, the launcher is {launcher}: "
+            "build the image again (make container)"
+        )
