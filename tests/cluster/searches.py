@@ -12,7 +12,7 @@ from search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
 QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
-    *("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20", "--jobs", "20"),
+    *("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20", "--jobs", "5"),
     *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000"),
 ]
 
@@ -131,18 +131,18 @@ def digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def most_at_once(jobs):
-    """Return how many of sacct's jobs (Start, End) ran at the same time at most."""
+def most_at_once(jobs, begin="Start"):
+    """Return how many of sacct's jobs were there at the same time at most, from ``begin`` to End."""
     moments = []
     for job in jobs:
-        if job["Start"] not in ("Unknown", "None"):
-            start = datetime.fromisoformat(job["Start"])
+        if job[begin] not in ("Unknown", "None"):
+            start = datetime.fromisoformat(job[begin])
             end = (
                 datetime.fromisoformat(job["End"]) if job["End"] not in ("Unknown", "None") else datetime.max
             )
             moments += [(start, 1), (end, -1)]
-    running = most = 0
-    for _, change in sorted(moments, key=lambda m: (m[0], m[1])):
-        running += change
-        most = max(most, running)
+    there = most = 0
+    for _, change in sorted(moments):  # at the same second, an end comes before a begin
+        there += change
+        most = max(most, there)
     return most

@@ -1,7 +1,6 @@
 """The whole pipeline through profiles/slurm, in the container: what comes out is what a laptop gets."""
 
 import hashlib
-import re
 
 import pytest
 import tifffile
@@ -28,7 +27,7 @@ def searches(slurm, image, tmp_path_factory):
     there.add("container.yaml", OVERLAY.format(image=image))
     first = len(slurm.sacct())
     there.output = there.on_cluster(*TRAIN, "--keep-incomplete")
-    there.jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Start", "End", "Comment", "State")[first:]
+    there.jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")[first:]
     here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
     here.add("more.yaml", "search: {n_genomes: 6}")
     here.snakemake()
@@ -81,10 +80,16 @@ def test_both_ways_to_ask_for_a_gpu_reach_sbatch(searches):
         assert all(f" {option} " in line for line in lines), lines
 
 
-def test_trainings_are_one_array_and_every_job_ran_in_the_container(searches, image):
+def test_trainings_are_arrays_and_no_more_jobs_are_in_flight_than_the_limit(searches):
+    """With more trainings than that, the plugin alone would stall."""
     there, _ = searches
-    arrays = {re.match(r"\d+", job["JobID"])[0] for job in there.jobs if "rule_train" in job["SubmitLine"]}
-    assert len(arrays) == 1
+    trainings = [job["JobID"] for job in there.jobs if "rule_train" in job["SubmitLine"]]
+    assert sum("_" in job for job in trainings) >= 5, trainings
+    assert most_at_once(there.jobs, "Submit") == 5
+
+
+def test_every_job_ran_in_the_container(searches, image):
+    there, _ = searches
     for kind in ("train/r0/000", "prepare/train", "select", "segment/demo/001-of-002", "report"):
         assert f"in {image}: genenet" in (there.results / f"logs/{kind}.log").read_text()
     assert f"in {image}" not in (there.results / "logs/generate/r0/000.log").read_text()  # the launcher's
