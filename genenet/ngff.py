@@ -7,7 +7,9 @@ block is one shard, one file of each array: written in one assignment, under a t
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.core.sync import sync
 
 from genenet.errors import InputError
 from genenet.files import atomic_path, write_json
@@ -23,7 +26,7 @@ from genenet.palette import class_colours
 from genenet.pyramid import Level, Size, levels, mean_of_cells, mode_of_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -117,7 +120,7 @@ def create_store(
     }
     shards = (min(block[0], shape[0]), *block[1:])
     first = levels(shape, voxel_size_nm, max(shape))
-    with atomic_path(path) as folder:
+    with atomic_path(path) as folder, _settled():
         ome = _image_metadata(first, path.name) | {"omero": _omero(classes, channels, dtype)}
         root = zarr.create_group(folder, attributes={"genenet": facts, "ome": ome})
         _create_array(folder / "0", (len(channels), *shape), (len(channels), *shards), dtype)
@@ -179,6 +182,21 @@ def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...
                     slice(s.start * f, s.stop * f) for s, f in zip(box.slices, level.factors, strict=True)
                 )
                 array[(*at, *box.slices)] = shrink(np.asarray(source[(*at, *cells)]), level.factors)
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """After an error, wait for what zarr is still writing in its own thread: it would make the folder anew."""
+
+    async def others() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield
+    except BaseException:
+        sync(others())
+        raise
 
 
 def _create_array(path: Path, shape: tuple[int, ...], shards: tuple[int, ...], dtype: str) -> zarr.Array[Any]:

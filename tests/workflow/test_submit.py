@@ -202,6 +202,7 @@ def test_ctrl_c_stops_everything_in_order(tmp_path, undisturbed):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # also if we ignore it
     )
     pid = trainer(search)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
