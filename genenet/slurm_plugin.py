@@ -16,7 +16,7 @@ from genenet.errors import InputError
 
 
 def mend() -> None:
-    """Mend three things in the plugin (snakemake-executor-plugin-slurm 2.8), all seen on a real cluster.
+    """Mend four things in the plugin (snakemake-executor-plugin-slurm 2.8), all seen on a real cluster.
 
     Of a rule with more ready jobs than the limit lets through at a time, it waits for the others before it
     submits an array, and never submits those it was given; they hold their places, and in the end nothing
@@ -27,12 +27,19 @@ def mend() -> None:
 
     Of a job that Slurm requeues because its node failed, it takes the node "None assigned", and every
     submission after that is refused. Only names that can be nodes are excluded.
+
+    If accounting doesn't answer a few times, it forgets all jobs, and waits for them forever. No answer now
+    means that no states are known now, and it asks again.
     """
     try:
         import snakemake_executor_plugin_slurm as plugin
     except ImportError:  # not on a cluster
         return
-    query, command = plugin.query_job_status_sacct, plugin.get_submit_command
+    query, command, answer = plugin.query_job_status_sacct, plugin.get_submit_command, plugin.query_job_status
+
+    async def states(*args: Any) -> tuple[dict[str, str], float]:
+        known, seconds = await answer(*args)
+        return ({}, 0.0) if known is None else (known, seconds)
 
     def submit_command(*args: Any, failed_nodes: Iterable[str] | None = None, **options: Any) -> Any:
         nodes = {node for node in failed_nodes or () if node.isprintable() and not node.startswith("None")}
@@ -41,6 +48,7 @@ def mend() -> None:
     plugin.pending_jobs_for_rule = lambda dag, rule_name: 0
     plugin.query_job_status_sacct = lambda runid: query(runid).replace("JobIdRaw", "JobID")
     plugin.get_submit_command = submit_command
+    plugin.query_job_status = states
 
 
 def become_own_array_task() -> None:

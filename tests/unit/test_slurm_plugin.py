@@ -1,5 +1,6 @@
 """What we add to Snakemake's Slurm plugin; on a real cluster in tests/cluster."""
 
+import asyncio
 import base64
 import json
 import os
@@ -59,7 +60,7 @@ def test_options_of_sbatch_are_those_of_the_plugin():
 def plugin(monkeypatch):
     """The plugin, put back afterwards."""
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    for name in ("query_job_status_sacct", "pending_jobs_for_rule", "get_submit_command"):
+    for name in ("query_job_status_sacct", "pending_jobs_for_rule", "get_submit_command", "query_job_status"):
         monkeypatch.setattr(plugin, name, getattr(plugin, name))
     return plugin
 
@@ -81,3 +82,15 @@ def test_only_nodes_are_excluded(plugin, monkeypatch):
     for nodes in ({"None assigned", "cn12"}, set(), None):
         plugin.get_submit_command("job", {}, settings=None, failed_nodes=nodes)
     assert asked == [{"cn12"}, set(), set()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "known"), [((None, None), ({}, 0.0)), (({"4_1": "RUNNING"}, 0.1), ({"4_1": "RUNNING"}, 0.1))]
+)
+def test_no_answer_is_no_news(plugin, monkeypatch, answer, known):
+    async def query(command, logger):
+        return answer
+
+    monkeypatch.setattr(plugin, "query_job_status", query)
+    slurm_plugin.mend()
+    assert asyncio.run(plugin.query_job_status("sacct", None)) == known
