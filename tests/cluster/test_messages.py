@@ -97,7 +97,7 @@ def test_a_gpu_that_slurm_grants_and_torch_does_not_see(search, image):
     search.add("auto.yaml", f"{{container: {image}, training: {{device: auto}}, search: {{n_genomes: 1}}}}")
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/genomes/r0/000.json", "results/settings/train.json")
-    small = ("--set-resources", "train:mem_mb=1500")
+    small = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1")
     output = search.on_cluster("results/runs/r0/000/scores.json", *small, "--retries", "0", check=False)
     assert "Slurm granted this job a GPU, but torch" in output
     assert "--nv" in output

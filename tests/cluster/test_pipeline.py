@@ -48,7 +48,6 @@ def test_the_results_are_those_of_the_local_profile_bit_for_bit(searches):
     runs = [f"r0/00{i}" for i in range(6)] + ["baselines/unet2015"]
     files = [f"genomes/{run}.json" for run in runs] + [f"runs/{run}/model.safetensors" for run in runs]
     files += [
-        "segmentations/demo.tif",
         "ensemble_curve.csv",
         "segmentations/demo/scores.json",
         "test_scores.json",
