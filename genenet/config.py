@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
 from genenet.errors import InputError
 from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
+from genenet.recipe import Augmentation, Closed, Loss, Optimiser, Sampling, Schedule, Stopping
 
 Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -20,14 +21,9 @@ Interval = tuple[NonNegative, NonNegative]
 ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
 NormalisationMode = Literal["volume", "slice", "training"]
 Device = Literal["auto", "cuda", "cpu"]
+Precision = Literal["auto", "float32", "bfloat16"]
 Shape = tuple[Positive, Positive, Positive]
 VoxelSize = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
-
-
-class Closed(BaseModel):
-    """A model that knows all its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Phantom(Closed):
@@ -197,10 +193,16 @@ class Training(Closed):
     device: Device = "auto"
     validation_interval: Positive = Field(200, description="iterations between two validations")
     checkpoint_seconds: float = Field(60, ge=0, description="seconds between two checkpoints")
-    class_weight_exponent: float = Field(
-        0.5, ge=0, le=1, description="weights are frequency^-exponent: 0 unweighted, 1 inverse frequency"
+    precision: Precision = Field(
+        "auto", description="of forward and backward; auto: bfloat16 where the device computes faster with it"
     )
-    flips_and_turns: bool = Field(True, description="random flips and right-angle turns in the plane")
+    compile: bool = Field(False, description="torch.compile the network: minutes to start, then faster")
+    loss: Loss = Loss()
+    sampling: Sampling = Sampling()
+    augmentation: Augmentation = Augmentation()
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    stopping: Stopping = Stopping()
 
 
 class Ensemble(Closed):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genenet.config import (
-    Closed,
     Config,
     Device,
     Draws,
@@ -29,6 +28,7 @@ from genenet.errors import InputError
 from genenet.files import read_json
 from genenet.hyperparameters import HYPERPARAMETERS
 from genenet.paths import ResultPaths
+from genenet.recipe import Closed
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -97,9 +97,9 @@ class Trainer:
         images = [(i.normalisation.apply(i.image, 0), i.labels) for i in train]
         sizes = plan.input_size, plan.output_size
         self.sampler = PatchSampler.make(
-            images, sizes, settings.batch_size, settings.flips_and_turns, self.seed
+            images, sizes, settings.batch_size, settings.augmentation.flips_and_turns, self.seed
         )
-        weights = class_weights(np.asarray(class_counts), settings.class_weight_exponent)
+        weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         self.class_weights = torch.from_numpy(weights).to(device)
         self.iteration = 0
         self.seconds = 0.0

@@ -188,7 +188,7 @@ def test_a_class_that_never_occurs_has_weight_0_and_an_ignored_voxel_no_part_in_
 
 
 def test_unweighted_loss_is_the_cross_entropy():
-    t = trainer(class_weight_exponent=0)
+    t = trainer(loss={"class_weight_exponent": 0})
     logits, labels = torch.randn(2, 3, 5, 5), torch.randint(0, 2, (2, 5, 5))
     expected = torch.nn.functional.cross_entropy(logits, labels)
     assert t._loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-5)
