@@ -66,7 +66,7 @@ class Volume(Closed):
     @classmethod
     def _one_file_is_a_list_of_one(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: _as_list(v) if k in ("path", "labels") else v for k, v in value.items()}
+            return {k: _as_list(v) if k in ("path", "labels", "mask") else v for k, v in value.items()}
         return value
 
     @model_validator(mode="after")
@@ -85,6 +85,16 @@ class Volume(Closed):
 
 class LabelledImage(Volume):
     """An image with labels, for training, validation or test."""
+
+    mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None, description="integer image(s) of the same shape; where it is 0, nothing is learnt or scored"
+    )
+    weight: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="of data.train only: patches come from an image in proportion to weight times its voxels",
+    )
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:
@@ -119,6 +129,17 @@ class Data(Closed):
                 f"ignore_label {self.ignore_label} is the id of class '{self.classes[self.ignore_label]}'; "
                 f"use an id of at least {len(self.classes)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_are_unweighted(self) -> Self:
+        for split in ("validation", "test"):
+            for index, image in enumerate(getattr(self, split)):
+                if "weight" in image.model_fields_set:
+                    raise ValueError(
+                        f"{split}.{index}.weight: is for images of data.train only, since scores count every "
+                        "voxel alike; leave it out"
+                    )
         return self
 
 
@@ -197,6 +218,13 @@ class Training(Closed):
         "auto", description="of forward and backward; auto: bfloat16 where the device computes faster with it"
     )
     compile: bool = Field(False, description="torch.compile the network: minutes to start, then faster")
+    data_memory_mb: Positive | None = Field(
+        None,
+        description="images that need more are copied to TMPDIR and read from there; null: half of what is free",
+    )
+    tensorboard: bool = Field(
+        False, description="also write TensorBoard logs (pip install genenet[tensorboard])"
+    )
     loss: Loss = Loss()
     sampling: Sampling = Sampling()
     augmentation: Augmentation = Augmentation()

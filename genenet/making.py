@@ -49,9 +49,8 @@ def make_inputs(config: Config, paths: ResultPaths, program: list[str]) -> None:
 
 
 def images(config: Config, split: str) -> list[Path]:
-    """Return the files of all images of ``train`` or ``validation``, with labels."""
-    files = [stages.image_files(config, image) for image in getattr(config.data, split)]
-    return [path for each in files for path in [*each.image, *(each.labels or [])]]
+    """Return the files of all images of ``train`` or ``validation``, with labels and masks."""
+    return [path for image in getattr(config.data, split) for path in stages.image_files(config, image).all]
 
 
 def _make_settings(config: Config, path: Path, stage: str) -> None:

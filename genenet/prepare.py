@@ -48,6 +48,7 @@ class PreparedImage:
         deviation: of all voxels.
         slice_mean: (Z,), of each slice.
         slice_deviation: (Z,), of each slice; 1 where a slice is constant.
+        weight: how often patches come from here, relative to the number of voxels.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PreparedImage:
     deviation: float
     slice_mean: NDArray[np.float64]
     slice_deviation: NDArray[np.float64]
+    weight: float = 1.0  # files of older versions don't say
 
     def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
@@ -74,7 +76,7 @@ class Prepared:
         class_counts: voxels of each class in all images; ignored ones aren't counted.
         mean: of the voxels of all images together.
         deviation: likewise.
-        checksum: SHA-256 over shapes, types and voxels.
+        checksum: SHA-256 over shapes, types, weights and voxels.
         voxel_size_nm: along z, y, x.
         images: in the order of the config.
     """
@@ -158,6 +160,7 @@ class _Source:
     name: str
     image: Volume
     labels: ClassLabels
+    weight: float
 
 
 def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
@@ -167,7 +170,7 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
         raise InputError(
             f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
         )
-    labels = ClassLabels.open(files.labels, image, len(settings.classes), settings.ignore_label)
+    labels = ClassLabels.open(files.labels, image, len(settings.classes), settings.ignore_label, files.mask)
     image, labels = crop(image, files.region), labels.crop(files.region)
     smallest = settings.smallest_input_voxels
     if smallest and min(image.shape[1:]) < smallest:
@@ -177,7 +180,7 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
         )
     region = files.region or (None, None, None)
     text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
-    return _Source(image.name + text, image, labels)
+    return _Source(image.name + text, image, labels, files.weight)
 
 
 @dataclass
@@ -188,6 +191,7 @@ class _Facts:
     dtype: np.dtype[Any]
     slices: list[Moments]
     counts: NDArray[np.int64]
+    weight: float
     hashes: dict[str, Any] = field(default_factory=lambda: {k: hashlib.sha256() for k in ("image", "labels")})
 
     def add(self, z: int, image: NDArray[Any], labels: NDArray[np.uint8]) -> None:
@@ -199,20 +203,24 @@ class _Facts:
         self.hashes["labels"].update(labels)
 
     def checksum(self) -> str:
-        """Return what depends on shape, type and all voxels."""
-        return json.dumps([self.shape, self.dtype.str, *(h.hexdigest() for h in self.hashes.values())])
+        """Return what depends on shape, type, weight and all voxels."""
+        hashes = [h.hexdigest() for h in self.hashes.values()]
+        return json.dumps([self.shape, self.dtype.str, self.weight, *hashes])
 
 
 def _check(source: _Source) -> _Facts:
     """Read an image and its labels once, and check all that is in them."""
     shape = source.image.shape
     counts = np.zeros(source.labels.n_classes, np.int64)
-    facts = _Facts(shape, source.image.dtype, [Moments()] * shape[0], counts)
+    facts = _Facts(shape, source.image.dtype, [Moments()] * shape[0], counts, source.weight)
     for box in _slabs(shape):
         facts.add(box.start[0], source.image.read(box), source.labels.read(box))
     check_moments(Moments.merged(facts.slices), source.image.name)
     if not facts.counts.any():
-        raise InputError(f"{source.labels.volume.name}: all voxels are ignored; at least one needs a class")
+        masked = f" or masked by {source.labels.mask.name}" if source.labels.mask else ""
+        raise InputError(
+            f"{source.labels.volume.name}: all voxels are ignored{masked}; at least one needs a class"
+        )
     return facts
 
 
@@ -221,6 +229,7 @@ def _write(store: ZipStore, key: str, source: _Source, facts: _Facts) -> None:
     moments, (mean, deviation) = Moments.merged(facts.slices), as_arrays(facts.slices)
     attributes = {
         "name": source.name,
+        "weight": source.weight,
         "mean": moments.mean,
         "deviation": moments.deviation,
         "slice_mean": mean.tolist(),

@@ -18,6 +18,7 @@ from genenet.config import (
     Draws,
     Ensemble,
     ImageRegion,
+    LabelledImage,
     NormalisationMode,
     Segmentation,
     Training,
@@ -44,6 +45,13 @@ class ImageFiles(Closed):
     image: list[Path]
     labels: list[Path] | None
     region: ImageRegion | None
+    mask: list[Path] | None = None
+    weight: float = 1.0
+
+    @property
+    def all(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.image, *(self.labels or []), *(self.mask or [])]
 
 
 class PrepareSettings(Closed):
@@ -174,11 +182,13 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
 
 def image_files(config: Config, image: Volume) -> ImageFiles:
     """Return an image's files; a phantom's are where the workflow writes them."""
+    files, labels, more = image.path or [], image.labels, {}
     if image.phantom:
         paths = ResultPaths(config.results)
         files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
-        return ImageFiles(image=files, labels=labels, region=image.region)
-    return ImageFiles(image=image.path or [], labels=image.labels, region=image.region)
+    if isinstance(image, LabelledImage):
+        more = {"mask": image.mask, "weight": image.weight}
+    return ImageFiles(image=files, labels=labels, region=image.region, **more)
 
 
 def runs(config: Config) -> list[str]:

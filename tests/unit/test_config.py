@@ -7,9 +7,11 @@ import yaml
 from genenet.config import Config, check_config, read_config
 from genenet.errors import InputError
 from genenet.hyperparameters import Interval, Options
+from genenet.making import images
 from genenet.stages import image_files, runs, stage_settings
 
 ROOT = Path(__file__).parents[2]
+PHANTOM = {"phantom": {"shape": [12, 320, 320], "seed": 1}}
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
@@ -66,6 +68,32 @@ def test_the_schema_for_editors_is_up_to_date():
             3,
             "ignore_label 3 is the id of class 'alpha granule'; use an id of at least 7",
         ),
+        (
+            "data.train",
+            [{"path": "a.tif", "labels": "b.tif", "weight": 0}],
+            "config: data.train.0.weight: input should be greater than 0, not 0",
+        ),
+        (
+            "data.train",
+            [{"path": "a.tif", "labels": "b.tif", "weight": float("inf")}],
+            "config: data.train.0.weight: input should be a finite number, not inf",
+        ),
+        (
+            "data.test",
+            [{"path": "a.tif", "labels": "b.tif", "weight": 1}],
+            "config: data: test.0.weight: is for images of data.train only",
+        ),
+        (
+            "data.validation",
+            [{"path": "a.tif", "labels": "b.tif"}, {"path": "a.tif", "labels": "b.tif", "weight": 2}],
+            "config: data: validation.1.weight: is for images of data.train only",
+        ),
+        (
+            "data.train",
+            [{"path": "a.tif", "labels": "b.tif", "mask": []}],
+            "data.train.0.mask: list should have",
+        ),
+        ("data.volumes", {"a": {"path": "a.tif", "mask": "m.tif"}}, "data.volumes.a.mask: unknown key"),
         ("data.classes", ["a", "a"], "classes: a name stands there twice"),
         ("data.volumes", {"a b": {"path": "x.tif"}}, "config: data.volumes.a b"),
         ("search.regions", {"nett": {}}, "config: search: regions.nett: no such level; use one of net, path"),
@@ -161,6 +189,8 @@ def stages_of(config):
         ("container", "x.sif", set()),
         ("baselines.unet2015.n_convkernels", 4, {"baseline_unet2015"}),
         ("data.test", [{"phantom": {"shape": [1, 64, 64], "seed": 9}}], {"prepare_test"}),
+        ("data.train", [PHANTOM | {"weight": 2.5}], {"prepare_train"}),
+        ("data.train", [PHANTOM | {"mask": "mask.tif"}], {"prepare_train"}),
     ],
 )
 def test_a_setting_is_in_the_files_of_its_stages_only(path, value, differ):
@@ -175,3 +205,15 @@ def test_phantoms_become_files_and_runs_have_names():
     assert [str(p) for p in files.image] == ["results/phantoms/12x320x320-seed1/image.tif"]
     assert runs(config)[0] == "r0/000"
     assert runs(config)[-1] == "baselines/unet2015"
+
+
+@pytest.mark.parametrize("mask", ["m.tif", ["m.tif", "n.tif"]])
+def test_masks_are_files_that_are_read(mask):
+    labelled = {"path": "a.tif", "labels": "b.tif", "mask": mask, "weight": 2}
+    config = check_config(changed("data.train", [labelled]))
+    files = image_files(config, config.data.train[0])
+    read = ["a.tif", "b.tif", *([mask] if isinstance(mask, str) else mask)]
+    assert [str(path) for path in files.all] == read
+    assert [str(path) for path in images(config, "train")] == read
+    assert files.weight == 2
+    assert len(image_files(config, config.data.validation[0]).all) == 2

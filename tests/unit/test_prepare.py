@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from zarr.storage import ZipStore
 
 from genenet.errors import InputError
@@ -20,10 +21,15 @@ def pair(shape=(3, 300, 280), seed=0, dtype="uint8", n_classes=3):
     return rng.integers(0, 200, shape).astype(dtype), rng.integers(0, n_classes, shape).astype("uint8")
 
 
-def write(folder: Path, image: Any, labels: Any, name="a", region=None) -> ImageFiles:
+def write(folder: Path, image: Any, labels: Any, name="a", region=None, mask=None, weight=1.0) -> ImageFiles:
     tifffile.imwrite(folder / f"{name}.tif", image, photometric="minisblack")
     tifffile.imwrite(folder / f"{name}-labels.tif", labels, photometric="minisblack", compression="zlib")
-    return ImageFiles(image=[folder / f"{name}.tif"], labels=[folder / f"{name}-labels.tif"], region=region)
+    masks = None
+    if mask is not None:
+        masks = [folder / f"{name}-mask.tif"]
+        tifffile.imwrite(masks[0], mask, photometric="minisblack")
+    files = {"image": [folder / f"{name}.tif"], "labels": [folder / f"{name}-labels.tif"], "mask": masks}
+    return ImageFiles(**files, region=region, weight=weight)
 
 
 def make_settings(*images: ImageFiles, **changes: Any) -> PrepareSettings:
@@ -85,6 +91,56 @@ def test_the_checksum_depends_on_all_voxels(tmp_path: Path) -> None:
         checksums.append(open_prepared(tmp_path / f"{i}.zarr.zip").checksum)
     assert checksums[0] == checksums[1]
     assert len(set(checksums)) == 4
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int32"])
+def test_where_the_mask_is_0_labels_are_ignored(tmp_path: Path, dtype: str) -> None:
+    image, labels = pair()
+    mask = np.random.default_rng(5).integers(0, 2, labels.shape).astype(dtype)
+    labels[mask == 0] = 77  # not even looked at there
+    labels[0, :9] = 200
+    region = ((0, 2), (3, 300), None)
+    settings = make_settings(write(tmp_path, image, labels, region=region, mask=mask), ignore_label=200)
+    prepare(settings, tmp_path / "a.zarr.zip")
+    prepared = open_prepared(tmp_path / "a.zarr.zip")
+    cut, kept = labels[:2, 3:], (mask != 0)[:2, 3:]
+    np.testing.assert_array_equal(prepared.images[0].labels[...], np.where(kept & (cut != 200), cut, 255))
+    np.testing.assert_array_equal(prepared.images[0].image[...], image[:2, 3:])
+    assert prepared.class_counts == [int((cut[kept] == i).sum()) for i in range(3)]
+
+
+def test_a_mask_of_several_files_is_stacked(tmp_path: Path) -> None:
+    image, labels = pair((3, 50, 60))
+    files = write(tmp_path, image, labels, mask=np.ones((50, 60), "u1"))
+    for z in range(3):
+        tifffile.imwrite(tmp_path / f"m{z}.tif", np.full((50, 60), z, "u1"), photometric="minisblack")
+    files = files.model_copy(update={"mask": [tmp_path / f"m{z}.tif" for z in range(3)]})
+    prepare(make_settings(files), tmp_path / "a.zarr.zip")
+    (prepared,) = open_prepared(tmp_path / "a.zarr.zip").images
+    assert [(prepared.labels[z] == 255).all() for z in range(3)] == [True, False, False]
+
+
+def test_the_weight_is_kept_and_part_of_the_checksum(tmp_path: Path) -> None:
+    checksums = []
+    for i, weight in enumerate((1.0, 2.5)):
+        first = write(tmp_path, *pair((1, 50, 60)), "a", weight=weight)
+        prepare(make_settings(first, write(tmp_path, *pair((1, 50, 60)), "b")), tmp_path / f"{i}.zip")
+        prepared = open_prepared(tmp_path / f"{i}.zip")
+        assert [image.weight for image in prepared.images] == [weight, 1.0]
+        checksums.append(prepared.checksum)
+    assert checksums[0] != checksums[1]
+
+
+def test_a_file_without_weights_can_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As older versions wrote it."""
+    create = zarr.create_group
+
+    def without_weight(*args, attributes, **named):
+        return create(*args, attributes={k: v for k, v in attributes.items() if k != "weight"}, **named)
+
+    monkeypatch.setattr(zarr, "create_group", without_weight)
+    prepare(make_settings(write(tmp_path, *pair((1, 50, 60)), weight=3.0)), tmp_path / "a.zarr.zip")
+    assert open_prepared(tmp_path / "a.zarr.zip").images[0].weight == 1.0
 
 
 def test_a_black_slice_is_no_error(tmp_path: Path) -> None:
@@ -166,6 +222,24 @@ def test_the_position_of_an_unknown_label_is_that_in_the_file(tmp_path: Path) ->
     refused(tmp_path, make_settings(files), r"label 40 \(5 voxels, the first at z, y, x = \(2, 10, 20\)\)")
 
 
+def test_refused_masks(tmp_path: Path) -> None:
+    image, labels = pair()
+    good = np.ones(image.shape, "u1")
+    hidden, shown = labels.copy(), labels.copy()
+    hidden[0, 1, 2] = shown[2, 10, 20] = hidden[2, 10, 20] = 40
+    hole = with_first(0, good.copy())
+    hole[0, 1, 2] = 0
+    for used, mask, message in [
+        (labels, good[:, 1:], r"a-mask.tif: its shape 3 x 299 x 280 isn't that of .*a.tif, 3 x 300 x 280"),
+        (labels, good.astype("f4"), r"a-mask.tif: the mask is float32; save it as integers"),
+        (labels, good * 0, r"a-labels.tif: all voxels are ignored or masked by .*a-mask.tif"),
+        (hidden, hole, r"label 40 \(1 voxels, the first at z, y, x = \(2, 10, 20\)\)"),
+    ]:
+        refused(tmp_path, make_settings(write(tmp_path, image, used, mask=mask)), message)
+    files = write(tmp_path, image, labels).model_copy(update={"mask": [tmp_path / "none.tif"]})
+    refused(tmp_path, make_settings(files), r"none.tif: no such file")
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(self, key, value):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -180,8 +254,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_not_a_prepared_file(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("hello")
     with ZipStore(tmp_path / "other.zip", mode="w") as store:
-        import zarr
-
         zarr.create_group(store, attributes={"format": "another"})
     for name, message in {
         "none.zip": "no such file",
@@ -195,7 +267,7 @@ def test_not_a_prepared_file(tmp_path: Path) -> None:
 def test_memory_is_bounded_by_a_slab(tmp_path: Path) -> None:
     image = np.zeros((160, 512, 512), "u1")
     image[::2] = 1
-    settings = make_settings(write(tmp_path, image, image))
+    settings = make_settings(write(tmp_path, image, image, mask=np.ones_like(image)))
     tracemalloc.start()
     prepare(settings, tmp_path / "a.zarr.zip")
     peak = tracemalloc.get_traced_memory()[1]

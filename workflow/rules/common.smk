@@ -9,8 +9,7 @@ PARTS = [
 
 
 def image_inputs(image):
-    files = stages.image_files(CONFIG, image)
-    return [str(path) for path in [*files.image, *(files.labels or [])]]
+    return [str(path) for path in stages.image_files(CONFIG, image).all]
 
 
 def split_inputs(wildcards):
