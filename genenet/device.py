@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import torch
 
 from genenet.allocation import available_cores, gpu_granted
 from genenet.errors import InputError
+
+if TYPE_CHECKING:
+    from genenet.config import Precision
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,3 +45,21 @@ def set_threads(n_threads: int) -> None:
             f"give it more cores, or set training.threads: {available} (and get other, equally good bits)"
         )
     torch.set_num_threads(n_threads)
+
+
+def compute_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Return the type for autocast, or None for plain float32; ``auto`` takes bfloat16 where it is faster."""
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware: GPUs since Ampere, CPUs with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:  # not Linux
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genenet.geometry import Box
 from genenet.tiling import Tile, block_tiles, union
-from genenet.volume import Volume, read_reflected
+from genenet.volume import Volume, read_reflected, reflect
 
 if TYPE_CHECKING:
     from genenet.config import NormalisationMode
@@ -36,8 +36,7 @@ class Normalisation:
 
     def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
         """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
-        last = len(self.mean) - 1
-        index = np.minimum(np.arange(z, z + len(data)), last)
+        index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
         mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
         normalised: NDArray[np.float32] = (data.astype(np.float32) - mean) / deviation
         return normalised

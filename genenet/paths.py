@@ -28,6 +28,11 @@ class RunPaths:
         return self.folder / "progress.csv"
 
     @property
+    def tensorboard(self) -> Path:
+        """The same rows for TensorBoard, if they are wanted."""
+        return self.folder / "tensorboard"
+
+    @property
     def validation(self) -> Path:
         """Class probabilities of the validation images, uint8."""
         return self.folder / "validation.zarr.zip"

@@ -10,13 +10,14 @@ from genenet.files import write_csv, write_json
 from genenet.metrics import Contingency, scores
 from genenet.network import save_weights
 from genenet.probabilities import write_probabilities
-from genenet.training import LabelledArray, Row, Trainer
+from genenet.training import Row, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from genenet.genome import Genome
+    from genenet.images import LabelledArray
     from genenet.paths import RunPaths
     from genenet.plan import Plan
     from genenet.prepare import Prepared
@@ -58,7 +59,7 @@ class Publication:
             {
                 "status": "ok",
                 "iterations": trainer.iteration,
-                "best_iteration": trainer.best_row.iteration,
+                "best_iteration": trainer.chosen_row.iteration,
                 "seconds": round(trainer.seconds, 1),
                 "validation": scores(contingency),
             }

@@ -6,6 +6,7 @@ in this process; so a training that was killed and goes on from a checkpoint end
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.random import SeedSequence
-from torch.nn import functional as F
 
-from genenet.inference import Normalisation, NormalisationRule, Predictor, to_uint8
-from genenet.metrics import IGNORE, Contingency
+from genenet.augmentation import Augmenter
+from genenet.images import LabelledArray, border_maps
+from genenet.inference import Predictor, to_uint8
+from genenet.learning import Learner
+from genenet.metrics import Contingency
 from genenet.network import Network
+from genenet.optimisation import is_patient, learning_rate
 from genenet.patches import PatchSampler, class_weights
 from genenet.volume import ArrayVolume
 
@@ -30,24 +34,9 @@ if TYPE_CHECKING:
     from genenet.config import Training
     from genenet.genome import Genome
     from genenet.plan import Plan
-    from genenet.prepare import PreparedImage
 
 VALIDATION_TILE = 512  # voxels along y and x; the result doesn't depend on it
-
-
-@dataclass(frozen=True)
-class LabelledArray:
-    """An image in memory, (Z, Y, X), with labels of the same shape (IGNORE: not scored)."""
-
-    name: str
-    image: NDArray[np.generic]
-    labels: NDArray[np.uint8]
-    normalisation: Normalisation
-
-    @classmethod
-    def read(cls, image: PreparedImage, rule: NormalisationRule) -> LabelledArray:
-        """Read a prepared image."""
-        return cls(image.name, np.asarray(image.image), np.asarray(image.labels), rule.of(image.statistics))
+UNCHECKED = 20  # iterations on a GPU whose losses are looked at together, since a look waits for them
 
 
 @dataclass(frozen=True)
@@ -87,29 +76,41 @@ class Trainer:
         self.settings, self.device, self.validation = settings, device, validation
         self.seed = (seed, int(genome.id, 16))
         net = genome.net
-        self.learning_rate = 10 ** float(net.value("log_learning_rate"))
+        self.base_rate = 10 ** float(net.value("log_learning_rate"))
         self.decay = float(net.value("decay_rate")), net.integer("decay_steps")
+        betas = 1 - 10 ** float(net.value("log_alpha1")), 1 - 10 ** float(net.value("log_alpha2"))
+        weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(0))
         self.network = Network(plan)
-        self.predictor = Predictor.make([self.network], VALIDATION_TILE, device)
-        betas = tuple(1 - 10 ** float(net.value(name)) for name in ("log_alpha1", "log_alpha2"))
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, betas=betas)  # type: ignore[arg-type]
-        images = [(i.normalisation.apply(i.image, 0), i.labels) for i in train]
-        sizes = plan.input_size, plan.output_size
-        self.sampler = PatchSampler.make(
-            images, sizes, settings.batch_size, settings.augmentation.flips_and_turns, self.seed
+        self.learner = Learner(
+            self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )
-        weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
-        self.class_weights = torch.from_numpy(weights).to(device)
+        self.predictor = Predictor.make([self.network], VALIDATION_TILE, device)
+        self.sampler = self._sampler(train, plan)
+        self.augment = Augmenter(settings.augmentation)
         self.iteration = 0
         self.seconds = 0.0
         self.history: list[Row] = []
         self.losses = 0.0  # sum since the last row
+        self.unchecked: list[Tensor] = []  # losses that nobody has looked at yet
         self.best: dict[str, Tensor] = {}
+
+    def _sampler(self, train: list[LabelledArray], plan: Plan) -> PatchSampler:
+        settings = self.settings
+        border = settings.loss.border_weight
+        return PatchSampler.make(
+            train,
+            (plan.input_shape, plan.output_shape),
+            settings.batch_size,
+            settings.augmentation.flips_and_turns,
+            self.seed,
+            settings.sampling.rare_classes,
+            border_maps(train, border, settings.loss.border_sigma_voxels) if border else None,
+        )
 
     def run(self) -> Iterator[None]:
         """Train to the end, pausing after each iteration; raises Diverged."""
-        while self.iteration < self.settings.iterations:
+        while not self.is_done:
             began = time.monotonic()
             self.step()
             if self.iteration % self.settings.validation_interval == 0 or self.is_done:
@@ -119,50 +120,73 @@ class Trainer:
 
     @property
     def is_done(self) -> bool:
-        """Whether all iterations are done."""
-        return self.iteration >= self.settings.iterations
+        """Whether all iterations are done, or enough validations were in vain."""
+        scores = [row.validation_ari for row in self.history]
+        return self.iteration >= self.settings.iterations or not is_patient(
+            scores, self.settings.stopping.patience
+        )
 
     @property
-    def best_row(self) -> Row:
-        """The validation with the highest ARI, the first of equals."""
+    def chosen_row(self) -> Row:
+        """The validation whose weights are kept: with the highest ARI, the first of equals; or the last."""
+        if self.settings.stopping.weights == "last":
+            return self.history[-1]
         return max(self.history, key=lambda row: row.validation_ari)
 
     def current_learning_rate(self) -> float:
-        """Return the learning rate of the next step: exponential decay."""
-        rate, steps = self.decay
-        return float(self.learning_rate * rate ** (self.iteration / steps))
+        """Return the learning rate of the next step."""
+        settings = self.settings
+        return learning_rate(
+            self.iteration, self.base_rate, settings.schedule, settings.iterations, self.decay
+        )
 
     def step(self) -> None:
         """Do one iteration."""
-        self.network.train()
-        torch.manual_seed(self._torch_seed(self.iteration + 1))  # dropout
-        images, labels = (
-            torch.from_numpy(np.ascontiguousarray(a)) for a in self.sampler.batch(self.iteration)
-        )
-        images = images.to(self.device, memory_format=torch.channels_last)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.current_learning_rate()
-        loss = self._loss(self.network(images), labels.to(self.device).long()) + self.network.penalty()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        value = loss.item()
+        rate, seed = self.current_learning_rate(), self._torch_seed(self.iteration + 1)
+        loss = self.learner.step(*self._batch(seed), rate, seed)
         self.iteration += 1
-        if not np.isfinite(value):
-            raise Diverged(f"the loss was {value} at iteration {self.iteration}")
-        self.losses += value
+        self.unchecked.append(loss)
+        if self.device.type == "cpu" or len(self.unchecked) >= UNCHECKED:
+            self.check_losses()
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the class-weighted cross-entropy, a mean over the voxels that aren't ignored."""
-        total = F.cross_entropy(logits, labels, self.class_weights, ignore_index=IGNORE, reduction="sum")
-        return total / (labels != IGNORE).sum().clamp(min=1)
+    def _batch(self, seed: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return this iteration's images, labels and weights on the device, augmented."""
+        images, labels, weights = (
+            None if array is None else self._to_device(torch.from_numpy(array))
+            for array in self.sampler.batch(self.iteration)
+        )
+        assert images is not None
+        assert labels is not None
+        return (
+            (images, labels, weights)
+            if self.augment.is_identity
+            else self.augment(images, labels, weights, seed)
+        )
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def check_losses(self) -> None:
+        """Look at the losses of the last iterations; raises Diverged if one isn't finite."""
+        values = torch.stack(self.unchecked).tolist() if self.unchecked else []
+        first = self.iteration - len(values) + 1
+        self.unchecked = []
+        for iteration, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise Diverged(f"the loss was {value} at iteration {iteration}")
+            self.losses += value
 
     def validate(self) -> None:
         """Score the validation images, add a row to the history, keep the weights if they are the best."""
+        self.check_losses()
         contingency = Contingency.empty(self.network.plan.n_classes)
-        for image in self.validation:
-            for z, probabilities in self.predict(image):
-                contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+        with self.learner.evaluated() as network:
+            for image in self.validation:
+                for z, probabilities in self.predict(image):
+                    contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+            weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         last = self.history[-1].iteration if self.history else 0
         self.history.append(
             Row(
@@ -174,8 +198,8 @@ class Trainer:
             )
         )
         self.losses = 0.0
-        if self.best_row is self.history[-1]:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        if self.chosen_row is self.history[-1]:
+            self.best = weights
 
     def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in."""
@@ -186,18 +210,18 @@ class Trainer:
             yield z, to_uint8(probabilities)
 
     def use_best(self) -> None:
-        """Go back to the best weights."""
+        """Go back to the weights that were chosen."""
         self.network.load_state_dict(self.best)
 
     def state(self) -> dict[str, Any]:
         """Return all that a checkpoint needs."""
+        self.check_losses()
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
             "losses": self.losses,
             "history": [asdict(row) for row in self.history],
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "learner": self.learner.state(),
             "best": self.best,
         }
 
@@ -205,8 +229,7 @@ class Trainer:
         """Go on from a state."""
         self.iteration, self.seconds, self.losses = state["iteration"], state["seconds"], state["losses"]
         self.history = [Row(**row) for row in state["history"]]
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.learner.restore(state["learner"])
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
 
     def _torch_seed(self, stream: int) -> int:

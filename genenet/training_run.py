@@ -13,13 +13,16 @@ from genenet import checkpoint
 from genenet.attempts import Attempts
 from genenet.device import choose_device, set_threads
 from genenet.errors import InputError, one_line
+from genenet.images import available_memory, read_images
 from genenet.inference import NormalisationRule
+from genenet.learning import is_out_of_memory
 from genenet.lock import exclusive
 from genenet.plan import Plan, plan
 from genenet.prepare import Prepared, open_prepared
 from genenet.publication import Publication, write_history
 from genenet.stopping import Stop
-from genenet.training import Diverged, LabelledArray, Trainer
+from genenet.tensorboard import Board
+from genenet.training import Diverged, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +32,13 @@ if TYPE_CHECKING:
     from genenet.paths import RunPaths
     from genenet.stages import TrainSettings
 
-VERSION = 1  # of what a training does: raise it when the same settings no longer give the same weights
+VERSION = 2  # of what a training does: raise it when the same settings no longer give the same weights
+OBSERVERS = {
+    "device",
+    "checkpoint_seconds",
+    "data_memory_mb",
+    "tensorboard",
+}  # settings that change no weight
 FIRST_CHECKPOINT_SECONDS = 5.0  # an attempt that is cut short early has done something all the same
 
 log = logging.getLogger(__name__)
@@ -106,11 +115,12 @@ class TrainingRun:
         settings = self.settings.training
         set_threads(settings.threads)
         rule = NormalisationRule(self.settings.normalisation, train.mean, train.deviation)
+        memory = settings.data_memory_mb * 1e6 if settings.data_memory_mb else available_memory() / 2
         return Trainer(
             self.genome,
             network_plan,
-            [LabelledArray.read(image, rule) for image in train.images],
-            [LabelledArray.read(image, rule) for image in validation.images],
+            read_images(train, rule, memory),
+            read_images(validation, rule, memory),
             train.class_counts,
             settings,
             self.settings.seed,
@@ -119,9 +129,7 @@ class TrainingRun:
 
     def _fingerprint(self, train: Prepared, validation: Prepared) -> str:
         """Return what a checkpoint must agree with: all that the weights depend on."""
-        settings = self.settings.model_dump(
-            mode="json", exclude={"training": {"device", "checkpoint_seconds"}}
-        )
+        settings = self.settings.model_dump(mode="json", exclude={"training": OBSERVERS})
         parts = [VERSION, self.genome.id, settings, len(train.classes), train.checksum, validation.checksum]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -140,6 +148,7 @@ class TrainingRun:
             trainer.restore(state)
             log.info("going on from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
         began = saved = time.monotonic()
+        board = Board(self.files.tensorboard) if trainer.settings.tensorboard else None
         n_rows = len(trainer.history)
         for _ in trainer.run():
             if show:
@@ -147,6 +156,8 @@ class TrainingRun:
             if len(trainer.history) > n_rows:
                 n_rows = len(trainer.history)
                 write_history(self.files.progress, trainer.history)
+                if board:
+                    board.show(trainer.history)
             now = time.monotonic()
             reason = None if trainer.is_done else stop()
             interval = min(trainer.settings.checkpoint_seconds, max(FIRST_CHECKPOINT_SECONDS, saved - began))
@@ -160,13 +171,19 @@ class TrainingRun:
         return True
 
     def _save(self, trainer: Trainer, fingerprint: str) -> None:
-        checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
+        """Write a checkpoint; one that can't be written, to a disk that is full, isn't the end of a training."""
+        try:
+            checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
+        except OSError as error:
+            log.error(
+                "the checkpoint of iteration %d can't be written (%s); the one before it is kept, training goes on",
+                trainer.iteration,
+                one_line(error),
+            )
 
 
 def _status(error: BaseException) -> str | None:
     """Return the status that an exception of a training stands for; None for one that is a crash."""
     if isinstance(error, Diverged):
         return "diverged"
-    text = str(error).lower()
-    too_much = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-    return "out_of_memory" if too_much else None
+    return "out_of_memory" if is_out_of_memory(error) else None

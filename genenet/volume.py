@@ -186,7 +186,7 @@ def read_reflected(source: Any, box: Box) -> NDArray[Any]:
         source: a Volume, or an array (numpy, Zarr) of axes z, y, x.
         box: in the source's coordinates.
     """
-    indices = [_reflect(*axis) for axis in zip(box.start, box.stop, source.shape, strict=True)]
+    indices = [reflect(*axis) for axis in zip(box.start, box.stop, source.shape, strict=True)]
     if min(box.shape) < 1:
         return np.empty(box.shape, source.dtype)
     start, stop = ([int(end(i)) for i in indices] for end in (np.min, np.max))
@@ -198,8 +198,8 @@ def read_reflected(source: Any, box: Box) -> NDArray[Any]:
     return np.asarray(voxels[np.ix_(*(i - first for i, first in zip(indices, inner.start, strict=True)))])
 
 
-def _reflect(start: int, stop: int, n: int) -> NDArray[np.int64]:
-    """Indices, 0 to n - 1, of the voxels that positions start to stop show."""
+def reflect(start: int, stop: int, n: int) -> NDArray[np.int64]:
+    """Return the indices, 0 to n - 1, of the voxels that positions start to stop - 1 show, reflected at the ends."""
     if n == 1:
         return np.zeros(stop - start, np.int64)
     position = np.arange(start, stop) % (2 * (n - 1))

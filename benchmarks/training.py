@@ -1,0 +1,209 @@
+"""Training steps per second, beside a plain PyTorch loop, in one run: the same network, batch, patches and data.
+
+python benchmarks/training.py [speed|quality|overhead]
+
+The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoader, torch's Adam with its defaults.
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from genenet.baselines import unet2015
+from genenet.config import Training, UNet2015
+from genenet.images import LabelledArray
+from genenet.inference import Normalisation
+from genenet.metrics import Contingency
+from genenet.patches import class_weights
+from genenet.phantom import slabs
+from genenet.plan import plan
+from genenet.training import Trainer
+
+THREADS = 2
+ROUNDS = 5  # alternating, so that a machine that grows slower doesn't favour one
+SECONDS = 8  # of each round
+N_CLASSES = 7
+CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
+QUALITY_ITERATIONS = 300
+
+
+def phantom(shape, seed):
+    """Return a phantom as a labelled image."""
+    pieces = list(slabs(shape, seed))
+    image, labels = (np.concatenate([piece[i] for piece in pieces]) for i in (1, 2))
+    return LabelledArray("phantom", image, labels, Normalisation.of_volume(image.mean(), image.std()))
+
+
+TRAIN, VALIDATION = phantom((8, 320, 320), 1), phantom((4, 320, 320), 2)
+COUNTS = np.bincount(TRAIN.labels.ravel(), minlength=N_CLASSES)
+
+
+class Patches(Dataset):
+    """Random crops with flips and turns, one at a time."""
+
+    def __init__(self, network_plan, n_patches):
+        self.size, self.margin, self.n_patches = network_plan.input_size, network_plan.margin, n_patches
+        halo = ((0, 0), (self.margin, self.margin), (self.margin, self.margin))
+        self.image = np.pad(TRAIN.normalisation.apply(TRAIN.image, 0), halo, mode="reflect")
+
+    def __len__(self):
+        return self.n_patches
+
+    def __getitem__(self, _):
+        inner = self.size - 2 * self.margin
+        z, y, x = (np.random.randint(n) for n in (len(self.image), *(n - inner + 1 for n in TRAIN.labels.shape[1:])))
+        image = self.image[z, y : y + self.size, x : x + self.size]
+        labels = TRAIN.labels[z, y : y + inner, x : x + inner]
+        turns, flip = np.random.randint(4), np.random.randint(2) * 2 - 1
+        image, labels = (np.rot90(a, turns)[:, ::flip].copy() for a in (image, labels))
+        return torch.from_numpy(image)[None, None], torch.from_numpy(labels).long()[None]
+
+
+class PlainLoop:
+    """Train as a tutorial does."""
+
+    def __init__(self, n_kernels, seed=0, iterations=10_000):
+        self.genome, self.plan, self.batch = network_of(n_kernels)
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        from genenet.network import Network
+
+        self.network = Network(self.plan)
+        patches = Patches(self.plan, self.batch * iterations)
+        self.batches = iter(DataLoader(patches, batch_size=self.batch, num_workers=0))
+        weights = torch.from_numpy(class_weights(COUNTS, 0.5))
+        self.loss = torch.nn.CrossEntropyLoss(weights)
+        rate = 10 ** float(self.genome.net.value("log_learning_rate"))
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=rate)
+
+    def step(self):
+        """Do one iteration."""
+        images, labels = next(self.batches)
+        self.optimiser.zero_grad()
+        loss = self.loss(self.network(images), labels)
+        loss.backward()
+        self.optimiser.step()
+        return loss.item()
+
+
+def network_of(n_kernels):
+    """Return a U-Net as genome and plan, and its batch size."""
+    size, batch = CASES[n_kernels]
+    genome = unet2015(UNet2015(n_convkernels=n_kernels, input_size=size))
+    return genome, plan(genome.net, N_CLASSES), batch
+
+
+def trainer(n_kernels, seed=0, **settings):
+    """Return genenet's trainer for the same job."""
+    genome, network_plan, batch = network_of(n_kernels)
+    values = {"iterations": 10**6, "batch_size": batch, "validation_interval": 10**6, "threads": THREADS}
+    recipe = Training(**{**values, "device": "cpu", **settings})
+    return Trainer(genome, network_plan, [TRAIN], [VALIDATION], COUNTS, recipe, seed, torch.device("cpu"))
+
+
+def rates(variants):
+    """Return the iterations per second of each variant, the median of alternating rounds."""
+    for variant in variants.values():
+        for _ in range(3):
+            variant.step()
+    found = {name: [] for name in variants}
+    for _ in range(ROUNDS):
+        for name, variant in variants.items():
+            began, n = time.monotonic(), 0
+            while time.monotonic() - began < SECONDS or n < 3:
+                variant.step()
+                n += 1
+            found[name].append(n / (time.monotonic() - began))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def speed():
+    """Print steps per second and ratios."""
+    for n_kernels, (size, batch) in CASES.items():
+        print(f"U-Net of {n_kernels} kernels, batch {batch} of {size} x {size}")
+        variants = {
+            "plain loop": PlainLoop(n_kernels),
+            "genenet, float32": trainer(n_kernels, precision="float32"),
+            "genenet, bfloat16": trainer(n_kernels, precision="bfloat16"),
+            "genenet, bfloat16, compiled": trainer(n_kernels, precision="bfloat16", compile=True),
+        }
+        found = rates(variants)
+        for name, rate in found.items():
+            print(f"  {name:30} {rate:6.2f} iterations/s  {rate / found['plain loop']:5.2f}", flush=True)
+
+
+def overhead():
+    """Print which share of the time is not forward, backward and optimiser step."""
+    full = {
+        **{"elastic_voxels": 4, "brightness": 0.2, "contrast": 0.2, "gamma": 0.2},
+        **{"blur_voxels": 1, "noise": 0.2, "missing_slices": 0.1, "shifted_slices": 0.1, "shifted_slices_voxels": 4},
+    }
+    for n_kernels in CASES:
+        for name, augmentation in (("flips and turns", {}), ("full augmentation", full)):
+            whole = trainer(n_kernels, augmentation=augmentation)
+            outside = inside = 0.0
+            learn = whole.learner.step
+
+            def timed(*arguments, learn=learn):
+                nonlocal inside
+                began = time.perf_counter()
+                result = learn(*arguments)
+                inside += time.perf_counter() - began
+                return result
+
+            for _ in range(5):
+                whole.step()
+            whole.learner.step = timed
+            began = time.perf_counter()
+            while time.perf_counter() - began < 2 * SECONDS:
+                whole.step()
+            elapsed = time.perf_counter() - began
+            outside = elapsed - inside
+            print(f"U-Net of {n_kernels} kernels, {name}: {outside / elapsed:.1%} outside of the step", flush=True)
+
+
+def score(network, precise):
+    """Return the validation ARI of a network."""
+    table = Contingency.empty(N_CLASSES)
+    with precise.learner.evaluated():
+        for z, probabilities in precise.predict(VALIDATION):
+            table.add(VALIDATION.labels[z : z + 1], probabilities.argmax(axis=0))
+    return table.adjusted_rand_index
+
+
+def quality():
+    """Print validation ARI after the same iterations, for 3 seeds."""
+    for name, settings in (("float32", {}), ("bfloat16", {})):
+        found = []
+        for seed in range(3):
+            t = trainer(16, seed, precision=name, **settings)
+            for _ in range(QUALITY_ITERATIONS):
+                t.step()
+            found.append(score(t.network, t))
+        print(f"genenet, {name:10} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}", flush=True)
+    found = []
+    for seed in range(3):
+        loop = PlainLoop(16, seed)
+        for _ in range(QUALITY_ITERATIONS):
+            loop.step()
+        t = trainer(16, seed, precision="float32")
+        t.network.load_state_dict(loop.network.state_dict())
+        found.append(score(t.network, t))
+    print(f"plain loop          ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}", flush=True)
+
+
+def main():
+    """Run what is asked for, or all."""
+    torch.set_num_threads(THREADS)
+    flags = open("/proc/cpuinfo").read().split() if sys.platform == "linux" else []
+    print("bfloat16 in hardware:", ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags) or "no")
+    for part in sys.argv[1:] or ["speed", "overhead", "quality"]:
+        {"speed": speed, "overhead": overhead, "quality": quality}[part]()
+
+
+if __name__ == "__main__":
+    main()

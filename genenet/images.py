@@ -1,0 +1,137 @@
+"""Prepared images as a training uses them: in memory, or mapped from the job's own disk if they don't fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.errors import InputError
+from genenet.geometry import Box, tiles
+from genenet.inference import Normalisation, NormalisationRule
+
+if TYPE_CHECKING:
+    import zarr
+    from numpy.typing import NDArray
+
+    from genenet.prepare import Prepared
+
+MEBIBYTE = 2**20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledArray:
+    """An image, (Z, Y, X), with labels of the same shape (IGNORE: neither learnt nor scored).
+
+    Attributes:
+        name: for messages.
+        image: of its own type, not normalised.
+        labels: class ids.
+        normalisation: to be applied to what is read.
+        weight: how often patches come from it, relative to its number of voxels.
+    """
+
+    name: str
+    image: NDArray[np.generic]
+    labels: NDArray[np.uint8]
+    normalisation: Normalisation
+    weight: float = 1.0
+
+
+def read_images(prepared: Prepared, rule: NormalisationRule, memory_bytes: float) -> list[LabelledArray]:
+    """Read all images of a prepared file once, into memory if they take at most ``memory_bytes``.
+
+    Larger ones are copied to the folder for temporary files (TMPDIR), which on a cluster should be the job's
+    local disk, and mapped from there. The files have no names, so nothing is left, however the process ends.
+
+    Raises:
+        InputError: If they don't fit there either.
+    """
+    n_bytes = sum(array.nbytes for i in prepared.images for array in (i.image, i.labels))
+    on_disk = n_bytes > memory_bytes
+    if on_disk:
+        _check_space(n_bytes, memory_bytes)
+    read = _mapped if on_disk else lambda array: np.asarray(array[...])
+    return [
+        LabelledArray(i.name, read(i.image), read(i.labels), rule.of(i.statistics), i.weight)
+        for i in prepared.images
+    ]
+
+
+def _check_space(n_bytes: int, memory_bytes: float) -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    sizes = (
+        f"{n_bytes / MEBIBYTE:.0f} MiB of images don't fit into {memory_bytes / MEBIBYTE:.0f} MiB of memory"
+    )
+    if free < 1.05 * n_bytes:
+        raise InputError(
+            f"{sizes}, nor onto {folder} ({free / MEBIBYTE:.0f} MiB free); let TMPDIR name a larger local disk"
+        )
+    log.info("%s: they are copied to %s and read from there", sizes, folder)
+
+
+def _mapped(array: zarr.Array[Any]) -> NDArray[Any]:
+    """Copy an array to a nameless temporary file, some whole chunks at a time, and map it."""
+    mapped = _new_mapped(array.shape, array.dtype)
+    for box in tiles(Box.of_shape(array.shape), (array.chunks[0], 8 * array.chunks[1], array.shape[2])):  # type: ignore[arg-type]
+        mapped[box.slices] = array[box.slices]
+    return mapped
+
+
+def _new_mapped(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def border_maps(images: list[LabelledArray], weight: float, sigma: float) -> list[NDArray[np.float32]]:
+    """Return each image's weights of voxels between touching objects, (Z, Y, X); mapped if the image is."""
+    from genenet.weight_maps import border_weights  # slow to import, and rarely needed
+
+    maps = []
+    for image in images:
+        new = _new_mapped if isinstance(image.labels, np.memmap) else np.empty
+        result: NDArray[np.float32] = new(image.labels.shape, np.dtype(np.float32))
+        for z in range(len(result)):
+            result[z : z + 1] = border_weights(image.labels[z : z + 1], weight, sigma)
+        maps.append(result)
+    return maps
+
+
+def available_memory() -> float:
+    """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
+    limits = [_available_on_machine(), *_of_control_group(), *_of_slurm_job()]
+    return min(limits)
+
+
+def _available_on_machine() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _of_control_group() -> list[float]:
+    found = []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (Path("/sys/fs/cgroup") / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            found.append(float(text))
+    return found
+
+
+def _of_slurm_job() -> list[float]:
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    return [float(megabytes) * MEBIBYTE] if megabytes.isdigit() and int(megabytes) else []
