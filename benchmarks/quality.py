@@ -42,8 +42,12 @@ PLAIN = {
 DICE = {"loss": {"kind": "dice_cross_entropy", "class_weight_exponent": 0.25}}
 AUGMENTED = {
     "augmentation": {
-        **{"elastic_voxels": 3, "brightness": 0.2, "contrast": 0.2, "gamma": 0.3},
-        **{"blur_voxels": 0.7, "noise": 0.15},
+        "elastic_voxels": 3,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "gamma": 0.3,
+        "blur_voxels": 0.7,
+        "noise": 0.15,
     }
 }
 OPTIMISED = {
@@ -65,9 +69,13 @@ RECIPES = {
 def labelled(folder, image, labels, region=np.s_[:]):
     """Return a labelled image, normalised by its own mean and deviation."""
     image, labels = (tifffile.imread(DATA / folder / name) for name in (image, labels))
-    image, labels = (np.ascontiguousarray(np.atleast_3d(a.T).T if a.ndim == 2 else a)[region] for a in (image, labels))
+    image, labels = (
+        np.ascontiguousarray(np.atleast_3d(a.T).T if a.ndim == 2 else a)[region] for a in (image, labels)
+    )
     norm = Normalisation.of_volume(float(image.mean()), float(image.std()))
-    return LabelledArray(folder, np.ascontiguousarray(image), np.ascontiguousarray(labels.astype(np.uint8)), norm)
+    return LabelledArray(
+        folder, np.ascontiguousarray(image), np.ascontiguousarray(labels.astype(np.uint8)), norm
+    )
 
 
 def platelet():

@@ -8,6 +8,7 @@ The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoade
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from genenet.config import Training, UNet2015
 from genenet.images import LabelledArray
 from genenet.inference import Normalisation
 from genenet.metrics import Contingency
+from genenet.network import Network
 from genenet.patches import class_weights
 from genenet.phantom import slabs
 from genenet.plan import plan
@@ -48,6 +50,7 @@ class Patches(Dataset):
     def __init__(self, network_plan, n_patches):
         self.size, self.margin, self.n_patches = network_plan.input_size, network_plan.margin, n_patches
         halo = ((0, 0), (self.margin, self.margin), (self.margin, self.margin))
+        self.rng = np.random.default_rng(0)
         self.image = np.pad(TRAIN.normalisation.apply(TRAIN.image, 0), halo, mode="reflect")
 
     def __len__(self):
@@ -55,12 +58,14 @@ class Patches(Dataset):
 
     def __getitem__(self, _):
         inner = self.size - 2 * self.margin
-        z, y, x = (np.random.randint(n) for n in (len(self.image), *(n - inner + 1 for n in TRAIN.labels.shape[1:])))
+        z, y, x = (
+            self.rng.integers(n) for n in (len(self.image), *(n - inner + 1 for n in TRAIN.labels.shape[1:]))
+        )
         image = self.image[z, y : y + self.size, x : x + self.size]
         labels = TRAIN.labels[z, y : y + inner, x : x + inner]
-        turns, flip = np.random.randint(4), np.random.randint(2) * 2 - 1
+        turns, flip = self.rng.integers(4), self.rng.integers(2) * 2 - 1
         image, labels = (np.rot90(a, turns)[:, ::flip].copy() for a in (image, labels))
-        return torch.from_numpy(image)[None, None], torch.from_numpy(labels).long()[None]
+        return torch.from_numpy(image)[None], torch.from_numpy(labels).long()
 
 
 class PlainLoop:
@@ -69,9 +74,6 @@ class PlainLoop:
     def __init__(self, n_kernels, seed=0, iterations=10_000):
         self.genome, self.plan, self.batch = network_of(n_kernels)
         torch.manual_seed(seed)
-        np.random.seed(seed)
-        from genenet.network import Network
-
         self.network = Network(self.plan)
         patches = Patches(self.plan, self.batch * iterations)
         self.batches = iter(DataLoader(patches, batch_size=self.batch, num_workers=0))
@@ -139,8 +141,15 @@ def speed():
 def overhead():
     """Print which share of the time is not forward, backward and optimiser step."""
     full = {
-        **{"elastic_voxels": 4, "brightness": 0.2, "contrast": 0.2, "gamma": 0.2},
-        **{"blur_voxels": 1, "noise": 0.2, "missing_slices": 0.1, "shifted_slices": 0.1, "shifted_slices_voxels": 4},
+        "elastic_voxels": 4,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "gamma": 0.2,
+        "blur_voxels": 1,
+        "noise": 0.2,
+        "missing_slices": 0.1,
+        "shifted_slices": 0.1,
+        "shifted_slices_voxels": 4,
     }
     for n_kernels in CASES:
         for name, augmentation in (("flips and turns", {}), ("full augmentation", full)):
@@ -163,7 +172,10 @@ def overhead():
                 whole.step()
             elapsed = time.perf_counter() - began
             outside = elapsed - inside
-            print(f"U-Net of {n_kernels} kernels, {name}: {outside / elapsed:.1%} outside of the step", flush=True)
+            print(
+                f"U-Net of {n_kernels} kernels, {name}: {outside / elapsed:.1%} outside of the step",
+                flush=True,
+            )
 
 
 def score(network, precise):
@@ -184,7 +196,10 @@ def quality():
             for _ in range(QUALITY_ITERATIONS):
                 t.step()
             found.append(score(t.network, t))
-        print(f"genenet, {name:10} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}", flush=True)
+        print(
+            f"genenet, {name:10} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}",
+            flush=True,
+        )
     found = []
     for seed in range(3):
         loop = PlainLoop(16, seed)
@@ -193,13 +208,16 @@ def quality():
         t = trainer(16, seed, precision="float32")
         t.network.load_state_dict(loop.network.state_dict())
         found.append(score(t.network, t))
-    print(f"plain loop          ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}", flush=True)
+    print(
+        f"plain loop          ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}",
+        flush=True,
+    )
 
 
 def main():
     """Run what is asked for, or all."""
     torch.set_num_threads(THREADS)
-    flags = open("/proc/cpuinfo").read().split() if sys.platform == "linux" else []
+    flags = Path("/proc/cpuinfo").read_text().split() if sys.platform == "linux" else []
     print("bfloat16 in hardware:", ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags) or "no")
     for part in sys.argv[1:] or ["speed", "overhead", "quality"]:
         {"speed": speed, "overhead": overhead, "quality": quality}[part]()

@@ -42,7 +42,7 @@ class Learner:
         device: torch.device,
     ) -> None:
         self.settings, self.device = settings, device
-        self.network = network.to(device=device, memory_format=network.memory_format)  # type: ignore[call-overload]
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.forward = torch.compile(network, dynamic=False) if settings.compile else network
         self.type = compute_type(settings.precision, device)
         self.loss = make_loss(settings.loss, class_weights.to(device))
@@ -97,20 +97,19 @@ class Learner:
         """Leave the gradient in the parameters; return the loss."""
         torch.manual_seed(seed)  # dropout
         self.optimiser.zero_grad(set_to_none=True)
-        whole, total = self.loss.total(labels, weights), None
+        whole, total = self.loss.total(labels, weights), torch.zeros((), device=self.device)
         for part in range(self.parts):
             cut = slice(part, None, self.parts)
             of_weights = None if weights is None else weights[cut]
             with self._precision():
-                logits = self.forward(images[cut])
+                logits: Tensor = self.forward(images[cut, :, 0]).unsqueeze(2)  # networks are of slices
             share = len(labels[cut]) / len(labels)
             loss = self.loss(logits, labels[cut], of_weights)
             if self.parts > 1:
                 loss = loss * (self.loss.total(labels[cut], of_weights) / whole.clamp(min=1))
             loss = loss + share * self.network.penalty()
-            loss.backward()  # type: ignore[no-untyped-call]
-            total = loss.detach() if total is None else total + loss.detach()
-        assert total is not None
+            loss.backward()
+            total += loss.detach()
         return total
 
     def _precision(self) -> AbstractContextManager[Any]:

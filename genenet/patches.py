@@ -106,13 +106,14 @@ class PatchSampler:
 
     def _place(self, rng: Generator) -> tuple[int, Triple]:
         """Draw an image and where the output begins in it."""
+        voxel: Sequence[int | None]
         if self.positions and rng.random() < self.rare_classes:
             of_class = self.positions[int(rng.integers(len(self.positions)))]
             index, *voxel = (int(v) for v in of_class[int(rng.integers(len(of_class)))])
         else:
-            index, voxel = int(np.searchsorted(self.shares, rng.random(), side="right")), None
+            index, voxel = int(np.searchsorted(self.shares, rng.random(), side="right")), [None] * 3
         z, y, x = (
-            _start(rng, n, m, voxel and voxel[axis])
+            _start(rng, n, m, voxel[axis])
             for axis, (n, m) in enumerate(
                 zip(self.images[index].labels.shape, self.output_shape, strict=True)
             )
@@ -149,7 +150,7 @@ class Turn(NamedTuple):
 
 def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scalar]:
     """Read a box; what lies outside is ``fill``."""
-    inside = box.intersect(Box.of_shape(array.shape))  # type: ignore[arg-type]
+    inside = box.intersect(Box.of_shape(array.shape))
     if inside == box:
         return array[box.slices]
     result = np.full(box.shape, fill, array.dtype)

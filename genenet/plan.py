@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from genenet.errors import InputError
+from genenet.geometry import Triple
 
 if TYPE_CHECKING:
     from genenet.genes import ConvLayerGene, NetGene, StackGene
@@ -84,6 +85,16 @@ class Plan:
     def output_size(self) -> int:
         """Voxels along y and x that come out of ``input_size``."""
         return output_size(self.stacks, self.input_size)
+
+    @property
+    def input_shape(self) -> Triple:
+        """Voxels along z, y, x that are read for ``output_shape``."""
+        return 1, self.input_size, self.input_size
+
+    @property
+    def output_shape(self) -> Triple:
+        """Voxels along z, y, x that come out."""
+        return 1, self.output_size, self.output_size
 
     @property
     def margin(self) -> int:

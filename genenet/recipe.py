@@ -50,7 +50,7 @@ class Augmentation(Closed):
     elastic_voxels: NonNegative = Field(
         0.0, description="standard deviation of an elastic deformation in the plane"
     )
-    elastic_spacing_voxels: PositiveFloat = Field(32.0, description="distance between its control points")
+    elastic_spacing_voxels: float = Field(32.0, ge=2, description="distance between its control points")
     brightness: NonNegative = Field(0.0, description="an offset of at most so much is added")
     contrast: NonNegative = Field(
         0.0, description="multiplied by a factor between 1/(1+contrast) and 1+contrast"
@@ -60,9 +60,13 @@ class Augmentation(Closed):
     )
     blur_voxels: NonNegative = Field(0.0, description="Gaussian blur in the plane, of a sigma up to this")
     noise: NonNegative = Field(0.0, description="Gaussian noise, of a deviation up to this")
-    missing_slices: float = Field(0.0, ge=0, le=1, description="probability that a slice is blank")
+    missing_slices: float = Field(
+        0.0, ge=0, le=1, description="probability that a slice is blank, where patches have depth"
+    )
     shifted_slices_voxels: NonNegativeInt = Field(0, description="a slice is moved by at most so much")
-    shifted_slices: float = Field(0.0, ge=0, le=1, description="probability that a slice is moved")
+    shifted_slices: float = Field(
+        0.0, ge=0, le=1, description="probability that a slice is moved, where patches have depth"
+    )
 
 
 class Optimiser(Closed):

@@ -31,7 +31,7 @@ class Board:
             ) from None
         for old in folder.glob("events.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
         self._n_rows = 0
 
     def show(self, history: Sequence[Row]) -> None:
@@ -40,7 +40,7 @@ class Board:
             values = asdict(row)
             iteration = values.pop("iteration")
             for name, value in values.items():
-                self._writer.add_scalar(name, value, iteration)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, iteration)
         if len(history) > self._n_rows:
-            self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.flush()
         self._n_rows = len(history)

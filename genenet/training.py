@@ -143,13 +143,13 @@ class Trainer:
     def step(self) -> None:
         """Do one iteration."""
         rate, seed = self.current_learning_rate(), self._torch_seed(self.iteration + 1)
-        loss = self.learner.step(*self._batch(seed), rate, seed)
+        loss = self.learner.step(*self._batch(), rate, seed)
         self.iteration += 1
         self.unchecked.append(loss)
         if self.device.type == "cpu" or len(self.unchecked) >= UNCHECKED:
             self.check_losses()
 
-    def _batch(self, seed: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return this iteration's images, labels and weights on the device, augmented."""
         images, labels, weights = (
             None if array is None else self._to_device(torch.from_numpy(array))
@@ -157,11 +157,9 @@ class Trainer:
         )
         assert images is not None
         assert labels is not None
-        return (
-            (images, labels, weights)
-            if self.augment.is_identity
-            else self.augment(images, labels, weights, seed)
-        )
+        if self.augment.is_identity:
+            return images, labels, weights
+        return self.augment(images, labels, weights, self._torch_seed(-1 - self.iteration))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self.device.type != "cuda":
@@ -233,6 +231,10 @@ class Trainer:
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
 
     def _torch_seed(self, stream: int) -> int:
+        """Return a seed: stream 0 for weights, those above for dropout, those below for augmentation."""
         return int(
-            SeedSequence(self.seed, spawn_key=(1, stream)).generate_state(1, np.uint64)[0] >> np.uint64(1)
+            SeedSequence(self.seed, spawn_key=(1, stream) if stream >= 0 else (3, -stream)).generate_state(
+                1, np.uint64
+            )[0]
+            >> np.uint64(1)
         )

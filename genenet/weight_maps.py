@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from genenet.metrics import IGNORE
 
@@ -36,7 +36,7 @@ def _plane(labels: NDArray[np.uint8], w0: float, sigma: float, background: int) 
     for number, box in enumerate(ndimage.find_objects(objects), 1):
         around = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in box)
         distance = ndimage.distance_transform_edt(objects[around] != number).astype(np.float32)
-        first, second = nearest[(0, *around)], nearest[(1, *around)]
+        first, second = (plane[around] for plane in nearest)
         np.minimum(second, np.maximum(first, distance), out=second)
         np.minimum(first, distance, out=first)
     with np.errstate(over="ignore"):

@@ -19,7 +19,10 @@ from genenet.stopping import Stop
 from genenet.training_run import TrainingRun
 
 ITERATIONS = 2000
-INTERRUPTIONS, REAL = 50, 10  # so many of them hit a real `genenet train`, the others a process that was forked
+INTERRUPTIONS, REAL = (
+    50,
+    10,
+)  # so many of them hit a real `genenet train`, the others a process that was forked
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 RECIPE = {
     "iterations": ITERATIONS,

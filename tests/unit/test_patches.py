@@ -18,7 +18,9 @@ def labelled(image, labels, weight=1.0):
 
 def image_of(shape, weight=1.0):
     image = RNG.random(shape, dtype=np.float32)
-    return labelled(image, (image * 4).astype(np.uint8), weight)  # labels that can be recomputed from the image
+    return labelled(
+        image, (image * 4).astype(np.uint8), weight
+    )  # labels that can be recomputed from the image
 
 
 def sampler(images, shapes=((1, 16, 16), (1, 8, 8)), **values):
@@ -27,7 +29,9 @@ def sampler(images, shapes=((1, 16, 16), (1, 8, 8)), **values):
     )
 
 
-@pytest.mark.parametrize("shapes", [((1, 16, 16), (1, 8, 8)), ((6, 16, 16), (2, 8, 8)), ((3, 9, 9), (3, 9, 9))])
+@pytest.mark.parametrize(
+    "shapes", [((1, 16, 16), (1, 8, 8)), ((6, 16, 16), (2, 8, 8)), ((3, 9, 9), (3, 9, 9))]
+)
 def test_labels_and_weights_stay_with_their_voxels_under_flips_and_turns(shapes):
     images = [image_of((3, 30, 40))]
     s = sampler(images, shapes, weights=[images[0].image * 2])
