@@ -1,7 +1,10 @@
 import csv
+import dataclasses
 import json
+import resource
 import signal
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from safetensors.torch import load_file
 import runs
 from genenet import checkpoint
 from genenet.config import Training
+from genenet.errors import InputError
 from genenet.genome import Genome, read_genome
 from genenet.images import LabelledArray
 from genenet.inference import Normalisation
@@ -19,6 +23,7 @@ from genenet.paths import RunPaths
 from genenet.plan import plan
 from genenet.probabilities import open_probabilities
 from genenet.stages import TrainSettings, read_settings
+from genenet.tensorboard import Board
 from genenet.training import Trainer
 from genenet.training_run import TrainingRun
 
@@ -204,3 +209,53 @@ def test_penalties_are_part_of_what_is_minimised():
         for t in (free, bound)
     ]
     assert norms[1] < norms[0]
+
+
+def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    size = (
+        2 * (reference / "model.safetensors").stat().st_size
+    )  # a checkpoint is larger, what is published smaller
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
+    done = runs.run([*command, "--out", tmp_path], **limited)
+    assert done.returncode == 0, done.stderr
+    assert "the checkpoint of iteration 1 can't be written" in done.stderr
+    assert "File too large" in done.stderr
+    assert not list(tmp_path.glob("*checkpoint*"))
+    assert_same(tmp_path, reference)
+
+
+def test_the_older_checkpoint_outlives_a_full_disk(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"])
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2,) * 2)}
+    stopped = runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"], **limited)
+    assert stopped.returncode == 75
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+    done = runs.run([*command, "--out", tmp_path])
+    assert "going on from iteration 1 of 40" in done.stderr
+    assert_same(tmp_path, reference)
+
+
+def test_the_history_goes_to_tensorboard_whole_after_an_interruption_too(undisturbed, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = run_of(undisturbed[0], tmp_path)
+    training = run.settings.training.model_copy(update={"tensorboard": True})
+    run = dataclasses.replace(run, settings=run.settings.model_copy(update={"training": training}))
+    asked = iter([None] * 14 + ["that's enough"])
+    assert not run.run(lambda: next(asked))
+    assert run.run()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) == {"training_loss", "learning_rate", "validation_ari", "seconds"}
+    shown = {e.step: e.value for e in events.Scalars("validation_ari")}
+    assert shown == pytest.approx(
+        {int(r["iteration"]): float(r["validation_ari"]) for r in rows_of(tmp_path)}
+    )
+
+
+def test_without_tensorboard_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r"pip install 'genenet\[tensorboard\]'"):
+        Board(tmp_path)
