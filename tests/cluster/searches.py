@@ -12,7 +12,7 @@ from search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
 QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
-    *("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20", "--jobs", "5"),
+    *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20", "--jobs", "5"),
     *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000"),
 ]
 

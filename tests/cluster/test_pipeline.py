@@ -10,7 +10,7 @@ from searches import ClusterSearch, digest, most_at_once
 
 N_GPUS = 4
 OVERLAY = """
-search: {{n_genomes: 6}}
+search: {{n_genomes: 5}}
 container: {image}
 """
 TRAIN = [
@@ -29,7 +29,7 @@ def searches(slurm, image, tmp_path_factory):
     there.output = there.on_cluster(*TRAIN, "--keep-incomplete")
     there.jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")[first:]
     here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
-    here.add("more.yaml", "search: {n_genomes: 6}")
+    here.add("more.yaml", "search: {n_genomes: 5}")
     here.snakemake()
     return there, here
 
@@ -45,7 +45,7 @@ def store_digest(path):
 
 def test_the_results_are_those_of_the_local_profile_bit_for_bit(searches):
     there, here = searches
-    runs = [f"r0/00{i}" for i in range(6)] + ["baselines/unet2015"]
+    runs = [f"r0/00{i}" for i in range(5)] + ["baselines/unet2015"]
     files = [f"genomes/{run}.json" for run in runs] + [f"runs/{run}/model.safetensors" for run in runs]
     files += [
         "ensemble_curve.csv",
@@ -64,10 +64,10 @@ def test_the_results_are_those_of_the_local_profile_bit_for_bit(searches):
 def test_jobs_ask_for_one_gpu_each_and_wait_for_it(searches):
     there, _ = searches
     trainings = [job for job in there.jobs if "rule_train" in job["SubmitLine"]]
-    assert len(trainings) == 7
+    assert len(trainings) == 6
     assert all("gres/gpu=1" in job["AllocTRES"].split(",") for job in trainings)
     with_gpu = [job for job in there.jobs if "gres/gpu" in job["AllocTRES"]]
-    assert len(with_gpu) == 7 + 2 + 1
+    assert len(with_gpu) == 6 + 2 + 1
     assert 2 <= most_at_once(with_gpu) <= N_GPUS
 
 

@@ -55,11 +55,11 @@ def finish(process, seconds):
     return output
 
 
-def test_an_array_with_short_jobs_and_a_requeue_in_the_middle(slurm, tmp_path):
+def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(slurm, image, tmp_path):
     search = Submitted(slurm, tmp_path, n_genomes=2, iterations=14000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
-    process = search.submit(*gpu, "--minutes", "1")
-    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 90, "r0/000 trains")
+    process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
+    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
     slurm.run("scontrol", "requeue", search.holder("r0/000")["slurm_job_id"])
     output = finish(process, 420)
     assert "2 of 2 trainings ok" in output
@@ -71,6 +71,7 @@ def test_an_array_with_short_jobs_and_a_requeue_in_the_middle(slurm, tmp_path):
         assert last == "finished"
         assert all(a["began_at_iteration"] > 0 for a in attempts[1:])
         assert len({a["slurm_job_id"] for a in attempts}) == 1
+        assert f"in {image}" in (search.results / f"logs/train/{run}.log").read_text()
     (array,) = {j["JobID"].partition("_")[0] for j in slurm.sacct() if j["JobName"] == "genenet-submit"}
     assert f"Slurm job {array}; " in output
     assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
@@ -101,17 +102,3 @@ def test_without_waiting_it_says_how_to_watch(slurm, tmp_path):
     job = output.splitlines()[-1].split("squeue -j ")[1].split(",")[0]
     assert slurm.run("squeue", "-h", "-r", "-j", job).count("\n") == 2 or search.published("r0/000")
     until(lambda: all(search.published(run) for run in search.runs), 120, "both are trained")
-
-
-def test_in_a_container_trainings_are_interrupted_and_go_on_as_well(slurm, image, tmp_path):
-    search = Submitted(slurm, tmp_path, n_genomes=1, iterations=4000)
-    process = search.submit("--container", str(image), "--minutes", "10")
-    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
-    slurm.run("scancel", "--signal=USR2", search.holder("r0/000")["slurm_job_id"])  # as before a time limit
-    assert "1 of 1 trainings ok" in finish(process, 420)
-    attempts = search.attempts("r0/000")
-    assert [a["exit"] for a in attempts] == ["stopped", "finished"]
-    assert attempts[1]["began_at_iteration"] > 0
-    log = (search.results / "logs/train/r0/000.log").read_text()
-    assert "genenet train" in log
-    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
