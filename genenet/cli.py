@@ -139,6 +139,7 @@ def generate(
 def inspect(
     genome: Annotated[Path, typer.Argument(help="a genome's JSON file")],
     classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
+    batch_size: Annotated[int, typer.Option(min=1, help="patches of a training step, for its memory")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Say what network a genome builds: parameters, sizes, layers."""
@@ -147,7 +148,7 @@ def inspect(
     from genenet.inspection import print_table
 
     with naming(genome):
-        description = describe(read_genome(genome), classes)
+        description = describe(read_genome(genome), classes, batch_size)
     if as_json:
         print(json.dumps(description, indent=1))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -112,12 +113,25 @@ def available_memory() -> float:
     return min(limits)
 
 
+def peak_memory() -> float:
+    """Return the most bytes that this process ever had in memory, mapped files included."""
+    try:
+        return _kibibytes("/proc/self/status", "VmHWM")
+    except (OSError, StopIteration):  # not Linux
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
 def _available_on_machine() -> float:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        return _kibibytes("/proc/meminfo", "MemAvailable")
     except (OSError, StopIteration):  # not Linux
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _kibibytes(path: str, name: str) -> float:
+    """Return the bytes that a line such as ``MemAvailable:  123 kB`` says."""
+    lines = Path(path).read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def _of_control_group() -> list[float]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genenet.memory import TORCH_BYTES, training_bytes
 from genenet.plan import plan
 
 if TYPE_CHECKING:
     from genenet.genome import Genome
 
+VALUE_BYTES = {"float32": 4, "bfloat16": 2}
 
-def inspect(genome: Genome, n_classes: int) -> dict[str, Any]:
-    """Return numbers of the network; shapes are (B, C, Z, Y, X), sizes in voxels, FLOPs per output voxel."""
+
+def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, Any]:
+    """Return numbers of the network; shapes are (B, C, Z, Y, X), sizes in voxels, FLOPs per output voxel.
+
+    The memory is an estimate of a training step's, torch included, images and validation not.
+    """
     p = plan(genome.net, n_classes)
+    memory = {name: TORCH_BYTES + training_bytes(p, batch_size, n) for name, n in VALUE_BYTES.items()}
     return {
         "id": genome.id,
         "name": genome.name,
@@ -26,6 +33,8 @@ def inspect(genome: Genome, n_classes: int) -> dict[str, Any]:
         "n_convkernels": p.stacks[0].layers[0].out_channels,
         "log_learning_rate": float(genome.net.value("log_learning_rate")),
         "flops_per_voxel": p.flops_per_voxel,
+        "batch_size": batch_size,
+        "training_memory_mb": {name: round(n / 1e6) for name, n in memory.items()},
         "layers": [
             {
                 "path": layer.path,
@@ -61,6 +70,8 @@ def print_table(description: dict[str, Any]) -> None:
         f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {description['halo'][-1]}, "
         f"receptive field {description['receptive_field'][-1]}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
     )
+    memory = " or ".join(f"{mb:,} MB in {name}" for name, mb in description["training_memory_mb"].items())
+    console.print(f"training with batches of {description['batch_size']} takes about {memory}")
 
 
 def _by(shape: list[int]) -> str:

@@ -9,14 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from genenet import checkpoint
 from genenet.attempts import Attempts
 from genenet.device import choose_device, set_threads
 from genenet.errors import InputError, one_line
-from genenet.images import available_memory, read_images
+from genenet.images import available_memory, peak_memory, read_images
 from genenet.inference import NormalisationRule
 from genenet.learning import is_out_of_memory
 from genenet.lock import exclusive
+from genenet.memory import TORCH_BYTES, training_bytes
 from genenet.plan import Plan, plan
 from genenet.prepare import Prepared, open_prepared
 from genenet.publication import Publication, write_history
@@ -99,6 +102,7 @@ class TrainingRun:
             try:
                 trainer = self._trainer(network_plan, train, validation)
                 finished = self._advance(trainer, state, fingerprint, stop, show)
+                _log_memory(trainer, network_plan)
                 if finished:
                     publication.success(trainer)
             except (Diverged, MemoryError, RuntimeError) as error:
@@ -180,6 +184,19 @@ class TrainingRun:
                 trainer.iteration,
                 one_line(error),
             )
+
+
+def _log_memory(trainer: Trainer, network_plan: Plan) -> None:
+    """Compare the memory that a training took with what was estimated (genenet inspect)."""
+    on_gpu = trainer.device.type == "cuda"
+    value_bytes = 4 if trainer.learner.type is None else 2
+    estimate = training_bytes(network_plan, trainer.settings.batch_size, value_bytes)
+    used = torch.cuda.max_memory_allocated(trainer.device) if on_gpu else peak_memory()
+    if not on_gpu:
+        estimate += TORCH_BYTES
+    log.info(
+        "memory: %.0f MB at most, images included; %.0f MB estimated without them", used / 1e6, estimate / 1e6
+    )
 
 
 def _status(error: BaseException) -> str | None:

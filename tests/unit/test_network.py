@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -160,3 +163,43 @@ def test_weights_come_back_and_know_their_genome(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"model\.safetensors: not a weights file"):
         load_weights(network, genome.id, path)
+
+
+@pytest.mark.parametrize(
+    ("values", "batch", "precision"),
+    [
+        (
+            {"n_convkernels": 30, "n_stacks": 1, "n_convlayers": 5, "input_size": 150, "batch_norm": 1},
+            8,
+            "float32",
+        ),
+        (
+            {"n_convkernels": 24, "n_stacks": 2, "input_size": 252, "dropout_rate": 0.2, "activation": 3},
+            4,
+            "bfloat16",
+        ),
+    ],
+)
+def test_the_memory_of_a_training_step_is_about_what_inspect_says(values, batch, precision):
+    code = f"""
+import numpy as np, torch
+from genenet.config import Training
+from genenet.genome import Genome
+from genenet.images import LabelledArray, peak_memory
+from genenet.inference import Normalisation
+from genenet.plan import plan
+from genenet.training import Trainer
+g = Genome("g", {{"net": {values}}})
+image = np.random.default_rng(0).integers(0, 7, (1, 300, 300), dtype=np.uint8)
+data = [LabelledArray("a", image, image, Normalisation.of_volume(3, 2))]
+settings = Training(batch_size={batch}, threads=1, device="cpu", precision="{precision}")
+t = Trainer(g, plan(g.net, 7), data, data, np.ones(7), settings, 0, torch.device("cpu"))
+for _ in range(3):
+    t.step()
+print(peak_memory() / 1e6)
+"""
+    used = float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+    said = inspect(Genome("g", {"net": values}), 7, batch)["training_memory_mb"][precision]
+    assert said == pytest.approx(used, rel=0.35)

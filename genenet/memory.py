@@ -1,0 +1,54 @@
+"""How much memory a training takes, estimated from the plan without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genenet.plan import Plan
+
+COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
+LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
+POOLED_INDEX_BYTES = 8
+TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
+
+
+def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
+    """Return about how many bytes a training step takes beyond torch itself and the images, within some 30 %.
+
+    What backward needs of each layer is kept until then: the convolution's input, its output too if it is
+    normalised, the dropout's mask, where maxima were. At the widest layer three more arrays of its size are there.
+
+    Args:
+        plan: of the network.
+        batch_size: patches of a step.
+        value_bytes: of a value between layers: 4 in float32, 2 in bfloat16.
+    """
+    kept = list(_kept_values(plan))
+    widest = max(values for values, _ in kept)
+    activations = sum(value_bytes * values + other for values, other in kept) + 3 * value_bytes * widest
+    logits = LOGITS * 4 * plan.n_classes * plan.output_size**2
+    return COPIES * 4 * plan.n_parameters + batch_size * (activations + logits)
+
+
+def _kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Yield, for each layer and one patch, values that are kept, and bytes of other types."""
+    size, channels = plan.input_size, 1
+    for stack in plan.stacks:
+        for layer in stack.layers:
+            values = other = 0
+            if layer.entry == "down":
+                size //= 2
+                values += channels * size**2
+                other += POOLED_INDEX_BYTES * channels * size**2 if layer.pooling == "max" else 0
+            if layer.entry == "up":
+                size *= 2
+                values += layer.in_channels * size**2
+            size -= layer.margin
+            output = layer.out_channels * size**2
+            values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
+            other += output * 5 if layer.dropout_rate else 0
+            channels = layer.out_channels
+            yield values, other
