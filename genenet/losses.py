@@ -30,16 +30,15 @@ class LossFunction:
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return a float32 scalar: the mean over the voxels that count; 0 if none does."""
-        rows = logits.movedim(1, -1).reshape(-1, logits.shape[1]).float()  # a view in channels_last
-        truth = labels.reshape(-1).long()
-        flat = None if weights is None else weights.reshape(-1)
-        if flat is not None:
-            truth = truth.masked_fill(flat == 0, IGNORE)
-        total = self._cross_entropy(rows, truth, flat) / self.total(labels, weights).clamp(min=1)
+        logits, truth = logits.float(), labels.long()
+        if weights is not None:
+            truth = truth.masked_fill(weights <= 0, IGNORE)
+        of_voxels = self._focal if self.settings.kind == "focal" else self._cross_entropy
+        mean = of_voxels(logits, truth, weights) / self.total(labels, weights).clamp(min=1)
         if self.settings.kind != "dice_cross_entropy":
-            return total
+            return mean
         share = self.settings.dice_share
-        return (1 - share) * total + share * soft_dice(rows, truth, flat)
+        return (1 - share) * mean + share * soft_dice(logits, truth, weights)
 
     def total(self, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the number of voxels that count: by it, means of parts of a batch are put together.
@@ -49,35 +48,39 @@ class LossFunction:
         counts = labels != IGNORE
         return (counts if weights is None else counts & (weights > 0)).sum()
 
-    def _cross_entropy(self, rows: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
-        if weights is None and self.settings.kind != "focal":
-            return F.cross_entropy(rows, truth, self.class_weights, ignore_index=IGNORE, reduction="sum")
-        terms = F.cross_entropy(rows, truth, self.class_weights, ignore_index=IGNORE, reduction="none")
-        if self.settings.kind == "focal":
-            terms = terms * self._difficulty(rows, truth)
+    def _cross_entropy(self, logits: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
+        # Logits stay (B, C, …), in whatever memory format: rows (N, C) of few classes take torch 5 times as long.
+        if weights is None:
+            return F.cross_entropy(logits, truth, self.class_weights, ignore_index=IGNORE, reduction="sum")
+        terms = F.cross_entropy(logits, truth, self.class_weights, ignore_index=IGNORE, reduction="none")
+        return (terms * weights).sum()
+
+    def _focal(self, logits: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
+        """Sum of -w (1 - p)^gamma log p, for the true class's weight w and probability p (Lin et al. 2017, eq. 5)."""
+        surprise = F.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="none")  # -log p
+        missing = -torch.expm1(-surprise)  # 1 - p
+        missing = missing.clamp(min=1e-6)  # its power has an endless slope at 0 if gamma < 1
+        difficulty = missing**self.settings.focal_gamma
+        terms = difficulty * surprise * self.class_weights[truth.masked_fill(truth == IGNORE, 0)]
         return (terms if weights is None else terms * weights).sum()
 
-    def _difficulty(self, rows: Tensor, truth: Tensor) -> Tensor:
-        """(1 - p)^gamma of the true class's probability p (Lin et al. 2017, eq. 4)."""
-        index = truth.masked_fill(truth == IGNORE, 0)[:, None]
-        missing = (1 - rows.softmax(dim=1).gather(1, index)[:, 0]).clamp(
-            min=1e-6
-        )  # its power has a slope at 0
-        return missing**self.settings.focal_gamma
 
+def soft_dice(logits: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return 1 - Dice, the mean over the classes that the labels show; logits (B, C, …), labels (B, …).
 
-def soft_dice(rows: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return 1 - Dice, the mean over the classes that the labels show; logits (N, C), labels (N,).
-
-    Milletari, Navab and Ahmadi (2016), with plain sums below the line and over the whole batch.
+    Milletari, Navab and Ahmadi (2016), with plain sums below the line and over the whole batch, as nnU-Net has it
+    (Isensee et al. 2021). ``weights`` (B, …) multiply a voxel's part in each sum once: only their ratios matter.
     """
+    logits, truth = logits.flatten(2), truth.flatten(1)  # (B, C, N), (B, N)
     counts = (truth != IGNORE).float()
     if weights is not None:
-        counts = counts * weights
-    probabilities = torch.where(counts[:, None] > 0, rows, 0).softmax(dim=1) * counts[:, None]
-    truths = F.one_hot(truth.masked_fill(truth == IGNORE, 0), rows.shape[1]) * counts[:, None]
-    overlap, of_truth = (probabilities * truths).sum(dim=0), truths.sum(dim=0)
-    dice = (2 * overlap + SMOOTH) / (probabilities.sum(dim=0) + of_truth + SMOOTH)
+        counts = counts * weights.flatten(1)
+    classes = torch.arange(logits.shape[1], device=truth.device)
+    truths = (truth[:, None] == classes[:, None]) * counts[:, None]
+    probabilities = logits.softmax(dim=1)
+    overlap, of_truth = (probabilities * truths).sum(dim=(0, 2)), truths.sum(dim=(0, 2))
+    of_network = (probabilities * counts[:, None]).sum(dim=(0, 2))
+    dice = (2 * overlap + SMOOTH) / (of_network + of_truth + SMOOTH)
     shown = (of_truth > 0).float()
     return ((1 - dice) * shown).sum() / shown.sum().clamp(min=1)
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -21,6 +21,7 @@ def literally(plane, w0, sigma):
     return result
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.floats(0.5, 20), st.sampled_from([0.5, 1.0, 3.0]))
 def test_it_is_the_equation(seed, w0, sigma):
     rng = np.random.default_rng(seed)
@@ -42,4 +43,33 @@ def test_the_gap_between_two_discs_is_heaviest():
 def test_one_object_alone_weighs_nothing():
     labels = np.zeros((1, 9, 9), np.uint8)
     labels[0, 4, 4] = 1
+    assert (border_weights(labels, 10, 5) == 1).all()
+
+
+def test_any_class_may_be_the_background():
+    labels = np.zeros((1, 9, 9), np.uint8)
+    labels[0, 4, [2, 6]] = 1
+    swapped = np.where(labels == 0, 3, 0).astype(np.uint8)
+    expected = border_weights(labels, 10, 5)
+    assert expected.max() > 5
+    assert np.array_equal(border_weights(swapped, 10, 5, background=3), expected)
+
+
+def test_ignored_voxels_weigh_1_and_are_no_object():
+    labels = np.zeros((1, 9, 9), np.uint8)
+    labels[0, 4, 2], labels[0, 4, 6] = 1, IGNORE
+    assert (border_weights(labels, 10, 5) == 1).all()
+    labels[0, 4, 5] = 1
+    assert border_weights(labels, 10, 5)[0, 4, 6] == 1
+
+
+def test_classes_that_touch_are_one_object():
+    labels = np.zeros((1, 9, 9), np.uint8)
+    labels[0, 4, 3], labels[0, 5, 4] = 1, 2  # by a corner
+    assert (border_weights(labels, 10, 5) == 1).all()
+
+
+def test_slices_know_nothing_of_each_other():
+    labels = np.zeros((2, 9, 9), np.uint8)
+    labels[0, 4, 2], labels[1, 4, 6] = 1, 1
     assert (border_weights(labels, 10, 5) == 1).all()
