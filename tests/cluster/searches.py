@@ -105,10 +105,11 @@ class ClusterSearch(Search):
         path = self.run_folder(run) / "attempts.json"
         return json.loads(path.read_text())["attempts"] if path.exists() else []
 
-    def is_young(self, run, seconds=8):
-        """Whether the attempt that is under way has begun lately, and won't stop by its clock just now."""
-        began = datetime.fromisoformat(self.attempts(run)[-1]["began"])
-        return datetime.now(UTC) - began < timedelta(seconds=seconds)
+    def is_young(self, run, job, seconds=8):
+        """Whether the attempt that ``job`` makes has begun lately, and won't stop by its clock just now."""
+        attempt = self.attempts(run)[-1]
+        age = datetime.now(UTC) - datetime.fromisoformat(attempt["began"])
+        return attempt["slurm_job_id"] == job and attempt["exit"] is None and age < timedelta(seconds=seconds)
 
     def holder(self, run):
         """Return who trains in a run directory now: host, pid, slurm_job_id; {} if nobody."""

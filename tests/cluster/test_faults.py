@@ -56,7 +56,7 @@ def story(slurm, tmp_path_factory):
     search = ClusterSearch(slurm, folder)
     search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
     prepare(search)
-    seen = SimpleNamespace(search=search, run={}, job={})
+    seen = SimpleNamespace(search=search, run={}, job={}, attempt={})
     first = search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
 
     def at_work(runs, node=None):
@@ -72,7 +72,7 @@ def story(slurm, tmp_path_factory):
                     raw == job
                     and node in (None, where)
                     and search.has_checkpoint(run)
-                    and search.is_young(run)
+                    and search.is_young(run, job)
                 ):
                     return run, job, name
         return None
@@ -82,6 +82,7 @@ def story(slurm, tmp_path_factory):
         others = [run for run in GOOD if run not in seen.run.values()]
         found = until(lambda: at_work(others, node), 150, lambda: f"{fault}:\n{search.log()}")
         seen.run[fault], seen.job[fault], name = found
+        seen.attempt[fault] = len(search.attempts(seen.run[fault])) - 1  # not its first, if its node had died
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
     name = befalls("node", "n2")
@@ -136,8 +137,8 @@ def test_whatever_happened_the_weights_are_those_of_an_undisturbed_training(stor
 
 def attempts_around(story, fault):
     """The attempt that a fault ended, and the one after it."""
-    attempts = story.search.attempts(story.run[fault])
-    index = next(i for i, a in enumerate(attempts) if a["slurm_job_id"] == story.job[fault])
+    attempts, index = story.search.attempts(story.run[fault]), story.attempt[fault]
+    assert attempts[index]["slurm_job_id"] == story.job[fault]
     assert attempts[index]["exit"] in ("stopped", None)  # it heard SIGTERM, or was killed
     return attempts[index], attempts[index + 1]
 
