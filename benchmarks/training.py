@@ -48,7 +48,8 @@ class Patches(Dataset):
     """Random crops with flips and turns, one at a time."""
 
     def __init__(self, network_plan, n_patches):
-        self.size, self.margin, self.n_patches = network_plan.input_size, network_plan.margin, n_patches
+        self.size, self.margin = network_plan.input_shape[1], network_plan.margin[1]
+        self.n_patches = n_patches
         halo = ((0, 0), (self.margin, self.margin), (self.margin, self.margin))
         self.rng = np.random.default_rng(0)
         self.image = np.pad(TRAIN.normalisation.apply(TRAIN.image, 0), halo, mode="reflect")
@@ -65,7 +66,7 @@ class Patches(Dataset):
         labels = TRAIN.labels[z, y : y + inner, x : x + inner]
         turns, flip = self.rng.integers(4), self.rng.integers(2) * 2 - 1
         image, labels = (np.rot90(a, turns)[:, ::flip].copy() for a in (image, labels))
-        return torch.from_numpy(image)[None], torch.from_numpy(labels).long()
+        return torch.from_numpy(image)[None, None], torch.from_numpy(labels).long()[None]
 
 
 class PlainLoop:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from genenet.stages import ImageFiles
 
-TILE = 512
+TILE = (16, 512, 512)
 
 
 def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[str, Any]:

@@ -153,15 +153,18 @@ def _clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number
 
 
 def _lower_input_size(net: NetGene, regions: Regions) -> str | None:
-    """Lower the root's input_size to a feasible one; return the reason if there is none."""
+    """Lower the root's input_size and input_depth to feasible ones; return the reason if there are none."""
     try:
-        size = plan(net, n_classes=2).input_size
+        built = plan(net, n_classes=2)
     except InputError as error:
         return str(error)
-    region = regions.get("net", {}).get("input_size", HYPERPARAMETERS["input_size"].domain)
-    if "input_size" in regions.get("net", {}) and size not in region and region.clip(size) > size:
-        return f"net: the largest feasible input_size, {size}, is below the region {region}"
-    net.deltas = {**net.deltas, "input_size": size}
+    depth, width, _ = built.input_shape
+    found = {"input_size": width, "input_depth": depth} if built.has_depth else {"input_size": width}
+    for name, size in found.items():
+        region = regions.get("net", {}).get(name)
+        if region is not None and size not in region and region.clip(size) > size:
+            return f"net: the largest feasible {name}, {size}, is below the region {region}"
+    net.deltas = {**net.deltas, **found}
     return None
 
 

@@ -1,10 +1,16 @@
 """Boxes and tiles: pure arithmetic on (z, y, x) voxel coordinates, no data, no torch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 Triple = tuple[int, int, int]
+
+
+def each(function: Callable[..., int], *triples: Triple) -> Triple:
+    """Apply a function to the numbers of each axis."""
+    z, y, x = map(function, *triples)
+    return z, y, x
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def _choice(name: str, choices: tuple[str | bool, ...], level: Level) -> Hyperpa
 _ALL = (
     # the net
     _integer("n_stacks", 2, 1, 6, "net"),
-    _integer("input_size", 128, 1, 4096, "net"),
+    _integer("input_size", 128, 1, 4096, "net"),  # voxels along y and x
+    _integer("input_depth", 32, 1, 1024, "net"),  # voxels along z, of networks with 3d or 2.5d layers
     _float("log_learning_rate", -3.0, -8, 0, "net"),
     _float("log_alpha1", -1.0, -6, 0, "net"),  # log10(1 - beta1) of Adam
     _float("log_alpha2", -3.0, -8, 0, "net"),  # log10(1 - beta2)

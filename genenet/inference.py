@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genenet.geometry import Box
+from genenet.geometry import Box, Triple, each, tiles
 from genenet.tiling import Tile, block_tiles, union
 from genenet.volume import Volume, read_reflected, reflect
 
@@ -65,14 +66,14 @@ class Predictor:
     """Networks on a device, in evaluation mode, and the tile size that they write."""
 
     networks: Sequence[Network]
-    tile: int
+    tile: Triple
     device: torch.device
 
     @classmethod
-    def make(cls, networks: Sequence[Network], tile: int, device: torch.device) -> Predictor:
+    def make(cls, networks: Sequence[Network], tile: Triple, device: torch.device) -> Predictor:
         """Move the networks to the device, in the memory format that is fastest there."""
         for network in networks:
-            network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+            network.placed(device).eval()
         return cls(networks, tile, device)
 
     @property
@@ -98,10 +99,13 @@ class Predictor:
         return result
 
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
-        depth, height, width = volume.shape
-        for z in range(depth):
-            yield z, self.probabilities(volume, normalisation, Box((z, 0, 0), (z + 1, height, width)))
+        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume; as many at a time as a tile has."""
+        _, height, width = volume.shape
+        depth = self.tile[0] if any(plan.has_depth for plan in self.plans) else 1
+        for slab in tiles(Box.of_shape(volume.shape), (depth, height, width)):
+            probabilities = self.probabilities(volume, normalisation, slab)
+            for z in range(slab.shape[0]):
+                yield slab.start[0] + z, probabilities[:, z : z + 1]
 
     @torch.inference_mode()
     def _tile(self, data: NDArray[np.float32], whole: Box, tile: Tile) -> Probabilities:
@@ -109,14 +113,12 @@ class Predictor:
         total: torch.Tensor | None = None
         for network, read in zip(self.networks, tile.reads, strict=True):
             x = torch.from_numpy(np.ascontiguousarray(data[read.relative_to(whole.start).slices]))
-            x = x[:, None].to(self.device, memory_format=torch.channels_last)
-            probabilities = network(x).softmax(dim=1)  # (Z, C, Y, X)
-            start = network.plan.halo - network.plan.margin
-            _, height, width = tile.core.shape
-            probabilities = probabilities[:, :, start : start + height, start : start + width]
+            probabilities = network(x[None, None].to(self.device)).softmax(dim=1)[0]  # (C, Z, Y, X)
+            start = each(sub, network.plan.halo, network.plan.margin)
+            probabilities = probabilities[:, *Box.of_shape(tile.core.shape, start).slices]
             total = probabilities if total is None else total + probabilities
         assert total is not None
-        return (total / len(self.networks)).transpose(0, 1).cpu().numpy()
+        return (total / len(self.networks)).cpu().numpy()
 
 
 def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -24,10 +24,10 @@ def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, An
         "id": genome.id,
         "name": genome.name,
         "n_parameters": p.n_parameters,
-        "input_shape": [1, 1, 1, p.input_size, p.input_size],
-        "output_shape": [1, n_classes, 1, p.output_size, p.output_size],
-        "halo": [0, p.halo, p.halo],
-        "receptive_field": [1, p.receptive_field, p.receptive_field],
+        "input_shape": [1, 1, *p.input_shape],
+        "output_shape": [1, n_classes, *p.output_shape],
+        "halo": list(p.halo),
+        "receptive_field": list(p.receptive_field),
         "n_convlayers": p.n_convlayers,
         "n_layers": p.n_layers,
         "n_convkernels": p.stacks[0].layers[0].out_channels,
@@ -41,7 +41,7 @@ def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, An
                 "entry": layer.entry,
                 "in_channels": layer.in_channels,
                 "out_channels": layer.out_channels,
-                "kernel_width": layer.kernel_width,
+                "kernel": list(layer.kernel),
             }
             for stack in p.stacks
             for layer in stack.layers
@@ -56,10 +56,8 @@ def print_table(description: dict[str, Any]) -> None:
 
     layers = Table("layer", "through", "channels in", "channels out", "kernel")
     for layer in description["layers"]:
-        width = f"{layer['kernel_width']}×{layer['kernel_width']}"
-        layers.add_row(
-            layer["path"], layer["entry"], str(layer["in_channels"]), str(layer["out_channels"]), width
-        )
+        numbers = str(layer["in_channels"]), str(layer["out_channels"]), _by(layer["kernel"])
+        layers.add_row(layer["path"], layer["entry"], *numbers)
     console = Console()
     console.print(f"[bold]{description['name']}[/bold]  id {description['id']}")
     console.print(layers)
@@ -67,8 +65,8 @@ def print_table(description: dict[str, Any]) -> None:
     _, n_classes, *output_size = description["output_shape"]
     console.print(
         f"{description['n_parameters']:,} parameters, {n_classes} classes, "
-        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {description['halo'][-1]}, "
-        f"receptive field {description['receptive_field'][-1]}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
+        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {_by(description['halo'])}, "
+        f"receptive field {_by(description['receptive_field'])}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
     )
     memory = " or ".join(f"{mb:,} MB in {name}" for name, mb in description["training_memory_mb"].items())
     console.print(f"training with batches of {description['batch_size']} takes about {memory}")

@@ -42,7 +42,7 @@ class Learner:
         device: torch.device,
     ) -> None:
         self.settings, self.device = settings, device
-        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.placed(device)
         self.forward = torch.compile(network, dynamic=False) if settings.compile else network
         self.type = compute_type(settings.precision, device)
         self.loss = make_loss(settings.loss, class_weights.to(device))
@@ -102,13 +102,13 @@ class Learner:
             cut = slice(part, None, self.parts)
             of_weights = None if weights is None else weights[cut]
             with self._precision():
-                logits: Tensor = self.forward(images[cut, :, 0]).unsqueeze(2)  # networks are of slices
+                logits: Tensor = self.forward(images[cut])
             share = len(labels[cut]) / len(labels)
             loss = self.loss(logits, labels[cut], of_weights)
             if self.parts > 1:
                 loss = loss * (self.loss.total(labels[cut], of_weights) / whole.clamp(min=1))
             loss = loss + share * self.network.penalty()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,26 +30,22 @@ def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
     kept = list(_kept_values(plan))
     widest = max(values for values, _ in kept)
     activations = sum(value_bytes * values + other for values, other in kept) + 3 * value_bytes * widest
-    logits = LOGITS * 4 * plan.n_classes * plan.output_size**2
+    logits = LOGITS * 4 * plan.n_classes * math.prod(plan.output_shape)
     return COPIES * 4 * plan.n_parameters + batch_size * (activations + logits)
 
 
 def _kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
     """Yield, for each layer and one patch, values that are kept, and bytes of other types."""
-    size, channels = plan.input_size, 1
-    for stack in plan.stacks:
-        for layer in stack.layers:
-            values = other = 0
-            if layer.entry == "down":
-                size //= 2
-                values += channels * size**2
-                other += POOLED_INDEX_BYTES * channels * size**2 if layer.pooling == "max" else 0
-            if layer.entry == "up":
-                size *= 2
-                values += layer.in_channels * size**2
-            size -= layer.margin
-            output = layer.out_channels * size**2
-            values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
-            other += output * 5 if layer.dropout_rate else 0
-            channels = layer.out_channels
-            yield values, other
+    channels = 1
+    for layer, entered, shape in plan.shapes():
+        inside, output = math.prod(entered), layer.out_channels * math.prod(shape)
+        values = other = 0
+        if layer.entry == "down":
+            values += channels * inside
+            other += POOLED_INDEX_BYTES * channels * inside if layer.pooling == "max" else 0
+        if layer.entry == "up":
+            values += layer.in_channels * inside
+        values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
+        other += output * 5 if layer.dropout_rate else 0
+        channels = layer.out_channels
+        yield values, other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from genenet.errors import InputError
 from genenet.files import atomic_path
 
 if TYPE_CHECKING:
+    from genenet.geometry import Triple
     from genenet.plan import Layer, Plan
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -28,26 +30,51 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 WEIGHTS_FORMAT = "genenet.weights/1"
 
 
+@dataclass(frozen=True)
+class Modules:
+    """Torch's layers for data of 2 or of 3 spatial axes; a plan's kernels are (z, y, x) in both cases."""
+
+    conv: Callable[..., nn.Module]
+    up: Callable[..., nn.Module]
+    max_pool: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+    n_axes: int
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout in which they are fastest: channels last."""
+        return torch.channels_last if self.n_axes == 2 else torch.channels_last_3d
+
+    def size(self, triple: Triple) -> tuple[int, ...]:
+        """Return the sizes along the axes that there are."""
+        return triple[3 - self.n_axes :]
+
+
+PLANE = Modules(nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.BatchNorm2d, 2)
+SPACE = Modules(nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.BatchNorm3d, 3)
+
+
 class ConvLayer(nn.Module):
     """What leads into a layer (pooling, or up and merge), convolution, normalisation, activation, dropout."""
 
-    def __init__(self, layer: Layer, channels: int) -> None:
+    def __init__(self, layer: Layer, channels: int, modules: Modules) -> None:
         """Build ``layer`` onto an input of ``channels`` channels."""
         super().__init__()
         self.layer = layer
-        self.entry = _entry(layer, channels)
-        padding = layer.kernel_width // 2 if layer.same else 0
-        self.conv = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_width, padding=padding)
-        self.norm = nn.BatchNorm2d(layer.out_channels) if layer.batch_norm else nn.Identity()
+        self.entry = _entry(layer, channels, modules)
+        kernel = modules.size(layer.kernel)
+        padding = [width // 2 if layer.same else 0 for width in kernel]
+        self.conv = modules.conv(layer.in_channels, layer.out_channels, kernel, padding=padding)
+        self.norm = modules.norm(layer.out_channels) if layer.batch_norm else nn.Identity()
         self.activation = ACTIVATIONS[layer.activation]()
         self.dropout = nn.Dropout(layer.dropout_rate)
         self.activation_penalty: Tensor | None = None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map (B, C, Y, X) to (B, C', Y', X'); ``skip``, if any, is centre-cropped and concatenated."""
+        """Map (B, C, …) to (B, C', …); ``skip``, if any, is centre-cropped and concatenated."""
         x = self.entry(x)
         if skip is not None:
-            x = torch.cat([x, centre_crop(skip, x.shape[-2:])], dim=1)
+            x = torch.cat([x, centre_crop(skip, x.shape[2:])], dim=1)
         x = self.activation(self.norm(self.conv(x)))
         self.activation_penalty = self._penalty(x) if self.training else None
         return self.dropout(x)  # type: ignore[no-any-return]
@@ -62,43 +89,61 @@ class ConvLayer(nn.Module):
         """L1 and L2 of the kernel, as sums."""
         if not (self.layer.gamma1 or self.layer.gamma2):
             return None
-        kernel = self.conv.weight
+        kernel: Tensor = self.conv.weight  # type: ignore[assignment]
         return self.layer.gamma1 * kernel.abs().sum() + self.layer.gamma2 * kernel.square().sum()
 
 
-def _entry(layer: Layer, channels: int) -> nn.Module:
+def _entry(layer: Layer, channels: int, modules: Modules) -> nn.Module:
+    factors = modules.size(layer.pool)
     if layer.entry == "up":
-        return nn.ConvTranspose2d(channels, layer.out_channels, 2, stride=2)
-    if layer.entry == "down":
-        return nn.MaxPool2d(2) if layer.pooling == "max" else nn.Conv2d(channels, channels, 2, stride=2)
-    return nn.Identity()
+        return modules.up(channels, layer.out_channels, factors, stride=factors)
+    if layer.entry == "down" and layer.pooling == "max":
+        return modules.max_pool(factors)
+    return (
+        modules.conv(channels, channels, factors, stride=factors) if layer.entry == "down" else nn.Identity()
+    )
 
 
 def centre_crop(x: Tensor, shape: torch.Size) -> Tensor:
-    """Cut the central pixels of ``shape`` (Y, X) out of (B, C, Y', X')."""
-    y, x0 = ((have - want) // 2 for have, want in zip(x.shape[-2:], shape, strict=True))
-    return x[..., y : y + shape[0], x0 : x0 + shape[1]]
+    """Cut the central voxels of ``shape``, (Y, X) or (Z, Y, X), out of (B, C, …)."""
+    for axis, (have, want) in enumerate(zip(x.shape[2:], shape, strict=True), start=2):
+        x = x.narrow(axis, (have - want) // 2, want)
+    return x
 
 
 class Network(nn.Module):
-    """(B, 1, Y, X) float32 to logits (B, n_classes, Y', X'); Y and X each of a feasible size.
+    """(B, 1, Z, Y, X) float32 to logits (B, n_classes, Z', Y', X'); Z, Y and X each of a feasible size.
 
-    Xavier-uniform weights, zero biases (Glorot and Bengio 2010).
+    A network of 2D layers alone takes any number of slices and treats each by itself. Xavier-uniform
+    weights, zero biases (Glorot and Bengio 2010).
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self.modules_of = SPACE if plan.has_depth else PLANE
         channels = plan.stacks[0].layers[0].in_channels
         self.layers = nn.ModuleDict()
         for layer in itertools.chain.from_iterable(stack.layers for stack in plan.stacks):
-            self.layers[layer.path.removeprefix("net/").replace("/", "_")] = ConvLayer(layer, channels)
+            name = layer.path.removeprefix("net/").replace("/", "_")
+            self.layers[name] = ConvLayer(layer, channels, self.modules_of)
             channels = layer.out_channels
-        self.head = nn.Conv2d(channels, plan.n_classes, 1)
+        self.head = self.modules_of.conv(channels, plan.n_classes, 1)
         self.apply(_initialise)
+
+    def placed(self, device: torch.device) -> Network:
+        """Move to a device, in the memory format that is fastest; returns itself."""
+        return self.to(device=device, memory_format=self.modules_of.memory_format)  # type: ignore[call-overload, no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
+        if self.plan.has_depth:
+            return self._layers(x)
+        batch, depth = x.shape[0], x.shape[2]
+        slices = self._layers(x.transpose(1, 2).flatten(0, 1))
+        return slices.view(batch, depth, *slices.shape[1:]).transpose(1, 2)
+
+    def _layers(self, x: Tensor) -> Tensor:
         layers = iter(self.layers.values())
         skips: list[Tensor] = []
         for stack in self.plan.stacks:
@@ -113,11 +158,11 @@ class Network(nn.Module):
         layers = [layer for layer in self.layers.values() if isinstance(layer, ConvLayer)]
         terms = [term for layer in layers for term in (layer.kernel_penalty(), layer.activation_penalty)]
         present = [term for term in terms if term is not None]
-        return torch.stack(present).sum() if present else self.head.weight.new_zeros(())
+        return torch.stack(present).sum() if present else self.head.weight.new_zeros(())  # type: ignore[operator]
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         nn.init.xavier_uniform_(module.weight)
         assert module.bias is not None
         nn.init.zeros_(module.bias)

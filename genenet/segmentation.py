@@ -68,7 +68,9 @@ class SegmentationJob:
         self._warn_of_voxel_size(volume)
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
-        predictor = Predictor.make(self.ensemble.networks, self.settings.tile, self.device)
+        predictor = Predictor.make(
+            self.ensemble.networks, (1, self.settings.tile, self.settings.tile), self.device
+        )
         blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
         written = 0
         for index, block in enumerate(blocks, start=1):

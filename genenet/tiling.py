@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import sub
 from typing import TYPE_CHECKING
 
-from genenet.geometry import Box, tiles
+from genenet.geometry import Box, Triple, each, tiles
 
 if TYPE_CHECKING:
     from genenet.plan import Plan
@@ -21,18 +22,23 @@ class Tile:
     reads: tuple[Box, ...]
 
 
-def block_tiles(plans: Sequence[Plan], block: Box, size: int) -> Iterator[Tile]:
-    """Cut a block into tiles of about ``size`` voxels along y and x, one slice high.
+def block_tiles(plans: Sequence[Plan], block: Box, shape: Triple) -> Iterator[Tile]:
+    """Cut a block into tiles of about ``shape`` voxels.
 
     Tiles begin at multiples of the coarsest pooling grid of all ``plans``, counted from the volume's
     corner, so a voxel's result doesn't depend on where tiles and blocks were cut. They may reach a
     little beyond the block.
     """
-    multiple = max(plan.multiple for plan in plans)
-    size = max(multiple, size // multiple * multiple)
-    aligned = Box(_align(block.start, multiple), block.stop)
-    for core in tiles(aligned, (1, size, size)):
+    multiple = grid(plans)
+    shape = each(lambda size, m: max(m, size // m * m), shape, multiple)
+    aligned = Box(each(lambda start, m: start // m * m, block.start, multiple), block.stop)
+    for core in tiles(aligned, shape):
         yield Tile(core, tuple(_read_box(plan, core) for plan in plans))
+
+
+def grid(plans: Sequence[Plan]) -> Triple:
+    """Return the coarsest pooling grid of networks, in voxels along z, y, x."""
+    return each(max, *(plan.multiple for plan in plans), (1, 1, 1))
 
 
 def union(boxes: Sequence[Box]) -> Box:
@@ -41,18 +47,8 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def _read_box(plan: Plan, core: Box) -> Box:
-    z, y, x = core.start
-    depth, height, width = core.shape
-    shape = (depth, plan.read_size(height), plan.read_size(width))
-    return Box.of_shape(shape, (z, y - plan.halo, x - plan.halo))
-
-
-def _align(start: tuple[int, int, int], multiple: int) -> tuple[int, int, int]:
-    z, y, x = start
-    return z, y // multiple * multiple, x // multiple * multiple
+    return Box.of_shape(plan.read_shape(core.shape), each(sub, core.start, plan.halo))
 
 
 def _join(a: Box, b: Box) -> Box:
-    start = tuple(map(min, a.start, b.start))
-    stop = tuple(map(max, a.stop, b.stop))
-    return Box(start, stop)  # type: ignore[arg-type]
+    return Box(each(min, a.start, b.start), each(max, a.stop, b.stop))

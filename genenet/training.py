@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from genenet.genome import Genome
     from genenet.plan import Plan
 
-VALIDATION_TILE = 512  # voxels along y and x; the result doesn't depend on it
+VALIDATION_TILE = (16, 512, 512)  # voxels along z, y, x; the result doesn't depend on it
 UNCHECKED = 20  # iterations on a GPU whose losses are looked at together, since a look waits for them
 
 

@@ -93,7 +93,7 @@ def test_deltas_at_every_level_build_what_was_counted_by_hand():
     )  # fmt: skip
     assert p.n_parameters == by_hand == 50 + 322 + 203 + 528 + 132 + 1112 + 15
     # 32 -2 -2 = 28, /2 = 14, -2 = 12, *2 = 24, -4 = 20
-    assert (p.input_size, p.output_size) == (32, 20)
+    assert (p.input_shape, p.output_shape) == ((1, 32, 32), (1, 20, 20))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from genenet.geometry import Box
 from genenet.inference import Normalisation, Predictor, to_uint8
 from genenet.network import Network
 from genenet.plan import plan
-from genenet.tiling import block_tiles
+from genenet.tiling import block_tiles, grid
 from genenet.volume import ArrayVolume
 
 CPU = torch.device("cpu")
@@ -32,7 +32,11 @@ NETWORKS = {
     "valid": lambda: [network()],
     "same": lambda: [network(padding="same", batch_norm=True)],
     "wide": lambda: [network(kernel_width=5, pooling="conv")],
+    "3d": lambda: [network(spatial_mode="3d", n_stacks=1)],
+    "3d same": lambda: [network(spatial_mode="3d", n_stacks=1, padding="same")],
+    "2.5d": lambda: [network(spatial_mode="2.5d")],
     "ensemble": lambda: [network(1), network(2, n_stacks=1), network(3, n_stacks=3, padding="same")],
+    "ensemble of 2d and 3d": lambda: [network(1), network(2, n_stacks=1, spatial_mode="3d")],
 }
 
 
@@ -43,46 +47,43 @@ def volume_of(shape, seed=0):
 def by_definition(networks, volume, pad):
     """One network at a time on the whole volume, padded by numpy, cropped to where its output lies."""
     result = []
-    _, height, width = volume.shape
     for n in networks:
-        data = np.pad(
-            volume.read(Box.of_shape(volume.shape)), [(0, 0), (pad, pad), (pad, pad)], mode="reflect"
-        )
         p = n.plan
+        data = volume.read(Box.of_shape(volume.shape))
+        data = np.pad(data, [(pad * p.has_depth,) * 2, (pad, pad), (pad, pad)], mode="reflect")
         # an input that begins a multiple of the pooling grid (and the halo) before the volume
-        start = pad - p.halo - (pad - p.halo) // p.multiple * p.multiple
-        sizes = [p.read_size(m + pad) for m in (height, width)]
-        x = torch.from_numpy(
-            (data[:, None, start : start + sizes[0], start : start + sizes[1]] - np.float32(0.5))
-            / np.float32(0.3)
-        )
-        assert x.shape[-2:] == tuple(sizes)
+        pads = (pad * p.has_depth, pad, pad)
+        starts = [a - h - (a - h) // m * m for a, h, m in zip(pads, p.halo, p.multiple, strict=True)]
+        sizes = p.read_shape(tuple(m + a for m, a in zip(volume.shape, pads, strict=True)))
+        region = Box.of_shape(sizes, tuple(starts)).slices
+        x = torch.from_numpy((data[region] - np.float32(0.5)) / np.float32(0.3))
+        assert x.shape == tuple(sizes)
         with torch.inference_mode():
-            out = n.eval()(x).softmax(1).numpy()
-        first = pad - start - p.margin
-        result.append(out[:, :, first : first + height, first : first + width])
-    return np.mean(result, axis=0).transpose(1, 0, 2, 3)
+            out = n.eval()(x[None, None]).softmax(1).numpy()[0]
+        first = tuple(a - s - m for a, s, m in zip(pads, starts, p.margin, strict=True))
+        result.append(out[:, *Box.of_shape(volume.shape, first).slices])
+    return np.mean(result, axis=0)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_tiles_give_what_the_whole_volume_gives(kind):
-    networks, volume = NETWORKS[kind](), volume_of((2, 75, 90))
-    expected = by_definition(networks, volume, pad=160)
-    for tile in (16, 40, 256):
+    networks, volume = NETWORKS[kind](), volume_of((3, 45, 51))
+    expected = by_definition(networks, volume, pad=120)
+    for tile in ((1, 16, 16), (2, 40, 16), (16, 256, 256)):
         found = Predictor.make(networks, tile, CPU).probabilities(volume, NORM, Box.of_shape(volume.shape))
         assert np.abs(found - expected).max() < 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(sorted(NETWORKS)),
-    shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70)),
-    tile=st.integers(1, 80),
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 50), st.integers(1, 50)),
+    tile=st.tuples(st.integers(1, 6), st.integers(1, 80), st.integers(1, 80)),
     data=st.data(),
 )
 def test_any_box_by_any_tile_is_a_part_of_the_whole(kind, shape, tile, data):
     networks, volume = NETWORKS[kind](), volume_of(shape)
-    whole = Predictor.make(networks, 64, CPU).probabilities(volume, NORM, Box.of_shape(shape))
+    whole = Predictor.make(networks, (4, 64, 64), CPU).probabilities(volume, NORM, Box.of_shape(shape))
     start = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
     stop = tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True))
     box = Box(start, stop)
@@ -94,29 +95,27 @@ def test_any_box_by_any_tile_is_a_part_of_the_whole(kind, shape, tile, data):
 
 
 @given(
+    kind=st.sampled_from(["ensemble", "ensemble of 2d and 3d"]),
     start=st.tuples(*[st.integers(0, 50)] * 3),
     shape=st.tuples(*[st.integers(1, 60)] * 3),
-    size=st.integers(1, 100),
+    size=st.tuples(*[st.integers(1, 100)] * 3),
 )
-def test_tiles_begin_on_the_grid_and_cover_the_block_once(start, shape, size):
-    plans = [n.plan for n in NETWORKS["ensemble"]()]
+def test_tiles_begin_on_the_grid_and_cover_the_block_once(kind, start, shape, size):
+    plans = [n.plan for n in NETWORKS[kind]()]
     block = Box.of_shape(shape, start)
     seen = np.zeros(shape, int)
     for tile in block_tiles(plans, block, size):
-        assert tile.core.start[1] % 8 == tile.core.start[2] % 8 == 0
+        assert all(a % m == 0 for a, m in zip(tile.core.start, grid(plans), strict=True))
         seen[tile.core.intersect(block).relative_to(start).slices] += 1
         for p, read in zip(plans, tile.reads, strict=True):
-            assert read.start == (
-                tile.core.start[0],
-                tile.core.start[1] - p.halo,
-                tile.core.start[2] - p.halo,
-            )
-            assert read.shape[1] >= tile.core.shape[1] + 2 * p.halo
+            for axis in range(3):
+                assert read.start[axis] == tile.core.start[axis] - p.halo[axis]
+                assert read.shape[axis] >= tile.core.shape[axis] + 2 * p.halo[axis]
     assert (seen == 1).all()
 
 
 def test_probabilities_add_up_to_one_and_are_stored_in_255_steps():
-    found = Predictor.make(NETWORKS["ensemble"](), 64, CPU).probabilities(
+    found = Predictor.make(NETWORKS["ensemble"](), (1, 64, 64), CPU).probabilities(
         volume_of((1, 20, 20)), NORM, Box.of_shape((1, 20, 20))
     )
     assert np.allclose(found.sum(0), 1, atol=1e-6)

@@ -12,7 +12,8 @@ from genenet.errors import InputError
 from genenet.genome import Genome, draw
 from genenet.inspection import inspect
 from genenet.network import Network, centre_crop, load_weights, save_weights
-from genenet.plan import feasible, plan
+from genenet.plan import plan
+from genenet.sizes import output_size
 from published import PUBLISHED
 
 SMALL = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 40}
@@ -26,13 +27,15 @@ REGIONS = {
         "batch_norm": [False, True],
         "pooling": ["max", "conv"],
         "padding": ["valid", "same"],
+        "spatial_mode": ["2d", "3d", "2.5d"],
+        "input_depth": [30, 40],
         "activation": ["relu", "leaky_relu", "elu", "gelu", "tanh"],
         "dropout_rate": [0, 0.5],
         "log_lambda1": [-20, -4],
         "log_gamma2": [-20, -4],
     },
     "stack": {"n_convlayers": [-1, 1], "kernel_width": [-2, 2]},
-    "layer": {"n_convkernels": [-2, 2], "padding": [-1, 1]},
+    "layer": {"n_convkernels": [-2, 2], "padding": [-1, 1], "spatial_mode": [-1, 1]},
     "edge": {"pooling": [-1, 1]},
 }
 
@@ -55,7 +58,7 @@ def test_published_networks_come_out_exactly(genome, n_classes, parameters, size
     network_plan = plan(genome.net, n_classes)
     with torch.device("meta"):
         network = Network(network_plan)
-        assert network(torch.empty(1, 1, size, size)).shape == (1, n_classes, out, out)
+        assert network(torch.empty(1, 1, 1, size, size)).shape == (1, n_classes, 1, out, out)
     assert n_parameters(network) == parameters
 
 
@@ -66,39 +69,87 @@ def test_what_is_planned_is_what_is_built(index):
     with torch.device("meta"):
         network = Network(p)
         with FlopCounterMode(display=False) as counter:
-            out = network(torch.empty(1, 1, p.input_size, p.input_size))
-    assert out.shape == (1, 4, p.output_size, p.output_size)
+            out = network(torch.empty(1, 1, *p.input_shape))
+    assert out.shape == (1, 4, *p.output_shape)
     assert n_parameters(network) == p.n_parameters
-    assert counter.get_total_flops() == pytest.approx(p.flops_per_voxel * p.output_size**2)
+    assert counter.get_total_flops() == pytest.approx(p.flops_per_voxel * np.prod(p.output_shape))
 
 
-@pytest.mark.parametrize("values", [{}, {"padding": "same"}, {"kernel_width": 5, "input_size": 80}])
-def test_receptive_field_and_halo_are_what_gradients_reach(values):
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"padding": "same"},
+        {"kernel_width": 5, "input_size": 80},
+        {"spatial_mode": "3d", "input_depth": 44},
+        {"spatial_mode": "2.5d", "input_depth": 2},
+    ],
+)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_receptive_field_and_halo_are_what_gradients_reach(values, axis):
     p = plan(small(**values).net, 2)
     torch.manual_seed(0)
     network = Network(p)
     for layer in network.layers.values():
         layer.activation = torch.nn.Identity()  # so that no gradient is cut
-    size = p.read_size(p.multiple)
+    shape = p.read_shape(p.multiple)
     widths = []
-    for position in range(p.multiple):
-        x = torch.rand(1, 1, size, size, requires_grad=True)
-        offset = p.halo - p.margin + position
-        # a maximum shows one of its four inputs a run: gather what several random images reach
-        reached = torch.zeros(size, dtype=torch.bool)
+    for position in range(p.multiple[axis]):
+        offset = [h - m for h, m in zip(p.halo, p.margin, strict=True)]
+        offset[axis] += position
+        # a maximum shows one of its inputs a run: gather what several random images reach
+        reached = torch.zeros(shape[axis], dtype=torch.bool)
         for _ in range(30):
-            x = torch.rand(1, 1, size, size, requires_grad=True)
-            network(x)[0, 0, offset, offset].backward()
-            reached |= x.grad[0, 0].abs().amax(0) > 0
+            x = torch.rand(1, 1, *shape, requires_grad=True)
+            network(x)[0, 0, *offset].backward()
+            reached |= x.grad[0, 0].abs().movedim(axis, 0).flatten(1).amax(1) > 0
         index = torch.nonzero(reached).flatten()
         widths.append(int(index[-1] - index[0]) + 1)
-    assert max(widths) == p.receptive_field
+    assert max(widths) == p.receptive_field[axis]
 
 
 def test_an_input_that_does_not_fit_is_lowered_to_the_largest_that_does():
     p = plan(small(input_size=43).net, 2)
-    assert p.input_size == 42
-    assert not feasible(p.stacks, 43)
+    assert p.input_shape == (1, 42, 42)
+    assert not output_size(p.stacks, 1, 43)
+    deep = plan(small(input_size=43, input_depth=47, spatial_mode="3d").net, 2)
+    assert deep.input_shape == (46, 42, 42)
+    with pytest.raises(InputError, match="net: input_depth 17 is too small .*; at least 22 is needed"):
+        plan(small(spatial_mode="3d", input_depth=17).net, 2)
+
+
+def test_2d_layers_treat_each_slice_by_itself_whatever_stands_beside_it():
+    x = torch.rand(2, 1, 3, 40, 40)
+    network = Network(plan(small().net, 2)).eval()
+    flat = Network(plan(small(spatial_mode="2.5d").net, 2)).eval()
+    assert flat.plan.has_depth
+    weights = {name: t.reshape(flat.state_dict()[name].shape) for name, t in network.state_dict().items()}
+    flat.load_state_dict(weights)
+    with torch.no_grad():
+        found, of_flat = network(x), flat(x)
+        alone = torch.cat([network(x[:, :, z : z + 1]) for z in range(3)], dim=2)
+    assert torch.allclose(found, alone, atol=1e-6)
+    assert torch.allclose(found, of_flat, atol=1e-6)
+
+
+def test_depth_is_pooled_where_a_3d_layer_follows_and_given_back_at_the_same_scale():
+    genome = Genome(
+        "hybrid",
+        {
+            "net": {**SMALL, "input_depth": 20, "input_size": 60},
+            "net/encode/stack1": {"spatial_mode": 2},
+            "net/decode/stack2": {"spatial_mode": 1},
+            "net/decode/stack0": {"spatial_mode": 1},
+        },
+    )
+    p = plan(genome.net, 2)
+    assert [layer.pool for stack in p.stacks for layer in stack.layers] == [
+        (1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)
+    ]  # fmt: skip
+    assert [layer.kernel[0] for stack in p.stacks for layer in stack.layers] == [1, 1, 3, 1, 3]
+    assert p.multiple == (2, 4, 4)
+    with torch.no_grad():
+        assert Network(p)(torch.rand(1, 1, *p.input_shape)).shape[2:] == p.output_shape
 
 
 def test_edges_concatenate_what_was_cropped_from_the_centre():
@@ -111,7 +162,7 @@ def test_penalties_of_kernels_are_sums_and_of_activations_means():
     seen = []
     for layer in network.layers.values():
         layer.activation.register_forward_hook(lambda *a: seen.append(a[2]))
-    network.train()(torch.rand(2, 1, 40, 40))
+    network.train()(torch.rand(2, 1, 1, 40, 40))
     expected = sum(
         0.1 * layer.conv.weight.abs().sum() + 0.01 * layer.conv.weight.square().sum()
         for layer in network.layers.values()
@@ -122,7 +173,7 @@ def test_penalties_of_kernels_are_sums_and_of_activations_means():
 
 def test_penalties_below_1e_10_are_off():
     network = Network(plan(small(log_gamma1=-10.1, log_lambda2=-11).net, 2))
-    network.train()(torch.rand(1, 1, 40, 40))
+    network.train()(torch.rand(1, 1, 1, 40, 40))
     assert network.penalty().item() == 0
 
 
@@ -141,13 +192,6 @@ def test_dropout_and_batch_norm_and_strided_convolution_are_there():
     assert layer.dropout.p == 0.3
     assert isinstance(layer.norm, torch.nn.BatchNorm2d)
     assert (layer.entry.kernel_size, layer.entry.stride) == ((2, 2), (2, 2))
-
-
-def test_3d_says_what_can_be_built():
-    with pytest.raises(
-        InputError, match="net/encode/stack0/layer0: spatial_mode 3d can't be built yet; use 2d"
-    ):
-        plan(small(spatial_mode="3d").net, 2)
 
 
 def test_weights_come_back_and_know_their_genome(tmp_path):

@@ -77,7 +77,10 @@ def test_the_store_holds_the_ensembles_mean_probabilities(setting):
     norm = Normalisation.of_volume(image.mean(), image.std())
     networks = load_ensemble(folder / "ensemble").networks
     box = Box.of_shape(image.shape)
-    each = [Predictor.make([n], 64, CPU).probabilities(ArrayVolume(image, "i"), norm, box) for n in networks]
+    each = [
+        Predictor.make([n], (1, 64, 64), CPU).probabilities(ArrayVolume(image, "i"), norm, box)
+        for n in networks
+    ]
     expected = np.mean(each, axis=0)
     assert np.abs(channels[1:] - expected).max() < 1e-5
     assert np.array_equal(labels, channels[1:].argmax(0))

@@ -1,0 +1,85 @@
+"""Sizes along one axis (0 z, 1 y, 2 x) of what a network's stacks make of an input: pure arithmetic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from genenet.plan import Layer, Stack
+
+
+def output_size(stacks: Sequence[Stack], axis: int, size: int) -> int:
+    """Return the output size for an input size, 0 if that isn't feasible.
+
+    Feasible: every pooling divides evenly, the merges can be cropped centrally, and at least one voxel is
+    left everywhere.
+    """
+    skips: list[int] = []
+    for stack in stacks:
+        entry = stack.layers[0]
+        factor = entry.pool[axis]
+        if entry.entry == "down":
+            if size % factor or size < factor:
+                return 0
+            size //= factor
+        if entry.entry == "up":
+            size *= factor
+            crop = skips.pop() - size
+            if crop < 0 or crop % 2:
+                return 0
+        size -= sum(layer.margin[axis] for layer in stack.layers)
+        if size < 1:
+            return 0
+        if stack.is_encoder:
+            skips.append(size)
+    return size
+
+
+def multiple(stacks: Sequence[Stack], axis: int) -> int:
+    """Return how many voxels become one at the bottom; feasible sizes come in steps of it."""
+    product = 1
+    for stack in stacks:
+        if stack.layers[0].entry == "down":
+            product *= stack.layers[0].pool[axis]
+    return product
+
+
+def largest_input(stacks: Sequence[Stack], axis: int, size: int) -> int | None:
+    """Return the largest feasible input size of at most ``size``; None if there is none."""
+    candidates = range(size, max(0, size - multiple(stacks, axis)), -1)
+    return next((n for n in candidates if output_size(stacks, axis, n)), None)
+
+
+def smallest_input(stacks: Sequence[Stack], axis: int, size: int) -> int:
+    """Return the smallest feasible input size of at least ``size``."""
+    while not output_size(stacks, axis, size):
+        size += 1
+    return size
+
+
+def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last input voxel that each output voxel of one period of the poolings depends on.
+
+    Coordinates are those of the valid convolutions: output 0 of a layer sees its inputs 0 … width-1; with
+    same padding it sees -width//2 … width//2. The merge needs no branch of its own: what reaches it
+    through the skip connection lies within what the way over the bottom sees.
+    """
+    layers = [layer for stack in stacks for layer in stack.layers]
+    for position in range(multiple(stacks, axis)):
+        first = last = position
+        for layer in reversed(layers):
+            first, last = _seen_by(layer, axis, first, last)
+        yield first, last
+
+
+def _seen_by(layer: Layer, axis: int, first: int, last: int) -> tuple[int, int]:
+    width, factor = layer.kernel[axis], layer.pool[axis]
+    before = width // 2 if layer.same else 0
+    first, last = first - before, last + width - 1 - before
+    if layer.entry == "down":
+        return factor * first, factor * last + factor - 1
+    if layer.entry == "up":
+        return first // factor, last // factor
+    return first, last
