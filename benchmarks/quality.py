@@ -2,7 +2,9 @@
 
 python benchmarks/quality.py [platelet|axon|flyem] [--minutes 10] [--seeds 3] [--recipe NAME]
 
-The data is looked for in $GENENET_TEST_DATA, or in ../shared/data beside the project.
+The data is looked for in $GENENET_TEST_DATA, or in ../shared/data beside the project. How many iterations the
+minutes are is measured first. On a machine that does something else meanwhile, say it: --iterations N, and
+--threads 1 to run two at a time; the scores are the same but for rounding.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import numpy as np
 import tifffile
 import torch
 
+from genenet.allocation import keep_freed_memory
 from genenet.config import Training
 from genenet.genome import Genome
 from genenet.images import LabelledArray
@@ -29,7 +32,7 @@ NET = {
     "n_convkernels": 16,
     "n_stacks": 3,
     "n_convlayers": 2,
-    "input_size": 140,
+    "input_size": 236,
     "batch_norm": 1,
     "decay_steps": 500,
     "decay_rate": 0.7,
@@ -62,7 +65,8 @@ RECIPES = {
     "augmented": {**PLAIN, "precision": "auto", **AUGMENTED},
     "optimised": {**PLAIN, "precision": "auto", **OPTIMISED},
     "rare": {**PLAIN, "precision": "auto", **RARE},
-    "full": {**DICE, **AUGMENTED, **OPTIMISED, **RARE},
+    "full": {**DICE, **AUGMENTED, **OPTIMISED},
+    "full and rare": {**DICE, **AUGMENTED, **OPTIMISED, **RARE},
 }
 
 
@@ -108,12 +112,12 @@ def flyem():
     return [train], [test], 2
 
 
-def trainer(data, recipe, seed, iterations):
+def trainer(data, recipe, seed, iterations, threads=2):
     """Return a trainer."""
     train, validation, n_classes = data
     genome = Genome("quality", {"net": NET})
     counts = np.sum([np.bincount(i.labels.ravel(), minlength=256)[:n_classes] for i in train], axis=0)
-    values = {"iterations": iterations, "batch_size": 4, "threads": 2, "device": "cpu"}
+    values = {"iterations": iterations, "batch_size": 2, "threads": threads, "device": "cpu"}
     interval = max(1, iterations // VALIDATIONS)
     settings = Training(**{**values, "validation_interval": interval, **recipe})
     network_plan = plan(genome.net, n_classes)
@@ -135,43 +139,49 @@ def iterations_in(data, recipe, minutes):
     return max(100, int((60 * minutes - VALIDATIONS * validation) / step))
 
 
-def result(data, recipe, seed, iterations):
-    """Train; return ARI and mean IoU of the chosen weights, and the seconds."""
-    t = trainer(data, recipe, seed, iterations)
+def result(t):
+    """Train; return ARI and mean IoU of the chosen weights."""
     for _ in t.run():
         pass
     t.use_best()
-    table = Contingency.empty(data[2])
+    table = Contingency.empty(t.network.plan.n_classes)
     for image in t.validation:
         for z, probabilities in t.predict(image):
             table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
     found = scores(table)
-    return found["ari"], found["mean_iou"], t.seconds
+    return found["ari"], found["mean_iou"]
 
 
 def main():
-    """Print a line for each data set, recipe and seed, and means with spreads."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a line for each training, and means with spreads."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", nargs="*", default=["platelet", "axon", "flyem"])
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--iterations", type=int)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--recipe", action="append", choices=RECIPES)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
     for name in options.data:
         data = {"platelet": platelet, "axon": axon, "flyem": flyem}[name]()
         for recipe in options.recipe or ["plain", "full"]:
-            iterations = iterations_in(data, RECIPES[recipe], options.minutes)
-            found = [result(data, RECIPES[recipe], seed, iterations) for seed in range(options.seeds)]
-            aris, ious, seconds = zip(*found, strict=True)
-            spread = statistics.stdev if len(found) > 1 else lambda _: 0.0
-            print(
-                f"{name:9} {recipe:10} {iterations:6} iterations, {statistics.mean(seconds):4.0f} s:"
-                f"  ARI {statistics.mean(aris):.3f} ± {spread(aris):.3f}"
-                f"  mean IoU {statistics.mean(ious):.3f} ± {spread(ious):.3f}"
-                f"  {[round(a, 3) for a in aris]}",
-                flush=True,
-            )
+            n = options.iterations or iterations_in(data, RECIPES[recipe], options.minutes)
+            found = []
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
+                t = trainer(data, RECIPES[recipe], seed, n, options.threads)
+                found.append(result(t))
+                ari, iou = found[-1]
+                line = f"seed {seed}: ARI {ari:.4f} mean IoU {iou:.4f}, {t.seconds:.0f} s"
+                print(f"{name:9} {recipe:13} {n:6} iterations, {line}", flush=True)
+            if len(found) > 1:
+                ari, iou = (
+                    [f"{f(v):.3f}" for f in (statistics.mean, statistics.stdev)]
+                    for v in zip(*found, strict=True)
+                )
+                print(f"{name:9} {recipe:13} ARI {' ± '.join(ari)}, mean IoU {' ± '.join(iou)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -50,16 +50,24 @@ def set_threads(n_threads: int) -> None:
 def compute_type(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Return the type for autocast, or None for plain float32; ``auto`` takes bfloat16 where it is faster."""
     if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
-def computes_bfloat16(device: torch.device) -> bool:
-    """Say whether the device multiplies bfloat16 in hardware: GPUs since Ampere, CPUs with AVX512-BF16 or AMX."""
+def is_faster_in_bfloat16(device: torch.device) -> bool:
+    """Say whether bfloat16 pays: on GPUs since Ampere, on CPUs with AMX, on AMD's with AVX512-BF16.
+
+    Intel's AVX512-BF16 alone multiplies no faster than its float32, and converting costs (docs/benchmarks.md).
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    flags = _processor()
+    return "amx_bf16" in flags or {"avx512_bf16", "AuthenticAMD"} <= flags
+
+
+def _processor() -> set[str]:
+    """Return the words of the processor's description, its flags and vendor among them."""
     try:
-        flags = Path("/proc/cpuinfo").read_text().split()
+        return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        return set()

@@ -11,7 +11,7 @@ import torch
 
 import runs
 from genenet.config import Training
-from genenet.device import compute_type, computes_bfloat16
+from genenet.device import compute_type, is_faster_in_bfloat16
 from genenet.genome import Genome
 from genenet.images import LabelledArray
 from genenet.inference import Normalisation
@@ -98,7 +98,7 @@ def test_bfloat16_learns_like_float32():
 def test_auto_is_bfloat16_where_the_hardware_computes_it():
     assert compute_type("float32", CPU) is None
     assert compute_type("bfloat16", CPU) == torch.bfloat16
-    assert compute_type("auto", CPU) == (torch.bfloat16 if computes_bfloat16(CPU) else None)
+    assert compute_type("auto", CPU) == (torch.bfloat16 if is_faster_in_bfloat16(CPU) else None)
 
 
 def test_averaged_weights_are_validated_and_kept():
