@@ -167,6 +167,7 @@ def train(
     ] = None,
 ) -> None:
     """Train one genome; run again after an interruption, it goes on from its last checkpoint."""
+    from genenet.allocation import keep_freed_memory
     from genenet.genome import read_genome
     from genenet.paths import RunPaths
     from genenet.progress import show_training
@@ -174,6 +175,7 @@ def train(
     from genenet.stopping import Stop
     from genenet.training_run import TrainingRun
 
+    keep_freed_memory()
     chosen = read_genome(genome)
     run = TrainingRun(chosen, train, validation, read_settings(settings, TrainSettings), RunPaths(out))
     with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
@@ -206,11 +208,18 @@ def segment(
     ] = None,
     part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
     receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
-    block: Annotated[str, typer.Option(help="voxels written in one piece, z, y, x")] = "8x512x512",
-    tile: Annotated[
-        int, typer.Option(min=1, help="voxels along y and x that networks write at a time")
-    ] = 256,
+    block: Annotated[str, typer.Option(help="voxels written in one piece, z, y, x")] = "16x1280x1280",
+    memory_mb: Annotated[
+        int, typer.Option(min=1, help="what the networks may take, on each CPU core or on the GPU")
+    ] = 1000,
+    compute: Annotated[
+        str, typer.Option(help="float32, bfloat16 or auto: type that they compute in")
+    ] = "float32",
+    turns: Annotated[
+        bool, typer.Option(help="average over flips and right-angle turns, 8 times the time")
+    ] = False,
     probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
+    disagreement: Annotated[bool, typer.Option(help="also write how far the members are apart")] = False,
     precision: Annotated[
         str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")
     ] = "uint8",
@@ -230,8 +239,11 @@ def segment(
             "volume": {"image": images, "labels": None, "region": None},
             "segmentation": {
                 "block": block.split("x"),
-                "tile": tile,
+                "memory_mb": memory_mb,
+                "compute": compute,
+                "turns": turns,
                 "probabilities": probabilities,
+                "disagreement": disagreement,
                 "precision": precision,
             },
             "threads": threads,
@@ -252,17 +264,20 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None) -> None:
+    from genenet.allocation import keep_freed_memory
     from genenet.device import choose_device, set_threads
     from genenet.ensemble import load_ensemble
     from genenet.files import write_json
-    from genenet.progress import show_blocks
+    from genenet.progress import show_blocks, show_receipt
     from genenet.segmentation import SegmentationJob
 
+    keep_freed_memory()
     set_threads(wanted.threads)
     device = choose_device(wanted.device)
     job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
     with show_blocks(out.name) as show:
         done = job.run(*part, show)
+    show_receipt(done)
     if receipt:
         write_json(receipt, done)
 

@@ -21,6 +21,7 @@ Interval = tuple[NonNegative, NonNegative]
 ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
 NormalisationMode = Literal["volume", "slice", "training"]
 Device = Literal["auto", "cuda", "cpu"]
+Combination = Literal["mean", "weighted", "vote"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Shape = tuple[Positive, Positive, Positive]
 VoxelSize = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
@@ -239,6 +240,10 @@ class Ensemble(Closed):
     size: Positive | Literal["auto"] = Field("auto", description="members; auto: the best size of the curve")
     max_size: Positive = Field(10, description="the curve is computed up to this size")
     minimum: Positive = Field(1, description="fewer successful trainings than this are an error")
+    combination: Combination = Field(
+        "mean",
+        description="of the members: mean of probabilities, weighted by validation ARI, or vote of the majority",
+    )
 
     @model_validator(mode="after")
     def _size_is_on_the_curve(self) -> Self:
@@ -251,9 +256,25 @@ class Segmentation(Closed):
     """How volumes are segmented."""
 
     jobs: Positive = Field(1, description="jobs a volume is shared among")
-    block: Shape = Field((8, 512, 512), description="voxels written in one piece, z, y, x: bounds the memory")
-    tile: Positive = Field(256, description="voxels along y and x that the networks write at a time")
+    block: Shape = Field(
+        (16, 1280, 1280), description="voxels written in one piece, z, y, x; a job that is killed loses one"
+    )
+    memory_mb: Positive = Field(
+        1000, description="what the networks may take, on each CPU core or on the GPU: bounds the tiles"
+    )
+    tile: Shape | None = Field(
+        None, description="voxels that the networks write at a time, z, y, x, at most; null: the fastest"
+    )
+    compute: Precision = Field(
+        "float32",
+        description="type that the networks compute in; auto: bfloat16 where the device computes faster with it",
+    )
+    turns: bool = Field(
+        False,
+        description="test-time augmentation: the mean over flips and right-angle turns, 8 times the time",
+    )
     probabilities: bool = Field(False, description="also write every class's probability")
+    disagreement: bool = Field(False, description="also write how far the members are apart (ambiguity)")
     precision: Literal["uint8", "float16", "float32"] = Field(
         "uint8", description="of uncertainty and probabilities; uint8 stands for 0 … 1 in 255 steps"
     )

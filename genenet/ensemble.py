@@ -23,7 +23,10 @@ from genenet.probabilities import open_probabilities
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.inference import NormalisationRule
+    import torch
+
+    from genenet.config import Combination, Segmentation
+    from genenet.inference import NormalisationRule, Predictor
     from genenet.network import Network
     from genenet.paths import ResultPaths
     from genenet.stages import SelectSettings
@@ -183,7 +186,30 @@ class Ensemble:
     voxel_size_nm: tuple[float, float, float]
     normalisation: NormalisationRule
     networks: list[Network]
+    weights: list[float] | None  # of the members; None: all alike
+    combination: Combination
     fingerprint: str  # of members and normalisation
+
+    def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
+        """Return the networks, ready to predict; they are on the device from then on."""
+        from genenet.config import Segmentation as Defaults
+        from genenet.device import compute_type
+        from genenet.inference import Predictor
+        from genenet.symmetry import Turn, symmetries
+
+        wanted = settings or Defaults()
+        has_depth = any(network.plan.has_depth for network in self.networks)
+        return Predictor(
+            [network.without_norms() for network in self.networks],
+            device,
+            weights=self.weights,
+            combination="vote" if self.combination == "vote" else "mean",
+            turns=symmetries(has_depth) if wanted.turns else (Turn(),),
+            disagreement=wanted.disagreement,
+            type=compute_type(wanted.compute, device),
+            memory_bytes=wanted.memory_mb * 1e6,
+            tile=wanted.tile,
+        )
 
 
 def load_ensemble(folder: Path) -> Ensemble:
@@ -210,4 +236,8 @@ def load_ensemble(folder: Path) -> Ensemble:
         networks.append(network)
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])
-    return Ensemble(folder, description["classes"], (z, y, x), rule, networks, digest.hexdigest())
+    combination = description.get("combination", "mean")
+    weights = [m["weight"] for m in description["members"]] if combination == "weighted" else None
+    return Ensemble(
+        folder, description["classes"], (z, y, x), rule, networks, weights, combination, digest.hexdigest()
+    )

@@ -10,7 +10,6 @@ from genenet import ngff
 from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
 from genenet.geometry import by
-from genenet.inference import Predictor
 from genenet.labels import ClassLabels
 from genenet.metrics import Contingency, scores
 from genenet.prepare import open_prepared
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from genenet.stages import ImageFiles
 
-TILE = (16, 512, 512)
-
 
 def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[str, Any]:
     """Return the ensemble's scores over all images of a prepared file, slice by slice.
@@ -36,7 +33,7 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     if list(prepared.classes) != list(ensemble.classes):
         raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
-    predictor = Predictor.make(ensemble.networks, TILE, device)
+    predictor = ensemble.predictor(device)
     table = Contingency.empty(len(ensemble.classes))
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from operator import sub
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genenet.geometry import Box, Triple, each, tiles
-from genenet.tiling import Tile, block_tiles, union
+from genenet.geometry import Box, tiles
+from genenet.symmetry import Turn
+from genenet.tiling import reading, tile_shape, union
 from genenet.volume import Volume, read_reflected, reflect
 
 if TYPE_CHECKING:
     from genenet.config import NormalisationMode
+    from genenet.geometry import Triple
     from genenet.network import Network
     from genenet.plan import Plan
 
 Probabilities = NDArray[np.float32]
+Combination = Literal["mean", "vote"]
+MEMORY_BYTES = 1e9  # of a tile, on each core
+STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,9 @@ class Normalisation:
         """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
         index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
         mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
-        normalised: NDArray[np.float32] = (data.astype(np.float32) - mean) / deviation
+        normalised = data.astype(np.float32)
+        normalised -= mean
+        normalised /= deviation
         return normalised
 
 
@@ -62,63 +71,183 @@ class NormalisationRule:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A box of a volume, read: raw voxels of ``box``, which reaches as far as networks look."""
+
+    data: NDArray[np.generic]
+    box: Box
+    shape: Triple  # of the volume
+    normalisation: Normalisation
+
+    def normalised(self, box: Box) -> NDArray[np.float32]:
+        """Return the voxels of a box, ready for a network."""
+        inside = self.data[box.relative_to(self.box.start).slices]
+        return self.normalisation.apply(inside, box.start[0])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an ensemble says of a tile, on its device.
+
+    Attributes:
+        probabilities: (C, Z, Y, X) float32, the members' weighted mean, or their votes.
+        disagreement: (Z, Y, X), the weighted mean of the members' squared distances from that mean, 0 to 1:
+            the ambiguity of Krogh and Vedelsby (1995), eq. 6, summed over classes. None unless asked for.
+    """
+
+    probabilities: torch.Tensor
+    disagreement: torch.Tensor | None
+
+
+@dataclass(frozen=True)
 class Predictor:
-    """Networks on a device, in evaluation mode, and the tile size that they write."""
+    """Networks on a device, in evaluation mode, and how their outputs become one.
+
+    Attributes:
+        networks: the members.
+        device: that they are on.
+        weights: of the members; None: all alike. They are divided by their sum.
+        combination: average probabilities, or the votes for the most probable class.
+        turns: symmetries by which the volume is looked at; their probabilities are averaged for each member.
+        disagreement: whether it is worked out.
+        type: of the computing: bfloat16, or None for float32.
+        memory_bytes: that a tile may take, on each core or on the GPU.
+        tile: voxels that are written at a time, at most; None: what fits best.
+        threads: CPU cores; each works on a tile of its own. Without a barrier after each layer they are
+            faster than together on one tile, and far less disturbed by others.
+    """
 
     networks: Sequence[Network]
-    tile: Triple
     device: torch.device
+    weights: Sequence[float] | None = None
+    combination: Combination = "mean"
+    turns: Sequence[Turn] = (Turn(),)
+    disagreement: bool = False
+    type: torch.dtype | None = None
+    memory_bytes: float = MEMORY_BYTES
+    tile: Triple | None = None
+    threads: int = field(default_factory=torch.get_num_threads)
 
-    @classmethod
-    def make(cls, networks: Sequence[Network], tile: Triple, device: torch.device) -> Predictor:
-        """Move the networks to the device, in the memory format that is fastest there."""
-        for network in networks:
-            network.placed(device).eval()
-        return cls(networks, tile, device)
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            network.placed(self.device).eval()
 
-    @property
+    @cached_property
     def plans(self) -> list[Plan]:
         """The networks' plans."""
         return [network.plan for network in self.networks]
 
-    def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
-        """Return the mean of the networks' class probabilities, (C, Z, Y, X) float32, for a box of a volume.
+    @cached_property
+    def shares(self) -> list[float]:
+        """The members' weights; their sum is 1."""
+        weights = self.weights or [1.0] * len(self.networks)
+        return [w / sum(weights) for w in weights]
 
-        Reads the box and its halo once; what lies beyond the volume is reflected.
-        """
-        cut = list(block_tiles(self.plans, box, self.tile))
-        whole = union([read for tile in cut for read in tile.reads])
-        data = normalisation.apply(read_reflected(volume, whole), whole.start[0])
+    @cached_property
+    def workers(self) -> ThreadPoolExecutor:
+        """Threads that tiles are computed in; one if there is a GPU."""
+        n_threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(
+            1 if self.device.type == "cuda" else self.threads, "tile", lambda: torch.set_num_threads(1)
+        )
+        pool.submit(int).result()
+        torch.set_num_threads(n_threads)  # of this thread; the others keep theirs
+        return pool
+
+    def cut(self, box: Box) -> list[Box]:
+        """Cut a box into the tiles that it is computed in."""
+        value_bytes = 2 if self.type else 4
+        shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
+        return list(tiles(box, shape))
+
+    def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> Piece:
+        """Read once what all tiles of a box need; what lies beyond the volume is reflected."""
+        needed = [
+            turn.box_back(reading(plan, turn.box(core, volume.shape)).read, volume.shape)
+            for core in self.cut(box)
+            for plan in self.plans
+            for turn in self.turns
+        ]
+        whole = union(needed)
+        return Piece(read_reflected(volume, whole), whole, volume.shape, normalisation)
+
+    @torch.inference_mode()
+    def predict(self, piece: Piece, core: Box) -> Prediction:
+        """Return what the ensemble says of a tile; ``piece`` holds it and what the networks read around it."""
+        mean: torch.Tensor | None = None
+        squares: torch.Tensor | None = None
+        for network, share in zip(self.networks, self.shares, strict=True):
+            member = self._member(network, piece, core)
+            if self.combination == "vote":
+                votes = member.argmax(dim=0)
+                member = torch.zeros_like(member).scatter_(0, votes[None], 1.0)
+            if self.disagreement:
+                of_member = share * member.square().sum(dim=0)
+                squares = of_member if squares is None else squares.add_(of_member)
+            mean = share * member if mean is None else mean.add_(member, alpha=share)
+        assert mean is not None
+        distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
+        return Prediction(mean, distance)
+
+    def _member(self, network: Network, piece: Piece, core: Box) -> torch.Tensor:
+        """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""
+        if len(self.turns) == 1:
+            return self._seen_by(network, piece, core, self.turns[0])
+        steps = [
+            self._seen_by(network, piece, core, turn).mul_(STEPS).round_().to(torch.int32)
+            for turn in self.turns
+        ]
+        total = steps[0]
+        for more in steps[1:]:
+            total += more
+        return total.float().div_(STEPS * len(self.turns))
+
+    def _seen_by(self, network: Network, piece: Piece, core: Box, turn: Turn) -> torch.Tensor:
+        needs = reading(network.plan, turn.box(core, piece.shape))
+        voxels = np.ascontiguousarray(turn(piece.normalised(turn.box_back(needs.read, piece.shape))))
+        with self._precision():
+            logits = network(torch.from_numpy(voxels)[None, None].to(self.device))
+        inner = logits[0][:, *needs.inside.slices].float()
+        # one plane for each class: torch's softmax over few channels that lie side by side takes 3 times as long
+        probabilities = inner.contiguous().softmax(dim=0)
+        return probabilities if turn == Turn() else turned_back(probabilities, turn)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=self.type) if self.type else nullcontext()
+
+    def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
+        """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
+        piece = self.read(volume, normalisation, box)
         result = np.empty((self.plans[0].n_classes, *box.shape), np.float32)
-        for tile in cut:
-            inside = tile.core.intersect(box)
-            values = self._tile(data, whole, tile)
-            result[:, *inside.relative_to(box.start).slices] = values[
-                :, *inside.relative_to(tile.core.start).slices
-            ]
+
+        def fill(core: Box) -> None:
+            place = core.relative_to(box.start).slices
+            result[:, *place] = self.predict(piece, core).probabilities.cpu().numpy()
+
+        list(self.workers.map(fill, self.cut(box)))
         return result
 
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume; as many at a time as a tile has."""
+        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
         _, height, width = volume.shape
-        depth = self.tile[0] if any(plan.has_depth for plan in self.plans) else 1
+        depth = SLAB if any(plan.has_depth for plan in self.plans) else 1
         for slab in tiles(Box.of_shape(volume.shape), (depth, height, width)):
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]
 
-    @torch.inference_mode()
-    def _tile(self, data: NDArray[np.float32], whole: Box, tile: Tile) -> Probabilities:
-        """Return the probabilities of one tile; ``data`` is what was read, of the box ``whole``."""
-        total: torch.Tensor | None = None
-        for network, read in zip(self.networks, tile.reads, strict=True):
-            x = torch.from_numpy(np.ascontiguousarray(data[read.relative_to(whole.start).slices]))
-            probabilities = network(x[None, None].to(self.device)).softmax(dim=1)[0]  # (C, Z, Y, X)
-            start = each(sub, network.plan.halo, network.plan.margin)
-            probabilities = probabilities[:, *Box.of_shape(tile.core.shape, start).slices]
-            total = probabilities if total is None else total + probabilities
-        assert total is not None
-        return (total / len(self.networks)).cpu().numpy()
+
+SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
+
+
+def turned_back(values: torch.Tensor, turn: Turn) -> torch.Tensor:
+    """Undo a turn of (…, Z, Y, X)."""
+    flips = [axis for axis, flip in ((-3, turn.flip_z), (-1, turn.flip_x)) if flip]
+    return (
+        values.flip(flips).rot90(-turn.quarters, (-2, -1))
+        if flips
+        else values.rot90(-turn.quarters, (-2, -1))
+    )
 
 
 def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:

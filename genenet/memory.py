@@ -1,4 +1,4 @@
-"""How much memory a training takes, estimated from the plan without torch."""
+"""How much memory a training takes, or a network that predicts: estimated from the plan without torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genenet.plan import Plan
+    from genenet.geometry import Triple
+    from genenet.plan import Layer, Plan, Stack
 
 COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
@@ -49,3 +50,27 @@ def _kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
         other += output * 5 if layer.dropout_rate else 0
         channels = layer.out_channels
         yield values, other
+
+
+def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
+    """Return about how many bytes a forward without gradients takes for an input of ``shape``, at its peak.
+
+    While a layer is computed there are its input and output, what it concatenates, and the outputs of the
+    encoder that are still to be merged; at the end the logits in float32, three times.
+    """
+    peak, skips, before = 0, [0] * (plan.n_poolings + 1), math.prod(shape)
+    for stack, layer, entered, output in _walk(plan, shape):
+        inside, after = math.prod(entered), layer.out_channels * math.prod(output)
+        merged = layer.in_channels * inside if layer.entry == "up" else 0
+        skips[stack.scale] = 0 if layer.entry == "up" else skips[stack.scale]
+        peak = max(peak, sum(skips) + before + 2 * merged + after)
+        before = after
+        if stack.is_encoder and layer is stack.layers[-1]:
+            skips[stack.scale] = after
+    return value_bytes * peak + 3 * 4 * plan.n_classes * math.prod(shape)
+
+
+def _walk(plan: Plan, shape: Triple) -> Iterator[tuple[Stack, Layer, Triple, Triple]]:
+    by_layer = {layer.path: stack for stack in plan.stacks for layer in stack.layers}
+    for layer, entered, output in plan.shapes(shape):
+        yield by_layer[layer.path], layer, entered, output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genenet.errors import InputError
 from genenet.files import atomic_path
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from genenet.geometry import Triple
     from genenet.plan import Layer, Plan
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # in place where the gradient needs the result alone
+    "relu": partial(nn.ReLU, inplace=True),
+    "leaky_relu": partial(nn.LeakyReLU, inplace=True),
+    "elu": partial(nn.ELU, inplace=True),
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
 }
@@ -134,6 +136,18 @@ class Network(nn.Module):
     def placed(self, device: torch.device) -> Network:
         """Move to a device, in the memory format that is fastest; returns itself."""
         return self.to(device=device, memory_format=self.modules_of.memory_format)  # type: ignore[call-overload, no-any-return]
+
+    def without_norms(self) -> Network:
+        """Put batch normalisations into the convolutions before them, to predict only; returns itself.
+
+        The result is the same but for rounding.
+        """
+        self.eval()
+        for layer in self.layers.values():
+            if isinstance(layer.norm, nn.BatchNorm2d | nn.BatchNorm3d):
+                layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)  # type: ignore[type-var]
+                layer.norm = nn.Identity()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from genenet.geometry import Box, Triple
 from genenet.metrics import IGNORE
+from genenet.symmetry import Turn
 from genenet.volume import read_reflected
 
 if TYPE_CHECKING:
@@ -128,24 +129,6 @@ def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
     if voxel is None:
         return int(rng.integers(n - m + 1))
     return min(max(voxel - int(rng.integers(m)), 0), n - m)
-
-
-class Turn(NamedTuple):
-    """A symmetry of the plane, and whether slices are taken from below."""
-
-    quarters: int = 0
-    flip_x: bool = False
-    flip_z: bool = False
-
-    @classmethod
-    def draw(cls, rng: Generator, has_depth: bool) -> Turn:
-        """Draw one of the 8, or of 16 where there is depth."""
-        return cls(int(rng.integers(4)), bool(rng.integers(2)), has_depth and bool(rng.integers(2)))
-
-    def __call__(self, a: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Turn (Z, Y, X), of equal size along y and x; a view."""
-        a = np.rot90(a, self.quarters, axes=(1, 2))
-        return a[:: -1 if self.flip_z else 1, :, :: -1 if self.flip_x else 1]
 
 
 def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scalar]:

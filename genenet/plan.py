@@ -150,9 +150,12 @@ class Plan:
         """Floating-point operations (a multiply-add is two) of the convolutions for each output voxel."""
         return sum(c.flops for c in self.convolutions()) / math.prod(self.output_shape)
 
-    def shapes(self) -> Iterator[tuple[Layer, Triple, Triple]]:
-        """Yield all layers with the shapes of the convolution's input and output at ``input_shape``."""
-        shape = self.input_shape
+    def shapes(self, shape: Triple | None = None) -> Iterator[tuple[Layer, Triple, Triple]]:
+        """Yield all layers with the shapes of their convolution's input and output, for an input of ``shape``.
+
+        It defaults to ``input_shape``.
+        """
+        shape = shape or self.input_shape
         for layer in (layer for stack in self.stacks for layer in stack.layers):
             entered = each(floordiv if layer.entry == "down" else mul, shape, layer.pool)
             shape = each(sub, entered, layer.margin)

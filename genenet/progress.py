@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genenet.geometry import Box
@@ -46,6 +46,17 @@ def show_blocks(name: str) -> Iterator[Callable[[int, int, Box], None]]:
             report(done, all_, f"{rate:.2f} million voxels/s", done == all_)
 
         yield show
+
+
+def show_receipt(receipt: dict[str, Any]) -> None:
+    """Say how fast it was, and how much of the computing was halo."""
+    seconds, voxels = receipt["seconds_computing"], receipt["voxels_written"]
+    if voxels:
+        print(
+            f"{voxels / 1e6:.1f} million voxels in {seconds:.1f} s, {voxels / max(seconds, 1e-9) / 1e6:.2f} million/s; "
+            f"{receipt['voxels_computed_for_each']:.2f} computed for each one written",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from genenet import ngff
 from genenet.errors import InputError
 from genenet.files import remove
 from genenet.geometry import Box, tiles
-from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
+from genenet.inference import Normalisation
 from genenet.labels import ClassLabels
 from genenet.lock import exclusive
+from genenet.pipeline import Channels, Pipeline
 from genenet.statistics import sample_statistics
 from genenet.volume import Volume, crop, open_volume
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
-    from numpy.typing import NDArray
 
     from genenet.config import Segmentation
     from genenet.ensemble import Ensemble
@@ -68,27 +68,29 @@ class SegmentationJob:
         self._warn_of_voxel_size(volume)
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
-        predictor = Predictor.make(
-            self.ensemble.networks, (1, self.settings.tile, self.settings.tile), self.device
-        )
+        predictor = self.ensemble.predictor(self.device, self.settings)
         blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
-        written = 0
-        for index, block in enumerate(blocks, start=1):
-            if not store.has_block(block):
-                labels, channels = self._compute(predictor, volume, normalisation, block)
-                store.write_block(block, labels, channels)
-                written += 1
+        missing = [block for block in blocks if not store.has_block(block)]
+        done = len(blocks) - len(missing)
+        pipeline = Pipeline(predictor, volume, normalisation, Channels.of(self.settings), store.write_block)
+        computing = time.monotonic()
+        for block in pipeline.run(missing):
+            done += 1
             if show:
-                show(index, len(blocks), block)
+                show(done, len(blocks), block)
+        now = time.monotonic()
         return {
             "format": "genenet.receipt/1",
             "part": part,
             "n_parts": n_parts,
             "blocks": len(blocks),
-            "written": written,
-            "kept": len(blocks) - written,
+            "written": len(missing),
+            "kept": len(blocks) - len(missing),
             "voxels": sum(block.n_voxels for block in blocks),
-            "seconds": round(time.monotonic() - began, 1),
+            "voxels_written": sum(block.n_voxels for block in missing),
+            "voxels_computed_for_each": round(pipeline.waste(missing), 3) if missing else None,
+            "seconds": round(now - began, 1),
+            "seconds_computing": round(now - computing, 3),
             "fingerprint": store.attributes["fingerprint"],
         }
 
@@ -113,14 +115,13 @@ class SegmentationJob:
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
             norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
-            names = self.ensemble.classes if self.settings.probabilities else []
             ngff.create_store(
                 self.out,
                 shape=volume.shape,
                 classes=self.ensemble.classes,
                 voxel_size_nm=self.ensemble.voxel_size_nm,
                 block=self.settings.block,
-                channels=["uncertainty", *names],
+                channels=Channels.of(self.settings).names(self.ensemble.classes),
                 dtype=self.settings.precision,
                 attributes={
                     "fingerprint": fingerprint,
@@ -133,28 +134,9 @@ class SegmentationJob:
     def _fingerprint(self, volume: Volume) -> str:
         """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
         files = [(path.name, *_size_and_time(path)) for path in self.source.image]
-        settings = self.settings.model_dump(mode="json", exclude={"jobs"})
+        settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def _compute(
-        self, predictor: Predictor, volume: Volume, normalisation: Normalisation, block: Box
-    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Return labels (Z, Y, X) and channels (C, Z, Y, X) of a block."""
-        probabilities = predictor.probabilities(volume, normalisation, block)
-        if not np.isfinite(probabilities).all():
-            raise InputError(
-                f"{volume.name}: holds NaN or infinity near {block.start}; only finite voxels can be segmented"
-            )
-        channels = entropy(probabilities)[None]
-        if self.settings.probabilities:
-            channels = np.concatenate([channels, probabilities])
-        stored = (
-            to_uint8(channels)
-            if self.settings.precision == "uint8"
-            else channels.astype(self.settings.precision)
-        )
-        return probabilities.argmax(axis=0).astype(np.uint8), stored
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
@@ -162,13 +144,6 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
-
-
-def entropy(probabilities: Probabilities) -> NDArray[np.float32]:
-    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X) as a share of the largest possible: 0 to 1."""
-    p = np.maximum(probabilities, np.finfo(np.float32).tiny)
-    share_: NDArray[np.float32] = -(p * np.log(p)).sum(axis=0) / np.log(np.float32(len(p)))
-    return np.clip(share_, 0, 1)
 
 
 def blocks_of(shape: tuple[int, int, int], block: tuple[int, int, int]) -> list[Box]:

@@ -1,44 +1,50 @@
-"""Which boxes the networks of an ensemble read and write to fill a block: pure arithmetic."""
+"""Which boxes networks read to write others, and into which tiles a block is best cut: pure arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from operator import sub
 from typing import TYPE_CHECKING
 
-from genenet.geometry import Box, Triple, each, tiles
+from genenet import sizes
+from genenet.errors import InputError
+from genenet.geometry import Box, Triple, each
+from genenet.memory import prediction_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from genenet.plan import Plan
+
+LARGEST = 2**20  # voxels read for a tile: more fall out of the processor's caches, and are slower
+LEAST_TILES = 4  # of a block, so that several cores have work …
+SMALL = 2**14  # … unless tiles would be smaller than this
+OVERHEAD = 2000  # voxels that could be computed in the time that a tile takes beside
 
 
 @dataclass(frozen=True)
-class Tile:
-    """What the networks write at a time, and the box that each of them reads for it."""
+class Reading:
+    """What a network reads to write a box, and where the box then lies in its output."""
 
-    core: Box
-    reads: tuple[Box, ...]
+    read: Box
+    inside: Box
 
 
-def block_tiles(plans: Sequence[Plan], block: Box, shape: Triple) -> Iterator[Tile]:
-    """Cut a block into tiles of about ``shape`` voxels.
+def reading(plan: Plan, core: Box) -> Reading:
+    """Return what is read for ``core``, halo included.
 
-    Tiles begin at multiples of the coarsest pooling grid of all ``plans``, counted from the volume's
-    corner, so a voxel's result doesn't depend on where tiles and blocks were cut. They may reach a
-    little beyond the block.
+    It begins on the network's pooling grid, counted from the volume's corner, so a voxel's result doesn't
+    depend on where tiles and blocks were cut.
     """
-    multiple = grid(plans)
-    shape = each(lambda size, m: max(m, size // m * m), shape, multiple)
-    aligned = Box(each(lambda start, m: start // m * m, block.start, multiple), block.stop)
-    for core in tiles(aligned, shape):
-        yield Tile(core, tuple(_read_box(plan, core) for plan in plans))
-
-
-def grid(plans: Sequence[Plan]) -> Triple:
-    """Return the coarsest pooling grid of networks, in voxels along z, y, x."""
-    return each(max, *(plan.multiple for plan in plans), (1, 1, 1))
+    start = each(lambda a, m: a // m * m, core.start, plan.multiple)
+    read = plan.read_shape(each(sub, core.stop, start))
+    before = each(sub, plan.halo, plan.margin)
+    origin = each(lambda c, a, b: c - a + b, core.start, start, before)
+    return Reading(Box.of_shape(read, each(sub, start, plan.halo)), Box.of_shape(core.shape, origin))
 
 
 def union(boxes: Sequence[Box]) -> Box:
@@ -46,9 +52,93 @@ def union(boxes: Sequence[Box]) -> Box:
     return reduce(_join, boxes)
 
 
-def _read_box(plan: Plan, core: Box) -> Box:
-    return Box.of_shape(plan.read_shape(core.shape), each(sub, core.start, plan.halo))
-
-
 def _join(a: Box, b: Box) -> Box:
     return Box(each(min, a.start, b.start), each(max, a.stop, b.stop))
+
+
+def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_bytes: int = 4) -> Triple:
+    """Return the shape of the tiles by which networks write a block with the least computing.
+
+    The larger a tile, the less of what is read is halo; but it must fit into ``memory_bytes`` (of values
+    between layers, ``value_bytes`` each) and into the processor's caches.
+
+    Raises:
+        InputError: If not even the smallest tile fits into the memory.
+    """
+    cut = [_Axis.of(plans, axis, block[axis]) for axis in range(3)]
+    enough = max(SMALL, math.prod(block) / LEAST_TILES)
+    candidates = [
+        Candidate(tuple(a.edges[i] for a, i in zip(cut, at, strict=True)), tuple(  # type: ignore[arg-type]
+            (cut[0].reads[at[0]][p], cut[1].reads[at[1]][p], cut[2].reads[at[2]][p]) for p in range(len(plans))
+        ))
+        for at in product(*(range(len(a.edges)) for a in cut))
+    ]  # fmt: skip
+    by_cost = sorted(candidates, key=lambda c: (c.cost(plans), c.shape))
+    smallest = min(candidates, key=lambda c: (max(map(math.prod, c.reads)), c.shape))
+    fitting = (c for c in by_cost if c.n_read <= LARGEST and math.prod(c.shape) <= enough)
+    for candidate in [*fitting, smallest]:
+        if candidate.n_bytes(plans, value_bytes) <= memory_bytes:
+            return candidate.shape
+    raise InputError(
+        f"segmentation.memory_mb {memory_bytes / 1e6:.0f} is too little: the smallest tile of these networks takes "
+        f"{smallest.n_bytes(plans, value_bytes) / 1e6:.0f} MB"
+    )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Tile sizes along an axis that divide a block evenly, and what each network reads for them."""
+
+    edges: list[int]
+    reads: list[list[int]]
+
+    @classmethod
+    def of(cls, plans: Sequence[Plan], axis: int, n: int) -> _Axis:
+        multiple = max(plan.multiple[axis] for plan in plans)
+        most = max(8, -(-2 * n // 512))
+        edges = {-(-n // k) for k in range(1, most + 1)} | {edge for edge in (16, 32, 64) if edge < n}
+        grid = sorted({-(-edge // multiple) * multiple for edge in edges})
+        reads = [
+            [sizes.smallest_input(p.stacks, axis, edge + 2 * p.halo[axis]) for p in plans] for edge in grid
+        ]
+        return cls(grid, reads)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tile, and what each network reads for it."""
+
+    shape: Triple
+    reads: tuple[Triple, ...]
+
+    @property
+    def n_read(self) -> int:
+        """Voxels that the greediest network reads."""
+        return max(map(math.prod, self.reads))
+
+    def cost(self, plans: Sequence[Plan]) -> float:
+        """Return the computing for each voxel that is written."""
+        total = sum(
+            _work(plan) * (math.prod(read) + OVERHEAD) for plan, read in zip(plans, self.reads, strict=True)
+        )
+        return total / math.prod(self.shape)
+
+    def n_bytes(self, plans: Sequence[Plan], value_bytes: int) -> int:
+        """Return the memory of the network that takes most; they run one after the other."""
+        return max(
+            prediction_bytes(plan, read, value_bytes) for plan, read in zip(plans, self.reads, strict=True)
+        )
+
+
+def _work(plan: Plan) -> float:
+    """Return the operations for each voxel that is read."""
+    return plan.flops_per_voxel * math.prod(plan.output_shape) / math.prod(plan.input_shape)
+
+
+def waste(plans: Sequence[Plan], cores: Iterator[Box]) -> float:
+    """Return how many voxels are computed for each that is written, the mean over networks."""
+    written = read = 0
+    for core in cores:
+        written += core.n_voxels
+        read += sum(reading(plan, core).read.n_voxels for plan in plans)
+    return read / (len(plans) * written)

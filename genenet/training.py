@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from genenet.genome import Genome
     from genenet.plan import Plan
 
-VALIDATION_TILE = (16, 512, 512)  # voxels along z, y, x; the result doesn't depend on it
 UNCHECKED = 20  # iterations on a GPU whose losses are looked at together, since a look waits for them
 
 
@@ -85,7 +84,7 @@ class Trainer:
         self.learner = Learner(
             self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )
-        self.predictor = Predictor.make([self.network], VALIDATION_TILE, device)
+        self.predictor = Predictor([self.network], device, threads=settings.threads)
         self.sampler = self._sampler(train, plan)
         self.augment = Augmenter(settings.augmentation)
         self.iteration = 0

@@ -183,7 +183,7 @@ def stages_of(config):
     [
         ("search.n_genomes", 9, set()),
         ("ensemble.size", 2, {"select"}),
-        ("segmentation.tile", 64, {"segment_demo"}),
+        ("segmentation.memory_mb", 64, {"segment_demo"}),
         ("training.iterations", 7, {"train"}),
         ("search.regions.net.n_convkernels", [2, 3], {"generate"}),
         ("container", "x.sif", set()),

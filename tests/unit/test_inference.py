@@ -11,7 +11,8 @@ from genenet.geometry import Box
 from genenet.inference import Normalisation, Predictor, to_uint8
 from genenet.network import Network
 from genenet.plan import plan
-from genenet.tiling import block_tiles, grid
+from genenet.sizes import output_size
+from genenet.tiling import reading
 from genenet.volume import ArrayVolume
 
 CPU = torch.device("cpu")
@@ -70,7 +71,7 @@ def test_tiles_give_what_the_whole_volume_gives(kind):
     networks, volume = NETWORKS[kind](), volume_of((3, 45, 51))
     expected = by_definition(networks, volume, pad=120)
     for tile in ((1, 16, 16), (2, 40, 16), (16, 256, 256)):
-        found = Predictor.make(networks, tile, CPU).probabilities(volume, NORM, Box.of_shape(volume.shape))
+        found = Predictor(networks, CPU, tile=tile).probabilities(volume, NORM, Box.of_shape(volume.shape))
         assert np.abs(found - expected).max() < 1e-5
 
 
@@ -83,11 +84,11 @@ def test_tiles_give_what_the_whole_volume_gives(kind):
 )
 def test_any_box_by_any_tile_is_a_part_of_the_whole(kind, shape, tile, data):
     networks, volume = NETWORKS[kind](), volume_of(shape)
-    whole = Predictor.make(networks, (4, 64, 64), CPU).probabilities(volume, NORM, Box.of_shape(shape))
+    whole = Predictor(networks, CPU, tile=(4, 64, 64)).probabilities(volume, NORM, Box.of_shape(shape))
     start = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
     stop = tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True))
     box = Box(start, stop)
-    part = Predictor.make(networks, tile, CPU).probabilities(volume, NORM, box)
+    part = Predictor(networks, CPU, tile=tile).probabilities(volume, NORM, box)
     assert np.abs(part - whole[:, *box.slices]).max() < 1e-5
     best = np.sort(whole[:, *box.slices], axis=0)
     clear = best[-1] - best[-2] > 1e-4
@@ -95,27 +96,27 @@ def test_any_box_by_any_tile_is_a_part_of_the_whole(kind, shape, tile, data):
 
 
 @given(
-    kind=st.sampled_from(["ensemble", "ensemble of 2d and 3d"]),
+    kind=st.sampled_from(sorted(NETWORKS)),
     start=st.tuples(*[st.integers(0, 50)] * 3),
     shape=st.tuples(*[st.integers(1, 60)] * 3),
-    size=st.tuples(*[st.integers(1, 100)] * 3),
 )
-def test_tiles_begin_on_the_grid_and_cover_the_block_once(kind, start, shape, size):
-    plans = [n.plan for n in NETWORKS[kind]()]
-    block = Box.of_shape(shape, start)
-    seen = np.zeros(shape, int)
-    for tile in block_tiles(plans, block, size):
-        assert all(a % m == 0 for a, m in zip(tile.core.start, grid(plans), strict=True))
-        seen[tile.core.intersect(block).relative_to(start).slices] += 1
-        for p, read in zip(plans, tile.reads, strict=True):
-            for axis in range(3):
-                assert read.start[axis] == tile.core.start[axis] - p.halo[axis]
-                assert read.shape[axis] >= tile.core.shape[axis] + 2 * p.halo[axis]
-    assert (seen == 1).all()
+def test_what_is_read_begins_on_the_pooling_grid_and_reaches_as_far_as_the_network_sees(kind, start, shape):
+    core = Box.of_shape(shape, start)
+    for p in (n.plan for n in NETWORKS[kind]()):
+        needs = reading(p, core)
+        assert all((a + h) % m == 0 for a, h, m in zip(needs.read.start, p.halo, p.multiple, strict=True))
+        assert needs.inside.shape == shape
+        for axis in range(3):
+            assert needs.read.start[axis] <= start[axis] - p.halo[axis]
+            assert needs.read.stop[axis] >= core.stop[axis] + p.halo[axis]
+            out = output_size(p.stacks, axis, needs.read.shape[axis])
+            assert 0 <= needs.inside.start[axis] < needs.inside.stop[axis] <= out
+            # an output voxel lies where its input does, less what the convolutions take off
+            assert needs.inside.start[axis] + needs.read.start[axis] + p.margin[axis] == start[axis]
 
 
 def test_probabilities_add_up_to_one_and_are_stored_in_255_steps():
-    found = Predictor.make(NETWORKS["ensemble"](), (1, 64, 64), CPU).probabilities(
+    found = Predictor(NETWORKS["ensemble"](), CPU).probabilities(
         volume_of((1, 20, 20)), NORM, Box.of_shape((1, 20, 20))
     )
     assert np.allclose(found.sum(0), 1, atol=1e-6)

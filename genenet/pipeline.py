@@ -1,0 +1,157 @@
+"""Blocks of a volume through the networks: reading ahead, tiles side by side, writing behind."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from genenet.errors import InputError
+from genenet.tiling import waste
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from genenet.config import Segmentation
+    from genenet.geometry import Box
+    from genenet.inference import Normalisation, Piece, Prediction, Predictor
+    from genenet.volume import Volume
+
+IN_FLIGHT = 2  # blocks that are computed or written at the same time: no core waits for the last tile of one
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What is stored of a prediction beside the labels, (C, Z, Y, X) of one type."""
+
+    disagreement: bool
+    probabilities: bool
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, settings: Segmentation) -> Channels:
+        """Return those that the settings ask for."""
+        return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision))
+
+    def names(self, classes: Sequence[str]) -> list[str]:
+        """Return their names."""
+        more = ["disagreement"] if self.disagreement else []
+        return ["uncertainty", *more, *(classes if self.probabilities else [])]
+
+    def empty(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
+        """Return an array for a block."""
+        n = 1 + self.disagreement + n_classes * self.probabilities
+        return np.empty((n, *shape), self.dtype)
+
+    @torch.inference_mode()
+    def write(self, prediction: Prediction, into: NDArray[Any]) -> None:
+        """Put a tile's channels into a view of the block's."""
+        p = prediction.probabilities
+        channels = [entropy(p)[None]]
+        if prediction.disagreement is not None:
+            channels.append(prediction.disagreement[None])
+        if self.probabilities:
+            channels.append(p)
+        first = 0
+        for values in channels:
+            if self.dtype == np.uint8:
+                values = values.mul(255).round_().to(torch.uint8)
+            into[first : first + len(values)] = values.cpu().numpy()
+            first += len(values)
+
+
+def entropy(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X) as a share of the largest possible: 0 to 1."""
+    tiny = torch.finfo(probabilities.dtype).tiny
+    terms = probabilities.clamp_min(tiny).log_().mul_(probabilities)
+    return terms.sum(dim=0).div_(-math.log(len(probabilities))).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block that tiles are filling."""
+
+    box: Box
+    labels: NDArray[np.uint8]
+    channels: NDArray[Any]
+    tiles: list[Future[None]]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A predictor between a volume and what takes finished blocks: ``write(box, labels, channels)``."""
+
+    predictor: Predictor
+    volume: Volume
+    normalisation: Normalisation
+    channels: Channels
+    write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
+
+    def run(self, blocks: Sequence[Box]) -> Iterator[Box]:
+        """Do all blocks in order; yield each when it is written.
+
+        Three blocks and their outputs are in memory at most: one read ahead, two computed or written.
+
+        Raises:
+            InputError: If the volume can't be read, or holds voxels that aren't finite.
+        """
+        waiting: deque[Future[Box]] = deque()
+        with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+            try:
+                ahead = [reader.submit(self._read, block) for block in blocks[:1]]
+                for index, box in enumerate(blocks):
+                    piece = ahead.pop().result()
+                    ahead = [reader.submit(self._read, b) for b in blocks[index + 1 : index + 2]]
+                    waiting.append(writer.submit(self._finish, self._begin(box, piece)))
+                    if len(waiting) >= IN_FLIGHT:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                self.predictor.workers.shutdown(wait=True, cancel_futures=True)
+
+    def waste(self, blocks: Sequence[Box]) -> float:
+        """Return how many voxels are computed for each that is written."""
+        return waste(self.predictor.plans, (core for block in blocks for core in self.predictor.cut(block)))
+
+    def _read(self, box: Box) -> Piece:
+        piece = self.predictor.read(self.volume, self.normalisation, box)
+        if piece.data.dtype.kind == "f" and not np.isfinite(piece.data).all():
+            raise InputError(
+                f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
+            )
+        return piece
+
+    def _begin(self, box: Box, piece: Piece) -> Block:
+        """Hand the tiles of a block to the workers."""
+        labels = np.empty(box.shape, np.uint8)
+        channels = self.channels.empty(box.shape, self.predictor.plans[0].n_classes)
+
+        def fill(core: Box) -> None:
+            prediction = self.predictor.predict(piece, core)
+            place = core.relative_to(box.start).slices
+            labels[place] = most_probable(prediction.probabilities)
+            self.channels.write(prediction, channels[:, *place])
+
+        submit = self.predictor.workers.submit
+        return Block(box, labels, channels, [submit(fill, core) for core in self.predictor.cut(box)])
+
+    def _finish(self, block: Block) -> Box:
+        """Wait for a block's tiles and write it."""
+        for tile in block.tiles:
+            tile.result()
+        self.write(block.box, block.labels, block.channels)
+        return block.box
+
+
+@torch.inference_mode()
+def most_probable(probabilities: torch.Tensor) -> NDArray[np.uint8]:
+    """Return the class (Z, Y, X) of the largest of (C, Z, Y, X); of equal ones the first."""
+    return probabilities.max(dim=0).indices.to(torch.uint8).cpu().numpy()  # argmax takes 5 times as long
