@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.decomposition import Decomposition, Growing, member_weights, votes
 from genenet.errors import InputError, naming
 from genenet.files import atomic_path, read_json, write_csv, write_json
 from genenet.genome import read_genome
@@ -78,10 +79,11 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         open_prepared(Path(paths.data("validation"))),
     )
     candidates = candidates[: settings.ensemble.max_size]
-    curve = best_k(paths, candidates, validation)
-    aris = [contingency.adjusted_rand_index for contingency in curve]
+    curve = best_k(paths, candidates, validation, settings.ensemble.combination)
+    aris = [point.contingency.adjusted_rand_index for point in curve]
     size = settings.ensemble.size
     n_members = int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(candidates))
+    chosen = curve[n_members - 1]
     write_ranking(Path(paths.ranking), outcomes)
     _write_curve(Path(paths.curve), candidates, curve)
     description = {
@@ -90,28 +92,39 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "voxel_size_nm": list(train.voxel_size_nm),
         "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
         "selected_on": [image.name for image in validation.images],
-        "validation": scores(curve[n_members - 1]),
+        "validation": scores(chosen.contingency) | chosen.decomposition.as_dict(),
+        "combination": settings.ensemble.combination,
         "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
     }
     _write_ensemble(paths, candidates[:n_members], description)
 
 
-def best_k(paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared) -> list[Contingency]:
-    """Return the contingency tables of the ensembles of the best 1, 2, … of ``ranked``.
+@dataclass
+class Point:
+    """A size on the best-k curve: the ensemble of that many members on the validation images."""
 
-    Probabilities are averaged; one slice of each is held at a time.
-    """
-    tables = [Contingency.empty(len(validation.classes)) for _ in ranked]
+    contingency: Contingency
+    decomposition: Decomposition
+
+
+def best_k(
+    paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared, combination: Combination
+) -> list[Point]:
+    """Return what the ensembles of the best 1, 2, … of ``ranked`` are worth; one slice of each is held at a time."""
+    curve = [Point(Contingency.empty(len(validation.classes)), Decomposition()) for _ in ranked]
+    weights = member_weights(combination, [o.ari for o in ranked])
     with ExitStack() as stack:
         files = [_open(paths.run(o.run), validation, stack) for o in ranked]
         for index, image in enumerate(validation.images):
             for z in range(image.labels.shape[0]):
                 labels = np.asarray(image.labels[z : z + 1])
-                total = np.zeros((len(validation.classes), *labels.shape), np.uint32)
-                for table, arrays in zip(tables, files, strict=True):
-                    total += np.asarray(arrays[index][:, z : z + 1])
-                    table.add(labels, total.argmax(axis=0))
-    return tables
+                ensemble = Growing(labels, len(validation.classes))
+                for point, arrays, weight in zip(curve, files, weights, strict=True):
+                    levels = np.asarray(arrays[index][:, z : z + 1])
+                    ensemble.add(votes(levels) if combination == "vote" else levels, weight)
+                    ensemble.count(point.decomposition)
+                    point.contingency.add(labels, ensemble.most_probable())
+    return curve
 
 
 def _open(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
@@ -150,18 +163,26 @@ def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
     write_csv(path, ("rank", "run", *own, "validation_ari", *of_validation[1:], *more), rows)
 
 
-def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Contingency]) -> None:
+def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:
     rows = [
-        (n, o.run, t.adjusted_rand_index, t.mean_iou)
-        for n, (o, t) in enumerate(zip(ranked, curve, strict=True), 1)
+        (
+            n,
+            o.run,
+            p.contingency.adjusted_rand_index,
+            p.contingency.mean_iou,
+            *p.decomposition.as_dict().values(),
+        )
+        for n, (o, p) in enumerate(zip(ranked, curve, strict=True), 1)
     ]
-    write_csv(path, ("size", "added", "validation_ari", "mean_iou"), rows)
+    columns = ("size", "added", "validation_ari", "mean_iou", *Decomposition().as_dict())
+    write_csv(path, columns, rows)
 
 
 def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: dict[str, Any]) -> None:
     with atomic_path(Path(paths.ensemble)) as folder:
         members = []
-        for index, outcome in enumerate(chosen):
+        weights = member_weights(description["combination"], [o.ari for o in chosen])
+        for index, (outcome, weight) in enumerate(zip(chosen, weights, strict=True)):
             name = f"members/{index:02d}"
             (folder / name).mkdir(parents=True)
             shutil.copyfile(paths.genome(outcome.run), folder / name / "genome.json")
@@ -172,6 +193,7 @@ def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: 
                     "run": outcome.run,
                     "genome": outcome.scores["genome"],
                     "validation_ari": outcome.ari,
+                    "weight": weight,
                 }
             )
         write_json(folder / "ensemble.json", {**description, "members": members})

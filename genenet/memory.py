@@ -60,14 +60,16 @@ def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
     """
     peak, skips, before = 0, [0] * (plan.n_poolings + 1), math.prod(shape)
     for stack, layer, entered, output in _walk(plan, shape):
-        inside, after = math.prod(entered), layer.out_channels * math.prod(output)
-        merged = layer.in_channels * inside if layer.entry == "up" else 0
-        skips[stack.scale] = 0 if layer.entry == "up" else skips[stack.scale]
-        peak = max(peak, sum(skips) + before + 2 * merged + after)
-        before = after
+        n_written = math.prod(output)
+        merged = layer.in_channels * math.prod(entered) if layer.entry == "up" else 0
+        if layer.entry == "up":
+            skips[stack.scale] = 0
+        peak = max(peak, sum(skips) + before + 2 * merged + layer.out_channels * n_written)
+        before = layer.out_channels * n_written
         if stack.is_encoder and layer is stack.layers[-1]:
-            skips[stack.scale] = after
-    return value_bytes * peak + 3 * 4 * plan.n_classes * math.prod(shape)
+            skips[stack.scale] = before
+    logits = plan.n_classes * n_written
+    return max(value_bytes * peak, value_bytes * (before + logits) + 2 * 4 * logits)
 
 
 def _walk(plan: Plan, shape: Triple) -> Iterator[tuple[Stack, Layer, Triple, Triple]]:

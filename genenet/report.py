@@ -76,6 +76,13 @@ class VolumeSection:
     scores: dict[str, Any] | None
 
 
+COMBINED = {
+    "mean": "their class probabilities averaged",
+    "weighted": "their class probabilities averaged, weighted by validation ARI",
+    "vote": "each with a vote for its most probable class",
+}
+
+
 def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     """Write the report of a search.
 
@@ -103,6 +110,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
+        "combined": COMBINED[ensemble.get("combination", "mean")],
         "contenders": contenders,
         "beaten": _beaten(runs),
         "n_random": sum(run.kind != "baseline" for run in runs),

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from genenet.plan import Plan
 
-LARGEST = 2**20  # voxels read for a tile: more fall out of the processor's caches, and are slower
+LARGEST = 1_500_000  # voxels read for a tile
+CACHED = 260_000  # of so many the caches hold most; a voxel of …
+TWICE_AS_SLOW = 2_000_000  # … so many more takes twice the time (16 kernels, 2 cores with 2 MiB of L2 each)
+MOST_WASTE = 1.15  # voxels computed for each that is written, where tiles can be chosen so
 LEAST_TILES = 4  # of a block, so that several cores have work …
 SMALL = 2**14  # … unless tiles would be smaller than this
 OVERHEAD = 2000  # voxels that could be computed in the time that a tile takes beside
@@ -57,10 +60,10 @@ def _join(a: Box, b: Box) -> Box:
 
 
 def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_bytes: int = 4) -> Triple:
-    """Return the shape of the tiles by which networks write a block with the least computing.
+    """Return the shape of the tiles by which networks write a block in the least time.
 
-    The larger a tile, the less of what is read is halo; but it must fit into ``memory_bytes`` (of values
-    between layers, ``value_bytes`` each) and into the processor's caches.
+    The larger a tile, the less of what is read is halo, but the more falls out of the processor's caches; and
+    it must fit into ``memory_bytes`` (of values between layers, ``value_bytes`` each).
 
     Raises:
         InputError: If not even the smallest tile fits into the memory.
@@ -73,7 +76,7 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
         ))
         for at in product(*(range(len(a.edges)) for a in cut))
     ]  # fmt: skip
-    by_cost = sorted(candidates, key=lambda c: (c.cost(plans), c.shape))
+    by_cost = sorted(candidates, key=lambda c: (c.waste(plans) > MOST_WASTE, c.seconds(plans), c.shape))
     smallest = min(candidates, key=lambda c: (max(map(math.prod, c.reads)), c.shape))
     fitting = (c for c in by_cost if c.n_read <= LARGEST and math.prod(c.shape) <= enough)
     for candidate in [*fitting, smallest]:
@@ -116,10 +119,17 @@ class Candidate:
         """Voxels that the greediest network reads."""
         return max(map(math.prod, self.reads))
 
-    def cost(self, plans: Sequence[Plan]) -> float:
-        """Return the computing for each voxel that is written."""
+    def waste(self, plans: Sequence[Plan]) -> float:
+        """Return the operations for each that were needed if there were no halo."""
+        work = [_work(plan) for plan in plans]
+        done = sum(w * math.prod(read) for w, read in zip(work, self.reads, strict=True))
+        return done / (sum(work) * math.prod(self.shape))
+
+    def seconds(self, plans: Sequence[Plan]) -> float:
+        """Return the time for each voxel that is written, in some unit."""
         total = sum(
-            _work(plan) * (math.prod(read) + OVERHEAD) for plan, read in zip(plans, self.reads, strict=True)
+            _work(plan) * (OVERHEAD + n * (1 + max(0, n - CACHED) / TWICE_AS_SLOW))
+            for plan, n in zip(plans, map(math.prod, self.reads), strict=True)
         )
         return total / math.prod(self.shape)
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from genenet.genome import Genome
 from genenet.geometry import Box
-from genenet.inference import Normalisation, Predictor, to_uint8
+from genenet.inference import Normalisation, Predictor, to_uint8, turned_back
 from genenet.network import Network
 from genenet.plan import plan
 from genenet.sizes import output_size
+from genenet.symmetry import symmetries
 from genenet.tiling import reading
 from genenet.volume import ArrayVolume
 
@@ -113,6 +114,86 @@ def test_what_is_read_begins_on_the_pooling_grid_and_reaches_as_far_as_the_netwo
             assert 0 <= needs.inside.start[axis] < needs.inside.stop[axis] <= out
             # an output voxel lies where its input does, less what the convolutions take off
             assert needs.inside.start[axis] + needs.read.start[axis] + p.margin[axis] == start[axis]
+
+
+def predicted(networks, volume, **options):
+    """What a predictor says of a whole volume in one tile: probabilities and disagreement."""
+    predictor, box = Predictor(networks, CPU, **options), Box.of_shape(volume.shape)
+    said = predictor.predict(predictor.read(volume, NORM, box), box)
+    return said.probabilities.numpy(), None if said.disagreement is None else said.disagreement.numpy()
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "3d"])
+def test_with_all_turns_it_commutes_with_the_symmetries_exactly(kind):
+    networks, volume = NETWORKS[kind](), volume_of((4, 37, 30))
+    turns = symmetries(kind == "3d")
+    whole = volume.read(Box.of_shape(volume.shape))
+    expected, _ = predicted(networks, volume, turns=turns)
+    for turn in turns:
+        found, _ = predicted(networks, ArrayVolume(turn(whole), "turned"), turns=turns)
+        assert np.array_equal(turn.back(found), expected)
+    plain, _ = predicted(networks, volume)
+    turned, _ = predicted(networks, ArrayVolume(turns[1](whole), "turned"))
+    assert not np.array_equal(turns[1].back(turned), plain)
+
+
+def test_with_turns_any_tile_gives_the_same():
+    networks, volume = NETWORKS["ensemble"](), volume_of((2, 37, 30))
+    expected, _ = predicted(networks, volume, turns=symmetries(False))
+    for tile in ((1, 16, 16), (2, 7, 30)):
+        predictor = Predictor(networks, CPU, turns=symmetries(False), tile=tile)
+        found = predictor.probabilities(volume, NORM, Box.of_shape(volume.shape))
+        assert np.abs(found - expected).max() < 1e-5
+
+
+@given(
+    start=st.tuples(*[st.integers(-5, 9)] * 3),
+    size=st.tuples(*[st.integers(1, 9)] * 3),
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    turn=st.sampled_from(symmetries(True)),
+)
+def test_boxes_turn_as_arrays_do(start, size, shape, turn):
+    array, box = np.arange(np.prod(shape)).reshape(shape), Box.of_shape(size, start)
+    turned = turn.box(box, shape)
+    assert turn.box_back(turned, shape) == box
+    assert np.array_equal(turn.back(turn(array)), array)
+    assert np.array_equal(turned_back(torch.from_numpy(turn(array).copy()), turn).numpy(), array)
+    inside = box.intersect(Box.of_shape(shape))
+    if min(inside.shape) > 0:
+        there = turn.box(inside, shape)
+        assert np.array_equal(turn(array)[there.slices], turn(array[inside.slices]))
+
+
+def test_members_are_weighted_and_vote():
+    networks, volume = NETWORKS["ensemble"](), volume_of((1, 20, 20))
+    each = np.stack([predicted([n], volume)[0] for n in networks])
+    weights = np.array([3.0, 1.0, 0.5])
+    weighted, _ = predicted(networks, volume, weights=list(weights))
+    assert np.allclose(weighted, np.average(each, axis=0, weights=weights), atol=1e-6)
+    shares, _ = predicted(networks, volume, combination="vote")
+    counted = [(each.argmax(1) == c).sum(0) / 3 for c in range(3)]
+    assert np.allclose(shares, counted, atol=1e-6)
+
+
+def test_disagreement_is_the_ambiguity():
+    networks, volume = NETWORKS["ensemble"](), volume_of((1, 20, 20))
+    each, weights = np.stack([predicted([n], volume)[0] for n in networks]), [2.0, 1.0, 1.0]
+    mean, found = predicted(networks, volume, weights=weights, disagreement=True)
+    apart = np.square(each - mean).sum(axis=1)
+    assert found == pytest.approx(np.average(apart, axis=0, weights=weights), abs=1e-6)
+    assert found.max() > 0.01
+    assert predicted(networks[:1], volume, disagreement=True)[1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["2d", "3d"])
+def test_normalisations_go_into_the_convolutions(mode):
+    made = network(batch_norm=True, spatial_mode=mode, n_stacks=1)
+    made.train()(torch.rand(2, 1, *made.plan.input_shape))  # moves the statistics
+    volume = volume_of((3, 24, 24))
+    before, _ = predicted([made], volume)
+    after, _ = predicted([made.without_norms()], volume)
+    assert not any("norm" in name for name, _ in made.named_parameters())
+    assert np.abs(before - after).max() < 1e-5
 
 
 def test_probabilities_add_up_to_one_and_are_stored_in_255_steps():
