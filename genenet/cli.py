@@ -218,6 +218,9 @@ def segment(
     turns: Annotated[
         bool, typer.Option(help="average over flips and right-angle turns, 8 times the time")
     ] = False,
+    blend: Annotated[
+        bool, typer.Option(help="same-padded networks: overlapping tiles, Gaussian weights, instead of halos")
+    ] = False,
     probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
     disagreement: Annotated[bool, typer.Option(help="also write how far the members are apart")] = False,
     precision: Annotated[
@@ -242,6 +245,7 @@ def segment(
                 "memory_mb": memory_mb,
                 "compute": compute,
                 "turns": turns,
+                "blend": blend,
                 "probabilities": probabilities,
                 "disagreement": disagreement,
                 "precision": precision,

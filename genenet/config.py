@@ -273,6 +273,10 @@ class Segmentation(Closed):
         False,
         description="test-time augmentation: the mean over flips and right-angle turns, 8 times the time",
     )
+    blend: bool = Field(
+        False,
+        description="same-padded networks: overlapping tiles, averaged with Gaussian weights, instead of halos",
+    )
     probabilities: bool = Field(False, description="also write every class's probability")
     disagreement: bool = Field(False, description="also write how far the members are apart (ambiguity)")
     precision: Literal["uint8", "float16", "float32"] = Field(

@@ -231,6 +231,7 @@ class Ensemble:
             type=compute_type(wanted.compute, device),
             memory_bytes=wanted.memory_mb * 1e6,
             tile=wanted.tile,
+            blended=wanted.blend,
         )
 
 

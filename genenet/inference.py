@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from genenet.geometry import Box, tiles
 from genenet.symmetry import Turn
-from genenet.tiling import reading, tile_shape, union
+from genenet.tiling import Reading, readings, tile_shape, union
 from genenet.volume import Volume, read_reflected, reflect
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class Predictor:
         type: of the computing: bfloat16, or None for float32.
         memory_bytes: that a tile may take, on each core or on the GPU.
         tile: voxels that are written at a time, at most; None: what fits best.
+        blended: same-padded networks see overlapping tiles of their training size, averaged with Gaussian
+            weights; otherwise each tile with all that its receptive field reaches, which is exact, but more.
         threads: CPU cores; each works on a tile of its own. Without a barrier after each layer they are
             faster than together on one tile, and far less disturbed by others.
     """
@@ -126,6 +128,7 @@ class Predictor:
     type: torch.dtype | None = None
     memory_bytes: float = MEMORY_BYTES
     tile: Triple | None = None
+    blended: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
 
     def __post_init__(self) -> None:
@@ -163,10 +166,11 @@ class Predictor:
     def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> Piece:
         """Read once what all tiles of a box need; what lies beyond the volume is reflected."""
         needed = [
-            turn.box_back(reading(plan, turn.box(core, volume.shape)).read, volume.shape)
+            turn.box_back(needs.read, volume.shape)
             for core in self.cut(box)
             for plan in self.plans
             for turn in self.turns
+            for needs in readings(plan, turn.box(core, volume.shape), self.blended)
         ]
         whole = union(needed)
         return Piece(read_reflected(volume, whole), whole, volume.shape, normalisation)
@@ -203,14 +207,34 @@ class Predictor:
         return total.float().div_(STEPS * len(self.turns))
 
     def _seen_by(self, network: Network, piece: Piece, core: Box, turn: Turn) -> torch.Tensor:
-        needs = reading(network.plan, turn.box(core, piece.shape))
+        """Return a network's probabilities of a box, looked at in one way."""
+        there = turn.box(core, piece.shape)
+        needs = readings(network.plan, there, self.blended)
+        if len(needs) == 1:
+            found = self._read_by(network, piece, needs[0], turn)
+        else:
+            found = self._blend(network, piece, there, needs, turn)
+        return found if turn == Turn() else turned_back(found, turn)
+
+    def _blend(
+        self, network: Network, piece: Piece, box: Box, needs: Sequence[Reading], turn: Turn
+    ) -> torch.Tensor:
+        weights = gaussian(network.plan.input_shape).to(self.device)
+        total = torch.zeros((network.plan.n_classes + 1, *box.shape), device=self.device)
+        for each in needs:
+            place = (slice(None), *each.core.relative_to(box.start).slices)
+            weight = weights[each.inside.slices]
+            total[place][:-1] += self._read_by(network, piece, each, turn) * weight
+            total[place][-1] += weight
+        return total[:-1] / total[-1]
+
+    def _read_by(self, network: Network, piece: Piece, needs: Reading, turn: Turn) -> torch.Tensor:
         voxels = np.ascontiguousarray(turn(piece.normalised(turn.box_back(needs.read, piece.shape))))
         with self._precision():
             logits = network(torch.from_numpy(voxels)[None, None].to(self.device))
-        inner = logits[0][:, *needs.inside.slices].float()
+        inner: torch.Tensor = logits[0][:, *needs.inside.slices].float()
         # one plane for each class: torch's softmax over few channels that lie side by side takes 3 times as long
-        probabilities = inner.contiguous().softmax(dim=0)
-        return probabilities if turn == Turn() else turned_back(probabilities, turn)
+        return inner.contiguous().softmax(dim=0)
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=self.type) if self.type else nullcontext()
@@ -238,6 +262,13 @@ class Predictor:
 
 
 SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
+
+
+def gaussian(shape: Triple) -> torch.Tensor:
+    """Return weights (Z, Y, X) that fall off from the centre, by a deviation of an eighth of each size."""
+    along = [torch.arange(n, dtype=torch.float32).sub_((n - 1) / 2).div_(max(n, 2) / 8) for n in shape]
+    z, y, x = (torch.exp(-t.square() / 2) for t in along)
+    return torch.einsum("z,y,x->zyx", z, y, x)
 
 
 def turned_back(values: torch.Tensor, turn: Turn) -> torch.Tensor:

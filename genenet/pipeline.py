@@ -119,7 +119,8 @@ class Pipeline:
 
     def waste(self, blocks: Sequence[Box]) -> float:
         """Return how many voxels are computed for each that is written."""
-        return waste(self.predictor.plans, (core for block in blocks for core in self.predictor.cut(block)))
+        cores = [core for block in blocks for core in self.predictor.cut(block)]
+        return waste(self.predictor.plans, cores, self.predictor.blended)
 
     def _read(self, box: Box) -> Piece:
         piece = self.predictor.read(self.volume, self.normalisation, box)

@@ -85,6 +85,16 @@ class Plan:
         """How often the size is halved."""
         return len(self.stacks) // 2
 
+    @property
+    def layers(self) -> list[Layer]:
+        """All convolution layers, in the order in which data passes them."""
+        return [layer for stack in self.stacks for layer in stack.layers]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether what comes out is as large as what goes in."""
+        return all(layer.same for layer in self.layers)
+
     @cached_property
     def multiple(self) -> Triple:
         """Tiles begin at multiples of this, so that all are pooled on one grid."""
@@ -107,7 +117,7 @@ class Plan:
         With valid convolutions it is what they take off. A same-padded network is given as much as its
         receptive field reaches, so that no output of a tile depends on the padding.
         """
-        if not any(layer.same for stack in self.stacks for layer in stack.layers):
+        if not any(layer.same for layer in self.layers):
             return self.margin
         return each(lambda axis: max(self.margin[axis], *self._reach(axis)), AXES)
 
@@ -156,7 +166,7 @@ class Plan:
         It defaults to ``input_shape``.
         """
         shape = shape or self.input_shape
-        for layer in (layer for stack in self.stacks for layer in stack.layers):
+        for layer in self.layers:
             entered = each(floordiv if layer.entry == "down" else mul, shape, layer.pool)
             shape = each(sub, entered, layer.margin)
             yield layer, entered, shape

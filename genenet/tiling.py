@@ -16,8 +16,6 @@ from genenet.geometry import Box, Triple, each
 from genenet.memory import prediction_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from genenet.plan import Plan
 
 LARGEST = 1_500_000  # voxels read for a tile
@@ -29,12 +27,44 @@ SMALL = 2**14  # … unless tiles would be smaller than this
 OVERHEAD = 2000  # voxels that could be computed in the time that a tile takes beside
 
 
+OVERLAP = 4  # a blended tile overlaps its neighbours by a quarter
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What a network reads to write a box, and where the box then lies in its output."""
+    """What a network reads to write a box, where that then lies in its output, and where in the volume."""
 
     read: Box
     inside: Box
+    core: Box
+
+
+def readings(plan: Plan, core: Box, blended: bool) -> list[Reading]:
+    """Return what a network reads for ``core``: the whole at once, or overlapping tiles of its training size.
+
+    Only a network whose output is as large as its input can be blended. Its tiles stand on a lattice that begins
+    at the volume's corner, so a voxel's result doesn't depend on where the volume was cut either.
+    """
+    if not blended or not plan.is_same:
+        return [reading(plan, core)]
+    size, step = plan.input_shape, blend_step(plan)
+    first = each(lambda a, n, s: (a - n) // s + 1, core.start, size, step)
+    count = each(lambda b, f, s: -(-b // s) - f, core.stop, first, step)
+    found = []
+    for index in product(*map(range, count)):
+        tile = Box.of_shape(size, each(lambda f, i, s: (f + i) * s, first, index, step))  # type: ignore[arg-type]
+        part = tile.intersect(core)
+        found.append(Reading(tile, part.relative_to(tile.start), part))
+    return found
+
+
+def blend_step(plan: Plan) -> Triple:
+    """Return how far blended tiles are apart; as far as they are long, where there is nothing to overlap."""
+    return each(
+        lambda n, m: n if n == 1 else max(m, n * (OVERLAP - 1) // OVERLAP // m * m),
+        plan.input_shape,
+        plan.multiple,
+    )
 
 
 def reading(plan: Plan, core: Box) -> Reading:
@@ -47,7 +77,7 @@ def reading(plan: Plan, core: Box) -> Reading:
     read = plan.read_shape(each(sub, core.stop, start))
     before = each(sub, plan.halo, plan.margin)
     origin = each(lambda c, a, b: c - a + b, core.start, start, before)
-    return Reading(Box.of_shape(read, each(sub, start, plan.halo)), Box.of_shape(core.shape, origin))
+    return Reading(Box.of_shape(read, each(sub, start, plan.halo)), Box.of_shape(core.shape, origin), core)
 
 
 def union(boxes: Sequence[Box]) -> Box:
@@ -145,10 +175,7 @@ def _work(plan: Plan) -> float:
     return plan.flops_per_voxel * math.prod(plan.output_shape) / math.prod(plan.input_shape)
 
 
-def waste(plans: Sequence[Plan], cores: Iterator[Box]) -> float:
+def waste(plans: Sequence[Plan], cores: Sequence[Box], blended: bool = False) -> float:
     """Return how many voxels are computed for each that is written, the mean over networks."""
-    written = read = 0
-    for core in cores:
-        written += core.n_voxels
-        read += sum(reading(plan, core).read.n_voxels for plan in plans)
-    return read / (len(plans) * written)
+    read = sum(r.read.n_voxels for core in cores for plan in plans for r in readings(plan, core, blended))
+    return read / (len(plans) * sum(core.n_voxels for core in cores))

@@ -185,6 +185,36 @@ def test_disagreement_is_the_ambiguity():
     assert predicted(networks[:1], volume, disagreement=True)[1] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("values", [{}, {"spatial_mode": "3d", "input_depth": 8}])
+def test_blended_tiles_give_the_same_wherever_the_volume_is_cut(values):
+    networks = [network(padding="same", n_stacks=1, input_size=20, **values)]
+    volume = volume_of((5, 41, 30))
+    expected, _ = predicted(networks, volume, blended=True)
+    for tile in ((1, 16, 16), (2, 7, 30), (3, 40, 11)):
+        predictor = Predictor(networks, CPU, blended=True, tile=tile)
+        found = predictor.probabilities(volume, NORM, Box.of_shape(volume.shape))
+        assert np.abs(found - expected).max() < 1e-5
+    assert np.allclose(expected.sum(axis=0), 1, atol=1e-5)
+    exact, _ = predicted(networks, volume)
+    assert 1e-4 < np.abs(expected - exact).max() < 0.5
+
+
+def test_a_blended_voxel_is_the_gaussian_mean_of_the_tiles_that_hold_it():
+    n, volume = network(padding="same", n_stacks=1, input_size=8), volume_of((1, 12, 8))
+    found, _ = predicted([n], volume, blended=True)
+    # along y tiles of 8 begin at every multiple of 6; the voxel 7, 4 lies in those from 0 and 6
+    data = np.pad(volume.read(Box.of_shape(volume.shape)), [(0, 0), (0, 6), (6, 6)], mode="reflect")
+    total = weights = 0
+    for y in (0, 6):
+        for x in (0,):
+            tile = (data[:, y : y + 8, 6 + x : 14 + x] - np.float32(0.5)) / np.float32(0.3)
+            with torch.inference_mode():
+                p = n(torch.from_numpy(tile)[None, None]).softmax(1)[0, :, 0, 7 - y, 4 - x].numpy()
+            weight = np.exp(-((7 - y - 3.5) ** 2 + (4 - x - 3.5) ** 2) / 2)
+            total, weights = total + weight * p, weights + weight
+    assert found[:, 0, 7, 4] == pytest.approx(total / weights, abs=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["2d", "3d"])
 def test_normalisations_go_into_the_convolutions(mode):
     made = network(batch_norm=True, spatial_mode=mode, n_stacks=1)

@@ -30,7 +30,7 @@ def test_at_a_halo_of_20_little_is_computed_twice():
     assert p.halo == (0, 20, 20)
     for block in (BLOCK, (16, 720, 1280), (16, 1000, 1000), (1, 2000, 2000)):
         shape = tile_shape([p], block, 1e9)
-        assert waste([p], tiles(Box.of_shape(block), shape)) <= 1.15
+        assert waste([p], list(tiles(Box.of_shape(block), shape))) <= 1.15
         assert math.prod(reading(p, Box.of_shape(shape)).read.shape) <= LARGEST
 
 
