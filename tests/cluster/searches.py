@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -31,26 +32,37 @@ class ClusterSearch(Search):
 
     def __init__(self, slurm, folder, *configs):
         super().__init__(folder, *configs)
-        self.slurm = slurm
+        self.slurm, self.profile, self.quick = slurm, SLURM_PROFILE, QUICK
         self.environment = {
             **slurm.environment,
             "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
+            "PWD": str(self.folder),  # as a shell sets it, links included
         }
+
+    def edit_profile(self, *changes):
+        """Use a copy of the profile, edited as a user does: old and new text, each at its first place or all."""
+        text = (SLURM_PROFILE / "config.yaml").read_text()
+        for old, new, *once in changes:
+            assert old in text, old
+            text = text.replace(old, new, *once)
+        self.profile, self.quick = self.folder / "profile", []
+        self.profile.mkdir()
+        (self.profile / "config.yaml").write_text(text)
+
+    def without_torch(self, folder):
+        """Let no Python of the launcher's environment import torch: only the image has it."""
+        (folder / "torch.py").write_text("raise ImportError('torch is in the image only')\n")
+        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
     def arguments(self, *more):
         """Options of snakemake, but for the profile; ``more`` may begin with targets."""
-        return [
-            *more,
-            *QUICK,
-            "--snakefile",
-            str(ROOT / "workflow/Snakefile"),
-            "--configfile",
-            *map(str, self.configs),
-        ]
+        files = ("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", *map(str, self.configs))
+        return [*more, *self.quick, *files]
 
     def on_cluster(self, *more, check=True):
         """Run Snakemake with the Slurm profile, from here; return what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--profile", str(SLURM_PROFILE), *self.arguments(*more)]
+        command = [sys.executable, "-m", "snakemake", "--profile", str(self.profile), *self.arguments(*more)]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -76,7 +88,7 @@ class ClusterSearch(Search):
         done = subprocess.run(
             [*command, *self.arguments(*more)],
             cwd=self.folder,
-            env={**self.environment, "GENENET_PROFILE": str(SLURM_PROFILE)},
+            env={**self.environment, "GENENET_PROFILE": str(self.profile)},
             capture_output=True,
             text=True,
             check=True,

@@ -332,7 +332,7 @@ class Slurm:
     def _launch(self, name: str, *command: str, **environment: str) -> None:
         with open(self.folder / "logs" / f"{name}.log", "ab") as log:
             self._daemons[name] = subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig", "KILL", *command],  # if this process is killed, it goes too
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

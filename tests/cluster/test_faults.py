@@ -52,7 +52,8 @@ def references(search, runs, folder):
 @pytest.fixture(scope="module")
 def story(slurm, tmp_path_factory):
     """The search, and what was seen on the way."""
-    folder = tmp_path_factory.mktemp("faults")
+    folder = tmp_path_factory.mktemp("faults") / "link"  # as a lab's folder often is
+    folder.symlink_to(tmp_path_factory.mktemp("storage"))
     search = ClusterSearch(slurm, folder)
     search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
     prepare(search)
