@@ -72,12 +72,22 @@ def install_apptainer() -> None:
         shutil.copytree(
             ours / "usr/lib/x86_64-linux-gnu/apptainer", STARTER, symlinks=True, dirs_exist_ok=True
         )
+        _let_root_keep_its_capabilities_to_itself()
         for program in (STARTER / "bin/starter", ours / "usr/bin/apptainer"):
             loader = LIBRARIES / "ld-linux-x86-64.so.2"
             run("patchelf", "--set-interpreter", loader, "--force-rpath", "--set-rpath", LIBRARIES, program)
         Path("/var/lib/apptainer/mnt/session").mkdir(parents=True, exist_ok=True)
         shutil.copy2(ours / "usr/bin/apptainer", PROGRAM)  # last: with it, all is there
         shutil.rmtree(folder)
+
+
+def _let_root_keep_its_capabilities_to_itself() -> None:
+    """Where root has fewer than all, as on some virtual machines, Apptainer would fail to hand all on."""
+    configuration = Path("/etc/apptainer/apptainer.conf")
+    full, none = (f"root default capabilities = {which}" for which in ("full", "no"))
+    text = configuration.read_text()
+    assert full in text, f"{configuration} doesn't say {full}"
+    configuration.write_text(text.replace(full, none))
 
 
 def _unpack(package: str, folder: Path) -> Path:

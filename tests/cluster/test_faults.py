@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,10 @@ from searches import ClusterSearch, digest, until
 
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
-TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1")
-SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")  # minutes
+# trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time
+TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=10")
+SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
+DOWN_S = 60  # accounting
 DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 
 
@@ -51,7 +54,14 @@ def references(search, runs, folder):
 
 @pytest.fixture(scope="module")
 def story(slurm, tmp_path_factory):
-    """The search, and what was seen on the way."""
+    """The search, and what was seen on the way; no job of it is left, also if it fails."""
+    try:
+        return tell(slurm, tmp_path_factory)
+    finally:
+        slurm.cancel_all()
+
+
+def tell(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults") / "link"  # as a lab's folder often is
     folder.symlink_to(tmp_path_factory.mktemp("storage"))
     search = ClusterSearch(slurm, folder)
@@ -78,10 +88,15 @@ def story(slurm, tmp_path_factory):
                     return run, job, name
         return None
 
+    def end_in(minutes, job):
+        """Let Slurm itself end a job, which it looks for twice a minute."""
+        elapsed = slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
+        slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(elapsed) + minutes}")
+
     def befalls(fault, node=None):
         """Choose a training that nothing has happened to yet; note its run and job, return the job's name."""
         others = [run for run in GOOD if run not in seen.run.values()]
-        found = until(lambda: at_work(others, node), 150, lambda: f"{fault}:\n{search.log()}")
+        found = until(lambda: at_work(others, node), 300, lambda: f"{fault}:\n{search.log()}")
         seen.run[fault], seen.job[fault], name = found
         seen.attempt[fault] = len(search.attempts(seen.run[fault])) - 1  # not its first, if its node had died
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
@@ -97,23 +112,25 @@ def story(slurm, tmp_path_factory):
     slurm.run("scancel", befalls("scancel"))
 
     slurm.stop_accounting()
+    down = time.monotonic()
+    end_in(1, hung)
     ended = lambda job: not slurm.run("squeue", "-h", "-j", job, check=False)  # noqa: E731
-    until(lambda: ended(hung), 120, "the job that hangs reaches its time limit")
+    until(lambda: ended(hung), 150, "the job that hangs reaches its time limit")
+    time.sleep(max(0, down + DOWN_S - time.monotonic()))
     slurm.start_accounting()
 
-    until(lambda: any(search.published(run) for run in GOOD), 200, search.log)
+    until(lambda: any(search.published(run) for run in GOOD), 300, search.log)
     seen.finished = {
         run: digest(search.run_folder(run) / "scores.json") for run in GOOD if search.published(run)
     }
-    until(lambda: at_work(GOOD), 150, search.log)
-    slurm.run("scancel", "--signal=USR1", "--batch", first)  # what Slurm sends when its time is nearly over
-    until(lambda: search.log().count("starts snakemake") == 2, 90, search.log)
-    until(lambda: at_work(GOOD), 150, search.log)
+    end_in(2, first)
+    until(lambda: search.log().count("starts snakemake") == 2, 150, search.log)
+    until(lambda: at_work(GOOD), 300, search.log)
     (snakemake,) = re.findall(r"snakemake is process (\d+)", search.log())[1:]
     os.kill(int(snakemake), signal.SIGKILL)
     until(lambda: ended(first), 30, search.log)
     second = search.sbatch_controller("results/ranking.csv", *WHOLE)
-    until(lambda: ended(second), 300, search.log)
+    until(lambda: ended(second), 600, search.log)
     seen.log, seen.first, seen.second = search.log(), first, second
     seen.expected = references(search, list(seen.run.values()), folder / "undisturbed")
     seen.jobs = slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
