@@ -9,12 +9,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
 QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
     *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20", "--jobs", "5"),
-    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000"),
+    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
 ]
 
 
@@ -22,7 +24,10 @@ def until(condition, seconds, what):
     """Wait for a condition; fail with ``what`` if it doesn't come."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
+        if time.monotonic() > deadline:  # an assertion would show its arguments in full, for each test
+            pytest.fail(
+                f"not within {seconds} s: {(what() if callable(what) else what)[-4000:]}", pytrace=False
+            )
         time.sleep(0.2)
     return value
 

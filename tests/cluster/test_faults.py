@@ -52,6 +52,11 @@ def references(search, runs, folder):
         return dict(zip(runs, pool.map(train, runs), strict=True))
 
 
+def finished(search, run):
+    """What must not change of a training that has ended: its scores, with the time it took, and its attempts."""
+    return digest(search.run_folder(run) / "scores.json"), search.attempts(run)
+
+
 @pytest.fixture(scope="module")
 def story(slurm, tmp_path_factory):
     """The search, and what was seen on the way; no job of it is left, also if it fails."""
@@ -88,6 +93,10 @@ def tell(slurm, tmp_path_factory):
                     return run, job, name
         return None
 
+    def freeze(fault):
+        """Stop a training where it is, so that it neither ends nor keeps to its clock."""
+        os.kill(search.holder(seen.run[fault])["pid"], signal.SIGSTOP)
+
     def end_in(minutes, job):
         """Let Slurm itself end a job, which it looks for twice a minute."""
         elapsed = slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
@@ -108,8 +117,10 @@ def tell(slurm, tmp_path_factory):
     slurm.start_node("n2")
     slurm.run("scontrol", "requeue", befalls("requeue"))
     hung = befalls("hang")
-    os.kill(search.holder(seen.run["hang"])["pid"], signal.SIGSTOP)  # it can't stop by its own clock now
+    freeze("hang")
     slurm.run("scancel", befalls("scancel"))
+    befalls("orphan")
+    freeze("orphan")
 
     slurm.stop_accounting()
     down = time.monotonic()
@@ -119,18 +130,16 @@ def tell(slurm, tmp_path_factory):
     time.sleep(max(0, down + DOWN_S - time.monotonic()))
     slurm.start_accounting()
 
-    until(lambda: any(search.published(run) for run in GOOD), 300, search.log)
-    seen.finished = {
-        run: digest(search.run_folder(run) / "scores.json") for run in GOOD if search.published(run)
-    }
+    seen.finished = {run: finished(search, run) for run in GOOD + BAD if search.published(run)}
     end_in(2, first)
     until(lambda: search.log().count("starts snakemake") == 2, 150, search.log)
-    until(lambda: at_work(GOOD), 300, search.log)
+    until(lambda: at_work([seen.run["orphan"]]), 300, search.log)
+    freeze("orphan")
     (snakemake,) = re.findall(r"snakemake is process (\d+)", search.log())[1:]
     os.kill(int(snakemake), signal.SIGKILL)
     until(lambda: ended(first), 30, search.log)
     second = search.sbatch_controller("results/ranking.csv", *WHOLE)
-    until(lambda: ended(second), 600, search.log)
+    until(lambda: ended(second), 900, search.log)
     seen.log, seen.first, seen.second = search.log(), first, second
     seen.expected = references(search, list(seen.run.values()), folder / "undisturbed")
     seen.jobs = slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
@@ -146,7 +155,7 @@ def test_the_run_finishes(story):
     assert (story.search.results / "ranking.csv").exists()
 
 
-@pytest.mark.parametrize("fault", ["node", "requeue", "hang", "scancel"])
+@pytest.mark.parametrize("fault", ["node", "requeue", "hang", "scancel", "orphan"])
 def test_whatever_happened_the_weights_are_those_of_an_undisturbed_training(story, fault):
     run = story.run[fault]
     assert story.search.scores(run)["status"] == "ok"
@@ -201,9 +210,14 @@ def test_no_two_processes_wrote_one_run_directory(story, run):
 
 def test_nothing_finished_was_done_again(story):
     assert story.finished
-    for run, scores in story.finished.items():
-        assert digest(story.search.run_folder(run) / "scores.json") == scores
-        assert story.search.attempts(run)[-1]["exit"] == "finished"
+    assert {run: finished(story.search, run) for run in story.finished} == story.finished
+
+
+def test_trainings_of_a_dead_controller_were_cancelled_and_went_on(story):
+    before, after = attempts_around(story, "orphan")
+    assert "CANCELLED" in states(story, story.job["orphan"])
+    assert after["slurm_job_id"] != before["slurm_job_id"]
+    assert after["began_at_iteration"] > 0
 
 
 def test_the_controller_requeued_itself_and_its_successor_cancelled_what_it_left(story):
