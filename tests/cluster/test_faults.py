@@ -9,7 +9,6 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -57,93 +56,109 @@ def finished(search, run):
     return digest(search.run_folder(run) / "scores.json"), search.attempts(run)
 
 
-@pytest.fixture(scope="module")
-def story(slurm, tmp_path_factory):
-    """The search, and what was seen on the way; no job of it is left, also if it fails."""
-    try:
-        return tell(slurm, tmp_path_factory)
-    finally:
-        slurm.cancel_all()
+class Story:
+    """The search, and what was seen on the way."""
 
+    def __init__(self, slurm, folder):
+        self.slurm, self.search = slurm, ClusterSearch(slurm, folder)
+        self.run, self.job, self.attempt = {}, {}, {}  # by fault
+        self.search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
+        prepare(self.search)
 
-def tell(slurm, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults") / "link"  # as a lab's folder often is
-    folder.symlink_to(tmp_path_factory.mktemp("storage"))
-    search = ClusterSearch(slurm, folder)
-    search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
-    prepare(search)
-    seen = SimpleNamespace(search=search, run={}, job={}, attempt={})
-    first = search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
+    def until(self, condition, seconds):
+        """Wait for a condition; the controllers' log tells why it doesn't come."""
+        return until(condition, seconds, self.search.log)
 
-    def at_work(runs, node=None):
+    def ended(self, job):
+        return not self.slurm.run("squeue", "-h", "-j", job, check=False)
+
+    def at_work(self, runs, node=None):
         """Find a training whose job has just begun, on ``node`` if given: run, job's id, job's name."""
-        assert " ends with " not in search.log(), search.log()
-        running = [
-            line.split() for line in slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
-        ]
+        assert " ends with " not in self.search.log(), self.search.log()
+        running = self.slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
+        names = {job: (name, where) for job, name, where in map(str.split, running)}
         for run in runs:
-            job = search.holder(run).get("slurm_job_id")
-            for raw, name, where in running:
-                if (
-                    raw == job
-                    and node in (None, where)
-                    and search.has_checkpoint(run)
-                    and search.is_young(run, job)
-                ):
-                    return run, job, name
+            job = self.search.holder(run).get("slurm_job_id")
+            name, where = names.get(job, (None, None))
+            there = name and node in (None, where)
+            if there and self.search.has_checkpoint(run) and self.search.is_young(run, job):
+                return run, job, name
         return None
 
-    def freeze(fault):
-        """Stop a training where it is, so that it neither ends nor keeps to its clock."""
-        os.kill(search.holder(seen.run[fault])["pid"], signal.SIGSTOP)
-
-    def end_in(minutes, job):
-        """Let Slurm itself end a job, which it looks for twice a minute."""
-        elapsed = slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
-        slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(elapsed) + minutes}")
-
-    def befalls(fault, node=None):
+    def befalls(self, fault, node=None):
         """Choose a training that nothing has happened to yet; note its run and job, return the job's name."""
-        others = [run for run in GOOD if run not in seen.run.values()]
-        found = until(lambda: at_work(others, node), 300, lambda: f"{fault}:\n{search.log()}")
-        seen.run[fault], seen.job[fault], name = found
-        seen.attempt[fault] = len(search.attempts(seen.run[fault])) - 1  # not its first, if its node had died
+        others = [run for run in GOOD if run not in self.run.values()]
+        self.run[fault], self.job[fault], name = self.until(lambda: self.at_work(others, node), 300)
+        # not its first, if its node had died
+        self.attempt[fault] = len(self.search.attempts(self.run[fault])) - 1
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
-    name = befalls("node", "n2")
-    slurm.kill_node("n2")
-    on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
-    until(lambda: slurm.run(*on_n1, check=False), 120, lambda: f"again on n1:\n{slurm.run('squeue')}")
-    slurm.start_node("n2")
-    slurm.run("scontrol", "requeue", befalls("requeue"))
-    hung = befalls("hang")
-    freeze("hang")
-    slurm.run("scancel", befalls("scancel"))
-    befalls("orphan")
-    freeze("orphan")
+    def freeze(self, fault):
+        """Stop a training where it is, so that it neither ends nor keeps to its clock."""
+        os.kill(self.search.holder(self.run[fault])["pid"], signal.SIGSTOP)
 
-    slurm.stop_accounting()
-    down = time.monotonic()
-    end_in(1, hung)
-    ended = lambda job: not slurm.run("squeue", "-h", "-j", job, check=False)  # noqa: E731
-    until(lambda: ended(hung), 150, "the job that hangs reaches its time limit")
-    time.sleep(max(0, down + DOWN_S - time.monotonic()))
-    slurm.start_accounting()
+    def end_in(self, minutes, job):
+        """Let Slurm itself end a job, which it looks for twice a minute."""
+        elapsed = self.slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
+        self.slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(elapsed) + minutes}")
 
-    seen.finished = {run: finished(search, run) for run in GOOD + BAD if search.published(run)}
-    end_in(2, first)
-    until(lambda: search.log().count("starts snakemake") == 2, 150, search.log)
-    until(lambda: at_work([seen.run["orphan"]]), 300, search.log)
-    freeze("orphan")
-    (snakemake,) = re.findall(r"snakemake is process (\d+)", search.log())[1:]
-    os.kill(int(snakemake), signal.SIGKILL)
-    until(lambda: ended(first), 30, search.log)
-    second = search.sbatch_controller("results/ranking.csv", *WHOLE)
-    until(lambda: ended(second), 900, search.log)
-    seen.log, seen.first, seen.second = search.log(), first, second
-    seen.expected = references(search, list(seen.run.values()), folder / "undisturbed")
-    seen.jobs = slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
-    return seen
+    def jobs_are_hit(self):
+        """A node dies; one job is requeued, one hangs, one is cancelled, one is held for later."""
+        name = self.befalls("node", "n2")
+        self.slurm.kill_node("n2")
+        on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
+        self.until(lambda: self.slurm.run(*on_n1, check=False), 120)
+        self.slurm.start_node("n2")
+        self.slurm.run("scontrol", "requeue", self.befalls("requeue"))
+        self.hung = self.befalls("hang")
+        self.freeze("hang")
+        self.slurm.run("scancel", self.befalls("scancel"))
+        self.befalls("orphan")
+        self.freeze("orphan")
+
+    def accounting_is_down(self):
+        """For a minute, in which a job reaches its time limit and others end."""
+        self.slurm.stop_accounting()
+        began = time.monotonic()
+        self.end_in(1, self.hung)
+        self.until(lambda: self.ended(self.hung), 150)
+        time.sleep(max(0, began + DOWN_S - time.monotonic()))
+        self.slurm.start_accounting()
+
+    def controllers_die(self):
+        """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
+        self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
+        self.end_in(2, self.first)
+        self.until(lambda: self.search.log().count("starts snakemake") == 2, 150)
+        self.until(lambda: self.at_work([self.run["orphan"]]), 300)
+        self.freeze("orphan")
+        (snakemake,) = re.findall(r"snakemake is process (\d+)", self.search.log())[1:]
+        os.kill(int(snakemake), signal.SIGKILL)
+        self.until(lambda: self.ended(self.first), 30)
+        last = self.search.sbatch_controller("results/ranking.csv", *WHOLE)
+        self.until(lambda: self.ended(last), 900)
+
+    def happens(self):
+        """Let it all happen."""
+        self.first = self.search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
+        self.jobs_are_hit()
+        self.accounting_is_down()
+        self.controllers_die()
+        self.log = self.search.log()
+        self.jobs = self.slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
+
+
+@pytest.fixture(scope="module")
+def story(slurm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults") / "link"  # as a lab's folder often is
+    folder.symlink_to(tmp_path_factory.mktemp("storage"))
+    story = Story(slurm, folder)
+    try:
+        story.happens()
+    finally:
+        slurm.cancel_all()
+    story.expected = references(story.search, list(story.run.values()), folder / "undisturbed")
+    return story
 
 
 def states(story, job):
