@@ -30,12 +30,13 @@ acceptance: .venv/installed-dev
 
 IMAGE ?= containers/genenet.sif
 CONTAINER_ARGS ?=
+COMMIT ?= $(shell git describe --always --dirty 2> /dev/null || echo unknown)
 
 container:
-	@command -v apptainer singularity > /dev/null || \
+	@command -v apptainer > /dev/null || command -v singularity > /dev/null || \
 		{ echo "make container: neither apptainer nor singularity is on the PATH; load its module, or install it"; exit 1; }
 	$$(command -v apptainer || command -v singularity) build --force $(CONTAINER_ARGS) \
-		--build-arg commit=$$(git describe --always --dirty 2> /dev/null || echo unknown) $(IMAGE).new containers/genenet.def
+		--build-arg "commit=$(COMMIT)" $(IMAGE).new containers/genenet.def
 	mv $(IMAGE).new $(IMAGE)
 	@echo "$(IMAGE) is there; name it in config.yaml: container: $(IMAGE)"
 

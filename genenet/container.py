@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from genenet.errors import InputError
+from genenet.findings import first_of
 
 # exits with genenet's status; then prints those of the paths on standard input that aren't seen from inside
 SCRIPT = 'genenet --version >&2 || exit $?; while IFS= read -r path; do test -e "$path" || echo "$path"; done'
+
+
+def command_inside(image: str, arguments: str) -> list[str]:
+    """Return what comes before a command that runs in the image, with Apptainer's ``arguments``, as in the workflow.
+
+    Raises:
+        InputError: If there is no Apptainer.
+    """
+    program = first_of("apptainer", "singularity")
+    if program is None:
+        raise InputError(
+            "container: neither apptainer nor singularity is on the PATH; load its module, or set container: null"
+        )
+    return [program, "exec", "--home", str(Path.cwd()), *shlex.split(arguments), image]
 
 
 def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
@@ -22,17 +36,13 @@ def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
         InputError: If there is no Apptainer, the image is missing, can't be run, or holds another genenet than
             this one, or a path lies outside of what the container binds.
     """
-    program = shutil.which("apptainer") or shutil.which("singularity")
-    if program is None:
-        raise InputError(
-            "container: neither apptainer nor singularity is on the PATH; load its module, or set container: null"
-        )
+    inside = command_inside(image, arguments)
     if "://" not in image and not Path(image).exists():
         raise InputError(
             f"container: {image}: no such file; build it (make container), or set container: null"
         )
-    command = [program, "exec", "--home", str(Path.cwd()), *shlex.split(arguments), image, "sh", "-c", SCRIPT]
-    done = subprocess.run(command, input="\n".join([*paths, ""]), capture_output=True, text=True, check=False)
+    command, text = [*inside, "sh", "-c", SCRIPT], "\n".join([*paths, ""])
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"container: {image}: {_reason(done.stderr)}")
     if done.stdout:

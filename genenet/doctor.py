@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from genenet.allocation import available_cores, gpu_granted, in_job
 from genenet.errors import one_line
-from genenet.findings import Finding, ask, first_of, probe
+from genenet.findings import Answer, Finding, ask, first_of, probe
 from genenet.gpu_check import look_at_gpu
 
 if TYPE_CHECKING:
@@ -132,11 +132,21 @@ def _slurm() -> Iterator[Finding]:
     if nodes.ok:
         version = ask("sinfo", "--version").text.removeprefix("slurm-wlm ").removeprefix("slurm ")
         yield Finding("Slurm", "ok", f"{version}, slurmctld answers; {describe_partitions(nodes.text)}")
+        yield _accounting()
     elif "configuration source" in nodes.text or "slurm.conf" in nodes.text:
         yield Finding("Slurm", "note", "its programs are here, but no cluster is configured: no slurm.conf")
     else:
-        said = nodes.text.splitlines()[-1] if nodes.text else "sinfo failed"
-        yield Finding("Slurm", "problem", f"slurmctld doesn't answer ({said})", "try sinfo, or again later")
+        text = f"slurmctld doesn't answer ({_last_line(nodes) or 'sinfo failed'})"
+        yield Finding("Slurm", "problem", text, "try sinfo, or again later")
+
+
+def _accounting() -> Finding:
+    answer = ask("sacct", "--allocations", "--noheader", "--starttime=now", "--format=jobid")
+    if answer.ok:
+        return Finding("accounting", "ok", "sacct answers")
+    hint = "the workflow learns from sacct what became of its jobs; genenet submit does without"
+    text = f"sacct doesn't answer ({_last_line(answer) or 'it failed'})"
+    return Finding("accounting", "problem", text, hint)
 
 
 def _job() -> Finding:
@@ -144,6 +154,10 @@ def _job() -> Finding:
     where = f" of partition {at}" if at else ""
     gpu = "granted a GPU" if gpu_granted() else "not granted a GPU"
     return Finding("Slurm job", "ok", f"this is job {os.environ['SLURM_JOB_ID']}{where}, {gpu}")
+
+
+def _last_line(answer: Answer) -> str:
+    return answer.text.splitlines()[-1] if answer.text else ""
 
 
 def describe_partitions(lines: str) -> str:

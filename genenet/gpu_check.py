@@ -19,14 +19,11 @@ TOLERANCE = (
     1e-2  # TF32, which convolutions may use, is good to 1e-3; a GPU that computes nonsense is off by 1
 )
 # the matrix of builds is in pytorch's RELEASE.md: CUDA 12.6 has 5.0 to 9.0 (until torch 2.14), CUDA 13 has 7.5 on
-_INSTALL = (
-    "pip install --force-reinstall 'torch<2.14' \\\n  --index-url https://download.pytorch.org/whl/cu126"
-)
 CUDA_BUILD = (
-    "install a CUDA build of torch: cu126 for GPUs from Maxwell to Hopper, "
-    f"cu130 from Turing on with driver 580 or newer:\n{_INSTALL}"
+    "install a CUDA build of torch (pytorch.org names the index of each): cu126 for GPUs from Maxwell to Hopper, "
+    "cu130 from Turing on with driver 580 or newer"
 )
-OLD_GPU_BUILD = f"take the CUDA 12.6 build, which still has 5.0 to 7.0:\n{_INSTALL}"
+OLD_GPU_BUILD = "take a torch below 2.14 built for CUDA 12.6 (index cu126), which still has 5.0 to 7.0"
 
 
 def look_at_gpu() -> Iterator[Finding]:

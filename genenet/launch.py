@@ -5,8 +5,6 @@ Files are the workflow's, made in its order, so that Snakemake finds them done a
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import sys
 from collections.abc import Generator
 from contextlib import closing
@@ -23,7 +21,7 @@ from genenet.clusters import (
     submit_array,
 )
 from genenet.config import Config
-from genenet.container import check_container
+from genenet.container import check_container, command_inside
 from genenet.files import read_json
 from genenet.job import Training
 from genenet.logs import ERROR
@@ -77,9 +75,7 @@ def command_line(container: str | None, arguments: str) -> list[str]:
     """Return how genenet is called, up to its command."""
     if not container:
         return [sys.executable, "-m", "genenet"]
-    program = "apptainer" if shutil.which("apptainer") else "singularity"
-    home = ["--nv", "--home", str(Path.cwd())]
-    return [program, "exec", *home, *shlex.split(arguments), container, "genenet"]
+    return [*command_inside(container, f"--nv {arguments}"), "genenet"]
 
 
 def training(paths: ResultPaths, run: str, program: list[str]) -> Training:

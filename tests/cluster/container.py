@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,13 @@ LIBRARIES = Path("/usr/local/lib/apptainer-glibc")
 STARTER = Path("/usr/lib/x86_64-linux-gnu/apptainer")
 PROGRAM = Path("/usr/bin/apptainer")
 USER = "genenet-image"  # root can't build where it lacks CAP_SYS_RESOURCE; an ordinary user can
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "containers/genenet.def", "genenet")
+SOURCES = (
+    *("Makefile", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"),
+    *("containers/genenet.def", "genenet"),
+)
 PYTHON = "3.11"  # of the image's Debian
 BUILD_PACKAGES = ("setuptools", "wheel")
+COMMIT = "of the tests"  # the image's label
 KEPT_IMAGES = 2
 
 
@@ -67,6 +72,7 @@ def install_apptainer() -> None:
         shutil.copytree(
             ours / "usr/lib/x86_64-linux-gnu/apptainer", STARTER, symlinks=True, dirs_exist_ok=True
         )
+        _let_root_keep_its_capabilities_to_itself()
         for program in (STARTER / "bin/starter", ours / "usr/bin/apptainer"):
             loader = LIBRARIES / "ld-linux-x86-64.so.2"
             run("patchelf", "--set-interpreter", loader, "--force-rpath", "--set-rpath", LIBRARIES, program)
@@ -75,12 +81,13 @@ def install_apptainer() -> None:
         shutil.rmtree(folder)
 
 
-def _allow_root_without_all_capabilities(configuration: Path) -> None:
-    """Virtual machines may give root fewer than Apptainer wants to hand on; containers need none of them."""
+def _let_root_keep_its_capabilities_to_itself() -> None:
+    """Where root has fewer than all, as on some virtual machines, Apptainer would fail to hand all on."""
+    configuration = Path("/etc/apptainer/apptainer.conf")
+    full, none = (f"root default capabilities = {which}" for which in ("full", "no"))
     text = configuration.read_text()
-    configuration.write_text(
-        text.replace("root default capabilities = full", "root default capabilities = no")
-    )
+    assert full in text, f"{configuration} doesn't say {full}"
+    configuration.write_text(text.replace(full, none))
 
 
 def _unpack(package: str, folder: Path) -> Path:
@@ -140,24 +147,13 @@ def _build(image: Path) -> None:
     for name in ("tmp", "home"):
         (stage / name).mkdir()
     run("chown", "-R", USER, stage)
-    arguments = {
-        "bootstrap": "localimage",
-        "from": base,
-        "pip_options": "--no-index --find-links /wheels",
-        "commit": "tests",
-    }
+    arguments = ("bootstrap=localimage", f"from={base}", "pip_options=--no-index --find-links /wheels")
+    options = ["--bind", f"{wheels}:/wheels", "--mksquashfs-args", "-comp zstd -Xcompression-level 1"]
+    options += [word for argument in arguments for word in ("--build-arg", argument)]
     run(
         *("runuser", "-u", USER, "--", "env", f"HOME={stage / 'home'}", f"APPTAINER_TMPDIR={stage / 'tmp'}"),
-        *(
-            PROGRAM,
-            "build",
-            "--bind",
-            f"{wheels}:/wheels",
-            "--mksquashfs-args",
-            "-comp zstd -Xcompression-level 1",
-        ),
-        *(x for key, value in arguments.items() for x in ("--build-arg", f"{key}={value}")),
-        *(stage / "genenet.sif", "containers/genenet.def"),
+        *("make", "container", f"IMAGE={stage / 'genenet.sif'}", f"COMMIT={COMMIT}"),
+        f"CONTAINER_ARGS={shlex.join(options)}",
         cwd=stage / "source",
     )
     os.replace(stage / "genenet.sif", image)

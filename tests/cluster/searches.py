@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
 QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
     *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20", "--jobs", "5"),
-    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000"),
+    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
 ]
 
 
@@ -21,7 +24,10 @@ def until(condition, seconds, what):
     """Wait for a condition; fail with ``what`` if it doesn't come."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
+        if time.monotonic() > deadline:  # an assertion would show its arguments in full, for each test
+            pytest.fail(
+                f"not within {seconds} s: {(what() if callable(what) else what)[-4000:]}", pytrace=False
+            )
         time.sleep(0.2)
     return value
 
@@ -31,26 +37,37 @@ class ClusterSearch(Search):
 
     def __init__(self, slurm, folder, *configs):
         super().__init__(folder, *configs)
-        self.slurm = slurm
+        self.slurm, self.profile, self.quick = slurm, SLURM_PROFILE, QUICK
         self.environment = {
             **slurm.environment,
             "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
+            "PWD": str(self.folder),  # as a shell sets it, links included
         }
+
+    def edit_profile(self, *changes):
+        """Use a copy of the profile, edited as a user does: old and new text, each at its first place or all."""
+        text = (SLURM_PROFILE / "config.yaml").read_text()
+        for old, new, *once in changes:
+            assert old in text, old
+            text = text.replace(old, new, *once)
+        self.profile, self.quick = self.folder / "profile", []
+        self.profile.mkdir()
+        (self.profile / "config.yaml").write_text(text)
+
+    def without_torch(self, folder):
+        """Let no Python of the launcher's environment import torch: only the image has it."""
+        (folder / "torch.py").write_text("raise ImportError('torch is in the image only')\n")
+        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
     def arguments(self, *more):
         """Options of snakemake, but for the profile; ``more`` may begin with targets."""
-        return [
-            *more,
-            *QUICK,
-            "--snakefile",
-            str(ROOT / "workflow/Snakefile"),
-            "--configfile",
-            *map(str, self.configs),
-        ]
+        files = ("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", *map(str, self.configs))
+        return [*more, *self.quick, *files]
 
     def on_cluster(self, *more, check=True):
         """Run Snakemake with the Slurm profile, from here; return what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--profile", str(SLURM_PROFILE), *self.arguments(*more)]
+        command = [sys.executable, "-m", "snakemake", "--profile", str(self.profile), *self.arguments(*more)]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -76,7 +93,7 @@ class ClusterSearch(Search):
         done = subprocess.run(
             [*command, *self.arguments(*more)],
             cwd=self.folder,
-            env={**self.environment, "GENENET_PROFILE": str(SLURM_PROFILE)},
+            env={**self.environment, "GENENET_PROFILE": str(self.profile)},
             capture_output=True,
             text=True,
             check=True,

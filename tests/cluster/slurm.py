@@ -246,6 +246,11 @@ class Slurm:
         """Stop slurmdbd; slurmctld keeps what it has to tell until the next start."""
         self._end("slurmdbd")
 
+    def cancel_all(self) -> None:
+        """Cancel all jobs, and kill what outlives them."""
+        self.run("scancel", "--me", check=False)
+        self.kill_leftovers()
+
     def kill_leftovers(self) -> None:
         """Kill processes of jobs that have ended: with proctrack/linuxproc some outlive their job."""
         jobs = set(self.run("squeue", "-h", "-o", "%A", check=False).split())
@@ -332,7 +337,7 @@ class Slurm:
     def _launch(self, name: str, *command: str, **environment: str) -> None:
         with open(self.folder / "logs" / f"{name}.log", "ab") as log:
             self._daemons[name] = subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig", "KILL", *command],  # if this process is killed, it goes too
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

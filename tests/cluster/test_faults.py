@@ -6,9 +6,9 @@ import json
 import os
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,8 +16,10 @@ from searches import ClusterSearch, digest, until
 
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
-TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1")
-SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")  # minutes
+# trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time
+TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=10")
+SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
+DOWN_S = 60  # accounting
 DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 
 
@@ -49,74 +51,114 @@ def references(search, runs, folder):
         return dict(zip(runs, pool.map(train, runs), strict=True))
 
 
-@pytest.fixture(scope="module")
-def story(slurm, tmp_path_factory):
-    """The search, and what was seen on the way."""
-    folder = tmp_path_factory.mktemp("faults")
-    search = ClusterSearch(slurm, folder)
-    search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
-    prepare(search)
-    seen = SimpleNamespace(search=search, run={}, job={}, attempt={})
-    first = search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
+def finished(search, run):
+    """What must not change of a training that has ended: its scores, with the time it took, and its attempts."""
+    return digest(search.run_folder(run) / "scores.json"), search.attempts(run)
 
-    def at_work(runs, node=None):
+
+class Story:
+    """The search, and what was seen on the way."""
+
+    def __init__(self, slurm, folder):
+        self.slurm, self.search = slurm, ClusterSearch(slurm, folder)
+        self.run, self.job, self.attempt = {}, {}, {}  # by fault
+        self.search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
+        prepare(self.search)
+
+    def until(self, condition, seconds):
+        """Wait for a condition; the controllers' log tells why it doesn't come."""
+        return until(condition, seconds, self.search.log)
+
+    def ended(self, job):
+        return not self.slurm.run("squeue", "-h", "-j", job, check=False)
+
+    def at_work(self, runs, node=None):
         """Find a training whose job has just begun, on ``node`` if given: run, job's id, job's name."""
-        assert " ends with " not in search.log(), search.log()
-        running = [
-            line.split() for line in slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
-        ]
+        assert " ends with " not in self.search.log(), self.search.log()
+        running = self.slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
+        names = {job: (name, where) for job, name, where in map(str.split, running)}
         for run in runs:
-            job = search.holder(run).get("slurm_job_id")
-            for raw, name, where in running:
-                if (
-                    raw == job
-                    and node in (None, where)
-                    and search.has_checkpoint(run)
-                    and search.is_young(run, job)
-                ):
-                    return run, job, name
+            job = self.search.holder(run).get("slurm_job_id")
+            name, where = names.get(job, (None, None))
+            there = name and node in (None, where)
+            if there and self.search.has_checkpoint(run) and self.search.is_young(run, job):
+                return run, job, name
         return None
 
-    def befalls(fault, node=None):
+    def befalls(self, fault, node=None):
         """Choose a training that nothing has happened to yet; note its run and job, return the job's name."""
-        others = [run for run in GOOD if run not in seen.run.values()]
-        found = until(lambda: at_work(others, node), 150, lambda: f"{fault}:\n{search.log()}")
-        seen.run[fault], seen.job[fault], name = found
-        seen.attempt[fault] = len(search.attempts(seen.run[fault])) - 1  # not its first, if its node had died
+        others = [run for run in GOOD if run not in self.run.values()]
+        self.run[fault], self.job[fault], name = self.until(lambda: self.at_work(others, node), 300)
+        # not its first, if its node had died
+        self.attempt[fault] = len(self.search.attempts(self.run[fault])) - 1
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
-    name = befalls("node", "n2")
-    slurm.kill_node("n2")
-    on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
-    until(lambda: slurm.run(*on_n1, check=False), 120, lambda: f"again on n1:\n{slurm.run('squeue')}")
-    slurm.start_node("n2")
-    slurm.run("scontrol", "requeue", befalls("requeue"))
-    hung = befalls("hang")
-    os.kill(search.holder(seen.run["hang"])["pid"], signal.SIGSTOP)  # it can't stop by its own clock now
-    slurm.run("scancel", befalls("scancel"))
+    def freeze(self, fault):
+        """Stop a training where it is, so that it neither ends nor keeps to its clock."""
+        os.kill(self.search.holder(self.run[fault])["pid"], signal.SIGSTOP)
 
-    slurm.stop_accounting()
-    ended = lambda job: not slurm.run("squeue", "-h", "-j", job, check=False)  # noqa: E731
-    until(lambda: ended(hung), 120, "the job that hangs reaches its time limit")
-    slurm.start_accounting()
+    def end_in(self, minutes, job):
+        """Let Slurm itself end a job, which it looks for twice a minute."""
+        elapsed = self.slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
+        self.slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(elapsed) + minutes}")
 
-    until(lambda: any(search.published(run) for run in GOOD), 200, search.log)
-    seen.finished = {
-        run: digest(search.run_folder(run) / "scores.json") for run in GOOD if search.published(run)
-    }
-    until(lambda: at_work(GOOD), 150, search.log)
-    slurm.run("scancel", "--signal=USR1", "--batch", first)  # what Slurm sends when its time is nearly over
-    until(lambda: search.log().count("starts snakemake") == 2, 90, search.log)
-    until(lambda: at_work(GOOD), 150, search.log)
-    (snakemake,) = re.findall(r"snakemake is process (\d+)", search.log())[1:]
-    os.kill(int(snakemake), signal.SIGKILL)
-    until(lambda: ended(first), 30, search.log)
-    second = search.sbatch_controller("results/ranking.csv", *WHOLE)
-    until(lambda: ended(second), 300, search.log)
-    seen.log, seen.first, seen.second = search.log(), first, second
-    seen.expected = references(search, list(seen.run.values()), folder / "undisturbed")
-    seen.jobs = slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
-    return seen
+    def jobs_are_hit(self):
+        """A node dies; one job is requeued, one hangs, one is cancelled, one is held for later."""
+        name = self.befalls("node", "n2")
+        self.slurm.kill_node("n2")
+        on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
+        self.until(lambda: self.slurm.run(*on_n1, check=False), 120)
+        self.slurm.start_node("n2")
+        self.slurm.run("scontrol", "requeue", self.befalls("requeue"))
+        self.hung = self.befalls("hang")
+        self.freeze("hang")
+        self.slurm.run("scancel", self.befalls("scancel"))
+        self.befalls("orphan")
+        self.freeze("orphan")
+
+    def accounting_is_down(self):
+        """For a minute, in which a job reaches its time limit and others end."""
+        self.slurm.stop_accounting()
+        began = time.monotonic()
+        self.end_in(1, self.hung)
+        self.until(lambda: self.ended(self.hung), 150)
+        time.sleep(max(0, began + DOWN_S - time.monotonic()))
+        self.slurm.start_accounting()
+
+    def controllers_die(self):
+        """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
+        self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
+        self.end_in(2, self.first)
+        self.until(lambda: self.search.log().count("starts snakemake") == 2, 150)
+        self.until(lambda: self.at_work([self.run["orphan"]]), 300)
+        self.freeze("orphan")
+        (snakemake,) = re.findall(r"snakemake is process (\d+)", self.search.log())[1:]
+        os.kill(int(snakemake), signal.SIGKILL)
+        self.until(lambda: self.ended(self.first), 30)
+        last = self.search.sbatch_controller("results/ranking.csv", *WHOLE)
+        self.until(lambda: self.ended(last), 900)
+
+    def happens(self):
+        """Let it all happen."""
+        self.first = self.search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
+        self.jobs_are_hit()
+        self.accounting_is_down()
+        self.controllers_die()
+        self.log = self.search.log()
+        self.jobs = self.slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
+
+
+@pytest.fixture(scope="module")
+def story(slurm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults") / "link"  # as a lab's folder often is
+    folder.symlink_to(tmp_path_factory.mktemp("storage"))
+    story = Story(slurm, folder)
+    try:
+        story.happens()
+    finally:
+        slurm.cancel_all()
+    story.expected = references(story.search, list(story.run.values()), folder / "undisturbed")
+    return story
 
 
 def states(story, job):
@@ -128,7 +170,7 @@ def test_the_run_finishes(story):
     assert (story.search.results / "ranking.csv").exists()
 
 
-@pytest.mark.parametrize("fault", ["node", "requeue", "hang", "scancel"])
+@pytest.mark.parametrize("fault", ["node", "requeue", "hang", "scancel", "orphan"])
 def test_whatever_happened_the_weights_are_those_of_an_undisturbed_training(story, fault):
     run = story.run[fault]
     assert story.search.scores(run)["status"] == "ok"
@@ -183,9 +225,14 @@ def test_no_two_processes_wrote_one_run_directory(story, run):
 
 def test_nothing_finished_was_done_again(story):
     assert story.finished
-    for run, scores in story.finished.items():
-        assert digest(story.search.run_folder(run) / "scores.json") == scores
-        assert story.search.attempts(run)[-1]["exit"] == "finished"
+    assert {run: finished(story.search, run) for run in story.finished} == story.finished
+
+
+def test_trainings_of_a_dead_controller_were_cancelled_and_went_on(story):
+    before, after = attempts_around(story, "orphan")
+    assert "CANCELLED" in states(story, story.job["orphan"])
+    assert after["slurm_job_id"] != before["slurm_job_id"]
+    assert after["began_at_iteration"] > 0
 
 
 def test_the_controller_requeued_itself_and_its_successor_cancelled_what_it_left(story):

@@ -1,11 +1,14 @@
 """What is said, and that nothing is submitted, when the site or the image isn't what the config says."""
 
+import json
 import re
 import shutil
 import subprocess
 
 import pytest
 
+import container
+from genenet import __version__
 from search import ROOT
 from searches import ClusterSearch
 
@@ -103,3 +106,24 @@ def test_a_gpu_that_slurm_grants_and_torch_does_not_see(search, image):
     assert "Slurm granted this job a GPU, but torch" in output
     assert "--nv" in output
     assert not (search.run_folder("r0/000") / "scores.json").exists()
+
+
+def test_the_doctor_in_a_job_says_that_the_gpu_is_not_seen_and_why(slurm, image):
+    job = ("srun", "--account=lab", "--partition=gpu", "--gpus=1", "--cpus-per-task=2")
+    doctor = ("apptainer", "exec", "--nv", image, "genenet", "doctor", "--json")
+    done = subprocess.run([*job, *doctor], env=slurm.environment, capture_output=True, text=True, check=False)
+    found = {finding["topic"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1
+    assert [topic for topic, finding in found.items() if finding["status"] == "problem"] == ["GPU"]
+    assert found["GPU"]["text"].startswith("Slurm granted this job one, but torch sees none")
+    assert "partition gpu, granted a GPU" in found["Slurm job"]["text"]
+    assert found["container"]["text"] == f"inside {image}"
+    assert "SLURM_CPUS_PER_TASK is 2; training.threads is 2" in found["cores"]["text"]
+
+
+def test_the_images_labels_say_which_genenet_it_holds(slurm, image):
+    command = ["apptainer", "inspect", "--json", image]
+    said = subprocess.run(command, env=slurm.environment, capture_output=True, text=True, check=True).stdout
+    labels = json.loads(said)["data"]["attributes"]["labels"]
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert labels["org.opencontainers.image.revision"] == container.COMMIT

@@ -263,6 +263,21 @@ def test_slurm(monkeypatch, tmp_path):
     assert about("Slurm job", found).text == "this is job 1 of partition norm, not granted a GPU"
     text = "22.05.8, slurmctld answers; no partition has GPUs; other partitions: norm"
     assert about("Slurm", found) == Finding("Slurm", "ok", text)
+    assert about("accounting", found).status == "problem"
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("exit 0", "ok", "sacct answers"),
+        ("echo Slurm accounting storage is disabled >&2; exit 1", "problem", "storage is disabled"),
+        ("exit 1", "problem", "it failed"),
+    ],
+)
+def test_accounting(tmp_path, script, status, said):
+    program(tmp_path, "sacct", script)
+    found = doctor._accounting()
+    assert (found.status, said in found.text) == (status, True)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_the_command_line_is_the_rules(tmp_path, monkeypatch):
 def test_in_a_container(slurm, tmp_path):
     slurm("apptainer", "exit 0")
     assert launch.command_line("a.sif", "--bind '/data/a b'") == [
-        *("apptainer", "exec", "--nv", "--home", str(tmp_path), "--bind", "/data/a b", "a.sif", "genenet")
+        *("apptainer", "exec", "--home", str(tmp_path), "--nv", "--bind", "/data/a b", "a.sif", "genenet")
     ]
     assert launch.command_line(None, "") == [sys.executable, "-m", "genenet"]
 
