@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from genenet.config import Training
     from genenet.network import Network
 
+# torch on a GPU and on the CPU, its C++, and NVIDIA's libraries
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
+
 log = logging.getLogger(__name__)
 
 
@@ -88,6 +91,7 @@ class Learner:
             len(images), reason, ", which batch normalisation sees apart" if buffers else "",
         )  # fmt: skip
         self.network.load_state_dict(buffers, strict=False)
+        self.network.forget_activations()
         self.parts = 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -145,4 +149,4 @@ class Learner:
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an exception means that memory ran out, of the machine or of the GPU."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
