@@ -91,11 +91,17 @@ class Learner:
             len(images), reason, ", which batch normalisation sees apart" if buffers else "",
         )  # fmt: skip
         self.network.load_state_dict(buffers, strict=False)
-        self.network.forget_activations()
         self.parts = 2
+        self._forget_batch()
+        return self._gradient(images, labels, weights, seed)
+
+    def _forget_batch(self) -> None:
+        """Let go of all that a step which failed still keeps in memory."""
+        self.network.forget_activations()
+        # what backward hadn't come to waits in autograd's queue, graph and all, until it is used again
+        torch.zeros((), device=self.device, requires_grad=True).backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return self._gradient(images, labels, weights, seed)
 
     def _gradient(self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int) -> Tensor:
         """Leave the gradient in the parameters; return the loss."""
