@@ -31,7 +31,8 @@ def trainer(genome=None, device="cpu", data=None, deltas=None, **values):
         "precision": "float32",
     }
     settings = Training(device=device, **{**small, **values})
-    counts = np.sum([np.bincount(d.labels.ravel(), minlength=256)[:3] for d in data], axis=0)
+    planes = (plane for d in data for plane in d.labels)
+    counts = np.sum([np.bincount(plane.ravel(), minlength=256)[:3] for plane in planes], axis=0)
     return Trainer(g, plan(g.net, 3), data, data, counts, settings, 0, torch.device(device))
 
 
