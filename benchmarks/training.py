@@ -1,12 +1,13 @@
 """Training steps per second, beside a plain PyTorch loop, in one run: the same network, batch, patches and data.
 
-python benchmarks/training.py [speed|quality|overhead]
+python benchmarks/training.py [speed|quality|overhead|checkpoints]
 
 The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoader, torch's Adam with its defaults.
 """
 
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from genenet import checkpoint
 from genenet.baselines import unet2015
 from genenet.config import Training, UNet2015
 from genenet.images import LabelledArray
@@ -179,6 +181,30 @@ def overhead():
             )
 
 
+def checkpoints():
+    """Print how long a checkpoint takes, into the folder for temporary files, and which share of the time that is."""
+    for n_kernels in CASES:
+        whole = trainer(n_kernels)
+        for _ in range(2):
+            whole.step()
+        whole.validate()
+        times = []
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "checkpoint.pt"
+            for _ in range(ROUNDS):
+                began = time.perf_counter()
+                checkpoint.save(path, {"fingerprint": "f", **whole.state()})
+                times.append(time.perf_counter() - began)
+            megabytes = path.stat().st_size / 1e6
+        least, median = min(times), statistics.median(times)
+        interval = max(checkpoint.SECONDS, median / checkpoint.SHARE)
+        print(
+            f"U-Net of {n_kernels} kernels: {megabytes:.0f} MB in {median:.2f} s (at least {least:.2f} s) "
+            f"every {interval:.0f} s: {median / interval:.2%} of the time",
+            flush=True,
+        )
+
+
 def score(network, precise):
     """Return the validation ARI of a network."""
     table = Contingency.empty(N_CLASSES)
@@ -215,13 +241,16 @@ def quality():
     )
 
 
+PARTS = {"speed": speed, "overhead": overhead, "checkpoints": checkpoints, "quality": quality}
+
+
 def main():
     """Run what is asked for, or all."""
     torch.set_num_threads(THREADS)
     flags = Path("/proc/cpuinfo").read_text().split() if sys.platform == "linux" else []
     print("bfloat16 in hardware:", ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags) or "no")
-    for part in sys.argv[1:] or ["speed", "overhead", "quality"]:
-        {"speed": speed, "overhead": overhead, "quality": quality}[part]()
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 FORMAT = "genenet.attempts/1"
 FRUITLESS = 2  # attempts without progress, then no more
 STOPPED, FINISHED, GIVEN_UP = "stopped", "finished", "given up"
+
+log = logging.getLogger(__name__)
 
 
 class Attempts:
@@ -81,7 +84,10 @@ class Attempts:
 
     def _end(self, how: str, iteration: int) -> None:
         self.entries[-1].update(ended=_now(), ended_at_iteration=iteration, exit=how)
-        self._write()
+        try:
+            self._write()
+        except OSError as error:  # a full disk; what a training has done counts for more than this record
+            log.error("%s can't be written (%s)", self.path, one_line(error))
 
     def _write(self) -> None:
         write_json(self.path, {"format": FORMAT, "attempts": self.entries})

@@ -214,7 +214,11 @@ class Training(Closed):
     )
     device: Device = "auto"
     validation_interval: Positive = Field(200, description="iterations between two validations")
-    checkpoint_seconds: float = Field(60, ge=0, description="seconds between two checkpoints")
+    checkpoint_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="seconds between two checkpoints; null: 60, or more where they would take over 1 % of the time",
+    )
     precision: Precision = Field(
         "auto", description="of forward and backward; auto: bfloat16 where the device computes faster with it"
     )

@@ -18,12 +18,15 @@ from genenet.geometry import Box, tiles
 from genenet.inference import Normalisation, NormalisationRule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import zarr
     from numpy.typing import NDArray
 
     from genenet.prepare import Prepared
 
 MEBIBYTE = 2**20
+BORDER_MAP_BYTES = 4  # of a voxel
 
 log = logging.getLogger(__name__)
 
@@ -47,23 +50,35 @@ class LabelledArray:
     weight: float = 1.0
 
 
-def read_images(prepared: Prepared, rule: NormalisationRule, memory_bytes: float) -> list[LabelledArray]:
-    """Read all images of a prepared file once, into memory if they take at most ``memory_bytes``.
+def read_images(
+    splits: Sequence[Prepared], rule: NormalisationRule, memory_bytes: float, weight_bytes: int = 0
+) -> list[list[LabelledArray]]:
+    """Read all images of prepared files once, into memory if together they take at most ``memory_bytes``.
 
     Larger ones are copied to the folder for temporary files (TMPDIR), which on a cluster should be the job's
     local disk, and mapped from there. The files have no names, so nothing is left, however the process ends.
 
+    Args:
+        splits: such as training and validation.
+        rule: what normalises them.
+        memory_bytes: that they may take.
+        weight_bytes: of what ``border_maps`` will add to each voxel of the first split.
+
     Raises:
-        InputError: If they don't fit there either.
+        InputError: If they don't fit on that disk either.
     """
-    n_bytes = sum(array.nbytes for i in prepared.images for array in (i.image, i.labels))
+    n_bytes = sum(array.nbytes for split in splits for i in split.images for array in (i.image, i.labels))
+    n_bytes += weight_bytes * sum(i.labels.size for i in splits[0].images)
     on_disk = n_bytes > memory_bytes
     if on_disk:
         _check_space(n_bytes, memory_bytes)
     read = _mapped if on_disk else lambda array: np.asarray(array[...])
     return [
-        LabelledArray(i.name, read(i.image), read(i.labels), rule.of(i.statistics), i.weight)
-        for i in prepared.images
+        [
+            LabelledArray(i.name, read(i.image), read(i.labels), rule.of(i.statistics), i.weight)
+            for i in split.images
+        ]
+        for split in splits
     ]
 
 
@@ -134,16 +149,28 @@ def _kibibytes(path: str, name: str) -> float:
     return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def _of_control_group() -> list[float]:
-    found = []
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            text = (Path("/sys/fs/cgroup") / name).read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            found.append(float(text))
-    return found
+def _of_control_group(
+    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> list[float]:
+    """Return the limits of this process's control group and of those above it: Slurm limits the job's."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:  # not Linux
+        return []
+    files = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            files += [folder / "memory.max" for folder in _upwards(root, path)]
+        elif "memory" in controllers.split(","):
+            files += [folder / "memory.limit_in_bytes" for folder in _upwards(root / "memory", path)]
+    texts = [file.read_text().strip() for file in files if file.exists()]
+    return [float(text) for text in texts if text.isdigit()]
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    below = Path(path.lstrip("/"))
+    return [root / folder for folder in (below, *below.parents)]
 
 
 def _of_slurm_job() -> list[float]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from genenet.config import Training
     from genenet.network import Network
 
+# torch on a GPU and on the CPU, its C++, and NVIDIA's libraries
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
+
 log = logging.getLogger(__name__)
 
 
@@ -89,9 +92,16 @@ class Learner:
         )  # fmt: skip
         self.network.load_state_dict(buffers, strict=False)
         self.parts = 2
+        self._forget_batch()
+        return self._gradient(images, labels, weights, seed)
+
+    def _forget_batch(self) -> None:
+        """Let go of all that a step which failed still keeps in memory."""
+        self.network.forget_activations()
+        # what backward hadn't come to waits in autograd's queue, graph and all, until it is used again
+        torch.zeros((), device=self.device, requires_grad=True).backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return self._gradient(images, labels, weights, seed)
 
     def _gradient(self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int) -> Tensor:
         """Leave the gradient in the parameters; return the loss."""
@@ -145,4 +155,4 @@ class Learner:
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an exception means that memory ran out, of the machine or of the GPU."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)

@@ -167,6 +167,11 @@ class Network(nn.Module):
                 skips.append(x)
         return self.head(x)  # type: ignore[no-any-return]
 
+    def forget_activations(self) -> None:
+        """Let go of what a forward left for the penalty: its graph holds all activations until backward."""
+        for layer in self.layers.values():
+            layer.activation_penalty = None  # type: ignore[assignment]
+
     def penalty(self) -> Tensor:
         """Return the regularisation of kernels and of the last training forward's activations, a scalar."""
         layers = [layer for layer in self.layers.values() if isinstance(layer, ConvLayer)]

@@ -85,7 +85,7 @@ class Trainer:
             self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )
         self.predictor = Predictor([self.network], device, threads=settings.threads)
-        self.sampler = self._sampler(train, plan)
+        self.sampler = self._sampler(train, plan, float(weights[0]))
         self.augment = Augmenter(settings.augmentation)
         self.iteration = 0
         self.seconds = 0.0
@@ -94,9 +94,10 @@ class Trainer:
         self.unchecked: list[Tensor] = []  # losses that nobody has looked at yet
         self.best: dict[str, Tensor] = {}
 
-    def _sampler(self, train: list[LabelledArray], plan: Plan) -> PatchSampler:
+    def _sampler(self, train: list[LabelledArray], plan: Plan, background_weight: float) -> PatchSampler:
         settings = self.settings
-        border = settings.loss.border_weight
+        # the loss multiplies by the class's weight what equation 2 adds to it
+        border = settings.loss.border_weight / (background_weight or 1.0)
         return PatchSampler.make(
             train,
             (plan.input_shape, plan.output_shape),

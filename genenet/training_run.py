@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from genenet import checkpoint
 from genenet.attempts import Attempts
 from genenet.device import choose_device, set_threads
 from genenet.errors import InputError, one_line
-from genenet.images import available_memory, peak_memory, read_images
+from genenet.images import BORDER_MAP_BYTES, available_memory, peak_memory, read_images
 from genenet.inference import NormalisationRule
 from genenet.learning import is_out_of_memory
 from genenet.lock import exclusive
@@ -28,21 +28,15 @@ from genenet.tensorboard import Board
 from genenet.training import Diverged, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from genenet.genome import Genome
     from genenet.paths import RunPaths
     from genenet.stages import TrainSettings
 
-VERSION = 2  # of what a training does: raise it when the same settings no longer give the same weights
-OBSERVERS = {
-    "device",
-    "checkpoint_seconds",
-    "data_memory_mb",
-    "tensorboard",
-}  # settings that change no weight
-FIRST_CHECKPOINT_SECONDS = 5.0  # an attempt that is cut short early has done something all the same
+VERSION = 3  # of what a training does: raise it when the same settings no longer give the same weights
+OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +95,9 @@ class TrainingRun:
         with attempts.attempt(start, lambda: trainer.iteration if trainer else start):
             try:
                 trainer = self._trainer(network_plan, train, validation)
-                finished = self._advance(trainer, state, fingerprint, stop, show)
+                self._restore(trainer, state)
+                del state  # its tensors were copied
+                finished = self._advance(trainer, fingerprint, stop, show)
                 _log_memory(trainer, network_plan)
                 if finished:
                     publication.success(trainer)
@@ -109,7 +105,8 @@ class TrainingRun:
                 status = _status(error)
                 if status is None:
                     raise
-                publication.failure(status, one_line(error), trainer.history if trainer else [])
+                reason = one_line(error.with_traceback(None))  # its frames hold a batch
+                publication.failure(status, reason, trainer.history if trainer else [])
                 return True
         if not finished:
             attempts.stopped(trainer.iteration)
@@ -120,11 +117,13 @@ class TrainingRun:
         set_threads(settings.threads)
         rule = NormalisationRule(self.settings.normalisation, train.mean, train.deviation)
         memory = settings.data_memory_mb * 1e6 if settings.data_memory_mb else available_memory() / 2
+        weight_bytes = BORDER_MAP_BYTES if settings.loss.border_weight else 0
+        train_images, validation_images = read_images((train, validation), rule, memory, weight_bytes)
         return Trainer(
             self.genome,
             network_plan,
-            read_images(train, rule, memory),
-            read_images(validation, rule, memory),
+            train_images,
+            validation_images,
             train.class_counts,
             settings,
             self.settings.seed,
@@ -137,37 +136,36 @@ class TrainingRun:
         parts = [VERSION, self.genome.id, settings, len(train.classes), train.checksum, validation.checksum]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _advance(
-        self,
-        trainer: Trainer,
-        state: dict[str, Any] | None,
-        fingerprint: str,
-        stop: Stop,
-        show: Callable[[Trainer], None] | None,
-    ) -> bool:
-        """Train to the end (True) or until it must stop (False); a checkpoint is there after both."""
+    def _restore(self, trainer: Trainer, state: dict[str, Any] | None) -> None:
         if state is None:
             self.files.progress.unlink(missing_ok=True)
         else:
             trainer.restore(state)
             log.info("going on from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
-        began = saved = time.monotonic()
+
+    def _advance(
+        self,
+        trainer: Trainer,
+        fingerprint: str,
+        stop: Stop,
+        show: Callable[[Trainer], None] | None,
+    ) -> bool:
+        """Train to the end (True) or until it must stop (False); a checkpoint is there after both."""
+        rhythm = checkpoint.Rhythm(trainer.settings.checkpoint_seconds)
         board = Board(self.files.tensorboard) if trainer.settings.tensorboard else None
+        if board:
+            board.show(trainer.history)
         n_rows = len(trainer.history)
         for _ in trainer.run():
             if show:
                 show(trainer)
             if len(trainer.history) > n_rows:
                 n_rows = len(trainer.history)
-                write_history(self.files.progress, trainer.history)
-                if board:
-                    board.show(trainer.history)
-            now = time.monotonic()
+                self._show_history(trainer, board)
             reason = None if trainer.is_done else stop()
-            interval = min(trainer.settings.checkpoint_seconds, max(FIRST_CHECKPOINT_SECONDS, saved - began))
-            if reason or now - saved >= interval:
-                self._save(trainer, fingerprint)
-                saved = now
+            if reason or rhythm.is_due():
+                with rhythm.saving():
+                    self._save(trainer, fingerprint)
             if reason:
                 log.info("%s at iteration %d; a checkpoint is kept", reason, trainer.iteration)
                 return False
@@ -175,15 +173,24 @@ class TrainingRun:
         return True
 
     def _save(self, trainer: Trainer, fingerprint: str) -> None:
-        """Write a checkpoint; one that can't be written, to a disk that is full, isn't the end of a training."""
-        try:
+        what = f"the checkpoint of iteration {trainer.iteration}"
+        with _whatever_the_disk_says(what, "the one before it is kept, training goes on"):
             checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
-        except OSError as error:
-            log.error(
-                "the checkpoint of iteration %d can't be written (%s); the one before it is kept, training goes on",
-                trainer.iteration,
-                one_line(error),
-            )
+
+    def _show_history(self, trainer: Trainer, board: Board | None) -> None:
+        with _whatever_the_disk_says(f"{self.files.progress}", "training goes on"):
+            write_history(self.files.progress, trainer.history)
+            if board:
+                board.show(trainer.history)
+
+
+@contextmanager
+def _whatever_the_disk_says(what: str, then: str) -> Iterator[None]:
+    """Log what can't be written, to a disk that is full; that isn't the end of a training."""
+    try:
+        yield
+    except OSError as error:
+        log.error("%s can't be written (%s); %s", what, one_line(error), then)
 
 
 def _log_memory(trainer: Trainer, network_plan: Plan) -> None:

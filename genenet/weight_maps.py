@@ -25,7 +25,8 @@ def border_weights(
     d1 and d2 are the distances in the plane, in voxels, to the two nearest objects: connected components (8
     neighbours) of all classes but background together, since organelles lie within cells. Objects that touch
     can't be told apart. An object further than 5 sigma away isn't looked for: its term is below 4e-6 w0. The
-    equation's class balance is the loss's class weights.
+    equation adds the class balance instead of 1; where the loss multiplies by class weights, w0 is to be divided
+    by background's.
     """
     return np.stack([_plane(plane, w0, sigma, background) for plane in labels])
 

@@ -1,6 +1,7 @@
 import errno
 import logging
 import os
+import time
 
 import pytest
 import torch
@@ -28,22 +29,59 @@ def test_round_trip(tmp_path):
     assert checkpoint.load(tmp_path / "none.pt", "a" * 64) is None
 
 
+def test_a_cut_at_any_byte_is_noticed(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    save(path)
+    for size in reversed(range(path.stat().st_size)):
+        os.truncate(path, size)
+        with pytest.raises(checkpoint.Damaged):
+            checkpoint._read(path)
+
+
 @pytest.mark.parametrize("where", [0, 5, 40, 60, 300, -1])
-@pytest.mark.parametrize("how", ["flip", "cut"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, where, how):
+def test_a_flipped_bit_is_noticed(tmp_path, where):
+    path = tmp_path / "checkpoint.pt"
+    save(path)
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(checkpoint.Damaged):
+        checkpoint._read(path)
+
+
+@pytest.mark.parametrize("where", [0, 300])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_for_good(tmp_path, caplog, where):
     path = tmp_path / "checkpoint.pt"
     save(path, iteration=1)
     save(path, iteration=2)
-    data = bytearray(path.read_bytes())
-    if how == "cut":
-        data = data[: where if where >= 0 else len(data) - 1]
-    else:
-        data[where] ^= 1
-    path.write_bytes(data)
+    path.write_bytes(path.read_bytes()[:where])
     with caplog.at_level(logging.WARNING):
         assert checkpoint.load(path, "a" * 64)["iteration"] == 1
     assert "checkpoint.pt is damaged" in caplog.text
-    assert "falling back" in caplog.text
+    assert "set aside as checkpoint.damaged.pt; falling back" in caplog.text
+    save(path, iteration=3)
+    path.write_bytes(b"")
+    assert checkpoint.load(path, "a" * 64)["iteration"] == 1
+
+
+def test_checkpoints_are_due_by_the_clock_and_take_a_hundredth_of_the_time_at_most(monkeypatch):
+    def due(seconds, cost, until=2000):
+        now = [100.0]
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        rhythm, moments = checkpoint.Rhythm(seconds), []
+        while now[0] < 100 + until:
+            now[0] += 0.5
+            if rhythm.is_due():
+                moments.append(now[0] - 100)
+                with rhythm.saving():
+                    now[0] += cost
+        return moments
+
+    assert due(None, 0)[:6] == [5, 10, 20, 40, 80, 140]
+    assert due(20, 0)[:5] == [5, 10, 20, 40, 60]
+    assert due(0.5, 0)[:3] == [0.5, 1, 1.5]
+    assert len(due(None, 4)) * 4 <= 0.012 * 2000
+    assert due(60, 4)[-1] - due(60, 4)[-2] == 64
 
 
 def test_one_of_other_settings_is_set_aside(tmp_path, caplog):

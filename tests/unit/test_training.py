@@ -1,10 +1,14 @@
 import csv
 import dataclasses
 import json
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +17,13 @@ from safetensors.torch import load_file
 
 import runs
 from genenet import checkpoint
-from genenet.config import Training
 from genenet.errors import InputError
-from genenet.genome import Genome, read_genome
-from genenet.images import LabelledArray
-from genenet.inference import Normalisation
+from genenet.genome import read_genome
 from genenet.metrics import Contingency
 from genenet.paths import RunPaths
-from genenet.plan import plan
 from genenet.probabilities import open_probabilities
 from genenet.stages import TrainSettings, read_settings
 from genenet.tensorboard import Board
-from genenet.training import Trainer
 from genenet.training_run import TrainingRun
 
 OUTPUTS = ("model.safetensors", "history.csv", "validation.zarr.zip", "scores.json")
@@ -155,87 +154,119 @@ def run_of(folder, out):
     return TrainingRun(read_genome(folder / "genome.json"), *images, settings, RunPaths(out))
 
 
-def test_a_training_that_diverges_publishes_that(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "current_learning_rate", lambda self: 1e30)
-    assert run_of(undisturbed[0], tmp_path).run()
-    scores = json.loads((tmp_path / "scores.json").read_text())
+def test_a_training_that_diverges_publishes_that(tmp_path):
+    genome = {"log_learning_rate": 0, "batch_norm": 0, "dropout_rate": 0, "log_gamma2": 0}
+    runs.make(tmp_path, genome, optimiser={"kind": "sgd"}, iterations=500)
+    assert run_of(tmp_path, tmp_path / "run").run()
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
     assert scores["status"] == "diverged"
-    assert "the loss was nan at iteration" in scores["reason"]
-    assert all((tmp_path / name).exists() for name in OUTPUTS)
-    assert weights(tmp_path) == {}
+    assert re.fullmatch(r"the loss was (nan|inf) at iteration \d+", scores["reason"])
+    assert all((tmp_path / "run" / name).exists() for name in OUTPUTS)
+    assert weights(tmp_path / "run") == {}
 
 
-def test_out_of_memory_publishes_that(undisturbed, tmp_path, monkeypatch):
-    def full(self):
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+TOO_LARGE = """
+    import logging, resource, sys
+    sys.path.insert(0, {tests!r})
+    from pathlib import Path
+    from test_training import run_of
 
-    monkeypatch.setattr(Trainer, "step", full)
-    assert run_of(undisturbed[0], tmp_path).run()
-    assert json.loads((tmp_path / "scores.json").read_text())["status"] == "out_of_memory"
+    def show(trainer):
+        if trainer.iteration == 1:
+            used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if "VmSize" in line)
+            resource.setrlimit(resource.RLIMIT_AS, (used + ({limit} << 20),) * 2)
 
-
-def trainer(genome=None, **values):
-    g = Genome("t", {"net": {**runs.GENOME, "dropout_rate": 0, **(genome or {})}})
-    image, labels = runs.blobs((1, 40, 40), 3)
-    data = [LabelledArray("a", image, labels, Normalisation.of_volume(image.mean(), image.std()))]
-    settings = Training(iterations=5, batch_size=2, threads=1, validation_interval=5, device="cpu", **values)
-    counts = np.bincount(labels.ravel(), minlength=3)
-    return Trainer(g, plan(g.net, 3), data, data, counts, settings, 0, torch.device("cpu"))
+    logging.basicConfig(level=logging.INFO)
+    assert run_of(Path({folder!r}), Path({folder!r}) / "run").run(show=show)
+"""
 
 
-def test_a_class_that_never_occurs_has_weight_0():
-    assert trainer().learner.loss.class_weights[2] == 0
-
-
-def test_the_learning_rate_decays_exponentially():
-    t = trainer({"log_learning_rate": -2, "decay_rate": 0.5, "decay_steps": 10})
-    assert t.current_learning_rate() == pytest.approx(0.01)
-    t.iteration = 20
-    assert t.current_learning_rate() == pytest.approx(0.0025)
-
-
-def test_adam_is_the_genomes():
-    group = trainer({"log_alpha1": -0.5, "log_alpha2": -2}).learner.optimiser.param_groups[0]
-    assert group["betas"] == pytest.approx((1 - 10**-0.5, 0.99))
-
-
-def test_penalties_are_part_of_what_is_minimised():
-    free, bound = trainer(), trainer({"log_gamma2": -1, "log_learning_rate": -1.5})
-    for t in (free, bound):
-        for _ in t.run():
-            pass
-    norms = [
-        sum(p.square().sum().item() for n, p in t.network.named_parameters() if "conv.weight" in n)
-        for t in (free, bound)
-    ]
-    assert norms[1] < norms[0]
-
-
-def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(undisturbed, tmp_path):
-    _, command, reference = undisturbed
-    size = (
-        2 * (reference / "model.safetensors").stat().st_size
-    )  # a checkpoint is larger, what is published smaller
-    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
-    done = runs.run([*command, "--out", tmp_path], **limited)
+@pytest.mark.parametrize(("limit", "status"), [(1000, "ok"), (100, "out_of_memory")])
+def test_out_of_memory_tries_halves_and_then_publishes_that(tmp_path, limit, status):
+    genome = {"n_convkernels": 32, "input_size": 300, "log_lambda2": -3}
+    runs.make(tmp_path, genome, iterations=3, batch_size=8, precision="float32", checkpoint_seconds=60)
+    code = textwrap.dedent(TOO_LARGE).format(
+        tests=str(Path(__file__).parent), folder=str(tmp_path), limit=limit
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "the checkpoint of iteration 1 can't be written" in done.stderr
-    assert "File too large" in done.stderr
-    assert not list(tmp_path.glob("*checkpoint*"))
+    assert "a batch of 8 doesn't fit in memory" in done.stderr
+    assert "from here on it is done in two halves, which batch normalisation sees apart" in done.stderr
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert scores["status"] == status
+    assert "memory" in scores.get("reason", "memory")
+
+
+def test_two_processes_on_one_run_take_turns(undisturbed, tmp_path):
+    _, command, reference = undisturbed
+    options = {"stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*command, "--out", tmp_path], **options) for _ in range(2)]
+    messages = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], messages
+    assert sum("another process is at work here" in text for text in messages) == 1
+    assert sum("going on from iteration 40 of 40" in text for text in messages) == 1
     assert_same(tmp_path, reference)
+
+
+def limit_files(process, size):
+    """From now on, what a process writes beyond ``size`` bytes of a file fails, as on a full disk."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_not_the_training(tmp_path):
+    command = runs.make(tmp_path, iterations=400, validation_interval=20)
+    reference, run = tmp_path / "reference", tmp_path / "run"
+    assert runs.run([*command, "--out", reference]).returncode == 0
+    messages = []
+    with subprocess.Popen([*command, "--out", run], stderr=subprocess.PIPE, text=True) as process:
+        while iteration_of(run) < 30:
+            assert process.poll() is None
+        limit_files(process, 0)
+        for line in process.stderr:
+            messages.append(line)
+            if "progress.csv can't be written" in line:
+                break
+        kept = iteration_of(run)
+        limit_files(process, resource.RLIM_INFINITY)
+        messages += process.stderr.readlines()
+    assert process.returncode == 0, messages
+    assert kept >= 30
+    lost = f"the checkpoint of iteration {kept + 2} can't be written \\(\\[Errno 27\\] File too large"
+    assert any(re.search(lost, m) and "the one before it is kept, training goes on" in m for m in messages)
+    assert not list(run.glob(".*"))
+    assert_same(run, reference)
+
+
+FULL_DISK = """
+    mount -t tmpfs -o size=1m none {disk} || exit 99
+    cp -r {run}/. {disk}
+    head -c $(( $(df --output=avail -B1 {disk} | tail -1) - 16384 )) /dev/zero > {disk}/ballast
+    {train}; code=$?
+    rm {disk}/ballast
+    cp -r {disk}/. {run}
+    exit $code
+"""
 
 
 def test_the_older_checkpoint_outlives_a_full_disk(undisturbed, tmp_path):
+    """A small disk in memory, with room for all files but a checkpoint."""
     _, command, reference = undisturbed
-    runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"])
-    kept = (tmp_path / "checkpoint.pt").read_bytes()
-    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2,) * 2)}
-    stopped = runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"], **limited)
-    assert stopped.returncode == 75
-    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
-    done = runs.run([*command, "--out", tmp_path])
+    run, disk = tmp_path / "run", tmp_path / "disk"
+    disk.mkdir()
+    stopped = [*command, "--stop-after-minutes", "0.0001", "--out"]
+    assert runs.run([*stopped, run]).returncode == 75
+    kept = (run / "checkpoint.pt").read_bytes()
+    script = FULL_DISK.format(run=run, disk=disk, train=shlex.join([*stopped, str(disk)]))
+    done = runs.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script])
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"nobody may mount a file system here: {done.stderr.strip()}")
+    assert done.returncode == 75
+    assert "the checkpoint of iteration 2 can't be written (" in done.stderr
+    assert "No space left on device" in done.stderr
+    assert (run / "checkpoint.pt").read_bytes() == kept
+    done = runs.run([*command, "--out", run])
     assert "going on from iteration 1 of 40" in done.stderr
-    assert_same(tmp_path, reference)
+    assert_same(run, reference)
 
 
 def test_the_history_goes_to_tensorboard_whole_after_an_interruption_too(undisturbed, tmp_path):
