@@ -27,7 +27,9 @@ def seen_by(t, part, act, what=1):
     seen = {name: [] for name in LAYERS}
     handles = [
         getattr(t.network.layers[name], part).register_forward_hook(
-            lambda _, given, gives, name=name: seen[name].append((given[0], gives)[what])
+            lambda _, given, gives, name=name: seen[name].append(
+                (given[0], gives)[what].clone()
+            )  # what follows may write into it
         )
         for name in LAYERS
     ]
@@ -47,7 +49,7 @@ def test_penalties_have_the_genomes_weights_layer_by_layer():
     loss = t.learner._gradient(images, labels, weights, 1)
     found = [p.grad.clone() for p in t.network.parameters()]
     logits = []
-    activations = seen_by(t, "activation", lambda: logits.append(t.network(images[:, :, 0]).unsqueeze(2)))
+    activations = seen_by(t, "activation", lambda: logits.append(t.network(images)))
     expected = t.learner.loss(logits[0], labels, weights)
     for name, gamma1, gamma2, lambda1 in zip(
         LAYERS, (-2, None, -2), (-1, -1, -0.5), (-1.5, -1.5, -1), strict=True
