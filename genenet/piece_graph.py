@@ -19,14 +19,11 @@ from genenet.pieces import Contacts, LabelledBlock, Pieces, groups_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import EllipsisType
 
     from numpy.typing import NDArray
 
     from genenet.geometry import Box, Triple
     from genenet.pieces import Ints
-
-Number = NDArray[np.int64] if TYPE_CHECKING else Any
 
 
 @dataclass(frozen=True)
@@ -138,13 +135,14 @@ class _Seams:
         if z:
             found.append(self._touch(block.plane(0, 0) + offset, self._slices[0][around_y, around_x]))
         if y:
-            found.append(self._touch(block.plane(1, 0) + offset, np.pad(self._rows[0][:, around_x], ((1, 1), (0, 0)))))
+            found.append(
+                self._touch(block.plane(1, 0) + offset, np.pad(self._rows[0][:, around_x], ((1, 1), (0, 0))))
+            )
         if x:
             found.append(self._touch(block.plane(2, 0) + offset, np.pad(self._left, 1)))
-        numbers = offset + 1
-        self._slices[1][y + 1 : y + 1 + height, x + 1 : x + 1 + width] = block.plane(0, -1) + numbers
-        self._rows[1][:, x + 1 : x + 1 + width] = block.plane(1, -1) + numbers
-        self._left = block.plane(2, -1) + np.int64(numbers)
+        self._slices[1][y + 1 : y + 1 + height, x + 1 : x + 1 + width] = block.plane(0, -1) + offset + 1
+        self._rows[1][:, x + 1 : x + 1 + width] = block.plane(1, -1) + offset + 1
+        self._left = block.plane(2, -1) + offset + 1
         return found
 
     def _touch(self, own: NDArray[np.int64], other: NDArray[np.int64]) -> Contacts:

@@ -115,7 +115,9 @@ class Contacts:
     @staticmethod
     def concatenate(parts: Sequence[Contacts]) -> Contacts:
         """Return the contacts of all parts, of which there is at least one, summed up."""
-        return Contacts.of(*(np.concatenate([vars(p)[name] for p in parts]) for name in ("low", "high", "faces")))
+        return Contacts.of(
+            *(np.concatenate([vars(p)[name] for p in parts]) for name in ("low", "high", "faces"))
+        )
 
 
 def groups_of(n: int, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int32]:
@@ -129,7 +131,7 @@ class LabelledBlock:
     """Runs and pieces of a block of labels (Z, Y, X); the same block always gives the same numbers."""
 
     def __init__(self, labels: NDArray[np.uint8]) -> None:
-        self.shape = labels.shape
+        self.shape: Triple = (labels.shape[0], labels.shape[1], labels.shape[2])
         flat = np.ascontiguousarray(labels).reshape(-1)
         self._begins = np.empty(flat.size, bool)
         np.not_equal(flat[1:], flat[:-1], out=self._begins[1:])
@@ -156,9 +158,10 @@ class LabelledBlock:
         """Return an array (Z, Y, X) of the value of each voxel's piece."""
         return np.repeat(values[self._piece_of], self._lengths).reshape(self.shape)
 
-    def plane(self, axis: int, index: int) -> NDArray[np.int32]:
+    def plane(self, axis: int, index: int) -> Ints:
         """Return the pieces of the voxels of a plane across an axis."""
-        return self._piece_of[self._run_of.reshape(self.shape).take(index, axis)]
+        pieces: Ints = self._piece_of[self._run_of.reshape(self.shape).take(index, axis)].astype(np.int64)
+        return pieces
 
     def table(self, box: Box, shape: Triple) -> Pieces:
         """Return the table of the pieces, for a block that is ``box`` of a volume of ``shape``."""
@@ -186,7 +189,7 @@ class LabelledBlock:
 
     def _meetings(self, dz: int, dy: int) -> Pairs:
         """Return the runs that lie beside each other in a row and that ``dz``, ``dy`` from it, and their voxels."""
-        _, n_y, n_x = self.shape
+        n_x = self.shape[2]
         back = self._distance(dz, dy)
         at = np.flatnonzero(self._begins[back:] | self._begins[: self._begins.size - back]) + back
         lengths = np.minimum(np.diff(at, append=self._begins.size), n_x - at % n_x)
@@ -207,6 +210,7 @@ class LabelledBlock:
         return np.concatenate([a, a - 1]), np.concatenate([b - 1, b]), np.zeros(2 * len(at), np.int64)
 
     def _distance(self, dz: int, dy: int) -> int:
+        """How many voxels further back in C order that row is; all, if it can't be in the block."""
         _, n_y, n_x = self.shape
         return min(-(dz * n_y + dy) * n_x, self._begins.size)
 
