@@ -140,11 +140,11 @@ class PostprocessingJob:
     ) -> None:
         with ExitStack() as images:
             targets: list[tuple[Any, NDArray[Any]]] = []
-            if self.settings.cleans:
-                names = self.store.attributes["classes"]
-                targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), classes)]
             if self.settings.objects:
                 targets += [(images.enter_context(new_labels(self.store, OBJECTS, "uint32")), ids)]
+            if self.settings.cleans:  # entered last, listed first
+                names = self.store.attributes["classes"]
+                targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), classes)]
             for index, box in enumerate(boxes):
                 block = LabelledBlock(self._read(box))
                 for array, values in targets:
