@@ -92,27 +92,16 @@ class PostprocessingJob:
         }
 
     def _run(self, show: Callable[[int, int, Box], None]) -> dict[str, Any]:
-        boxes = list(tiles(Box.of_shape(self.store.shape), self._work_shape()))
-
-        def shown(first: int) -> Iterator[Box]:
-            for number, box in enumerate(boxes, start=first):
-                yield box
-                show(number, 2 * len(boxes), box)
-
+        names, wanted = self.store.attributes["classes"], self.settings.objects
         graph = find_pieces(
-            self.store.shape, shown(1), self._read, self.settings.connectivity, self.path.parent
+            self.store.shape, self._boxes(0, show), self._read, self.settings.connectivity, self.path.parent
         )
-        names = self.store.attributes["classes"]
         classes, n_specks, n_holes = self._clean(graph, names)
-        wanted = [names.index(name) for name in self.settings.objects]
-        ids, objects = find_objects(graph, classes, wanted)
-        self._write(shown(1 + len(boxes)), graph, classes, ids)
+        ids, objects = find_objects(graph, classes, [names.index(name) for name in wanted])
+        self._write(self._boxes(1, show), graph, classes, ids)
         if wanted:
             write_csv(self.table, COLUMNS, rows(objects, names, self.store.attributes["voxel_size_nm"]))
         changed = int(graph.pieces.n_voxels[classes != graph.pieces.classes].sum())
-        n_objects = {
-            name: int((objects.classes == names.index(name)).sum()) for name in self.settings.objects
-        }
         log.info(
             "%s: %d specks removed, %d holes filled, %d voxels changed, %d objects",
             *(self.path.name, sum(n_specks.values()), sum(n_holes.values()), changed, len(objects)),
@@ -121,8 +110,15 @@ class PostprocessingJob:
             "specks": n_specks,
             "holes": n_holes,
             "changed_voxels": changed,
-            "objects": n_objects,
+            "objects": {name: int((objects.classes == names.index(name)).sum()) for name in wanted},
         }
+
+    def _boxes(self, rounds_before: int, show: Callable[[int, int, Box], None]) -> Iterator[Box]:
+        """Yield all blocks of one of two rounds; each is shown when the next one is asked for."""
+        boxes = list(tiles(Box.of_shape(self.store.shape), self._work_shape()))
+        for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):
+            yield box
+            show(number, 2 * len(boxes), box)
 
     def _clean(
         self, graph: PieceGraph, names: Sequence[str]
