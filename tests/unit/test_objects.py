@@ -193,11 +193,16 @@ def test_an_error_in_the_middle_leaves_nothing(store, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
+    expected = results(store)
     monkeypatch.setattr("genenet.pieces.LabelledBlock.fill", fails)
     with pytest.raises(OSError, match="No space left"):
         postprocess(store)
     assert not results(store)
     assert not list(store.glob("labels/.*"))
+    monkeypatch.undo()
+    (store / "labels/objects/0").mkdir(parents=True)  # as if killed when it was renamed but not listed
+    postprocess(store)
+    assert results(store) == expected
 
 
 def test_other_settings_replace_what_was_made_and_none_remove_it(store):
@@ -349,7 +354,7 @@ def watch():
     global peak
     while not stop.wait(0.002):
         peak = max(peak, anonymous())
-threading.Thread(target=watch).start()
+threading.Thread(target=watch, daemon=True).start()
 PostprocessingJob(""",
     )
     + "\nstop.set()\nprint(peak - before)\n"
