@@ -6,6 +6,7 @@ The graph is the same whatever the blocks: pieces are numbered by their first vo
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,8 +119,12 @@ class _Seams:
         self._left = np.zeros((0, 0), np.int64)
 
     def _plane(self) -> NDArray[np.int64]:
+        shape = (self._shape[1] + 2, self._shape[2] + 2)
         with tempfile.TemporaryFile(dir=self._scratch) as file:  # it has no name: also a kill leaves nothing
-            return np.memmap(file, np.int64, "w+", shape=(self._shape[1] + 2, self._shape[2] + 2))
+            os.posix_fallocate(
+                file.fileno(), 0, 8 * shape[0] * shape[1]
+            )  # a full disk is an error here, not a SIGBUS
+            return np.memmap(file, np.int64, "r+", shape=shape)
 
     def add(self, box: Box, block: LabelledBlock, offset: int) -> list[Contacts]:
         """Return the contacts with earlier blocks of a block whose parts are numbered from ``offset`` on."""
