@@ -287,19 +287,65 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
 
 
 @app.command()
+def postprocess(
+    store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
+    min_size: Annotated[
+        list[str] | None,
+        typer.Option(help="smaller components become what they touch most: 50, or CLASS=50; may be repeated"),
+    ] = None,
+    fill_holes: Annotated[
+        list[str] | None,
+        typer.Option(help="CLASS whose holes are filled, or CLASS=LARGEST in voxels; may be repeated"),
+    ] = None,
+    objects: Annotated[
+        list[str] | None, typer.Option(help="CLASS whose components are numbered and listed; may be repeated")
+    ] = None,
+    connectivity: Annotated[int, typer.Option(help="6 (through faces) or 26, of components")] = 6,
+    table: Annotated[Path | None, typer.Option(help="CSV of the objects; STORE.objects.csv")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="settings of the workflow, instead of options")
+    ] = None,
+    receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
+) -> None:
+    """Remove specks, fill holes, count objects of a segmentation, as further labels in its OME-Zarr.
+
+    It replaces what an earlier call made; without options, it only removes that.
+    """
+    from genenet.files import write_json
+    from genenet.objects import PostprocessingJob, from_options, table_of
+    from genenet.postprocessing import Postprocessing
+    from genenet.progress import show_blocks
+    from genenet.stages import read_settings
+
+    options = from_options(min_size or [], fill_holes or [], objects or [], connectivity)
+    wanted = read_settings(settings, Postprocessing) if settings else options
+    with show_blocks(store.name) as show:
+        done = PostprocessingJob(store, wanted, table or table_of(store)).run(show)
+    if receipt:
+        write_json(receipt, done)
+
+
+@app.command()
 def export(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
     tiff: Annotated[Path | None, typer.Option(help="BigTIFF to write")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="segmentation or cleaned, for the TIFF; cleaned, if it was post-processed"),
+    ] = None,
 ) -> None:
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
     from genenet import ngff
+    from genenet.label_images import class_labels
     from genenet.segmentation import check_complete
     from genenet.tiff import export_tiff
 
-    check_complete(ngff.open_store(store))
+    opened = ngff.open_store(store)
+    check_complete(opened)
+    class_labels(opened, labels)
     ngff.build_pyramid(store)
     if tiff:
-        export_tiff(store, tiff)
+        export_tiff(store, tiff, labels)
 
 
 @app.command()
@@ -318,7 +364,7 @@ def evaluate(
         from genenet.evaluation import evaluate_store
 
         labels = read_settings(settings, EvaluateSettings)
-        write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label))
+        write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label, labels.labels))
     elif ensemble and data:
         from genenet.device import choose_device, set_threads
         from genenet.evaluation import evaluate_ensemble

@@ -13,6 +13,7 @@ from pydantic import PositiveInt as Positive
 
 from genenet.errors import InputError
 from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
+from genenet.postprocessing import Postprocessing
 from genenet.recipe import Augmentation, Closed, Loss, Optimiser, Sampling, Schedule, Stopping
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -288,6 +289,12 @@ class Segmentation(Closed):
     )
 
 
+class SegmentationAndAfter(Segmentation):
+    """How volumes are segmented, and what is done to the result."""
+
+    postprocessing: Postprocessing = Postprocessing()
+
+
 class Config(Closed):
     """The whole of config.yaml."""
 
@@ -300,7 +307,7 @@ class Config(Closed):
     baselines: Baselines = Baselines()
     training: Training = Training()
     ensemble: Ensemble = Ensemble()
-    segmentation: Segmentation = Segmentation()
+    segmentation: SegmentationAndAfter = SegmentationAndAfter()
 
     @model_validator(mode="after")
     def _enough_genomes(self) -> Self:
@@ -308,6 +315,14 @@ class Config(Closed):
             raise ValueError(
                 f"ensemble.minimum {self.ensemble.minimum} is more than search.n_genomes {self.search.n_genomes}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_known(self) -> Self:
+        try:
+            self.segmentation.postprocessing.check_classes(self.data.classes)
+        except ValueError as error:
+            raise ValueError(f"segmentation.postprocessing.{error}") from None
         return self
 
 

@@ -10,6 +10,7 @@ from genenet import ngff
 from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
 from genenet.geometry import by
+from genenet.label_images import class_labels
 from genenet.labels import ClassLabels
 from genenet.metrics import Contingency, scores
 from genenet.prepare import open_prepared
@@ -42,14 +43,17 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
     return {"volumes": [image.name for image in prepared.images], **scores(table)}
 
 
-def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> dict[str, Any]:
-    """Score a finished segmentation against labels, block by block.
+def evaluate_store(
+    path: Path, source: ImageFiles, ignore_label: int | None, choice: str | None = None
+) -> dict[str, Any]:
+    """Score a finished segmentation against labels, block by block; ``choice`` as in class_labels.
 
     Raises:
         InputError: If blocks are missing, or the labels don't fit.
     """
     store = ngff.open_store(path)
     check_complete(store)
+    found = class_labels(store, choice)
     n_classes = len(store.attributes["classes"])
     labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label)
     labels = labels.crop(source.region)
@@ -59,5 +63,5 @@ def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> 
         )
     table = Contingency.empty(n_classes)
     for block in blocks_of(store.shape, store.block):
-        table.add(labels.read(block), np.asarray(store.labels[block.slices]))
+        table.add(labels.read(block), np.asarray(found[block.slices]))
     return scores(table)

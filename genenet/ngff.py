@@ -8,7 +8,6 @@ block is one shard, one file of each array: written in one assignment, under a t
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from zarr.codecs import ZstdCodec
 from zarr.core.sync import sync
 
 from genenet.errors import InputError
-from genenet.files import atomic_path, write_json
+from genenet.files import atomic_path, read_json, write_json
 from genenet.geometry import Box, Triple, tiles
 from genenet.palette import class_colours
 from genenet.pyramid import Level, Size, levels, mean_of_cells, mode_of_cells
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = "genenet.segmentation/1"
 LABELS = "labels/segmentation"
+CLEANED, OBJECTS = "cleaned", "objects"  # further images of labels, made from it by post-processing
 _CHUNK: Triple = (16, 256, 256)  # what a viewer reads at a time, at most
 
 
@@ -120,13 +120,13 @@ def create_store(
     }
     shards = (min(block[0], shape[0]), *block[1:])
     first = levels(shape, voxel_size_nm, max(shape))
-    with atomic_path(path) as folder, _settled():
+    with atomic_path(path) as folder, settled():
         ome = _image_metadata(first, path.name) | {"omero": _omero(classes, channels, dtype)}
         root = zarr.create_group(folder, attributes={"genenet": facts, "ome": ome})
-        _create_array(folder / "0", (len(channels), *shape), (len(channels), *shards), dtype)
+        create_array(folder / "0", (len(channels), *shape), (len(channels), *shards), dtype)
         root.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["segmentation"]}})
-        root.create_group(LABELS, attributes={"ome": _label_metadata(first, classes)})
-        _create_array(folder / LABELS / "0", shape, shards, "uint8")
+        root.create_group(LABELS, attributes={"ome": label_metadata(first, "segmentation", classes)})
+        create_array(folder / LABELS / "0", shape, shards, "uint8")
 
 
 def open_store(path: Path) -> Store:
@@ -161,12 +161,22 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
     """
     store = open_store(path)
     found = levels(store.shape, tuple(store.attributes["voxel_size_nm"]), min_size)
+    names = label_names(path)
     for index, level in enumerate(found[1:], start=1):
         shards = (min(store.block[0], level.shape[0]), *store.block[1:])
-        _shrink_level(path / LABELS, index, level, shards)
+        for name in names:
+            _shrink_level(path / "labels" / name, index, level, shards)
         _shrink_level(path, index, level, (1, *shards))
-    _announce(path, _image_metadata(found, path.name))
-    _announce(path / LABELS, _label_metadata(found, store.attributes["classes"]))
+    announce(path, _image_metadata(found, path.name))
+    for name in names:
+        classes = [] if name == OBJECTS else store.attributes["classes"]
+        announce(path / "labels" / name, label_metadata(found, name, classes))
+
+
+def label_names(path: Path) -> list[str]:
+    """Return the names of a store's images of labels, ``segmentation`` first."""
+    names: list[str] = read_json(path / "labels" / "zarr.json")["attributes"]["ome"]["labels"]
+    return names
 
 
 def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...]) -> None:
@@ -175,7 +185,7 @@ def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...
     lead = source.shape[:-3]
     shrink = mean_of_cells if lead else mode_of_cells
     with atomic_path(folder / str(index)) as temporary:
-        array = _create_array(temporary, (*lead, *level.shape), shards, source.dtype.name)
+        array = create_array(temporary, (*lead, *level.shape), shards, source.dtype.name)
         for at in np.ndindex(lead):
             for box in tiles(Box.of_shape(level.shape), (shards[-3], shards[-2], shards[-1])):
                 cells = (
@@ -185,7 +195,7 @@ def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...
 
 
 @contextmanager
-def _settled() -> Iterator[None]:
+def settled() -> Iterator[None]:
     """After an error, wait for what zarr is still writing in its own thread: it would make the folder anew."""
 
     async def others() -> None:
@@ -199,7 +209,8 @@ def _settled() -> Iterator[None]:
         raise
 
 
-def _create_array(path: Path, shape: tuple[int, ...], shards: tuple[int, ...], dtype: str) -> zarr.Array[Any]:
+def create_array(path: Path, shape: tuple[int, ...], shards: tuple[int, ...], dtype: str) -> zarr.Array[Any]:
+    """Make an array that is compressed and cut into shards, axes (z, y, x) or (c, z, y, x)."""
     chunks = [1] * (len(shape) - 3) + [_divisor(s, c) for s, c in zip(shards[-3:], _CHUNK, strict=True)]
     return zarr.create_array(
         path,
@@ -219,9 +230,9 @@ def _divisor(n: int, most: int) -> int:
     return largest if 4 * largest >= min(n, most) else n
 
 
-def _announce(folder: Path, metadata: dict[str, Any]) -> None:
+def announce(folder: Path, metadata: dict[str, Any]) -> None:
     """Replace a group's NGFF metadata in one atomic write."""
-    document = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+    document = read_json(folder / "zarr.json")
     document["attributes"]["ome"].update(metadata)
     write_json(folder / "zarr.json", document)
 
@@ -233,21 +244,18 @@ def _image_metadata(found: Sequence[Level], name: str) -> dict[str, Any]:
     return ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(by_alias=True, exclude_none=True)
 
 
-def _label_metadata(found: Sequence[Level], classes: Sequence[str]) -> dict[str, Any]:
-    """Colours and names of the classes; the background is transparent."""
+def label_metadata(found: Sequence[Level], name: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Colours and names of the classes, if labels are classes; the background is transparent."""
     from ome_zarr_models.v05.image_label import ImageLabelAttrs
 
-    colours = [
-        {"label-value": i, "rgba": [*colour, 255 if i else 0]}
-        for i, colour in enumerate(class_colours(len(classes)))
-    ]
-    description = {
-        "version": "0.5",
-        "colors": colours,
-        "properties": [{"label-value": i, "name": name} for i, name in enumerate(classes)],
-        "source": {"image": "../../"},
-    }
-    multiscale = _multiscale(found, "segmentation", "mode", "zyx")
+    description: dict[str, Any] = {"version": "0.5", "source": {"image": "../../"}}
+    if classes:
+        description["colors"] = [
+            {"label-value": i, "rgba": [*colour, 255 if i else 0]}
+            for i, colour in enumerate(class_colours(len(classes)))
+        ]
+        description["properties"] = [{"label-value": i, "name": n} for i, n in enumerate(classes)]
+    multiscale = _multiscale(found, name, "mode", "zyx")
     attributes = {"version": "0.5", "multiscales": [multiscale], "image-label": description}
     return ImageLabelAttrs.model_validate(attributes).model_dump(by_alias=True, exclude_none=True)
 

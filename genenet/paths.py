@@ -125,6 +125,14 @@ class ResultPaths:
         """Return the receipt of one job's share of the blocks, part ``003-of-016``."""
         return f"{self.results}/segmentations/{volume}/parts/{part}.json"
 
+    def objects(self, volume: str) -> str:
+        """Return the table of a volume's objects."""
+        return f"{self.results}/segmentations/{volume}.objects.csv"
+
+    def postprocessing(self, volume: str) -> str:
+        """Return the receipt of a volume's post-processing."""
+        return f"{self.results}/segmentations/{volume}/postprocessing.json"
+
     def tiff(self, volume: str) -> str:
         """Return a volume's segmentation as TIFF."""
         return f"{self.results}/segmentations/{volume}.tif"

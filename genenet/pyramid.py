@@ -66,17 +66,18 @@ def mean_of_cells(image: NDArray[Any], factors: Triple) -> NDArray[Any]:
     return (np.rint(total, out=total) if image.dtype.kind == "u" else total).astype(image.dtype)
 
 
-def mode_of_cells(labels: NDArray[np.uint8], factors: Triple) -> NDArray[np.uint8]:
-    """Shrink labels (Z, Y, X) to the most frequent one of each cell; of several, to the smallest."""
+def mode_of_cells(labels: NDArray[Any], factors: Triple) -> NDArray[Any]:
+    """Shrink unsigned labels (Z, Y, X) to the most frequent one of each cell; of several, to the smallest."""
     cell = list(_voxels_of_cells(labels, factors))
-    best = np.zeros(cell[0].shape, np.uint16)
+    bits, top = 8 * labels.itemsize, np.iinfo(labels.dtype).max
+    best = np.zeros(cell[0].shape, {8: np.uint16, 16: np.uint32, 32: np.uint64}[bits])
     for candidate in cell:
-        votes = np.zeros(candidate.shape, np.uint16)
+        votes = np.zeros_like(best)
         for other in cell:
             votes += candidate == other
         # More votes win, and of equal votes the smaller label.
-        np.maximum(best, votes * np.uint16(256) + (255 - candidate), out=best)
-    return (255 - best % 256).astype(np.uint8)
+        np.maximum(best, (votes << bits) + (top - candidate), out=best)
+    return top - best.astype(labels.dtype)
 
 
 def _voxels_of_cells(image: NDArray[Any], factors: Triple) -> Iterator[NDArray[Any]]:

@@ -16,6 +16,7 @@ from genenet import __version__, figures, ngff
 from genenet.errors import InputError
 from genenet.files import read_csv, read_json, write_text
 from genenet.geometry import Box, tiles
+from genenet.label_images import class_labels
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
 from genenet.volume import open_volume
@@ -116,7 +117,9 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         "n_random": sum(run.kind != "baseline" for run in runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": _optional(paths.test_scores),
-        "volumes": [_volume_section(paths, name, files) for name, files in settings.volumes.items()],
+        "volumes": [
+            _volume_section(paths, name, files, settings.labels) for name, files in settings.volumes.items()
+        ],
         "legend": [
             (name, "#{:02x}{:02x}{:02x}".format(*c))
             for name, c in zip(classes, class_colours(len(classes)), strict=True)
@@ -183,14 +186,14 @@ def _beaten(runs: Sequence[Run]) -> list[tuple[str, int]]:
     return [(title, sum(a > ari for a in random)) for title, ari in baselines if ari is not None]
 
 
-def _volume_section(paths: ResultPaths, name: str, files: ImageFiles) -> VolumeSection:
+def _volume_section(paths: ResultPaths, name: str, files: ImageFiles, choice: str | None) -> VolumeSection:
     scores = _optional(paths.volume_scores(name)) if files.labels else None
     path = Path(paths.store(name))
     if not path.exists():
         return VolumeSection(name, "", f"{path}: not segmented yet", [], scores)
     try:
         store = ngff.open_store(path)
-        caption, pictures = _middle_slice(store, files)
+        caption, pictures = _middle_slice(store, files, choice)
     except InputError as error:
         return VolumeSection(name, "", str(error), [], scores)
     blocks = list(tiles(Box.of_shape(store.shape), store.block))
@@ -199,7 +202,9 @@ def _volume_section(paths: ResultPaths, name: str, files: ImageFiles) -> VolumeS
     return VolumeSection(name, caption, note if missing else "", pictures, scores)
 
 
-def _middle_slice(store: ngff.Store, files: ImageFiles) -> tuple[str, list[figures.Picture]]:
+def _middle_slice(
+    store: ngff.Store, files: ImageFiles, choice: str | None
+) -> tuple[str, list[figures.Picture]]:
     """Read the middle of the middle slice, and nothing else; return a caption and pictures."""
     image = open_volume(files.image, files.region)
     labels = open_volume(files.labels, files.region) if files.labels else None
@@ -213,7 +218,7 @@ def _middle_slice(store: ngff.Store, files: ImageFiles) -> tuple[str, list[figur
     pictures = figures.slice_pictures(
         image.read(box)[0],
         labels.read(box)[0] if labels else None,
-        np.asarray(store.labels[box.slices])[0],
+        np.asarray(class_labels(store, choice)[box.slices])[0],
         uncertainty / 255 if uncertainty.dtype.kind == "u" else uncertainty,
         len(store.attributes["classes"]),
     )

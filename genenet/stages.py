@@ -29,6 +29,7 @@ from genenet.errors import InputError
 from genenet.files import read_json
 from genenet.hyperparameters import HYPERPARAMETERS
 from genenet.paths import ResultPaths
+from genenet.postprocessing import LabelChoice
 from genenet.recipe import Closed
 
 if TYPE_CHECKING:
@@ -96,10 +97,11 @@ class SegmentSettings(Closed):
 
 
 class EvaluateSettings(Closed):
-    """Labels that a volume's segmentation is scored against."""
+    """Labels that a volume's segmentation is scored against, and which labels of its store are scored."""
 
     volume: ImageFiles
     ignore_label: int | None
+    labels: LabelChoice | None = None
 
 
 class TestSettings(Closed):
@@ -113,6 +115,12 @@ class ReportSettings(Closed):
     """What the report shows."""
 
     volumes: dict[str, ImageFiles]
+    labels: LabelChoice | None = None
+
+
+def label_choice(config: Config) -> LabelChoice:
+    """Return which labels of a store are exported, scored and shown."""
+    return "cleaned" if config.segmentation.postprocessing.cleans else "segmentation"
 
 
 def stage_settings(config: Config, stage: str) -> Closed:
@@ -152,7 +160,7 @@ def _prepare(config: Config, split: str) -> PrepareSettings:
 def _segment(config: Config, name: str) -> SegmentSettings:
     return SegmentSettings(
         volume=image_files(config, config.data.volumes[name]),
-        segmentation=config.segmentation,
+        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing"})),
         threads=config.training.threads,
         device=config.training.device,
     )
@@ -160,7 +168,7 @@ def _segment(config: Config, name: str) -> SegmentSettings:
 
 def _report(config: Config, _: str) -> ReportSettings:
     volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
-    return ReportSettings(volumes=volumes)
+    return ReportSettings(volumes=volumes, labels=label_choice(config))
 
 
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
@@ -172,8 +180,11 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     ),
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
     "segment": _segment,
+    "postprocess": lambda c, _: c.segmentation.postprocessing,
     "evaluate": lambda c, name: EvaluateSettings(
-        volume=image_files(c, c.data.volumes[name]), ignore_label=c.data.ignore_label
+        volume=image_files(c, c.data.volumes[name]),
+        ignore_label=c.data.ignore_label,
+        labels=label_choice(c),
     ),
     "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
     "report": _report,

@@ -73,4 +73,5 @@ def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent
     lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]
+    lines += [f"objects       {path}" for path in sorted(folder.glob("*.objects.csv"))]
     return "\n".join(lines)

@@ -167,15 +167,16 @@ def _imagej_sizes(tif: tifffile.TiffFile) -> VoxelSize:
     return float(metadata["spacing"]) * nm, y, x
 
 
-def export_tiff(store_path: Path, out: Path) -> None:
+def export_tiff(store_path: Path, out: Path, labels: str | None = None) -> None:
     """Write the labels of a segmentation as a compressed BigTIFF, axes ZYX, with voxel size and class names.
 
     The metadata are OME's, which Fiji reads by Bio-Formats: ImageJ's own can't stand in a BigTIFF. Memory is
-    bounded by a few slices.
+    bounded by a few slices. ``labels`` are as in class_labels.
 
     Raises:
-        InputError: If the store isn't a segmentation.
+        InputError: If the store isn't a segmentation, or hasn't these labels.
     """
+    from genenet.label_images import class_labels
     from genenet.ngff import open_store
 
     store = open_store(store_path)
@@ -184,7 +185,7 @@ def export_tiff(store_path: Path, out: Path) -> None:
     with atomic_path(out) as temporary:
         tifffile.imwrite(
             temporary,
-            _pages(store.labels, store.block[0]),
+            _pages(class_labels(store, labels), store.block[0]),
             shape=store.shape,
             dtype=np.uint8,
             bigtiff=True,

@@ -71,11 +71,39 @@ def test_a_second_run_does_nothing(tiny):
             "data: {volumes: {more: {phantom: {shape: [1, 64, 64], seed: 5}}}}",
             {"settings": 3, "phantom": 1, "segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1},
         ),
+        (
+            "segmentation: {postprocessing: {min_size_voxels: 5, objects: [mitochondrion]}}",
+            {"settings": 3, "postprocess": 1, "export": 1, "evaluate": 1, "report": 1, "all": 1},
+        ),
         ("container: nowhere.sif", {}),
     ],
 )
 def test_a_changed_setting_reruns_its_stage_and_what_follows(tiny, overlay, jobs):
     assert tiny.planned(overlay) == jobs
+
+
+def test_post_processing_can_be_switched_on_changed_and_off(tiny):
+    plain = tifffile.imread(tiny.results / "segmentations/demo.tif")
+    tiny.add(
+        "post.yaml",
+        "segmentation: {postprocessing: {min_size_voxels: 9, fill_holes: [cell], objects: [cell, mitochondrion]}}",
+    )
+    tiny.snakemake()
+    store = zarr.open(tiny.results / "segmentations/demo.ome.zarr")
+    cleaned = tifffile.imread(tiny.results / "segmentations/demo.tif")
+    assert (store["labels/cleaned/0"][:] == cleaned).all()
+    assert (store["labels/segmentation/0"][:] == plain).all()
+    assert (cleaned != plain).any()
+    with (tiny.results / "segmentations/demo.objects.csv").open() as file:
+        objects = list(csv.DictReader(file))
+    assert len(objects) == store["labels/objects/0"][:].max() > 0
+    assert tiny.planned() == {}
+    again = {"settings": 1, "postprocess": 1, "export": 1, "evaluate": 1, "report": 1, "all": 1}
+    assert tiny.planned("segmentation: {postprocessing: {connectivity: 26}}") == again
+    tiny.configs.pop()
+    tiny.snakemake()
+    assert (tifffile.imread(tiny.results / "segmentations/demo.tif") == plain).all()
+    assert tiny.planned() == {}
 
 
 def test_one_more_genome_trains_only_that_one(tiny):

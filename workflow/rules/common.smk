@@ -6,6 +6,7 @@ LABELLED = [
 PARTS = [
     part_name(i + 1, CONFIG.segmentation.jobs) for i in range(CONFIG.segmentation.jobs)
 ]
+POSTPROCESSING = CONFIG.segmentation.postprocessing
 
 
 def image_inputs(image):

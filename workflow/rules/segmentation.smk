@@ -21,19 +21,44 @@ rule segment:
         " --out {params.store} --receipt {output} --log {log}"
 
 
+if POSTPROCESSING.is_wanted:
+
+    rule postprocess:
+        input:
+            receipts=expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS),
+            settings=PATHS.settings("postprocess"),
+        output:
+            receipt=PATHS.postprocessing("{volume}"),
+            table=[PATHS.objects("{volume}")] if POSTPROCESSING.objects else [],
+        log:
+            f"{PATHS.results}/logs/postprocess/{{volume}}.log",
+        params:
+            store=PATHS.store("{volume}"),
+        message:
+            "post-process {wildcards.volume}"
+        shell:
+            "genenet postprocess {params.store} --settings {input.settings}"
+            " --receipt {output.receipt} --log {log}"
+
+
 rule export:
     input:
-        expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS),
+        (
+            PATHS.postprocessing("{volume}")
+            if POSTPROCESSING.is_wanted
+            else expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS)
+        ),
     output:
         PATHS.tiff("{volume}"),
     log:
         f"{PATHS.results}/logs/export/{{volume}}.log",
     params:
         store=PATHS.store("{volume}"),
+        labels=stages.label_choice(CONFIG),
     message:
         "export {wildcards.volume}"
     shell:
-        "genenet export {params.store} --tiff {output} --log {log}"
+        "genenet export {params.store} --labels {params.labels} --tiff {output} --log {log}"
 
 
 rule evaluate:
