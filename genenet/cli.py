@@ -210,6 +210,18 @@ def segment(
     tile: Annotated[
         int, typer.Option(min=1, help="voxels along y and x that networks write at a time")
     ] = 256,
+    region: Annotated[
+        str, typer.Option(help="half-open part of the volume, z, y, x, such as 0:100,:,200:900")
+    ] = ":,:,:",
+    mask: Annotated[
+        list[Path] | None, typer.Option(help="integer image of the same shape; 0 where nothing is segmented")
+    ] = None,
+    voxel_size: Annotated[
+        str | None, typer.Option(help="nm along z, y, x, such as 50x10x10, if the file doesn't say")
+    ] = None,
+    rescale: Annotated[
+        bool, typer.Option(help="resample to the ensemble's voxel size while reading")
+    ] = False,
     probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
     precision: Annotated[
         str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")
@@ -227,10 +239,17 @@ def segment(
         wanted = read_settings(settings, SegmentSettings)
     else:
         values = {
-            "volume": {"image": images, "labels": None, "region": None},
+            "volume": {
+                "image": images,
+                "labels": None,
+                "region": _region(region),
+                "mask": mask,
+                "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
+            },
             "segmentation": {
                 "block": block.split("x"),
                 "tile": tile,
+                "rescale": rescale,
                 "probabilities": probabilities,
                 "precision": precision,
             },
@@ -239,6 +258,15 @@ def segment(
         }
         wanted = validate(SegmentSettings, values, "segment")
     _segment(wanted, ensemble, out, _part(part), receipt)
+
+
+def _region(text: str) -> list[list[str] | None]:
+    axes = text.split(",")
+    if len(axes) != 3 or any(axis.count(":") != 1 for axis in axes):
+        raise InputError(
+            f"--region {text}: give start:stop along z, y and x, such as 0:100,:,200:900; : is the whole axis"
+        )
+    return [None if axis.strip() == ":" else axis.split(":") for axis in axes]
 
 
 def _part(text: str) -> tuple[int, int]:

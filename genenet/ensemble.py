@@ -85,6 +85,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "format": FORMAT,
         "classes": train.classes,
         "voxel_size_nm": list(train.voxel_size_nm),
+        "dtypes": sorted({image.image.dtype.name for image in train.images}),
         "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
         "selected_on": [image.name for image in validation.images],
         "validation": scores(curve[n_members - 1]),
@@ -184,6 +185,7 @@ class Ensemble:
     normalisation: NormalisationRule
     networks: list[Network]
     fingerprint: str  # of members and normalisation
+    dtypes: list[str]  # of the training images; empty if an older version made the ensemble
 
 
 def load_ensemble(folder: Path) -> Ensemble:
@@ -210,4 +212,5 @@ def load_ensemble(folder: Path) -> Ensemble:
         networks.append(network)
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])
-    return Ensemble(folder, description["classes"], (z, y, x), rule, networks, digest.hexdigest())
+    dtypes = description.get("dtypes", [])
+    return Ensemble(folder, description["classes"], (z, y, x), rule, networks, digest.hexdigest(), dtypes)

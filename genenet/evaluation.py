@@ -54,7 +54,7 @@ def evaluate_store(path: Path, source: ImageFiles, ignore_label: int | None) -> 
     store = ngff.open_store(path)
     check_complete(store)
     n_classes = len(store.attributes["classes"])
-    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label)
+    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label, source.mask)
     labels = labels.crop(source.region)
     if labels.volume.shape != store.shape:
         raise InputError(

@@ -24,8 +24,12 @@ from genenet.geometry import Box, tiles
 from genenet.inference import Normalisation, Predictor, Probabilities, to_uint8
 from genenet.labels import ClassLabels
 from genenet.lock import exclusive
+from genenet.masks import Mask, masked
 from genenet.statistics import sample_statistics
+from genenet.suitability import fit, warn_of_other_images
 from genenet.volume import Volume, crop, open_volume
+from genenet.writers import check_no_other_writer, writing
+from genenet.zarr_in import warn_of_missing_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,21 +64,34 @@ class SegmentationJob:
         Raises:
             InputError: If the volume can't be read.
         """
-        began = time.monotonic()
         whole = open_volume(self.source.image)
         if self.source.labels:  # what is wrong with them is better known before than after
             ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
+        mask = Mask.open(self.source.mask, whole, self.source.region, self.settings.block)
         volume = crop(whole, self.source.region)
-        self._warn_of_voxel_size(volume)
+        volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
+        with writing(self.out, self._fingerprint(volume), part, n_parts):
+            return self._run(volume, mask, part, n_parts, show)
+
+    def _run(
+        self,
+        volume: Volume,
+        mask: Mask | None,
+        part: int,
+        n_parts: int,
+        show: Callable[[int, int, Box], None] | None,
+    ) -> dict[str, Any]:
+        began = time.monotonic()
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
         predictor = Predictor.make(self.ensemble.networks, self.settings.tile, self.device)
+        in_mask = partial(self._compute, predictor, volume, normalisation)
+        compute = masked(in_mask, mask, store.root.shape[0], self.settings.precision)
         blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
         written = 0
         for index, block in enumerate(blocks, start=1):
             if not store.has_block(block):
-                labels, channels = self._compute(predictor, volume, normalisation, block)
-                store.write_block(block, labels, channels)
+                store.write_block(block, *compute(block))
                 written += 1
             if show:
                 show(index, len(blocks), block)
@@ -90,16 +107,6 @@ class SegmentationJob:
             "fingerprint": store.attributes["fingerprint"],
         }
 
-    def _warn_of_voxel_size(self, volume: Volume) -> None:
-        trained = self.ensemble.voxel_size_nm
-        if volume.voxel_size_nm and not np.allclose(volume.voxel_size_nm, trained, rtol=0.05):
-            log.warning(
-                "%s: its file says voxels of %s nm, the ensemble was trained on %s nm (z, y, x)",
-                volume.name,
-                volume.voxel_size_nm,
-                trained,
-            )
-
     def _open_store(self, volume: Volume) -> ngff.Store:
         """Open the store, or make it if it isn't there or was made from something else."""
         fingerprint = self._fingerprint(volume)
@@ -108,15 +115,18 @@ class SegmentationJob:
                 store = ngff.open_store(self.out)
                 if store.attributes.get("fingerprint") == fingerprint:
                     return store
+                check_no_other_writer(self.out, fingerprint)
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
+            warn_of_missing_chunks(self.source.image)
+            warn_of_other_images(volume, self.ensemble)
             norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
             names = self.ensemble.classes if self.settings.probabilities else []
             ngff.create_store(
                 self.out,
                 shape=volume.shape,
                 classes=self.ensemble.classes,
-                voxel_size_nm=self.ensemble.voxel_size_nm,
+                voxel_size_nm=volume.voxel_size_nm or self.ensemble.voxel_size_nm,
                 block=self.settings.block,
                 channels=["uncertainty", *names],
                 dtype=self.settings.precision,
@@ -130,9 +140,16 @@ class SegmentationJob:
 
     def _fingerprint(self, volume: Volume) -> str:
         """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
-        files = [(path.name, *_size_and_time(path)) for path in self.source.image]
+        files = [(p.name, *_size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
         settings = self.settings.model_dump(mode="json", exclude={"jobs"})
-        parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
+        parts = [
+            self.ensemble.fingerprint,
+            settings,
+            files,
+            self.source.region,
+            volume.shape,
+            volume.voxel_size_nm,
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _compute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -16,6 +17,8 @@ from genenet.tiff import nm_per
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _SPATIAL = ("z", "y", "x")
 _CHUNK = re.compile(r"(c[./])?\d+(\.\d+)*")  # the last part of a chunk's path: 7, 0.3.7 or c.0.3.7
@@ -41,6 +44,13 @@ def open_zarr(path: Path) -> FileImage:
         return _open_ome_zarr(path, node)
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f"{path}: can't be read as Zarr ({one_line(error)})") from error
+
+
+def warn_of_missing_chunks(paths: Sequence[Path]) -> None:
+    """Say, of those that are Zarr, what check_chunks finds."""
+    for path in paths:
+        if is_zarr(path) and (missing := check_chunks(path)):
+            log.warning(missing)
 
 
 def check_chunks(path: Path) -> str | None:
