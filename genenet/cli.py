@@ -312,6 +312,22 @@ def export(
 
 
 @app.command()
+def view(
+    store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
+    image: Annotated[Path | None, typer.Option(help="what was segmented, if it is an OME-Zarr")] = None,
+) -> None:
+    """Show a segmentation in neuroglancer: prints an address for a browser on this machine."""
+    from threading import Event
+
+    from genenet.viewing import view as show
+
+    print(
+        f"{show(store, image).get_viewer_url()}\nopen this address in a browser; Ctrl-C ends it", flush=True
+    )
+    Event().wait()
+
+
+@app.command()
 def evaluate(
     out: Out,
     settings: Settings,
