@@ -20,7 +20,7 @@ def view(store: Path, image: Path | None = None, address: str = "127.0.0.1") -> 
 
     Args:
         store: a segmentation that genenet made.
-        image: what was segmented, if it is an OME-Zarr, to be shown below.
+        image: what was segmented, if it is an OME-Zarr, to be shown below, in place of the uncertainty.
         address: that is listened at; only this machine reaches the default.
 
     Raises:
@@ -50,12 +50,12 @@ def view(store: Path, image: Path | None = None, address: str = "127.0.0.1") -> 
             state.layers["image"] = neuroglancer.ImageLayer(source=f"{served(image)}|zarr:")
         state.layers[facts["channels"][0]] = neuroglancer.ImageLayer(
             source=f"{url}|zarr3:",
-            opacity=0.5 if image else 1,
             local_dimensions=neuroglancer.CoordinateSpace(names=["c'"], units="", scales=[1]),
             local_position=[0],  # the channel
         )
         state.layers["segmentation"] = neuroglancer.SegmentationLayer(
             source=f"{url}{LABELS}/|zarr3:", segment_colors=colours
         )
+        state.layers[facts["channels"][0]].visible = image is None
         state.layout = "xy"
     return viewer

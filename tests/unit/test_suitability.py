@@ -1,5 +1,6 @@
 """Volumes that aren't what the ensemble was trained on."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import tifffile
 import torch
 import zarr
+from typer.testing import CliRunner
 
 from ensembles import arrays, job, write_ensemble, write_image
 from genenet import ngff
+from genenet.cli import app
 from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
 from genenet.suitability import warn_of_other_images
@@ -111,3 +114,32 @@ def test_missing_chunks_are_said(folder, caplog):
     job(folder, image="image.zarr").run()
     (message,) = said(caplog)
     assert "image.zarr: 1 of its 8 chunks have no file and are read as 0; if the image isn't empty" in message
+
+
+def test_region_mask_and_voxel_size_on_the_command_line(folder):
+    tifffile.imwrite(folder / "mask.tif", np.ones((4, 70, 90), "u1"), photometric="minisblack")
+    start = [
+        "segment",
+        "--ensemble",
+        folder / "ensemble",
+        folder / "image.tif",
+        "--out",
+        folder / "a.ome.zarr",
+    ]
+
+    def run(*options):
+        return CliRunner().invoke(app, [str(a) for a in (*start, "--device", "cpu", *options)])
+
+    done = run("--region", "1:3,:,10:90", "--mask", folder / "mask.tif", "--voxel-size", "40x9x10")
+    assert done.exit_code == 0, done.exception
+    store = ngff.open_store(folder / "a.ome.zarr")
+    assert (store.shape, store.attributes["voxel_size_nm"]) == ((2, 70, 80), [40, 9, 10])
+    assert run("--voxel-size", "40x5x5", "--rescale").exit_code == 0
+    assert ngff.open_store(folder / "a.ome.zarr").shape == (4, 35, 45)
+    for options, message in {
+        ("--region", "1:3,10:90"): "--region 1:3,10:90: give start:stop along z, y and x",
+        ("--region", "3:99,:,:"): r"image.tif: region \[3, 99\] along z reaches outside",
+        ("--region", "a:b,:,:"): "segment: volume.region.0.0: input should be a valid integer",
+        ("--voxel-size", "10x10"): "segment: volume.voxel_size_nm.2: is missing",
+    }.items():
+        assert re.search(message, str(run(*options).exception)), options

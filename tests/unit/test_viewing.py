@@ -119,8 +119,10 @@ def photograph(viewer, folder):
     command = [chromium(), *flags.split(), f"--user-data-dir={folder / 'profile'}", viewer.get_viewer_url()]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pictures: Queue[bytes] = Queue()
+    with viewer.config_state.txn() as state:
+        state.viewer_size, state.show_ui_controls, state.show_panel_borders = [600, 400], False, False
     try:
-        viewer.async_screenshot(lambda s: pictures.put(s.screenshot.image), size=[600, 400])
+        viewer.async_screenshot(lambda s: pictures.put(s.screenshot.image))
         picture = pictures.get(timeout=300)  # it computes what a GPU would
     finally:
         browser.terminate()
