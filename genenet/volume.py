@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_right
 from functools import lru_cache
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -95,7 +97,9 @@ class ArrayVolume:
             index[self._z_axis] = z
         try:
             voxels = self._array[tuple(index)]
-        except (ValueError, RuntimeError) as error:  # what the decoders raise
+        except (ValueError, RuntimeError, EOFError, OSError, zlib.error, LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not a decoder's
+                raise
             raise InputError(
                 f"{self.name}: damaged, can't be read ({one_line(error)}); copy it anew"
             ) from error

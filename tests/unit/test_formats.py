@@ -5,14 +5,18 @@ import sys
 import tracemalloc
 
 import mrcfile
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from dm_files import write_dm
 from genenet.errors import InputError
 from genenet.geometry import Box
+from genenet.prepare import prepare
+from genenet.stages import ImageFiles, PrepareSettings
 from genenet.volume import open_volume
 from genenet.zarr_in import check_chunks
 
@@ -236,3 +240,35 @@ def test_missing_chunks_of_a_zarr_are_counted(tmp_path, zarr_format, shards):
     chunk = tmp_path / "a.zarr/s0" / ("c/1/0/1" if zarr_format == 3 else "1.0.1")
     chunk.unlink()
     assert "a.zarr: 1 of its 12 chunks have no file and are read as 7; " in check_chunks(tmp_path / "a.zarr")
+
+
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3")
+@pytest.mark.parametrize(
+    ("zarr_format", "codec"),
+    [(2, numcodecs.Zlib()), (2, numcodecs.BZ2()), (2, numcodecs.LZMA()), (2, numcodecs.Zstd()), (3, None)]
+    + [(3, GzipCodec()), (3, ZstdCodec()), (3, BloscCodec())],
+)
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_chunk_cut_off_is_damage(tmp_path, zarr_format, codec, keep):
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=SHAPE, dtype="u1", chunks=SHAPE, zarr_format=zarr_format, compressors=codec
+    )
+    array[...] = random_image()
+    chunk = tmp_path / "a.zarr" / ("c/0/0/0" if zarr_format == 3 else "0.0.0")
+    chunk.write_bytes(chunk.read_bytes()[: int(keep * chunk.stat().st_size)])
+    with pytest.raises(InputError, match=r"a\.zarr: damaged, can't be read .*; copy it anew"):
+        whole(open_volume(tmp_path / "a.zarr"))
+
+
+def test_missing_chunks_of_training_images_are_said(tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "labels.tif", random_image() % 2)
+    zarr.create_array(tmp_path / "a.zarr", data=random_image(), chunks=(5, 12, 9))
+    (tmp_path / "a.zarr/c/0/0/1").unlink()
+    settings = PrepareSettings(
+        images=[ImageFiles(image=[tmp_path / "a.zarr"], labels=[tmp_path / "labels.tif"], region=None)],
+        classes=["a", "b"],
+        ignore_label=None,
+        voxel_size_nm=(40, 10, 10),
+    )
+    prepare(settings, tmp_path / "data.zarr.zip")
+    assert "a.zarr: 1 of its 2 chunks have no file and are read as 0" in caplog.text
