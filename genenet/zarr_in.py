@@ -80,9 +80,19 @@ def check_chunks(path: Path) -> str | None:
 
 
 def _open_ome_zarr(path: Path, group: Any) -> FileImage:
-    """Level 0 of the first multiscale; NGFF 0.5 keeps it under the key "ome", 0.4 did not."""
-    attributes = dict(group.attrs)
-    multiscales = attributes.get("ome", attributes).get("multiscales")
+    """Level 0 of the first multiscale; NGFF 0.5 keeps it under the key "ome", 0.4 did not.
+
+    bioformats2raw writes it a folder deeper, even if there is but one image.
+    """
+    attributes = _ngff_attributes(group)
+    if "bioformats2raw.layout" in attributes:
+        series = sorted(name for name in group.group_keys() if name.isdecimal())
+        if len(series) != 1:
+            raise InputError(
+                f"{path}: holds {len(series)} images ({', '.join(series)}); give the folder of one"
+            )
+        group = group[series[0]]
+    multiscales = _ngff_attributes(group).get("multiscales")
     if not multiscales:
         raise InputError(
             f"{path}: a Zarr group without OME-Zarr multiscales; give the path of an array inside of it"
@@ -102,6 +112,12 @@ def _open_ome_zarr(path: Path, group: Any) -> FileImage:
         *multiscales[0].get("coordinateTransformations", ()),
     ]
     return FileImage(array, _ngff_voxel_size(axes, names, transforms))
+
+
+def _ngff_attributes(group: Any) -> dict[str, Any]:
+    attributes = dict(group.attrs)
+    inner: dict[str, Any] = attributes.get("ome", attributes)
+    return inner
 
 
 def _ngff_voxel_size(axes: Sequence[Any], names: list[str], transforms: Sequence[Any]) -> VoxelSize | None:
