@@ -221,6 +221,18 @@ def segment(
     blend: Annotated[
         bool, typer.Option(help="same-padded networks: overlapping tiles, Gaussian weights, instead of halos")
     ] = False,
+    region: Annotated[
+        str, typer.Option(help="half-open part of the volume, z, y, x, such as 0:100,:,200:900")
+    ] = ":,:,:",
+    mask: Annotated[
+        list[Path] | None, typer.Option(help="integer image of the same shape; 0 where nothing is segmented")
+    ] = None,
+    voxel_size: Annotated[
+        str | None, typer.Option(help="nm along z, y, x, such as 50x10x10, if the file doesn't say")
+    ] = None,
+    rescale: Annotated[
+        bool, typer.Option(help="resample to the ensemble's voxel size while reading")
+    ] = False,
     probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
     disagreement: Annotated[bool, typer.Option(help="also write how far the members are apart")] = False,
     precision: Annotated[
@@ -239,13 +251,20 @@ def segment(
         wanted = read_settings(settings, SegmentSettings)
     else:
         values = {
-            "volume": {"image": images, "labels": None, "region": None},
+            "volume": {
+                "image": images,
+                "labels": None,
+                "region": _region(region),
+                "mask": mask,
+                "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
+            },
             "segmentation": {
                 "block": block.split("x"),
                 "memory_mb": memory_mb,
                 "compute": compute,
                 "turns": turns,
                 "blend": blend,
+                "rescale": rescale,
                 "probabilities": probabilities,
                 "disagreement": disagreement,
                 "precision": precision,
@@ -255,6 +274,15 @@ def segment(
         }
         wanted = validate(SegmentSettings, values, "segment")
     _segment(wanted, ensemble, out, _part(part), receipt)
+
+
+def _region(text: str) -> list[list[str] | None]:
+    axes = text.split(",")
+    if len(axes) != 3 or any(axis.count(":") != 1 for axis in axes):
+        raise InputError(
+            f"--region {text}: give start:stop along z, y and x, such as 0:100,:,200:900; : is the whole axis"
+        )
+    return [None if axis.strip() == ":" else axis.split(":") for axis in axes]
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -346,6 +374,22 @@ def export(
     ngff.build_pyramid(store)
     if tiff:
         export_tiff(store, tiff, labels)
+
+
+@app.command()
+def view(
+    store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
+    image: Annotated[Path | None, typer.Option(help="what was segmented, if it is an OME-Zarr")] = None,
+) -> None:
+    """Show a segmentation in neuroglancer: prints an address for a browser on this machine."""
+    from threading import Event
+
+    from genenet.viewing import view as show
+
+    print(
+        f"{show(store, image).get_viewer_url()}\nopen this address in a browser; Ctrl-C ends it", flush=True
+    )
+    Event().wait()
 
 
 @app.command()

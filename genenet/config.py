@@ -50,11 +50,11 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
-class Volume(Closed):
-    """An image to segment: files (or one OME-Zarr) or a phantom; labels, if any, only score the result."""
+class Image(Closed):
+    """An image: files (or one OME-Zarr), or a phantom."""
 
     path: Annotated[list[Path] | None, Field(min_length=1)] = Field(
-        None, description="a file, or a list of files that are stacked along z"
+        None, description="a file, a folder of slices, or a list of files that are stacked along z"
     )
     phantom: Phantom | None = None
     labels: Annotated[list[Path] | None, Field(min_length=1)] = Field(
@@ -62,6 +62,10 @@ class Volume(Closed):
     )
     region: ImageRegion | None = Field(
         None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
+    )
+    mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None,
+        description="integer image(s) of the same shape; where it is 0, nothing is learnt, segmented or scored",
     )
 
     @model_validator(mode="before")
@@ -85,12 +89,17 @@ class Volume(Closed):
         return self
 
 
-class LabelledImage(Volume):
+class Volume(Image):
+    """An image to segment; labels, if any, only score the result."""
+
+    voxel_size_nm: VoxelSize | None = Field(
+        None, description="along z, y, x, if its file doesn't say; null: the file's, else that of data"
+    )
+
+
+class LabelledImage(Image):
     """An image with labels, for training, validation or test."""
 
-    mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
-        None, description="integer image(s) of the same shape; where it is 0, nothing is learnt or scored"
-    )
     weight: float = Field(
         1.0,
         gt=0,
@@ -284,6 +293,9 @@ class Segmentation(Closed):
     )
     probabilities: bool = Field(False, description="also write every class's probability")
     disagreement: bool = Field(False, description="also write how far the members are apart (ambiguity)")
+    rescale: bool = Field(
+        False, description="resample volumes of another voxel size to that of data while they are read"
+    )
     precision: Literal["uint8", "float16", "float32"] = Field(
         "uint8", description="of uncertainty and probabilities; uint8 stands for 0 … 1 in 255 steps"
     )

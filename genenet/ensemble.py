@@ -90,6 +90,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "format": FORMAT,
         "classes": train.classes,
         "voxel_size_nm": list(train.voxel_size_nm),
+        "dtypes": sorted({image.image.dtype.name for image in train.images}),
         "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
         "selected_on": [image.name for image in validation.images],
         "validation": scores(chosen.contingency) | chosen.decomposition.as_dict(),
@@ -211,6 +212,7 @@ class Ensemble:
     weights: list[float] | None  # of the members; None: all alike
     combination: Combination
     fingerprint: str  # of members and normalisation
+    dtypes: list[str]  # of the training images; empty if an older version made the ensemble
 
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
         """Return the networks, ready to predict; they are on the device from then on."""
@@ -260,7 +262,14 @@ def load_ensemble(folder: Path) -> Ensemble:
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])
     combination = description.get("combination", "mean")
-    weights = [m["weight"] for m in description["members"]] if combination == "weighted" else None
     return Ensemble(
-        folder, description["classes"], (z, y, x), rule, networks, weights, combination, digest.hexdigest()
+        folder,
+        description["classes"],
+        (z, y, x),
+        rule,
+        networks,
+        weights=[m["weight"] for m in description["members"]] if combination == "weighted" else None,
+        combination=combination,
+        fingerprint=digest.hexdigest(),
+        dtypes=description.get("dtypes", []),
     )

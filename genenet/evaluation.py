@@ -55,7 +55,7 @@ def evaluate_store(
     check_complete(store)
     found = class_labels(store, choice)
     n_classes = len(store.attributes["classes"])
-    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label)
+    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label, source.mask)
     labels = labels.crop(source.region)
     if labels.volume.shape != store.shape:
         raise InputError(

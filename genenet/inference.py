@@ -157,11 +157,18 @@ class Predictor:
         torch.set_num_threads(n_threads)  # of this thread; the others keep theirs
         return pool
 
+    @cached_property
+    def _tile_shapes(self) -> dict[Triple, Triple]:
+        """Tiles by the shape of what they are cut from."""
+        return {}
+
     def cut(self, box: Box) -> list[Box]:
         """Cut a box into the tiles that it is computed in."""
-        value_bytes = 2 if self.type else 4
-        shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
-        return list(tiles(box, shape))
+        if box.shape not in self._tile_shapes:
+            value_bytes = 2 if self.type else 4
+            shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
+            self._tile_shapes[box.shape] = shape
+        return list(tiles(box, self._tile_shapes[box.shape]))
 
     def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> Piece:
         """Read once what all tiles of a box need; what lies beyond the volume is reflected."""

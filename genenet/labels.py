@@ -49,8 +49,8 @@ class ClassLabels:
             raise InputError(
                 f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
             )
-        labels = _open_integers(paths, image, "labels are {}; save the class ids as integers")
-        kept = _open_integers(mask, image, "the mask is {}; save it as integers") if mask else None
+        labels = open_integers(paths, image, "labels are {}; save the class ids as integers")
+        kept = open_integers(mask, image, "the mask is {}; save it as integers") if mask else None
         return cls(labels, n_classes, ignore_label, kept)
 
     def crop(self, region: ImageRegion | None) -> ClassLabels:
@@ -101,7 +101,7 @@ class ClassLabels:
         )
 
 
-def _open_integers(paths: Sequence[Path], image: Volume, otherwise: str) -> Volume:
+def open_integers(paths: Sequence[Path], image: Volume, otherwise: str) -> Volume:
     """Open integers of an image's shape; ``otherwise`` says, of another type, what would be right."""
     volume = open_volume(paths)
     if volume.shape != image.shape:

@@ -46,6 +46,11 @@ def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def living_holder(path: Path) -> dict[str, object] | None:
+    """Return who holds a lock file, unless there is none or its holder is dead."""
+    return None if not path.exists() or _is_dead(path) else _read(path) or None
+
+
 def _me() -> dict[str, object]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
 

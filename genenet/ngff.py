@@ -184,7 +184,7 @@ def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...
     source = zarr.open_array(folder / str(index - 1), mode="r")
     lead = source.shape[:-3]
     shrink = mean_of_cells if lead else mode_of_cells
-    with atomic_path(folder / str(index)) as temporary:
+    with atomic_path(folder / str(index)) as temporary, settled():
         array = create_array(temporary, (*lead, *level.shape), shards, source.dtype.name)
         for at in np.ndindex(lead):
             for box in tiles(Box.of_shape(level.shape), (shards[-3], shards[-2], shards[-1])):

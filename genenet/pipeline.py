@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genenet.config import Segmentation
     from genenet.geometry import Box
     from genenet.inference import Normalisation, Piece, Prediction, Predictor
+    from genenet.masks import Mask
     from genenet.volume import Volume
 
 IN_FLIGHT = 2  # blocks that are computed or written at the same time: no core waits for the last tile of one
@@ -45,10 +46,10 @@ class Channels:
         more = ["disagreement"] if self.disagreement else []
         return ["uncertainty", *more, *(classes if self.probabilities else [])]
 
-    def empty(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
+    def zeros(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
         """Return an array for a block."""
         n = 1 + self.disagreement + n_classes * self.probabilities
-        return np.empty((n, *shape), self.dtype)
+        return np.zeros((n, *shape), self.dtype)
 
     @torch.inference_mode()
     def write(self, prediction: Prediction, into: NDArray[Any]) -> None:
@@ -86,13 +87,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A predictor between a volume and what takes finished blocks: ``write(box, labels, channels)``."""
+    """A predictor between a volume and what takes finished blocks: ``write(box, labels, channels)``.
+
+    Outside of the mask, if there is one, nothing is computed, and all is 0.
+    """
 
     predictor: Predictor
     volume: Volume
     normalisation: Normalisation
     channels: Channels
     write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
+    mask: Mask | None = None
 
     def run(self, blocks: Sequence[Box]) -> Iterator[Box]:
         """Do all blocks in order; yield each when it is written.
@@ -122,7 +127,10 @@ class Pipeline:
         cores = [core for block in blocks for core in self.predictor.cut(block)]
         return waste(self.predictor.plans, cores, self.predictor.blended)
 
-    def _read(self, box: Box) -> Piece:
+    def _read(self, box: Box) -> Piece | None:
+        """Read what a block needs; nothing if none of it is to be segmented."""
+        if self.mask and not self.mask.has(box):
+            return None
         piece = self.predictor.read(self.volume, self.normalisation, box)
         if piece.data.dtype.kind == "f" and not np.isfinite(piece.data).all():
             raise InputError(
@@ -130,10 +138,12 @@ class Pipeline:
             )
         return piece
 
-    def _begin(self, box: Box, piece: Piece) -> Block:
+    def _begin(self, box: Box, piece: Piece | None) -> Block:
         """Hand the tiles of a block to the workers."""
-        labels = np.empty(box.shape, np.uint8)
-        channels = self.channels.empty(box.shape, self.predictor.plans[0].n_classes)
+        labels = np.zeros(box.shape, np.uint8)
+        channels = self.channels.zeros(box.shape, self.predictor.plans[0].n_classes)
+        if piece is None:
+            return Block(box, labels, channels, [])
 
         def fill(core: Box) -> None:
             prediction = self.predictor.predict(piece, core)
@@ -148,6 +158,8 @@ class Pipeline:
         """Wait for a block's tiles and write it."""
         for tile in block.tiles:
             tile.result()
+        if self.mask:
+            self.mask.clear(block.box, block.labels, block.channels)
         self.write(block.box, block.labels, block.channels)
         return block.box
 

@@ -23,6 +23,7 @@ from genenet.geometry import Box, Triple, by, tiles
 from genenet.labels import ClassLabels
 from genenet.statistics import Moments, as_arrays, check_moments
 from genenet.volume import Volume, crop, open_volume
+from genenet.zarr_in import warn_of_missing_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +167,7 @@ class _Source:
 def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
     """Open an image and its labels, and check all that their headers say."""
     image = open_volume(files.image)
+    warn_of_missing_chunks(files.image)
     if files.labels is None:
         raise InputError(
             f"{image.name}: labels are missing; give the integer image of the same shape as labels:"

@@ -18,15 +18,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet import ngff
+from genenet.chunk_cache import cached
 from genenet.errors import InputError
 from genenet.files import remove
-from genenet.geometry import Box, tiles
+from genenet.geometry import Box, each, tiles
 from genenet.inference import Normalisation
 from genenet.labels import ClassLabels
 from genenet.lock import exclusive
+from genenet.masks import Mask
 from genenet.pipeline import Channels, Pipeline
 from genenet.statistics import sample_statistics
+from genenet.suitability import fit, warn_of_other_images
 from genenet.volume import Volume, crop, open_volume
+from genenet.writers import check_no_other_writer, writing
+from genenet.zarr_in import warn_of_missing_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
     from genenet.config import Segmentation
     from genenet.ensemble import Ensemble
     from genenet.stages import ImageFiles
+
+CACHE_BYTES = 2**30  # of decoded chunks of an image, at most
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +67,38 @@ class SegmentationJob:
         Raises:
             InputError: If the volume can't be read.
         """
-        began = time.monotonic()
         whole = open_volume(self.source.image)
         if self.source.labels:  # what is wrong with them is better known before than after
             ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
+        mask = Mask.open(self.source.mask, whole, self.source.region, self.settings.block)
         volume = crop(whole, self.source.region)
-        self._warn_of_voxel_size(volume)
+        volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
+        with writing(self.out, self._fingerprint(volume), part, n_parts):
+            return self._run(volume, mask, part, n_parts, show)
+
+    def _run(
+        self,
+        volume: Volume,
+        mask: Mask | None,
+        part: int,
+        n_parts: int,
+        show: Callable[[int, int, Box], None] | None,
+    ) -> dict[str, Any]:
+        began = time.monotonic()
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
         predictor = self.ensemble.predictor(self.device, self.settings)
         blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
         missing = [block for block in blocks if not store.has_block(block)]
         done = len(blocks) - len(missing)
-        pipeline = Pipeline(predictor, volume, normalisation, Channels.of(self.settings), store.write_block)
+        pipeline = Pipeline(
+            predictor,
+            self._cached(volume),
+            normalisation,
+            Channels.of(self.settings),
+            store.write_block,
+            mask,
+        )
         computing = time.monotonic()
         for block in pipeline.run(missing):
             done += 1
@@ -94,15 +120,10 @@ class SegmentationJob:
             "fingerprint": store.attributes["fingerprint"],
         }
 
-    def _warn_of_voxel_size(self, volume: Volume) -> None:
-        trained = self.ensemble.voxel_size_nm
-        if volume.voxel_size_nm and not np.allclose(volume.voxel_size_nm, trained, rtol=0.05):
-            log.warning(
-                "%s: its file says voxels of %s nm, the ensemble was trained on %s nm (z, y, x)",
-                volume.name,
-                volume.voxel_size_nm,
-                trained,
-            )
+    def _cached(self, volume: Volume) -> Volume:
+        """Return the volume so that each of its chunks is decoded once, if they fit into memory."""
+        halos = [network.plan.halo for network in self.ensemble.networks]
+        return cached(volume, self.settings.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
 
     def _open_store(self, volume: Volume) -> ngff.Store:
         """Open the store, or make it if it isn't there or was made from something else."""
@@ -112,14 +133,17 @@ class SegmentationJob:
                 store = ngff.open_store(self.out)
                 if store.attributes.get("fingerprint") == fingerprint:
                     return store
+                check_no_other_writer(self.out, fingerprint)
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
+            warn_of_missing_chunks(self.source.image)
+            warn_of_other_images(volume, self.ensemble)
             norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
             ngff.create_store(
                 self.out,
                 shape=volume.shape,
                 classes=self.ensemble.classes,
-                voxel_size_nm=self.ensemble.voxel_size_nm,
+                voxel_size_nm=volume.voxel_size_nm or self.ensemble.voxel_size_nm,
                 block=self.settings.block,
                 channels=Channels.of(self.settings).names(self.ensemble.classes),
                 dtype=self.settings.precision,
@@ -133,9 +157,16 @@ class SegmentationJob:
 
     def _fingerprint(self, volume: Volume) -> str:
         """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
-        files = [(path.name, *_size_and_time(path)) for path in self.source.image]
+        files = [(p.name, *_size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
-        parts = [self.ensemble.fingerprint, settings, files, self.source.region, volume.shape]
+        parts = [
+            self.ensemble.fingerprint,
+            settings,
+            files,
+            self.source.region,
+            volume.shape,
+            volume.voxel_size_nm,
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,12 +17,12 @@ from genenet.config import (
     Device,
     Draws,
     Ensemble,
+    Image,
     ImageRegion,
-    LabelledImage,
     NormalisationMode,
     Segmentation,
     Training,
-    Volume,
+    VoxelSize,
     validate,
 )
 from genenet.errors import InputError
@@ -48,6 +48,7 @@ class ImageFiles(Closed):
     region: ImageRegion | None
     mask: list[Path] | None = None
     weight: float = 1.0
+    voxel_size_nm: VoxelSize | None = None  # of a volume to segment, if it is known better than by the file
 
     @property
     def all(self) -> list[Path]:
@@ -138,7 +139,8 @@ def settings_json(config: Config, stage: str) -> str:
     text = stage_settings(config, stage).model_dump_json()
     if len(text) > LONGEST_ARGUMENT:
         raise InputError(
-            f"settings of {stage}: too many files for one line; stack them into one TIFF or an OME-Zarr"
+            f"settings of {stage}: too many files for one line; give the folder that they are in, or stack them "
+            "into one TIFF or an OME-Zarr"
         )
     return text
 
@@ -191,15 +193,14 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
 }
 
 
-def image_files(config: Config, image: Volume) -> ImageFiles:
+def image_files(config: Config, image: Image) -> ImageFiles:
     """Return an image's files; a phantom's are where the workflow writes them."""
-    files, labels, more = image.path or [], image.labels, {}
+    files, labels = image.path or [], image.labels
     if image.phantom:
         paths = ResultPaths(config.results)
         files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
-    if isinstance(image, LabelledImage):
-        more = {"mask": image.mask, "weight": image.weight}
-    return ImageFiles(image=files, labels=labels, region=image.region, **more)
+    more = image.model_dump(include={"region", "mask", "weight", "voxel_size_nm"})
+    return ImageFiles(image=files, labels=labels, **more)
 
 
 def runs(config: Config) -> list[str]:

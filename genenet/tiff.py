@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -14,6 +13,7 @@ import tifffile
 from genenet.errors import InputError, one_line
 from genenet.files import atomic_path
 from genenet.geometry import by
+from genenet.mapped import FileImage, VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VoxelSize = tuple[float, float, float]
 _SLAB_VOXELS = 2**27  # of one byte
 _NM = {
     **dict.fromkeys(("pm", "picometer"), 1e-3),
@@ -40,15 +39,7 @@ def nm_per(unit: str | None) -> float | None:
     return _NM.get((unit or "").strip().lower())
 
 
-@dataclass(frozen=True)
-class TiffImage:
-    """An open TIFF: a memory map, or a Zarr array that decodes a page or tile at a time."""
-
-    array: Any
-    voxel_size_nm: VoxelSize | None
-
-
-def open_tiff(path: Path) -> TiffImage:
+def open_tiff(path: Path) -> FileImage:
     """Open the image of a TIFF without reading its voxels; the file closes when the array is dropped.
 
     Raises:
@@ -62,7 +53,7 @@ def open_tiff(path: Path) -> TiffImage:
         raise InputError(f"{path}: a damaged TIFF ({one_line(error)})") from error
 
 
-def _open(path: Path) -> TiffImage:
+def _open(path: Path) -> FileImage:
     with ExitStack() as files:
         tif = files.enter_context(tifffile.TiffFile(path))
         _check_chain(path, tif)
@@ -75,12 +66,12 @@ def _open(path: Path) -> TiffImage:
         if series.dataoffset is not None:
             # Uncompressed and in one piece (also ImageJ's files above 4 GB, which only describe page 1).
             dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
-            return TiffImage(np.memmap(path, dtype, "r", series.dataoffset, series.shape), voxel_size_nm)
+            return FileImage(np.memmap(path, dtype, "r", series.dataoffset, series.shape), voxel_size_nm)
         import zarr
 
         array = zarr.open_array(series.aszarr(level=0), mode="r")
         weakref.finalize(array, files.pop_all().close)
-        return TiffImage(array, voxel_size_nm)
+        return FileImage(array, voxel_size_nm)
 
 
 def _pages_look_like_images(tif: tifffile.TiffFile) -> bool:

@@ -1,16 +1,19 @@
-"""Images in: TIFF and Zarr as volumes that are read box by box, never wholly. Axes are (z, y, x)."""
+"""Images in, as volumes that are read box by box, never wholly. Axes are (z, y, x)."""
 
 from __future__ import annotations
 
+import zlib
+from bisect import bisect_right
 from functools import lru_cache
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from genenet.errors import InputError, one_line
+from genenet.formats import files_of, open_image
 from genenet.geometry import Box, Triple, by
-from genenet.tiff import nm_per, open_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.config import ImageRegion
+    from genenet.mapped import VoxelSize
 
-VoxelSize = tuple[float, float, float]
 _SPATIAL = ("z", "y", "x")
 
 
@@ -30,7 +33,8 @@ class Volume(Protocol):
         name: what messages call it.
         shape: voxels along z, y, x; a 2D image has z = 1.
         dtype: of the voxels, in the machine's own byte order.
-        chunks: the box that is cheapest to read, from multiples of it on.
+        chunks: the box that is cheapest to read; it may be larger than a region.
+        chunk_start: where the grid of chunks begins: at 0, or before it, in a region that cuts chunks.
         voxel_size_nm: along z, y, x, from the file's metadata, if they say.
     """
 
@@ -38,6 +42,7 @@ class Volume(Protocol):
     shape: Triple
     dtype: np.dtype[Any]
     chunks: Triple
+    chunk_start: Triple
     voxel_size_nm: VoxelSize | None
 
     def read(self, box: Box) -> NDArray[Any]:
@@ -46,6 +51,9 @@ class Volume(Protocol):
 
 class ArrayVolume:
     """An array, or anything that is indexed like one (a Zarr array, a memory map), as a volume.
+
+    Attributes:
+        is_mapped: whether voxels are simply there, in memory or a mapped file, and needn't be decoded.
 
     Args:
         array: 2D or more; the last two axes are y and x, and of those before at most one, z, isn't singleton.
@@ -67,7 +75,9 @@ class ArrayVolume:
         self.shape: Triple = (n_z, *array.shape[-2:])
         self.dtype = _checked_dtype(array.dtype, name)
         self.chunks = chunks or self._own_chunks()
+        self.chunk_start: Triple = (0, 0, 0)
         self.voxel_size_nm = voxel_size_nm
+        self.is_mapped = isinstance(array, np.ndarray)
 
     def _own_chunks(self) -> Triple:
         chunks = getattr(self._array, "chunks", None) or (1,) * (self._array.ndim - 2) + self.shape[1:]
@@ -87,7 +97,9 @@ class ArrayVolume:
             index[self._z_axis] = z
         try:
             voxels = self._array[tuple(index)]
-        except (ValueError, RuntimeError) as error:  # what the decoders raise
+        except (ValueError, RuntimeError, EOFError, OSError, zlib.error, LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not a decoder's
+                raise
             raise InputError(
                 f"{self.name}: damaged, can't be read ({one_line(error)}); copy it anew"
             ) from error
@@ -102,8 +114,10 @@ class RegionVolume:
     def __init__(self, volume: Volume, box: Box) -> None:
         self._volume, self._origin = volume, box.start
         self.name, self.dtype, self.voxel_size_nm = volume.name, volume.dtype, volume.voxel_size_nm
-        self.shape = box.shape
-        self.chunks: Triple = tuple(map(min, volume.chunks, box.shape))  # type: ignore[assignment]
+        self.shape, self.chunks = box.shape, volume.chunks
+        start = (-((o - s) % c) for o, s, c in zip(box.start, volume.chunk_start, volume.chunks, strict=True))
+        self.chunk_start: Triple = tuple(start)  # type: ignore[assignment]
+        self.is_mapped = getattr(volume, "is_mapped", False)
 
     def read(self, box: Box) -> NDArray[Any]:
         """See Volume."""
@@ -120,6 +134,7 @@ class StackVolume:
         first = _open_file(paths[0])
         self.name = f"{paths[0]} and {len(paths) - 1} more"
         self.dtype, self.chunks, self.voxel_size_nm = first.dtype, first.chunks, first.voxel_size_nm
+        self.chunk_start, self.is_mapped = first.chunk_start, first.is_mapped
         self._parts: list[tuple[Path, Box]] = []
         z = 0
         for path in paths:
@@ -132,18 +147,20 @@ class StackVolume:
             self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
             z += part.shape[0]
         self.shape: Triple = (z, *first.shape[1:])
+        self._ends = [part.stop[0] for _, part in self._parts]
 
     def read(self, box: Box) -> NDArray[Any]:
         """See Volume."""
         if Box.of_shape(self.shape).intersect(box) != box:
             raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
         voxels = np.empty(box.shape, self.dtype)
-        for path, part in self._parts:
+        for path, part in self._parts[bisect_right(self._ends, box.start[0]) :]:
+            if part.start[0] >= box.stop[0]:
+                break
             common = part.intersect(box)
-            if common.shape[0] > 0:
-                voxels[common.relative_to(box.start).slices] = self._open(path).read(
-                    common.relative_to(part.start)
-                )
+            voxels[common.relative_to(box.start).slices] = self._open(path).read(
+                common.relative_to(part.start)
+            )
         return voxels
 
 
@@ -151,15 +168,15 @@ def open_volume(paths: Sequence[Path] | Path, region: ImageRegion | None = None)
     """Open an image without reading its voxels.
 
     Args:
-        paths: a TIFF, a folder that holds a Zarr array or an OME-Zarr (0.4 or 0.5: its level 0), or several
-            such, which are stacked along z.
+        paths: a TIFF, MRC, DM3 or DM4, a folder that holds a Zarr array or an OME-Zarr (0.4 or 0.5: its
+            level 0), a folder of slices, or several such, which are stacked along z.
         region: half-open, in voxels along z, y, x; it becomes a volume of its own.
 
     Raises:
         InputError: If a file is missing, damaged or no greyscale image of 2 or 3 dimensions, if the files
             don't fit each other, or if the region is empty or reaches outside.
     """
-    files = [paths] if isinstance(paths, Path) else [Path(path) for path in paths]
+    files = files_of([paths] if isinstance(paths, Path) else [Path(path) for path in paths])
     if not files:
         raise InputError("no image files are given; give at least one")
     volume: Volume = _open_file(files[0]) if len(files) == 1 else StackVolume(files)
@@ -225,63 +242,8 @@ def _region_box(volume: Volume, region: ImageRegion) -> Box:
 
 
 def _open_file(path: Path) -> ArrayVolume:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        return _open_zarr(path)
-    image = open_tiff(path)
+    image = open_image(path)
     return ArrayVolume(image.array, str(path), voxel_size_nm=image.voxel_size_nm)
-
-
-def _open_zarr(path: Path) -> ArrayVolume:
-    import zarr
-
-    if not any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-        raise InputError(
-            f"{path}: a folder without Zarr metadata; give image files, or the folder of an OME-Zarr"
-        )
-    try:
-        node = zarr.open(str(path), mode="r")
-        if isinstance(node, zarr.Array):
-            return ArrayVolume(node, str(path))
-        return _open_ome_zarr(path, node)
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-        raise InputError(f"{path}: can't be read as Zarr ({one_line(error)})") from error
-
-
-def _open_ome_zarr(path: Path, group: Any) -> ArrayVolume:
-    """Level 0 of the first multiscale; NGFF 0.5 keeps it under the key "ome", 0.4 did not."""
-    attributes = dict(group.attrs)
-    multiscales = attributes.get("ome", attributes).get("multiscales")
-    if not multiscales:
-        raise InputError(
-            f"{path}: a Zarr group without OME-Zarr multiscales; give the path of an array inside of it"
-        )
-    level = multiscales[0]["datasets"][0]
-    array = group[level["path"]]
-    axes = multiscales[0].get("axes") or list("tczyx"[-array.ndim :])
-    names = [axis if isinstance(axis, str) else axis["name"] for axis in axes]
-    for name, n in zip(names, array.shape, strict=True):
-        if name not in _SPATIAL and n > 1:
-            what = {"c": "channels", "t": "time points"}.get(name, f"planes along {name}")
-            raise InputError(f"{path}: has {n} {what}; give an image with one")
-    if names[-2:] != ["y", "x"]:
-        raise InputError(f"{path}: its axes are {', '.join(names)}; they must end in y, x")
-    transforms = [
-        *level.get("coordinateTransformations", ()),
-        *multiscales[0].get("coordinateTransformations", ()),
-    ]
-    return ArrayVolume(array, str(path), voxel_size_nm=_ngff_voxel_size(axes, names, transforms))
-
-
-def _ngff_voxel_size(axes: Sequence[Any], names: list[str], transforms: Sequence[Any]) -> VoxelSize | None:
-    """The product of the scales; None unless all of z, y, x have a unit of length."""
-    scale = np.ones(len(names))
-    for transform in transforms:
-        scale *= transform.get("scale", 1.0)
-    units = {axis["name"]: nm_per(axis.get("unit")) for axis in axes if isinstance(axis, dict)}
-    sizes = [scale[names.index(a)] * (units[a] or 0) for a in _SPATIAL if a in units]
-    return (float(sizes[0]), float(sizes[1]), float(sizes[2])) if len(sizes) == 3 and min(sizes) > 0 else None
 
 
 def _find_z(shape: tuple[int, ...], name: str) -> tuple[int, int | None]:

@@ -240,6 +240,21 @@ def test_ome_zarr(tmp_path: Path, version: str, axes: str) -> None:
     assert volume.voxel_size_nm == ((50, 10, 5) if "z" in axes else None)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_as_bioformats2raw_writes_it(tmp_path: Path, version: str) -> None:
+    layout = {"bioformats2raw.layout": 3}
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=2 if version == "0.4" else 3)
+    group.attrs.update(layout if version == "0.4" else {"ome": {"version": "0.5", **layout}})
+    group.create_group("OME")
+    write_ome_zarr(tmp_path / "a.zarr" / "0", random_image()[None, None], version, "tczyx")
+    volume = open_volume(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(whole(volume), random_image())
+    assert volume.voxel_size_nm == (50, 10, 5)
+    write_ome_zarr(tmp_path / "a.zarr" / "1", random_image()[None, None], version, "tczyx")
+    with pytest.raises(InputError, match=r"a\.zarr: holds 2 images \(0, 1\); give the folder of one"):
+        open_volume(tmp_path / "a.zarr")
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("n", [2, 3])
 def test_plain_zarr_array(tmp_path: Path, zarr_format: int, n: int) -> None:

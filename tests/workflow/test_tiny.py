@@ -35,6 +35,7 @@ def test_the_road_leads_to_ranking_ensemble_segmentation_and_report(tiny):
     aris = [float(row["validation_ari"]) for row in ranking]
     assert aris == sorted(aris, reverse=True)
     ensemble = json.loads((tiny.results / "ensemble/ensemble.json").read_text())
+    assert ensemble["dtypes"] == ["uint8"]
     best = [row["run"] for row in ranking if not row["run"].startswith("baselines/")][:2]
     assert [m["run"] for m in ensemble["members"]] == best
     labels = tifffile.imread(tiny.results / "segmentations/demo.tif")
