@@ -49,7 +49,13 @@ def write_image(folder, shape=(4, 70, 90)):
 
 def job(folder, name="a.ome.zarr", image="image.tif", source=None, **settings):
     """A job of folder/ensemble that segments folder/image.tif in blocks of (2, 32, 64)."""
-    values = {"block": (2, 32, 64), "tile": 48, "probabilities": True, "precision": "float32", **settings}
+    values = {
+        "block": (2, 32, 64),
+        "tile": (1, 48, 48),
+        "probabilities": True,
+        "precision": "float32",
+        **settings,
+    }
     files = ImageFiles(**{"image": [folder / image], "labels": None, "region": None, **(source or {})})
     return SegmentationJob(
         load_ensemble(folder / "ensemble"), files, Segmentation(**values), CPU, folder / name

@@ -7,7 +7,7 @@ import tifffile
 from ensembles import arrays, job, write_ensemble, write_image
 from genenet.errors import InputError
 from genenet.evaluation import evaluate_store
-from genenet.segmentation import SegmentationJob
+from genenet.inference import Predictor
 from genenet.stages import ImageFiles
 
 
@@ -25,17 +25,17 @@ def folder(tmp_path):
 @pytest.mark.parametrize("precision", ["uint8", "float16"])
 def test_outside_of_the_mask_all_is_0_and_inside_it_is_as_without(folder, region, precision, monkeypatch):
     job(folder, "plain.ome.zarr", source={"region": region}, precision=precision).run()
-    computed, compute = [], SegmentationJob._compute
+    read, blocks = Predictor.read, []
 
-    def counts(self, predictor, volume, normalisation, block):
-        computed.append(block)
-        return compute(self, predictor, volume, normalisation, block)
+    def counted(self, volume, normalisation, block):
+        blocks.append(block)
+        return read(self, volume, normalisation, block)
 
-    monkeypatch.setattr(SegmentationJob, "_compute", counts)
+    monkeypatch.setattr(Predictor, "read", counted)
     source = {"region": region, "mask": [folder / "mask.tif"]}
     receipt = job(folder, source=source, precision=precision).run()
     assert receipt["written"] == receipt["blocks"] == 2 * 3 * 2
-    assert len(computed) == 2  # of one layer, the upper two of the right blocks
+    assert len(blocks) == 2  # of one layer, the upper two of the right blocks
     cut = tuple(slice(*i) if i else slice(None) for i in region or (None,) * 3)
     inside = tifffile.imread(folder / "mask.tif")[cut] > 0
     (plain, plain_labels), (channels, labels) = (

@@ -99,7 +99,7 @@ def test_batch_normalisation_infers_with_the_running_statistics_of_training(tmp_
     save_weights(t.best, "id", tmp_path / "model.safetensors")
     published = Network(t.network.plan)
     load_weights(published, "id", tmp_path / "model.safetensors")
-    image = torch.rand(1, 1, 24, 24)
+    image = torch.rand(1, 1, 1, 24, 24)
     assert torch.allclose(published.eval()(image), t.network.eval()(image), atol=1e-6)
 
 
