@@ -26,7 +26,9 @@ from genenet.paths import RunPaths
 from genenet.probabilities import open_probabilities
 from genenet.stages import TrainSettings, read_settings
 from genenet.tensorboard import Board
+from genenet.training import Diverged
 from genenet.training_run import TrainingRun
+from trainers import train, trainer
 
 OUTPUTS = ("model.safetensors", "history.csv", "validation.zarr.zip", "scores.json")
 
@@ -165,6 +167,14 @@ def test_a_training_that_diverges_publishes_that(tmp_path):
     assert re.fullmatch(r"the loss was (nan|inf) at iteration \d+", scores["reason"])
     assert all((tmp_path / "run" / name).exists() for name in OUTPUTS)
     assert weights(tmp_path / "run") == {}
+
+
+def test_weights_that_a_last_step_ruined_are_not_kept():
+    t = trainer(iterations=1, optimiser={"kind": "sgd"})
+    t.base_rate = 1e38
+    with pytest.raises(Diverged, match="the network's output isn't finite after iteration 1"):
+        train(t)
+    assert t.history == []
 
 
 TOO_LARGE = """
