@@ -46,11 +46,11 @@ class Row:
     training_loss: float  # mean since the row before
     learning_rate: float
     validation_ari: float
-    seconds: float  # of training and validation so far, over all attempts
+    seconds: float  # of training and validation up to this iteration, over all attempts
 
 
 class Diverged(Exception):
-    """The loss isn't finite any more."""
+    """The loss, or what the network says, isn't finite any more."""
 
 
 class Trainer:
@@ -200,11 +200,17 @@ class Trainer:
             self.best = weights
 
     def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in."""
+        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in.
+
+        Raises:
+            Diverged: If the last step left weights that give no finite ones; no loss has shown it yet.
+        """
         self.network.eval()
         for z, probabilities in self.predictor.slices(
             ArrayVolume(image.image, image.name), image.normalisation
         ):
+            if not np.isfinite(probabilities).all():
+                raise Diverged(f"the network's output isn't finite after iteration {self.iteration}")
             yield z, to_uint8(probabilities)
 
     def use_best(self) -> None:

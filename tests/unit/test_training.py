@@ -1,10 +1,12 @@
 import csv
 import dataclasses
+import functools
 import json
 import re
 import resource
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -24,7 +26,9 @@ from genenet.paths import RunPaths
 from genenet.probabilities import open_probabilities
 from genenet.stages import TrainSettings, read_settings
 from genenet.tensorboard import Board
+from genenet.training import Diverged
 from genenet.training_run import TrainingRun
+from trainers import train, trainer
 
 OUTPUTS = ("model.safetensors", "history.csv", "validation.zarr.zip", "scores.json")
 
@@ -165,6 +169,14 @@ def test_a_training_that_diverges_publishes_that(tmp_path):
     assert weights(tmp_path / "run") == {}
 
 
+def test_weights_that_a_last_step_ruined_are_not_kept():
+    t = trainer(iterations=1, optimiser={"kind": "sgd"})
+    t.base_rate = 1e38
+    with pytest.raises(Diverged, match="the network's output isn't finite after iteration 1"):
+        train(t)
+    assert t.history == []
+
+
 TOO_LARGE = """
     import logging, resource, sys
     sys.path.insert(0, {tests!r})
@@ -199,12 +211,22 @@ def test_out_of_memory_tries_halves_and_then_publishes_that(tmp_path, limit, sta
 
 def test_two_processes_on_one_run_take_turns(undisturbed, tmp_path):
     _, command, reference = undisturbed
-    options = {"stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen([*command, "--out", tmp_path], **options) for _ in range(2)]
-    messages = [process.communicate()[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], messages
-    assert sum("another process is at work here" in text for text in messages) == 1
-    assert sum("going on from iteration 40 of 40" in text for text in messages) == 1
+    start = functools.partial(
+        subprocess.Popen, [*command, "--out", tmp_path], stderr=subprocess.PIPE, text=True
+    )
+    with start() as first:
+        while not (tmp_path / "lock").exists():
+            assert first.poll() is None
+        first.send_signal(signal.SIGSTOP)  # it has the lock, and time for the other to meet it
+        with start() as second:
+            waits = second.stderr.readline()
+            first.send_signal(signal.SIGCONT)
+            first.communicate()
+            messages = second.stderr.read()
+    assert first.returncode == second.returncode == 0, messages
+    assert f"lock: another process is at work here ({{'host': '{socket.gethostname()}'" in waits
+    assert f"'pid': {first.pid}" in waits
+    assert "going on from iteration 40 of 40" in messages
     assert_same(tmp_path, reference)
 
 
