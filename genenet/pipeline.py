@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from genenet.errors import InputError
+from genenet.errors import InputError, one_line
+from genenet.learning import is_out_of_memory
 from genenet.tiling import waste
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from genenet.volume import Volume
 
 IN_FLIGHT = 2  # blocks that are computed or written at the same time: no core waits for the last tile of one
+
+
+SAMPLED = 64  # blocks that are looked at to say how much is halo
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,8 @@ class Pipeline:
 
     def waste(self, blocks: Sequence[Box]) -> float:
         """Return how many voxels are computed for each that is written."""
-        cores = [core for block in blocks for core in self.predictor.cut(block)]
+        some = blocks[:: 1 + len(blocks) // SAMPLED]
+        cores = [core for block in some for core in self.predictor.cut(block)]
         return waste(self.predictor.plans, cores, self.predictor.blended)
 
     def _read(self, box: Box) -> Piece | None:
@@ -157,7 +162,14 @@ class Pipeline:
     def _finish(self, block: Block) -> Box:
         """Wait for a block's tiles and write it."""
         for tile in block.tiles:
-            tile.result()
+            try:
+                tile.result()
+            except (MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise InputError(
+                        f"a tile doesn't fit in memory ({one_line(error)}); lower segmentation.memory_mb (--memory-mb)"
+                    ) from error
+                raise
         if self.mask:
             self.mask.clear(block.box, block.labels, block.channels)
         self.write(block.box, block.labels, block.channels)
