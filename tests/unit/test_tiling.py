@@ -73,8 +73,9 @@ def test_the_memory_of_a_tile_is_about_what_is_said(values):
     p = planned(**values)
     shape = p.read_shape((24, 64, 64) if p.has_depth else (1, 400, 400))
     code = f"""
-import resource, torch
+import torch
 from genenet.genome import Genome
+from genenet.images import peak_memory
 from genenet.network import Network
 from genenet.plan import plan
 torch.set_num_threads(1)
@@ -82,9 +83,9 @@ n = Network(plan(Genome("n", {{"net": {NET | values}}}).net, 7))
 n.placed(torch.device("cpu")).eval()
 with torch.inference_mode():
     n(torch.rand(1, 1, *{p.read_shape((1, 4, 4))}))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     n(torch.rand(1, 1, *{shape})).softmax(1)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(int(peak_memory() - before))
 """
     used = int(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -65,7 +65,7 @@ def test_a_second_run_does_nothing(tiny):
     ("overlay", "jobs"),
     [
         ("ensemble: {size: 1}", {"settings": 1, **AFTER_SELECT}),
-        ("segmentation: {tile: 32}", {"settings": 1, **AFTER_SEGMENT}),
+        ("segmentation: {turns: true}", {"settings": 1, **AFTER_SEGMENT}),
         ("search: {n_genomes: 4}", {"generate": 1, "train": 1, **AFTER_SELECT}),
         ("training: {iterations: 30}", {"settings": 1, "train": 4, **AFTER_SELECT}),
         (
@@ -155,12 +155,12 @@ def test_segment_works_without_the_workflow(tiny, tmp_path):
     image = tiny.results / "phantoms/3x100x120-seed3/image.tif"
     out = tmp_path / "alone.ome.zarr"
     command = [sys.executable, "-m", "genenet", "segment", "--ensemble", tiny.results / "ensemble", image]
-    options = ["--out", out, "--tile", "32"]
+    options = ["--out", out, "--memory-mb", "400"]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     stores = out, tiny.results / "segmentations/demo.ome.zarr"
     alone, ours = (zarr.open(store)["labels/segmentation/0"][:] for store in stores)
-    assert (alone != ours).mean() < 1e-3  # near ties, by another tile size
+    assert (alone != ours).mean() < 1e-3  # near ties, by another block
 
 
 def test_a_mistake_in_the_config_is_one_line(tmp_path):
