@@ -50,7 +50,7 @@ def submit(config: Config, options: Options) -> bool:
     if missing:
         run = _on_slurm if cluster == "slurm" else _here
         _tell(run(missing, paths.results / "logs", options, config.training.threads))
-    return summarise(trainings) if options.wait else True
+    return summarise(trainings, cluster) if options.wait else True
 
 
 def _try_container(config: Config, arguments: str) -> None:
@@ -113,12 +113,12 @@ def outcome(training: Training) -> tuple[str, str]:
     return "crashed", errors[-1] if errors else "ended without a result"
 
 
-def summarise(trainings: list[Training]) -> bool:
+def summarise(trainings: list[Training], profile: str) -> bool:
     """Print how many trainings went well, and why others didn't; return whether none has crashed."""
     ends = {each: outcome(each) for each in trainings}
     print(f"{sum(status == 'ok' for status, _ in ends.values())} of {len(ends)} trainings ok")
     for each, (status, text) in ends.items():
         if status != "ok":
             print(f"  {each.run}: {status}: {text}; see {each.log}")
-    print("next: snakemake --profile profiles/local (selects, segments, writes the report)", flush=True)
+    print(f"next: snakemake --profile profiles/{profile} (selects, segments, writes the report)", flush=True)
     return not any(status in ("crashed", "failed") for status, _ in ends.values())

@@ -27,12 +27,14 @@ class Submitted(ClusterSearch):
         values["training"]["iterations"] = iterations
         self.add("config.yaml", yaml.safe_dump(values))
         self.runs = [f"r0/{index:03d}" for index in range(n_genomes)]
+        self.processes = []
 
     def submit(self, *options):
-        """Start `genenet submit`."""
+        """Start `genenet submit`; it is stopped with the test, at the latest."""
         command = [sys.executable, "-m", "genenet", "submit", "--cluster", "slurm", "--mem-gb", "2", *options]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, **pipes)
+        self.processes.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, **pipes))
+        return self.processes[-1]
 
     def undisturbed(self, folder):
         """Train once more, outside of the cluster; return the weights."""
@@ -48,6 +50,22 @@ class Submitted(ClusterSearch):
         return [weights(self.run_folder(run)) for run in self.runs]
 
 
+@pytest.fixture
+def new_search(slurm, tmp_path):
+    """Makes a search; none of its processes and jobs is left, also if the test fails."""
+    made = []
+
+    def make(n_genomes, iterations):
+        made.append(Submitted(slurm, tmp_path, n_genomes, iterations))
+        return made[-1]
+
+    yield make
+    for process in [process for each in made for process in each.processes if process.poll() is None]:
+        process.kill()
+        process.communicate()
+    slurm.cancel_all()
+
+
 def finish(process, seconds):
     output = process.communicate(timeout=seconds)[0]
     assert process.returncode == 0, output
@@ -55,13 +73,15 @@ def finish(process, seconds):
     return output
 
 
-def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(slurm, image, tmp_path):
-    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=14000)
+def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
+    slurm, image, tmp_path, new_search
+):
+    search = new_search(n_genomes=2, iterations=14000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
     slurm.run("scontrol", "requeue", search.holder("r0/000")["slurm_job_id"])
-    output = finish(process, 420)
+    output = finish(process, 600)
     assert "2 of 2 trainings ok" in output
     for run in search.runs:  # both needed more than a job's minute
         attempts = search.attempts(run)
@@ -86,9 +106,8 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(s
         (("--gpu", "gres=gpu:v100x:1"), "Requested node configuration is not available"),
     ],
 )
-def test_what_slurm_refuses_is_one_line(slurm, tmp_path, options, said):
-    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=10)
-    process = search.submit(*options)
+def test_what_slurm_refuses_is_one_line(new_search, options, said):
+    process = new_search(n_genomes=2, iterations=10).submit(*options)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("genenet: error: Slurm doesn't take the trainings: ")
@@ -96,8 +115,8 @@ def test_what_slurm_refuses_is_one_line(slurm, tmp_path, options, said):
     assert len(output.splitlines()) == 2
 
 
-def test_without_waiting_it_says_how_to_watch(slurm, tmp_path):
-    search = Submitted(slurm, tmp_path, n_genomes=2, iterations=10)
+def test_without_waiting_it_says_how_to_watch(slurm, new_search):
+    search = new_search(n_genomes=2, iterations=10)
     output = finish(search.submit("--no-wait"), 60)
     job = output.splitlines()[-1].split("squeue -j ")[1].split(",")[0]
     assert slurm.run("squeue", "-h", "-r", "-j", job).count("\n") == 2 or search.published("r0/000")

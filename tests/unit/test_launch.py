@@ -279,13 +279,13 @@ def test_the_summary_says_what_failed_and_why(tmp_path, monkeypatch, capsys):
     failed = publish(tmp_path, "r0/002", status="failed", reason="given up")
     lost, told = trainings(2)
     Path("1.log").write_text("--- first\ngenenet: error: old\n\n--- second\ngenenet: error: new\n")
-    assert launch.summarise([good, diverged])
+    assert launch.summarise([good, diverged], "slurm")
     assert capsys.readouterr().out.splitlines()[:2] == [
         "1 of 2 trainings ok",
         "  r0/001: diverged: loss is nan; see r0/001.log",
     ]
-    assert not launch.summarise([good, failed])
-    assert not launch.summarise([lost, told])
+    assert not launch.summarise([good, failed], "slurm")
+    assert not launch.summarise([lost, told], "slurm")
     lines = capsys.readouterr().out.splitlines()
     assert "  r0/002: failed: given up; see r0/002.log" in lines
     assert "  r0/000: crashed: ended without a result; see 0.log" in lines
