@@ -107,9 +107,4 @@ def _warn_of_other_values(volume: Volume, ensemble: Ensemble) -> None:
 
 def is_3d(ensemble: Ensemble) -> bool:
     """Return whether a network of the ensemble sees more than one slice."""
-    return any(
-        kernel[0] > 1
-        for network in ensemble.networks
-        for module in network.modules()
-        if isinstance(kernel := getattr(module, "kernel_size", None), tuple) and len(kernel) == 3
-    )
+    return any(network.plan.receptive_field[0] > 1 for network in ensemble.networks)

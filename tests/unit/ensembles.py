@@ -17,13 +17,12 @@ from genenet.stages import ImageFiles
 CPU = torch.device("cpu")
 
 
-def write_ensemble(folder, n_stacks=(1,), mode="volume", **description):
-    """An ensemble of random networks."""
+def write_ensemble(folder, n_stacks=(1,), mode="volume", net=None, **description):
+    """An ensemble of random networks; ``net`` are more values of each."""
     members = []
     for index, n in enumerate(n_stacks):
-        genome = Genome(
-            f"g{index}", {"net": {"n_convkernels": 3, "n_stacks": n, "n_convlayers": 1, "input_size": 64}}
-        )
+        values = {"n_convkernels": 3, "n_stacks": n, "n_convlayers": 1, "input_size": 64, **(net or {})}
+        genome = Genome(f"g{index}", {"net": values})
         torch.manual_seed(index)
         place = folder / f"members/{index:02d}"
         genome.write(place / "genome.json")

@@ -1,22 +1,18 @@
 """Volumes that aren't what the ensemble was trained on."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 from typer.testing import CliRunner
 
 from ensembles import arrays, job, write_ensemble, write_image
 from genenet import ngff
 from genenet.cli import app
-from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
-from genenet.suitability import warn_of_other_images
-from genenet.volume import ArrayVolume
+from genenet.segmentation import check_complete
 
 
 @pytest.fixture
@@ -94,17 +90,16 @@ def test_other_values_than_those_of_the_training_images(tmp_path, caplog):
     assert "image.tif: its voxels are 127 ± 74, those of the training images 3e+04 ± 5e+03" in message
 
 
-def test_a_slice_for_3d_networks(folder, caplog):
-    """Any module with kernels that are deep makes a network 3D."""
-    ensemble = replace(load_ensemble(folder / "ensemble"), networks=[torch.nn.Conv3d(1, 2, (1, 3, 3))])
-    warn_of_other_images(ArrayVolume(np.zeros((1, 40, 40), "u1"), "slice.tif"), ensemble)
-    assert said(caplog) == []
-    ensemble = replace(ensemble, networks=[torch.nn.Conv3d(1, 2, 3)])
-    warn_of_other_images(ArrayVolume(np.zeros((2, 40, 40), "u1"), "two.tif"), ensemble)
-    assert said(caplog) == []
-    warn_of_other_images(ArrayVolume(np.zeros((1, 40, 40), "u1"), "slice.tif"), ensemble)
-    (message,) = said(caplog)
-    assert "slice.tif: is a single slice, and the ensemble's networks are 3D" in message
+@pytest.mark.parametrize(("mode", "depth", "warns"), [("3d", 1, True), ("3d", 2, False), ("2.5d", 1, False)])
+def test_a_slice_for_3d_networks(tmp_path, caplog, mode, depth, warns):
+    write_ensemble(
+        tmp_path / "ensemble", dtypes=["uint8"], net={"spatial_mode": ["2d", "3d", "2.5d"].index(mode)}
+    )
+    write_image(tmp_path, (depth, 40, 40))
+    job(tmp_path).run()
+    check_complete(ngff.open_store(tmp_path / "a.ome.zarr"))
+    message = "image.tif: is a single slice, and the ensemble's networks are 3D"
+    assert [message in line for line in said(caplog)] == [True] * warns
 
 
 def test_missing_chunks_are_said(folder, caplog):
