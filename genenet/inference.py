@@ -195,7 +195,10 @@ class Predictor:
             if self.disagreement:
                 of_member = share * member.square().sum(dim=0)
                 squares = of_member if squares is None else squares.add_(of_member)
-            mean = member.mul_(share) if mean is None else mean.add_(member, alpha=share)
+            if mean is None:
+                mean = member.mul_(share) if share != 1 else member
+            else:
+                mean.add_(member, alpha=share)
         assert mean is not None
         distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
         return Prediction(mean, distance)
@@ -238,10 +241,8 @@ class Predictor:
     def _read_by(self, network: Network, piece: Piece, needs: Reading, turn: Turn) -> torch.Tensor:
         voxels = np.ascontiguousarray(turn(piece.normalised(turn.box_back(needs.read, piece.shape))))
         with self._precision():
-            logits = network(torch.from_numpy(voxels)[None, None].to(self.device))
-        inner: torch.Tensor = logits[0][:, *needs.inside.slices].float()
-        # one plane for each class: torch's softmax over few channels that lie side by side takes 3 times as long
-        return inner.contiguous().softmax(dim=0)
+            logits = network.planes(torch.from_numpy(voxels).to(self.device))
+        return logits[:, *needs.inside.slices].float().softmax(dim=0)
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=self.type) if self.type else nullcontext()

@@ -152,10 +152,21 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
         if self.plan.has_depth:
-            return self._layers(x)
+            return self.head(self._layers(x))  # type: ignore[no-any-return]
         batch, depth = x.shape[0], x.shape[2]
-        slices = self._layers(x.transpose(1, 2).flatten(0, 1))
-        return slices.view(batch, depth, *slices.shape[1:]).transpose(1, 2)
+        slices = self.head(self._layers(x.transpose(1, 2).flatten(0, 1)))
+        return slices.view(batch, depth, *slices.shape[1:]).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def planes(self, x: Tensor) -> Tensor:
+        """Return the logits (n_classes, Z', Y', X') of one volume (Z, Y, X), each class a plane of its own.
+
+        What follows a prediction goes plane by plane; from channels that lie side by side it would first have to be
+        copied. The last convolution, 1×1, is a product of matrices that writes planes at once.
+        """
+        x = self._layers(x[None, None] if self.plan.has_depth else x[:, None]).movedim(1, -1)
+        kernel, bias = self.head.weight.flatten(1), self.head.bias  # type: ignore[operator]
+        logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)  # type: ignore[index]
+        return logits.view(-1, *(x.shape[1:-1] if self.plan.has_depth else x.shape[:-1]))
 
     def _layers(self, x: Tensor) -> Tensor:
         layers = iter(self.layers.values())
@@ -165,7 +176,7 @@ class Network(nn.Module):
                 x = next(layers)(x, skips.pop() if layer.entry == "up" else None)
             if stack.is_encoder:
                 skips.append(x)
-        return self.head(x)  # type: ignore[no-any-return]
+        return x
 
     def forget_activations(self) -> None:
         """Let go of what a forward left for the penalty: its graph holds all activations until backward."""

@@ -218,7 +218,7 @@ def create_array(path: Path, shape: tuple[int, ...], shards: tuple[int, ...], dt
         dtype=dtype,
         chunks=tuple(chunks),
         shards=shards,
-        compressors=ZstdCodec(level=3),
+        compressors=ZstdCodec(level=1),
         fill_value=0,
         dimension_names=("c", "z", "y", "x")[-len(shape) :],
     )
