@@ -52,7 +52,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep the memory of freed arrays for the next ones, instead of giving it back each time.
 
     Activations are of many megabytes and are made and freed some thousand times a minute; fresh pages, which
-    the system must clear first, cost 10 to 15 % of a training's time on two cores. Other C libraries: nothing.
+    the system must clear first, cost a tenth of a training's time on two cores, or more. Other C libraries: nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
