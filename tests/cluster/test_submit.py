@@ -76,7 +76,7 @@ def finish(process, seconds):
 def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
-    search = new_search(n_genomes=2, iterations=8000)
+    search = new_search(n_genomes=2, iterations=14000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
