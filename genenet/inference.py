@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 Combination = Literal["mean", "vote"]
 MEMORY_BYTES = 1e9  # of a tile, on each core
+SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
 STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
 
 
@@ -267,9 +268,6 @@ class Predictor:
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]
-
-
-SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
 
 
 def gaussian(shape: Triple) -> torch.Tensor:

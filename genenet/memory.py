@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genenet.geometry import Triple
-    from genenet.plan import Layer, Plan, Stack
+    from genenet.plan import Plan
 
 COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
@@ -59,7 +59,8 @@ def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
     encoder that are still to be merged; at the end the logits in float32, three times.
     """
     peak, skips, before = 0, [0] * (plan.n_poolings + 1), math.prod(shape)
-    for stack, layer, entered, output in _walk(plan, shape):
+    stacks = [stack for stack in plan.stacks for _ in stack.layers]
+    for stack, (layer, entered, output) in zip(stacks, plan.shapes(shape), strict=True):
         n_written = math.prod(output)
         merged = layer.in_channels * math.prod(entered) if layer.entry == "up" else 0
         if layer.entry == "up":
@@ -70,9 +71,3 @@ def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
             skips[stack.scale] = before
     logits = plan.n_classes * n_written
     return max(value_bytes * peak, value_bytes * (before + logits) + 2 * 4 * logits)
-
-
-def _walk(plan: Plan, shape: Triple) -> Iterator[tuple[Stack, Layer, Triple, Triple]]:
-    by_layer = {layer.path: stack for stack in plan.stacks for layer in stack.layers}
-    for layer, entered, output in plan.shapes(shape):
-        yield by_layer[layer.path], layer, entered, output

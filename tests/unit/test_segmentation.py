@@ -8,23 +8,20 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
 import runs
+from ensembles import arrays, write_ensemble
 from genenet import ngff
 from genenet.config import Segmentation
-from genenet.ensemble import FORMAT, load_ensemble
+from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
 from genenet.evaluation import evaluate_store
 from genenet.files import write_json
-from genenet.genome import Genome
 from genenet.geometry import Box
 from genenet.inference import Normalisation, Predictor
-from genenet.network import Network, save_weights
 from genenet.pipeline import entropy
-from genenet.plan import plan
 from genenet.segmentation import SegmentationJob, blocks_of, check_complete, share
 from genenet.stages import ImageFiles
 from genenet.volume import ArrayVolume
@@ -32,28 +29,10 @@ from genenet.volume import ArrayVolume
 CPU = torch.device("cpu")
 
 
-def write_ensemble(folder, n_stacks=(1, 2), mode="volume"):
-    """An ensemble of random networks with different halos and scales."""
-    members = []
-    for index, n in enumerate(n_stacks):
-        genome = Genome(
-            f"g{index}", {"net": {"n_convkernels": 3, "n_stacks": n, "n_convlayers": 1, "input_size": 64}}
-        )
-        torch.manual_seed(index)
-        place = folder / f"members/{index:02d}"
-        genome.write(place / "genome.json")
-        save_weights(Network(plan(genome.net, 3)).state_dict(), genome.id, place / "model.safetensors")
-        members.append({"folder": f"members/{index:02d}", "run": f"r0/{index:03d}", "genome": genome.id})
-    normalisation = {"mode": mode, "mean": 100.0, "deviation": 20.0}
-    description = {"format": FORMAT, "classes": ["a", "b", "c"], "voxel_size_nm": [40.0, 10.0, 10.0]}
-    write_json(folder / "ensemble.json", {**description, "normalisation": normalisation, "members": members})
-    return folder
-
-
 @pytest.fixture
 def setting(tmp_path):
     """An ensemble, an image file of 5 x 70 x 90 voxels, and a function that makes a job."""
-    write_ensemble(tmp_path / "ensemble")
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
     image = np.random.default_rng(0).integers(0, 255, (5, 70, 90), np.uint8)
     tifffile.imwrite(tmp_path / "image.tif", image)
     source = ImageFiles(image=[tmp_path / "image.tif"], labels=None, region=None)
@@ -70,11 +49,6 @@ def setting(tmp_path):
         return SegmentationJob(ensemble, source, Segmentation(**values), CPU, tmp_path / name)
 
     return tmp_path, image, job
-
-
-def arrays(path):
-    group = zarr.open(path, mode="r")
-    return group["0"][:], group["labels/segmentation/0"][:]
 
 
 def test_the_store_holds_the_ensembles_mean_probabilities(setting):
@@ -173,7 +147,7 @@ def peak_anonymous(command):
 
 
 def test_memory_does_not_grow_with_the_volume(tmp_path):
-    write_ensemble(tmp_path / "ensemble")
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
     # the sample for the statistics would be bounded by a constant of its own, above these volumes' size
     description = json.loads((tmp_path / "ensemble/ensemble.json").read_text())
     description["normalisation"]["mode"] = "training"
@@ -200,7 +174,8 @@ def test_uint8_is_the_default_and_holds_255_steps(setting):
 
 
 def test_normalisation_by_training_uses_the_ensembles_numbers(tmp_path):
-    write_ensemble(tmp_path / "ensemble", mode="training")
+    normalisation = {"mode": "training", "mean": 100.0, "deviation": 20.0}
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2), normalisation=normalisation)
     tifffile.imwrite(tmp_path / "i.tif", np.random.default_rng(0).integers(0, 255, (1, 40, 40), np.uint8))
     source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
     job = SegmentationJob(
