@@ -169,9 +169,9 @@ def test_bad_genomes(tmp_path, changes, said):
 
 
 def test_weights_of_another_genome(tmp_path):
-    from test_segmentation import write_ensemble
+    from ensembles import write_ensemble
 
-    folder = write_ensemble(tmp_path / "ensemble")
+    folder = write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
     shutil.copy(folder / "members/00/model.safetensors", folder / "members/01/model.safetensors")
     tifffile.imwrite(tmp_path / "i.tif", runs.blobs((1, 40, 40), 0)[0])
     fails(
