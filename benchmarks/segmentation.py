@@ -1,19 +1,23 @@
 """Segmenting: the speed of the whole beside that of the bare networks and of MONAI; scaling; memory.
 
 python benchmarks/segmentation.py [speed] [monai] [scaling] [memory]     (pip install 'genenet[bench]' for MONAI)
+python benchmarks/segmentation.py scaling --launcher "srun -n1 -c1"      the workers as Slurm jobs
 
 All networks have random weights; time and memory don't depend on them. `memory` takes half an hour.
 """
 
 import argparse
+import functools
 import json
+import multiprocessing
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +41,7 @@ ROUNDS = 3  # alternating, so that a machine that grows slower doesn't favour on
 NET = {"n_convkernels": 16, "n_stacks": 2, "n_convlayers": 2, "input_size": 252}  # halo 20
 CLASSES = ["background", *(f"class {i}" for i in range(1, 7))]
 TILES = (84, 324, 468, 660)  # outputs along y and x of the bare network
+MONAI_SLICES = 4
 MIB = 2**20
 
 
@@ -130,28 +135,18 @@ def speed(folder):
 
 
 def monai(folder):
-    """Print genenet's rate beside that of MONAI's sliding window with the same architecture."""
-    from monai.inferers import sliding_window_inference
+    """Print genenet's rate beside that of MONAI's sliding window with the same architecture.
 
-    shape = (2, 1280, 1280)
+    MONAI runs in a process of its own, with torch as it comes; genenet segments three blocks, so that reading
+    and writing overlap with computing.
+    """
+    shape = (48, 1280, 1280)
     path = volume(folder, shape)
-    net = {**NET, "padding": "same", "input_size": 256}  # as MONAI needs it: as large out as in
-    network = Network(plan(Genome("same", {"net": net}).net, len(CLASSES))).eval()
-    image = torch.from_numpy(tifffile.imread(path).astype(np.float32))
-
-    @torch.inference_mode()
-    def by_monai():
-        for plane in image:
-            sliding_window_inference(
-                plane[None, None], (256, 256), 4, lambda x: network(x[:, :, None])[:, :, 0],
-                overlap=0.25, mode="gaussian",
-            ).argmax(dim=1)  # fmt: skip
-
     ensemble(folder / "ensemble", [NET])
     found = {"MONAI, float32": [], "genenet, float32": [], "genenet, bfloat16": []}
     for _ in range(ROUNDS):
-        torch.set_num_threads(THREADS)
-        found["MONAI, float32"].append(rate(by_monai, np.prod(shape), 1))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            found["MONAI, float32"].append(pool.submit(monai_rate, path).result())
         for precision in ("float32", "bfloat16"):
             found[f"genenet, {precision}"].append(end_to_end(folder, path, shape, compute=precision)[0])
     medians = {name: statistics.median(values) for name, values in found.items()}
@@ -162,15 +157,39 @@ def monai(folder):
         )
 
 
-def scaling(folder):
-    """Print how much time b blocks take on w local processes of one core each, beside b / w blocks on one."""
+def monai_rate(path):
+    """Return MONAI's rate on the first slices of a file, the file already read."""
+    from monai.inferers import sliding_window_inference
+
+    torch.set_num_threads(THREADS)
+    net = {**NET, "padding": "same", "input_size": 256}  # as MONAI needs it: as large out as in
+    network = Network(plan(Genome("same", {"net": net}).net, len(CLASSES))).eval()
+    image = torch.from_numpy(tifffile.imread(path, key=range(MONAI_SLICES)).astype(np.float32))
+
+    @torch.inference_mode()
+    def segment():
+        for plane in image:
+            sliding_window_inference(
+                plane[None, None], (256, 256), 4, lambda x: network(x[:, :, None])[:, :, 0],
+                overlap=0.25, mode="gaussian",
+            ).argmax(dim=1)  # fmt: skip
+
+    return rate(segment, image.numel(), 1)
+
+
+def scaling(folder, launcher=""):
+    """Print how much time b blocks take on w processes of one core each, beside b / w blocks on one.
+
+    ``launcher`` is what starts each; without one they are local processes.
+    """
     shape = (32, 640, 640)
     path = volume(folder, shape)
     ensemble(folder / "ensemble", [NET])
     times = {}
     for n_workers in (1, THREADS):
         out = folder / f"{n_workers}.ome.zarr"
-        command = [sys.executable, "-m", "genenet", "segment", "--ensemble", folder / "ensemble", path]
+        command = [*shlex.split(launcher), sys.executable, "-m", "genenet", "segment"]
+        command += ["--ensemble", folder / "ensemble", path]
         command += ["--out", out, "--block", "2x640x640", "--threads", "1"]
         began = time.monotonic()
         jobs = [
@@ -243,10 +262,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parts = {"speed": speed, "monai": monai, "scaling": scaling, "memory": memory}
     parser.add_argument("parts", nargs="*", default=["speed", "monai", "scaling"])
+    parser.add_argument("--launcher", default="", help="what starts each worker of scaling")
+    options = parser.parse_args()
+    parts["scaling"] = functools.partial(scaling, launcher=options.launcher)
     keep_freed_memory()
     torch.set_num_threads(THREADS)
     os.environ["OMP_NUM_THREADS"] = str(THREADS)
-    for part in parser.parse_args().parts:
+    for part in options.parts:
         print(part, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             parts[part](Path(folder))

@@ -151,9 +151,7 @@ class Predictor:
     def workers(self) -> ThreadPoolExecutor:
         """Threads that tiles are computed in; one if there is a GPU."""
         n_threads = torch.get_num_threads()
-        pool = ThreadPoolExecutor(
-            1 if self.device.type == "cuda" else self.threads, "tile", lambda: torch.set_num_threads(1)
-        )
+        pool = ThreadPoolExecutor(1 if self.device.type == "cuda" else self.threads, "tile", _use_one_core)
         pool.submit(int).result()
         torch.set_num_threads(n_threads)  # of this thread; the others keep theirs
         return pool
@@ -268,6 +266,15 @@ class Predictor:
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]
+
+
+def _use_one_core() -> None:
+    """Let torch use one core in this thread, whatever others choose afterwards.
+
+    A thread takes over the number that was set last, by whichever thread, when it is first asked for or needed.
+    """
+    torch.set_num_threads(1)
+    torch.get_num_threads()
 
 
 def gaussian(shape: Triple) -> torch.Tensor:

@@ -80,13 +80,30 @@ def test_any_block_and_tile_give_the_same(setting, settings):
     assert np.array_equal(labels_a[clear], labels_b[clear])
 
 
+def assert_equal(store, other):
+    for a, b in zip(arrays(store), arrays(other), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_jobs_in_any_order_fill_one_store(setting):
     folder, _, job = setting
     job("whole.ome.zarr").run()
     for part in (3, 1, 2):
         job("parts.ome.zarr").run(part, 3)
-    for a, b in zip(arrays(folder / "whole.ome.zarr"), arrays(folder / "parts.ome.zarr"), strict=True):
-        assert np.array_equal(a, b)
+    assert_equal(folder / "whole.ome.zarr", folder / "parts.ome.zarr")
+
+
+@pytest.mark.parametrize("settings", [{}, {"turns": True}, {"block": (5, 70, 90), "tile": None}])
+def test_any_number_of_threads_gives_the_same_bits(setting, settings):
+    folder, _, job = setting
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            job(f"{n_threads}.ome.zarr", **settings).run()
+    finally:
+        torch.set_num_threads(before)
+    assert_equal(folder / "1.ome.zarr", folder / "3.ome.zarr")
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
@@ -130,8 +147,7 @@ def test_killed_it_goes_on_where_it_was(setting):
     assert receipt["written"] + receipt["kept"] == 240
     reference = runs.run([*command[:-5], folder / "r.ome.zarr", *command[-4:]])
     assert reference.returncode == 0, reference.stderr
-    for a, b in zip(arrays(out), arrays(folder / "r.ome.zarr"), strict=True):
-        assert np.array_equal(a, b)
+    assert_equal(out, folder / "r.ome.zarr")
 
 
 def peak_anonymous(command):
