@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cli import EXIT_STOPPED
+from genenet.commands import EXIT_STOPPED
 from genenet.making import is_fresh
 from genenet.stopping import SIGNALS
 

@@ -1,0 +1,47 @@
+"""What a search is and has found: commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genenet.commands import Out, Settings, app
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out
+) -> None:
+    """Write the report."""
+    from genenet.report import write_report
+    from genenet.stages import ReportSettings, read_settings
+
+    write_report(results, read_settings(settings, ReportSettings), out)
+
+
+@app.command()
+def summary(results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results")) -> None:
+    """Print the ranking, and where report and segmentations are."""
+    from genenet.summary import print_summary
+
+    print_summary(results)
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option(help="says threads and results folder; config.yaml, if it is there")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="the results folder, instead")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Look at GPU, torch, cores, disk, Slurm and container; exit with 1 if something has to be mended."""
+    from genenet.doctor import examine
+    from genenet.findings import is_ok, print_findings, print_json
+
+    findings = examine(config, results)
+    (print_json if as_json else print_findings)(findings)
+    sys.exit(0 if is_ok(findings) else 1)
