@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from genenet.baselines import unet2015
-from genenet.config import UNet2015
+from genenet.baselines import UNet2015
 from genenet.phantom import slabs
 from genenet.prepare import prepare
 from genenet.stages import ImageFiles, PrepareSettings
@@ -54,7 +53,7 @@ def write_phantom(folder, name, seed):
 
 def first_step(folder):
     """Return the command of a training that stops after its first step, with a checkpoint."""
-    unet2015(UNet2015(n_convkernels=16, input_size=252)).write(folder / "unet.json")
+    UNet2015(n_convkernels=16, input_size=252).genome("unet2015").write(folder / "unet.json")
     settings = {"seed": 0, "normalisation": "volume", "training": {"iterations": 1000}}
     (folder / "train.json").write_text(json.dumps(settings))
     data = [write_phantom(folder, name, seed) for seed, name in enumerate(("train", "validation"))]

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from genenet import checkpoint
 from genenet.allocation import keep_freed_memory
-from genenet.baselines import unet2015
-from genenet.config import Training, UNet2015
+from genenet.baselines import UNet2015
+from genenet.config import Training
 from genenet.images import LabelledArray
 from genenet.inference import Normalisation
 from genenet.metrics import Contingency
@@ -100,7 +100,7 @@ class PlainLoop:
 def network_of(n_kernels):
     """Return a U-Net as genome and plan, and its batch size."""
     size, batch = CASES[n_kernels]
-    genome = unet2015(UNet2015(n_convkernels=n_kernels, input_size=size))
+    genome = UNet2015(n_convkernels=n_kernels, input_size=size).genome("unet2015")
     return genome, plan(genome.net, N_CLASSES), batch
 
 

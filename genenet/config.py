@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
+from genenet.baselines import Baseline, Ciresan2012, UNet2015
 from genenet.errors import InputError
 from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
 from genenet.postprocessing import Postprocessing
@@ -194,24 +195,16 @@ class Search(Draws):
     n_genomes: Positive = 6
 
 
-class UNet2015(Closed):
-    """The U-Net of Ronneberger et al. (2015): four poolings, two layers a stack, valid convolutions."""
-
-    n_convkernels: Positive = 64
-    input_size: Positive = Field(
-        572, ge=188, description="voxels along y and x; 188 is the smallest that is left anything"
-    )
-    log_learning_rate: float = Field(-3.0, ge=-10, le=0)
-
-
 class Baselines(Closed):
     """Networks of the literature, trained like the genomes; ranked, never members of the ensemble."""
 
     unet2015: UNet2015 | None = None
+    ciresan2012: Ciresan2012 | None = None
 
-    def names(self) -> list[str]:
-        """Names of those that are switched on."""
-        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+    def chosen(self) -> dict[str, Baseline]:
+        """Return those that are switched on, by name."""
+        options = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in options.items() if each is not None}
 
 
 class Training(Closed):

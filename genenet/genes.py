@@ -6,7 +6,7 @@
     ├─ encode                        PathGene      n_stacks stacks, scale 0 … n_stacks-1
     │  └─ stack0                     StackGene     named by scale
     │     └─ layer0                  ConvLayerGene
-    │        └─ edge0                EdgeGene      forward, down, up or merge
+    │        └─ edge0                EdgeGene      forward, down, up, merge or residual
     └─ decode                        PathGene      n_stacks+1 stacks, scale n_stacks … 0
 """
 
@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 from genenet.hyperparameters import HYPERPARAMETERS, Level, Number
 
 Deltas = Mapping[str, Number]
-EdgeKind = Literal["forward", "down", "up", "merge"]
+EdgeKind = Literal["forward", "down", "up", "merge", "residual"]
 
 
 class Gene(ABC):
@@ -132,16 +132,23 @@ class ConvLayerGene(Gene):
     def __init__(self, index: int, parent: StackGene) -> None:
         super().__init__(f"layer{index}", parent)
         self.scale = parent.scale
-        self.edge_kinds: tuple[EdgeKind, ...] = parent.entry() if index == 0 else ("forward",)
+        self.entry: tuple[EdgeKind, ...] = parent.entry() if index == 0 else ("forward",)
 
     @property
     def n_channels(self) -> int:
         """Output channels: the kernels at scale 0, doubled at each scale."""
         return self.integer("n_convkernels") << self.scale
 
+    @property
+    def spatial_mode(self) -> str:
+        """2d, 3d or 2.5d; 3d also at the lowest scales of a hybrid, whose upper ones see single slices."""
+        is_context = self.scale > self.integer("n_stacks") - self.integer("n_context_stacks")
+        return "3d" if is_context else str(self.choice("spatial_mode"))
+
     def new_children(self) -> list[Gene]:
         """Make the edges into this layer."""
-        return [EdgeGene(i, kind, self) for i, kind in enumerate(self.edge_kinds)]
+        kinds: tuple[EdgeKind, ...] = (*self.entry, *(("residual",) if self.choice("residual") else ()))
+        return [EdgeGene(i, kind, self) for i, kind in enumerate(kinds)]
 
 
 class EdgeGene(Gene):

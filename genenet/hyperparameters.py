@@ -76,24 +76,22 @@ Region = Interval | Options
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A named design choice, read at genes of one ``level`` and settable there and above."""
+    """A named design choice, read at genes of one ``level`` and settable there and above.
+
+    ``step`` is the distance between two integers of a region: a search draws odd kernel widths only.
+    """
 
     name: str
     default: Number
     domain: Region
     level: Level
     choices: tuple[str | bool, ...] = ()
+    step: int = 1
 
     @property
     def is_float(self) -> bool:
         """Whether values are floats; integers and choices sum as integers."""
         return isinstance(self.domain, Interval)
-
-    @property
-    def step(self) -> int:
-        """Distance between two integer values of the domain."""
-        values = self.domain.values if isinstance(self.domain, Options) else ()
-        return values.step if isinstance(values, range) else 1
 
     @property
     def allowed(self) -> str:
@@ -128,7 +126,7 @@ def _word(choice: Any) -> str:
 
 
 def _integer(name: str, default: int, low: int, high: int, level: Level, step: int = 1) -> Hyperparameter:
-    return Hyperparameter(name, default, Options(range(low, high + 1, step)), level)
+    return Hyperparameter(name, default, Options(range(low, high + 1)), level, step=step)
 
 
 def _float(name: str, default: float, low: float, high: float, level: Level) -> Hyperparameter:
@@ -141,7 +139,8 @@ def _choice(name: str, choices: tuple[str | bool, ...], level: Level) -> Hyperpa
 
 _ALL = (
     # the net
-    _integer("n_stacks", 2, 1, 6, "net"),
+    _integer("n_stacks", 2, 0, 6, "net"),  # none: the bottom stack alone
+    _integer("n_context_stacks", 0, 0, 7, "net"),  # how many scales, from the bottom up, are 3d
     _integer("input_size", 128, 1, 4096, "net"),  # voxels along y and x
     _integer("input_depth", 32, 1, 1024, "net"),  # voxels along z, of networks with 3d or 2.5d layers
     _float("log_learning_rate", -3.0, -8, 0, "net"),
@@ -159,6 +158,11 @@ _ALL = (
     _choice("activation", ("relu", "leaky_relu", "elu", "gelu", "tanh"), "layer"),
     _choice("padding", ("valid", "same"), "layer"),
     _choice("spatial_mode", ("2d", "3d", "2.5d"), "layer"),
+    _integer("dilation", 1, 1, 64, "layer"),  # of the kernel
+    _integer(
+        "window_pooling", 0, 0, 64, "layer"
+    ),  # dilation of a 2×2 maximum of stride 1 before it; 0 is none
+    _choice("residual", (False, True), "layer"),
     # log10 of the weights of penalties; below -10 is off
     _float("log_gamma1", -12.0, -20, 0, "layer"),  # L1 of kernels
     _float("log_gamma2", -12.0, -20, 0, "layer"),  # L2 of kernels

@@ -85,7 +85,7 @@ def training(paths: ResultPaths, run: str, program: list[str]) -> Training:
         "--genome": paths.genome(run),
         "--train": paths.data("train"),
         "--validation": paths.data("validation"),
-        "--settings": paths.settings("train"),
+        "--settings": paths.settings(stages.train_stage(run)),
     }
     options = [text for pair in inputs.items() for text in pair]
     log = paths.train_log(run)

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from genenet import stages
-from genenet.baselines import baseline
 from genenet.config import Config, Draws, Phantom
 from genenet.errors import InputError
 from genenet.files import read_json, write_json
@@ -34,8 +33,10 @@ def is_fresh(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> boo
 
 def make_inputs(config: Config, paths: ResultPaths, program: list[str]) -> None:
     """Make what the trainings need and isn't there, or is older than what it depends on."""
-    baselines = [f"baseline_{name}" for name in config.baselines.names()]
-    for stage in ("prepare_train", "prepare_validation", "generate", "train", *baselines):
+    runs = stages.runs(config)
+    baselines = {stages.baseline_stage(run) for run in runs if run.startswith("baselines/")}
+    trainings = {stages.train_stage(run) for run in runs}
+    for stage in ("prepare_train", "prepare_validation", "generate", *sorted(trainings | baselines)):
         _make_settings(config, Path(paths.settings(stage)), stage)
     for split in ("train", "validation"):
         for phantom in {image.phantom for image in getattr(config.data, split) if image.phantom}:
@@ -44,7 +45,7 @@ def make_inputs(config: Config, paths: ResultPaths, program: list[str]) -> None:
         if not is_fresh([data], [settings, *images(config, split)]):
             log = f"{paths.results}/logs/prepare/{split}.log"
             _call([*program, "prepare", "--settings", settings, "--out", data, "--log", log])
-    for run in stages.runs(config):
+    for run in runs:
         _make_genome(run, paths)
 
 
@@ -79,12 +80,11 @@ def _make_phantom(phantom: Phantom, paths: ResultPaths, program: list[str]) -> N
 
 def _make_genome(run: str, paths: ResultPaths) -> None:
     kind, name = run.split("/")
-    path = Path(paths.settings(f"baseline_{name}" if kind == "baselines" else "generate"))
+    path = Path(paths.settings(stages.baseline_stage(run) if kind == "baselines" else "generate"))
     if is_fresh([paths.genome(run)], [path]):
         return
     if kind == "baselines":
-        wanted = stages.read_settings(path, stages.BaselineSettings)
-        genome = baseline(wanted.name, wanted.options)
+        genome = stages.read_settings(path, stages.BaselineSettings).genome()
     else:
         draws = stages.read_settings(path, Draws)
         genome = draw(draws.feasible_regions(), draws.seed, int(name), int(kind[1:]))

@@ -46,6 +46,9 @@ def _kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
             other += POOLED_INDEX_BYTES * channels * inside if layer.pooling == "max" else 0
         if layer.entry == "up":
             values += layer.in_channels * inside
+        if layer.window_pool:
+            values += layer.in_channels * inside
+            other += POOLED_INDEX_BYTES * layer.in_channels * inside
         values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
         other += output * 5 if layer.dropout_rate else 0
         channels = layer.out_channels
@@ -65,7 +68,9 @@ def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
         merged = layer.in_channels * math.prod(entered) if layer.entry == "up" else 0
         if layer.entry == "up":
             skips[stack.scale] = 0
-        peak = max(peak, sum(skips) + before + 2 * merged + layer.out_channels * n_written)
+        written = layer.out_channels * n_written * (1 + layer.residual)
+        pooled = layer.in_channels * math.prod(entered) if layer.window_pool else 0
+        peak = max(peak, sum(skips) + before + 2 * merged + pooled + written)
         before = layer.out_channels * n_written
         if stack.is_encoder and layer is stack.layers[-1]:
             skips[stack.scale] = before

@@ -57,16 +57,23 @@ SPACE = Modules(nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.BatchNorm3d, 3)
 
 
 class ConvLayer(nn.Module):
-    """What leads into a layer (pooling, or up and merge), convolution, normalisation, activation, dropout."""
+    """What leads into a layer (pooling, or up and merge), convolution, normalisation, activation, dropout.
+
+    A residual is added before the activation (He et al. 2016, figure 2).
+    """
 
     def __init__(self, layer: Layer, channels: int, modules: Modules) -> None:
         """Build ``layer`` onto an input of ``channels`` channels."""
         super().__init__()
         self.layer = layer
         self.entry = _entry(layer, channels, modules)
-        kernel = modules.size(layer.kernel)
-        padding = [width // 2 if layer.same else 0 for width in kernel]
-        self.conv = modules.conv(layer.in_channels, layer.out_channels, kernel, padding=padding)
+        self.window_pool = _window_pool(layer, modules)
+        kernel, reach = modules.size(layer.kernel), modules.size(layer.reach)
+        padding = [distance // 2 if layer.same else 0 for distance in reach]
+        self.conv = modules.conv(
+            layer.in_channels, layer.out_channels, kernel, padding=padding, dilation=layer.dilation
+        )
+        self.shortcut = _shortcut(layer, modules)
         self.norm = modules.norm(layer.out_channels) if layer.batch_norm else nn.Identity()
         self.activation = ACTIVATIONS[layer.activation]()
         self.dropout = nn.Dropout(layer.dropout_rate)
@@ -77,7 +84,12 @@ class ConvLayer(nn.Module):
         x = self.entry(x)
         if skip is not None:
             x = torch.cat([x, centre_crop(skip, x.shape[2:])], dim=1)
-        x = self.activation(self.norm(self.conv(x)))
+        x = self.window_pool(x)
+        if self.shortcut is None:
+            x = self.activation(self.norm(self.conv(x)))
+        else:
+            y = self.norm(self.conv(x))
+            x = self.activation(y + self.shortcut(centre_crop(x, y.shape[2:])))
         self.activation_penalty = self._penalty(x) if self.training else None
         return self.dropout(x)  # type: ignore[no-any-return]
 
@@ -104,6 +116,20 @@ def _entry(layer: Layer, channels: int, modules: Modules) -> nn.Module:
     return (
         modules.conv(channels, channels, factors, stride=factors) if layer.entry == "down" else nn.Identity()
     )
+
+
+def _window_pool(layer: Layer, modules: Modules) -> nn.Module:
+    """Return the maximum that a window's max-pooling takes, of all windows at once."""
+    if not layer.window_pool:
+        return nn.Identity()
+    return modules.max_pool(modules.size((1, 2, 2)), stride=1, dilation=layer.window_pool)
+
+
+def _shortcut(layer: Layer, modules: Modules) -> nn.Module | None:
+    """Return what a residual passes, None if there is none."""
+    if not layer.residual:
+        return None
+    return modules.conv(layer.in_channels, layer.out_channels, 1) if layer.is_projected else nn.Identity()
 
 
 def centre_crop(x: Tensor, shape: torch.Size) -> Tensor:

@@ -142,6 +142,12 @@ class ResultPaths:
         return f"{self.results}/segmentations/{volume}/scores.json"
 
 
+def of_baseline(name: str) -> tuple[str, int]:
+    """Return a baseline's name and which of its seeds, from 1, a training is of: ``unet2015_3`` is of the third."""
+    baseline, _, seed = name.removeprefix("baselines/").partition("_")
+    return baseline, int(seed or 1)
+
+
 def part_name(index: int, n_parts: int) -> str:
     """Name part ``index`` (from 1) of ``n_parts``: ``003-of-016``."""
     return f"{index:03d}-of-{n_parts:03d}"

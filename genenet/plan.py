@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from operator import floordiv, mul, sub
+from operator import add, floordiv, mul, sub
 from typing import TYPE_CHECKING, Literal
 
 from genenet import sizes
@@ -34,6 +34,9 @@ class Layer:
     in_channels: int  # of the convolution; after up and merge
     out_channels: int
     kernel: Triple  # its width along z, y, x
+    dilation: int  # of the kernel
+    window_pool: int  # dilation of a 2×2 maximum of stride 1 between entry and convolution; 0 is none
+    residual: bool  # the convolution's input is added to its output
     same: bool
     activation: str
     batch_norm: bool
@@ -43,10 +46,26 @@ class Layer:
     lambda1: float
     lambda2: float
 
+    @cached_property
+    def reach(self) -> Triple:
+        """Voxels along z, y, x between the first and the last that the kernel sees."""
+        z, y, x = self.kernel
+        return self.dilation * (z - 1), self.dilation * (y - 1), self.dilation * (x - 1)
+
     @property
+    def window(self) -> Triple:
+        """Voxels along z, y, x between the first and the last of which the maximum is taken."""
+        return 0, self.window_pool, self.window_pool
+
+    @cached_property
     def margin(self) -> Triple:
         """Voxels that the output is smaller than the input along z, y, x, both sides together."""
-        return each(lambda width: 0 if self.same else width - 1, self.kernel)
+        return self.window if self.same else each(add, self.reach, self.window)
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether a 1×1 convolution brings the residual to the output's channels."""
+        return self.residual and self.in_channels != self.out_channels
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,10 @@ class Plan:
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases of all convolutions, scales and shifts of batch normalisations."""
+        """Weights and biases of all convolutions, scales and shifts of batch normalisations.
+
+        A residual's projection, where there is one, is a convolution like others (He et al. 2016, section 3.3).
+        """
         return sum(c.n_parameters for c in self.convolutions()) + sum(
             2 * layer.out_channels for stack in self.stacks for layer in stack.layers if layer.batch_norm
         )
@@ -181,6 +203,8 @@ class Plan:
                 before = each(floordiv, entered, layer.pool)
                 yield Convolution(channels, layer.out_channels, layer.pool, before)
             yield Convolution(layer.in_channels, layer.out_channels, layer.kernel, shape)
+            if layer.is_projected:
+                yield Convolution(layer.in_channels, layer.out_channels, (1, 1, 1), shape)
             channels = layer.out_channels
         yield Convolution(channels, self.n_classes, (1, 1, 1), self.output_shape)
 
@@ -218,7 +242,7 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
         stacks.append(stack)
         channels = stack.out_channels
     genes = [layer for path in net.children for stack in path.children for layer in stack.children]
-    has_depth = any(gene.choice("spatial_mode") != "2d" for gene in genes)
+    has_depth = any(gene.spatial_mode != "2d" for gene in genes)
     width = _largest(stacks, 2, net.integer("input_size"), "input_size")
     depth = _largest(stacks, 0, net.integer("input_depth"), "input_depth") if has_depth else 1
     return Plan(tuple(stacks), n_classes, (depth, width, width), has_depth)
@@ -238,7 +262,7 @@ def _stack(gene: StackGene, channels: int, before: list[Stack]) -> Stack:
     layers = []
     for layer_gene in gene.children:
         pool: Triple | None = None
-        if layer_gene.edge_kinds[0] == "up":
+        if layer_gene.entry[0] == "up":
             skip = next(s for s in before if s.is_encoder and s.scale == gene.scale)
             channels = layer_gene.n_channels + skip.out_channels
             pool = next(s.layers[0].pool for s in before if s.scale == gene.scale + 1)  # up undoes down
@@ -249,9 +273,16 @@ def _stack(gene: StackGene, channels: int, before: list[Stack]) -> Stack:
 
 def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
     """Describe a layer; ``pool`` is given where it undoes another layer's."""
-    entry = gene.edge_kinds[0]
+    entry = gene.entry[0]
     assert entry != "merge"  # up comes first
-    width, is_deep = gene.integer("kernel_width"), gene.choice("spatial_mode") == "3d"
+    assert entry != "residual"  # it comes last
+    width, is_deep = gene.integer("kernel_width"), gene.spatial_mode == "3d"
+    same, residual, window_pool = (
+        gene.choice("padding") == "same",
+        bool(gene.choice("residual")),
+        gene.integer("window_pooling"),
+    )
+    _check_symmetric(gene, same, residual, width, window_pool)
     own_pool = (1, 1, 1) if entry == "forward" else (2 if is_deep else 1, 2, 2)
     return Layer(
         path=gene.path,
@@ -261,7 +292,10 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
         in_channels=in_channels,
         out_channels=gene.n_channels,
         kernel=(width if is_deep else 1, width, width),
-        same=gene.choice("padding") == "same",
+        dilation=gene.integer("dilation"),
+        window_pool=window_pool,
+        residual=residual,
+        same=same,
         activation=str(gene.choice("activation")),
         batch_norm=bool(gene.choice("batch_norm")),
         dropout_rate=float(gene.value("dropout_rate")),
@@ -270,6 +304,15 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
         lambda1=_weight(gene, "log_lambda1"),
         lambda2=_weight(gene, "log_lambda2"),
     )
+
+
+def _check_symmetric(gene: ConvLayerGene, same: bool, residual: bool, width: int, window_pool: int) -> None:
+    """Refuse what has no centre: padding must be as wide on both sides, so must be what a residual is cropped by."""
+    if same and window_pool:
+        raise InputError(f"{gene.path}: window_pooling {window_pool} goes with padding valid only")
+    if (same or residual) and width % 2 == 0:
+        what = "padding same" if same else "a residual"
+        raise InputError(f"{gene.path}: kernel_width {width} is even; {what} needs an odd one")
 
 
 def _weight(gene: ConvLayerGene, name: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genenet.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -13,9 +15,10 @@ if TYPE_CHECKING:
 def output_size(stacks: Sequence[Stack], axis: int, size: int) -> int:
     """Return the output size for an input size, 0 if that isn't feasible.
 
-    Feasible: every pooling divides evenly, the merges can be cropped centrally, and at least one voxel is
-    left everywhere.
+    Feasible: every pooling divides evenly, the merges can be cropped centrally, at least one voxel is
+    left everywhere, and as many are lost on one side as on the other.
     """
+    whole = size
     skips: list[int] = []
     for stack in stacks:
         entry = stack.layers[0]
@@ -34,7 +37,7 @@ def output_size(stacks: Sequence[Stack], axis: int, size: int) -> int:
             return 0
         if stack.is_encoder:
             skips.append(size)
-    return size
+    return 0 if (whole - size) % 2 else size
 
 
 def multiple(stacks: Sequence[Stack], axis: int) -> int:
@@ -53,17 +56,26 @@ def largest_input(stacks: Sequence[Stack], axis: int, size: int) -> int | None:
 
 
 def smallest_input(stacks: Sequence[Stack], axis: int, size: int) -> int:
-    """Return the smallest feasible input size of at least ``size``."""
-    while not output_size(stacks, axis, size):
-        size += 1
-    return size
+    """Return the smallest feasible input size of at least ``size``.
+
+    Raises:
+        InputError: If there is none, as kernels of even width can bring about.
+    """
+    field = max(last - first + 1 for first, last in seen(stacks, axis))
+    enough = max(size, field) + 2 * multiple(stacks, axis)  # from here on, what is feasible repeats
+    for candidate in range(size, enough + field):
+        if output_size(stacks, axis, candidate):
+            return candidate
+    raise InputError(
+        "net: no input size is feasible: kernels of even width leave a merge, or the halo, without a centre"
+    )
 
 
 def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
     """Yield the first and last input voxel that each output voxel of one period of the poolings depends on.
 
-    Coordinates are those of the valid convolutions: output 0 of a layer sees its inputs 0 … width-1; with
-    same padding it sees -width//2 … width//2. The merge needs no branch of its own: what reaches it
+    Coordinates are those of the valid convolutions: output 0 of a layer sees its inputs 0 … reach; with
+    same padding it sees -reach/2 … reach/2. The merge needs no branch of its own: what reaches it
     through the skip connection lies within what the way over the bottom sees.
     """
     layers = [layer for stack in stacks for layer in stack.layers]
@@ -75,9 +87,9 @@ def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
 
 
 def _seen_by(layer: Layer, axis: int, first: int, last: int) -> tuple[int, int]:
-    width, factor = layer.kernel[axis], layer.pool[axis]
-    before = width // 2 if layer.same else 0
-    first, last = first - before, last + width - 1 - before
+    reach, factor = layer.reach[axis], layer.pool[axis]
+    before = reach // 2 if layer.same else 0
+    first, last = first - before, last + reach - before + layer.window[axis]
     if layer.entry == "down":
         return factor * first, factor * last + factor - 1
     if layer.entry == "up":

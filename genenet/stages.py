@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from genenet.baselines import BASELINES
 from genenet.config import (
     Config,
     Device,
@@ -28,12 +29,14 @@ from genenet.config import (
 from genenet.errors import InputError
 from genenet.files import read_json
 from genenet.hyperparameters import HYPERPARAMETERS
-from genenet.paths import ResultPaths
+from genenet.paths import ResultPaths, of_baseline
 from genenet.postprocessing import LabelChoice
 from genenet.recipe import Closed
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from genenet.genome import Genome
 
 LONGEST_ARGUMENT = 120_000  # of 131 072 bytes that Linux lets an argument have
 
@@ -72,11 +75,19 @@ class BaselineSettings(Closed):
     name: str
     options: dict[str, Any]
 
+    def genome(self) -> Genome:
+        """Return the genome; raises InputError for an unknown baseline or wrong options."""
+        if self.name not in BASELINES:
+            raise InputError(f"{self.name}: no such baseline; known are {', '.join(BASELINES)}")
+        options = validate(BASELINES[self.name], self.options, f"baselines.{self.name}")
+        return options.genome(self.name)
+
 
 class TrainSettings(Closed):
     """What a training depends on, but for genome and images."""
 
     seed: int
+    repeat: int = 1  # which training of the same genome; others have other random numbers
     normalisation: NormalisationMode
     training: Training
 
@@ -176,9 +187,14 @@ def _report(config: Config, _: str) -> ReportSettings:
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "prepare": _prepare,
     "generate": lambda c, _: Draws(seed=c.search.seed, regions=c.search.regions),
-    "baseline": lambda c, name: BaselineSettings(name=name, options=getattr(c.baselines, name).model_dump()),
-    "train": lambda c, _: TrainSettings(
-        seed=c.search.seed, normalisation=c.data.normalisation, training=c.training
+    "baseline": lambda c, name: BaselineSettings(
+        name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
+    ),
+    "train": lambda c, repeat: TrainSettings(
+        seed=c.search.seed,
+        repeat=int(repeat or 1),
+        normalisation=c.data.normalisation,
+        training=c.training,
     ),
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
     "segment": _segment,
@@ -204,9 +220,25 @@ def image_files(config: Config, image: Image) -> ImageFiles:
 
 
 def runs(config: Config) -> list[str]:
-    """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``."""
+    """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``, ``baselines/unet2015_2`` and so on."""
     genomes = [f"r0/{index:03d}" for index in range(config.search.n_genomes)]
-    return genomes + [f"baselines/{name}" for name in config.baselines.names()]
+    baselines = [
+        f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
+        for name, options in config.baselines.chosen().items()
+        for seed in range(1, options.n_seeds + 1)
+    ]
+    return genomes + baselines
+
+
+def train_stage(run: str) -> str:
+    """Return the stage whose settings a training reads."""
+    _, seed = of_baseline(run)
+    return "train" if seed == 1 else f"train_{seed}"
+
+
+def baseline_stage(run: str) -> str:
+    """Return the stage whose settings a baseline's genome is made from."""
+    return f"baseline_{of_baseline(run)[0]}"
 
 
 def put_own_commands_first() -> None:

@@ -66,14 +66,15 @@ class Trainer:
         settings: Training,
         seed: int,
         device: torch.device,
+        repeat: int = 1,
     ) -> None:
         """Initialise at iteration 0.
 
         ``class_counts`` are the training images' voxels by class; ``seed`` is the search's, the genome's id
-        makes it the genome's own.
+        makes it the genome's own, ``repeat`` that of one of several trainings of the same genome.
         """
         self.settings, self.device, self.validation = settings, device, validation
-        self.seed = (seed, int(genome.id, 16))
+        self.seed = (seed, int(genome.id, 16), repeat)
         net = genome.net
         self.base_rate = 10 ** float(net.value("log_learning_rate"))
         self.decay = float(net.value("decay_rate")), net.integer("decay_steps")

@@ -128,6 +128,7 @@ class TrainingRun:
             settings,
             self.settings.seed,
             choose_device(settings.device),
+            self.settings.repeat,
         )
 
     def _fingerprint(self, train: Prepared, validation: Prepared) -> str:

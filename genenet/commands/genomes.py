@@ -22,14 +22,12 @@ def generate(
     round_: Annotated[int, typer.Option("--round", min=0, help="which round of the search")] = 0,
 ) -> None:
     """Draw one random genome, or write a baseline's."""
-    from genenet.baselines import baseline
     from genenet.config import Draws
     from genenet.genome import draw
     from genenet.stages import BaselineSettings, read_settings
 
     if index is None:
-        wanted = read_settings(settings, BaselineSettings)
-        genome = baseline(wanted.name, wanted.options)
+        genome = read_settings(settings, BaselineSettings).genome()
     else:
         draws = read_settings(settings, Draws)
         genome = draw(draws.feasible_regions(), draws.seed, index, round_)

@@ -112,7 +112,7 @@ def test_the_schema_for_editors_is_up_to_date():
             {"net": {"n_convkernels": [1, 2000]}},
             "2000 is outside of what can be built: 1 to 1024",
         ),
-        ("search.regions", {"net": {"kernel_width": [3, 4]}}, "regions.net.kernel_width: 4 is outside"),
+        ("search.regions", {"net": {"kernel_width": [3, 17]}}, "regions.net.kernel_width: 17 is outside"),
         ("search.regions", {"layer": {"kernel_width": [-1, 1]}}, "[-1, 1] must go in steps of 2"),
         (
             "search.regions",

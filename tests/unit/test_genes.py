@@ -103,7 +103,7 @@ def test_deltas_at_every_level_build_what_was_counted_by_hand():
         ({"net": {"n_convkernels": 0}}, "net: n_convkernels is 0; allowed: 1 to 1024"),
         ({"net": {"n_convkernels": 2.5}}, "net: n_convkernels: 2.5 is not an integer"),
         ({"net": {"n_convkernels": "many"}}, "net: n_convkernels: 'many' is not a number"),
-        ({"net": {"kernel_width": 4}}, "net: kernel_width is 4; allowed: 1 to 15 in steps of 2"),
+        ({"net": {"kernel_width": 16}}, "net: kernel_width is 16; allowed: 1 to 15"),
         ({"net": {"activation": "step"}}, "net: activation: 'step' is none of its choices: relu,"),
         ({"net": {"log_learning_rate": float("nan")}}, "not a number"),
         (

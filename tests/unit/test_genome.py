@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genenet.baselines import baseline
 from genenet.config import Search
 from genenet.errors import InputError
 from genenet.genome import Genome, draw, genome_from_json, read_genome
@@ -137,13 +136,6 @@ def test_files_that_are_not_json_or_not_there(tmp_path):
         read_genome(tmp_path / "bad.json")
     with pytest.raises(InputError, match="nowhere.json: no such file"):
         read_genome(tmp_path / "nowhere.json")
-
-
-def test_the_unet_is_a_genome():
-    genome = baseline("unet2015", {"n_convkernels": 64, "input_size": 572, "log_learning_rate": -3})
-    assert plan(genome.net, 2).n_parameters == 31_030_658
-    with pytest.raises(InputError, match="vnet: no such baseline; known is unet2015"):
-        baseline("vnet", {})
 
 
 def test_genomes_need_no_torch():

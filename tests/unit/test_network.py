@@ -27,6 +27,8 @@ REGIONS = {
         "batch_norm": [False, True],
         "pooling": ["max", "conv"],
         "padding": ["valid", "same"],
+        "residual": [False, True],
+        "dilation": [1, 2],
         "spatial_mode": ["2d", "3d", "2.5d"],
         "input_depth": [30, 40],
         "activation": ["relu", "leaky_relu", "elu", "gelu", "tanh"],
@@ -35,7 +37,7 @@ REGIONS = {
         "log_gamma2": [-20, -4],
     },
     "stack": {"n_convlayers": [-1, 1], "kernel_width": [-2, 2]},
-    "layer": {"n_convkernels": [-2, 2], "padding": [-1, 1], "spatial_mode": [-1, 1]},
+    "layer": {"n_convkernels": [-2, 2], "padding": [-1, 1], "spatial_mode": [-1, 1], "dilation": [0, 1]},
     "edge": {"pooling": [-1, 1]},
 }
 
@@ -83,6 +85,12 @@ def test_what_is_planned_is_what_is_built(index):
         {"kernel_width": 5, "input_size": 80},
         {"spatial_mode": "3d", "input_depth": 44},
         {"spatial_mode": "2.5d", "input_depth": 2},
+        {"n_context_stacks": 1, "n_stacks": 1, "input_depth": 10},
+        {"n_context_stacks": 1, "n_stacks": 1, "input_depth": 10, "residual": True, "dilation": 2},
+        {"dilation": 3, "input_size": 100, "n_stacks": 1},
+        {"dilation": 2, "padding": "same", "n_stacks": 1},
+        {"kernel_width": 2, "window_pooling": 1, "n_stacks": 0, "n_convlayers": 2},
+        {"residual": True, "n_convlayers": 2, "n_stacks": 1},
     ],
 )
 @pytest.mark.parametrize("axis", [0, 1])
@@ -116,6 +124,38 @@ def test_an_input_that_does_not_fit_is_lowered_to_the_largest_that_does():
     assert deep.input_shape == (46, 42, 42)
     with pytest.raises(InputError, match="net: input_depth 17 is too small .*; at least 22 is needed"):
         plan(small(spatial_mode="3d", input_depth=17).net, 2)
+
+
+def test_networks_without_a_centre_are_refused():
+    with pytest.raises(InputError, match="net: no input size is feasible: kernels of even width"):
+        plan(Genome("g", {"net": {**SMALL, "n_stacks": 0, "kernel_width": 4}}).net, 2)
+    for values, said in (
+        ({"kernel_width": 4, "padding": "same"}, "kernel_width 4 is even; padding same needs an odd one"),
+        ({"kernel_width": 2, "residual": True}, "kernel_width 2 is even; a residual needs an odd one"),
+        ({"window_pooling": 1, "padding": "same"}, "window_pooling 1 goes with padding valid only"),
+    ):
+        with pytest.raises(InputError, match=f"net/encode/stack0/layer0: {said}"):
+            plan(small(**values).net, 2)
+
+
+def test_a_residual_is_added_before_the_activation():
+    network = Network(plan(small(n_stacks=0, n_convlayers=2, residual=True, activation="tanh").net, 2))
+    first, second = network.layers.values()
+    assert first.shortcut.weight.shape == (3, 1, 1, 1)  # 1 channel becomes 3
+    assert list(second.shortcut.parameters()) == []
+    x = torch.rand(1, 1, 12, 12)
+    middle = torch.tanh(first.conv(x) + first.shortcut(x[:, :, 1:-1, 1:-1]))
+    assert torch.allclose(first(x), middle)
+    assert torch.allclose(second(middle), torch.tanh(second.conv(middle) + middle[:, :, 1:-1, 1:-1]))
+
+
+def test_a_hybrid_sees_neighbouring_slices_at_its_lowest_scales_only():
+    p = plan(small(n_context_stacks=2, n_stacks=2, input_depth=24).net, 2)
+    kernels = {layer.path: layer.kernel for layer in p.layers}
+    assert kernels["net/encode/stack0/layer0"] == kernels["net/decode/stack0/layer0"] == (1, 3, 3)
+    assert {k for path, k in kernels.items() if "stack0" not in path} == {(3, 3, 3)}
+    assert p.has_depth
+    assert p.multiple == (4, 4, 4)
 
 
 def test_2d_layers_treat_each_slice_by_itself_whatever_stands_beside_it():

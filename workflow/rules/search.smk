@@ -19,7 +19,7 @@ rule generate:
 
 rule baseline:
     input:
-        PATHS.settings("baseline_{baseline}"),
+        lambda wildcards: PATHS.settings(stages.baseline_stage(wildcards.baseline)),
     output:
         PATHS.genome("baselines/{baseline}"),
     log:
@@ -37,7 +37,7 @@ rule train:
         genome=PATHS.genome("{run}"),
         train=PATHS.data("train"),
         validation=PATHS.data("validation"),
-        settings=PATHS.settings("train"),
+        settings=lambda wildcards: PATHS.settings(stages.train_stage(wildcards.run)),
     output:
         RUN.outputs(),
     log:
