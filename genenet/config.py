@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
@@ -15,6 +15,7 @@ from genenet.baselines import Baseline, Ciresan2012, UNet2015
 from genenet.errors import InputError
 from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
 from genenet.postprocessing import Postprocessing
+from genenet.presets import Preset, merged, preset_regions
 from genenet.recipe import Augmentation, Closed, Loss, Optimiser, Sampling, Schedule, Stopping
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -193,6 +194,21 @@ class Search(Draws):
     """Which genomes are drawn, and how many."""
 
     n_genomes: Positive = 6
+    preset: Preset | None = Field(
+        None,
+        description="regions by name; those under regions: take their places. published: the networks of Guay (2017)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_is_written_out(cls, value: Any) -> Any:
+        """Put the preset's regions in, so that what depends on them doesn't depend on a name."""
+        if not isinstance(value, dict) or value.get("preset") not in get_args(Preset):
+            return value
+        own = value.get("regions") or {}
+        if not isinstance(own, dict) or not all(isinstance(of_level, dict) for of_level in own.values()):
+            return value
+        return {**value, "regions": merged(preset_regions(value["preset"]), own)}
 
 
 class Baselines(Closed):

@@ -23,6 +23,9 @@ Deltas = Mapping[str, Number]
 EdgeKind = Literal["forward", "down", "up", "merge", "residual"]
 
 
+_DEFAULTS = {name: h.default for name, h in HYPERPARAMETERS.items()}
+
+
 class Gene(ABC):
     """A node of the tree: its deltas, its parent and, once grown, its children."""
 
@@ -32,17 +35,38 @@ class Gene(ABC):
         self.name = name
         self.parent = parent
         self.path: str = f"{parent.path}/{name}" if parent else name
-        self.deltas: Deltas = {}
         self.children: list[Gene] = []
+        self._deltas: Deltas = {}
+        self._values: dict[str, Number] | None = None  # sums, kept: they are asked for again and again
+
+    @property
+    def deltas(self) -> Deltas:
+        """This gene's own contributions."""
+        return self._deltas
+
+    @deltas.setter
+    def deltas(self, deltas: Deltas) -> None:
+        self._deltas = deltas
+        for gene in self.walk():
+            gene._values = None
 
     def value(self, name: str) -> Number:
         """Return the sum of the deltas of hyperparameter ``name`` from the root down to here.
 
         A root without a delta has the default.
         """
-        if self.parent is None:
-            return self.deltas.get(name, HYPERPARAMETERS[name].default)
-        return self.parent.value(name) + self.deltas.get(name, 0)
+        return self.values()[name]
+
+    def values(self) -> dict[str, Number]:
+        """Return the values of all hyperparameters; they are not to be changed."""
+        if self._values is None:
+            if self.parent is None:
+                self._values = {**_DEFAULTS, **self._deltas}
+            else:
+                above = self.parent.values()
+                own = {name: above[name] + delta for name, delta in self._deltas.items()}
+                self._values = {**above, **own} if own else above
+        return self._values
 
     def integer(self, name: str) -> int:
         """Return an integer value."""
