@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from genenet.memory import TORCH_BYTES, training_bytes
+from genenet.memory import TORCH_BYTES, kept_values, training_bytes
 from genenet.plan import plan
 
 if TYPE_CHECKING:
     from genenet.genome import Genome
+    from genenet.plan import Plan
 
 VALUE_BYTES = {"float32": 4, "bfloat16": 2}
+WIDTH = 140  # of what doesn't go to a terminal
 
 
 def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, Any]:
@@ -35,18 +40,34 @@ def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, An
         "flops_per_voxel": p.flops_per_voxel,
         "batch_size": batch_size,
         "training_memory_mb": {name: round(n / 1e6) for name, n in memory.items()},
-        "layers": [
-            {
-                "path": layer.path,
-                "entry": layer.entry,
-                "in_channels": layer.in_channels,
-                "out_channels": layer.out_channels,
-                "kernel": list(layer.kernel),
-            }
-            for stack in p.stacks
-            for layer in stack.layers
-        ],
+        "layers": list(_layers(p)),
     }
+
+
+def _layers(p: Plan) -> Iterator[dict[str, Any]]:
+    """Yield numbers of each layer: FLOPs for a patch, memory of what is kept of one patch for backward in float32."""
+    kept = [4 * values + other for values, other in kept_values(p)]
+    for index, step in enumerate(p.steps()):
+        layer = step.layer
+        own = {
+            "path": layer.path if layer else "net/classes",
+            "entry": layer.entry if layer else "forward",
+            "in_channels": layer.in_channels if layer else step.convolutions[0].in_channels,
+            "out_channels": step.out_channels,
+            "kernel": list(layer.kernel if layer else step.convolutions[0].kernel),
+            "dilation": layer.dilation if layer else 1,
+            "window_pool": layer.window_pool if layer else 0,
+            "residual": layer.residual if layer else False,
+        }
+        memory = kept[index] if layer else 4 * step.out_channels * math.prod(step.shape)
+        yield {
+            **own,
+            "output_shape": list(step.shape),
+            "n_parameters": step.n_parameters,
+            "flops": step.flops,
+            "memory_mb": round(memory / 1e6, 3),
+            "receptive_field": list(p.receptive_field_after(index + 1 if layer else index)),
+        }
 
 
 def print_table(description: dict[str, Any]) -> None:
@@ -54,22 +75,51 @@ def print_table(description: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    layers = Table("layer", "through", "channels in", "channels out", "kernel")
+    has_depth = any(layer["kernel"][0] > 1 for layer in description["layers"])
+    sizes = "z × y × x" if has_depth or description["input_shape"][2] > 1 else "y × x"
+    n_axes = sizes.count("×") + 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("layer", "through", "kernel"):
+        table.add_column(name)
+    for name in ("channels", f"output {sizes}", "parameters", "MFLOPs", "MB", "sees"):
+        table.add_column(name, justify="right")
     for layer in description["layers"]:
-        numbers = str(layer["in_channels"]), str(layer["out_channels"]), _by(layer["kernel"])
-        layers.add_row(layer["path"], layer["entry"], *numbers)
-    console = Console()
-    console.print(f"[bold]{description['name']}[/bold]  id {description['id']}")
-    console.print(layers)
+        table.add_row(
+            layer["path"].removeprefix("net/"),
+            _through(layer),
+            _by(layer["kernel"][-n_axes:]) + (f" / {layer['dilation']}" if layer["dilation"] > 1 else ""),
+            f"{layer['in_channels']} → {layer['out_channels']}",
+            _by(layer["output_shape"][-n_axes:]),
+            f"{layer['n_parameters']:,}",
+            f"{layer['flops'] / 1e6:,.1f}",
+            f"{layer['memory_mb']:,.1f}",
+            _by(layer["receptive_field"][-n_axes:]),
+        )
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(f"[bold]{description['name']}[/bold]  id {description['id']}\n", highlight=False)
+    console.print(table)
+    console.print("\n".join(["", *_sums(description)]), highlight=False, soft_wrap=True)
+
+
+def _through(layer: dict[str, Any]) -> str:
+    """What leads into a layer."""
+    entry = {"up": "up and merge"}.get(layer["entry"], layer["entry"])
+    pooled = f", 2×2 maximum / {layer['window_pool']}" if layer["window_pool"] else ""
+    return f"{entry}{pooled}{', residual' if layer['residual'] else ''}"
+
+
+def _sums(description: dict[str, Any]) -> list[str]:
     _, _, *input_size = description["input_shape"]
     _, n_classes, *output_size = description["output_shape"]
-    console.print(
-        f"{description['n_parameters']:,} parameters, {n_classes} classes, "
-        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {_by(description['halo'])}, "
-        f"receptive field {_by(description['receptive_field'])}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
-    )
     memory = " or ".join(f"{mb:,} MB in {name}" for name, mb in description["training_memory_mb"].items())
-    console.print(f"training with batches of {description['batch_size']} takes about {memory}")
+    return [
+        f"{description['n_parameters']:,} parameters, {n_classes} classes, {description['n_convlayers']} convolution "
+        f"layers, {description['flops_per_voxel']:,.0f} FLOPs for each voxel written",
+        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {_by(description['halo'])}, "
+        f"receptive field {_by(description['receptive_field'])}",
+        f"training with batches of {description['batch_size']} takes about {memory}, torch included",
+        "/ is the dilation; MFLOPs and MB (what backward needs) are of one patch; sees: what one voxel depends on",
+    ]
 
 
 def _by(shape: list[int]) -> str:

@@ -28,14 +28,14 @@ def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
         batch_size: patches of a step.
         value_bytes: of a value between layers: 4 in float32, 2 in bfloat16.
     """
-    kept = list(_kept_values(plan))
+    kept = list(kept_values(plan))
     widest = max(values for values, _ in kept)
     activations = sum(value_bytes * values + other for values, other in kept) + 3 * value_bytes * widest
     logits = LOGITS * 4 * plan.n_classes * math.prod(plan.output_shape)
     return COPIES * 4 * plan.n_parameters + batch_size * (activations + logits)
 
 
-def _kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
+def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
     """Yield, for each layer and one patch, values that are kept, and bytes of other types."""
     channels = 1
     for layer, entered, shape in plan.shapes():

@@ -20,7 +20,8 @@ from genenet.files import atomic_path
 
 if TYPE_CHECKING:
     from genenet.geometry import Triple
-    from genenet.plan import Layer, Plan
+    from genenet.layers import Layer
+    from genenet.plan import Plan
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # in place where the gradient needs the result alone
     "relu": partial(nn.ReLU, inplace=True),

@@ -9,77 +9,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from operator import add, floordiv, mul, sub
-from typing import TYPE_CHECKING, Literal
+from operator import floordiv, mul, sub
+from typing import TYPE_CHECKING
 
 from genenet import sizes
 from genenet.errors import InputError
 from genenet.geometry import Triple, each
+from genenet.layers import Convolution, Layer, Stack, Step
 
 if TYPE_CHECKING:
     from genenet.genes import ConvLayerGene, NetGene, StackGene
 
 AXES: Triple = (0, 1, 2)
 OFF = -10.0  # log10 of a penalty's weight below which it is off
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A convolution layer; ``entry`` says what its input comes through."""
-
-    path: str
-    entry: Literal["forward", "down", "up"]  # up: with the merge
-    pooling: str
-    pool: Triple  # by how much down shrinks and up enlarges along z, y, x; 1 is not at all
-    in_channels: int  # of the convolution; after up and merge
-    out_channels: int
-    kernel: Triple  # its width along z, y, x
-    dilation: int  # of the kernel
-    window_pool: int  # dilation of a 2×2 maximum of stride 1 between entry and convolution; 0 is none
-    residual: bool  # the convolution's input is added to its output
-    same: bool
-    activation: str
-    batch_norm: bool
-    dropout_rate: float
-    gamma1: float  # weights of the L1 and L2 penalties on the kernels, and on the activations
-    gamma2: float
-    lambda1: float
-    lambda2: float
-
-    @cached_property
-    def reach(self) -> Triple:
-        """Voxels along z, y, x between the first and the last that the kernel sees."""
-        z, y, x = self.kernel
-        return self.dilation * (z - 1), self.dilation * (y - 1), self.dilation * (x - 1)
-
-    @property
-    def window(self) -> Triple:
-        """Voxels along z, y, x between the first and the last of which the maximum is taken."""
-        return 0, self.window_pool, self.window_pool
-
-    @cached_property
-    def margin(self) -> Triple:
-        """Voxels that the output is smaller than the input along z, y, x, both sides together."""
-        return self.window if self.same else each(add, self.reach, self.window)
-
-    @property
-    def is_projected(self) -> bool:
-        """Whether a 1×1 convolution brings the residual to the output's channels."""
-        return self.residual and self.in_channels != self.out_channels
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Layers at one scale."""
-
-    scale: int
-    is_encoder: bool
-    layers: tuple[Layer, ...]
-
-    @property
-    def out_channels(self) -> int:
-        """Channels after the last layer."""
-        return self.layers[-1].out_channels
 
 
 @dataclass(frozen=True)
@@ -151,6 +93,13 @@ class Plan:
         """Voxels along z, y, x that one output voxel depends on, the largest over the pooling grid."""
         return each(lambda axis: max(b - a + 1 for a, b in sizes.seen(self.stacks, axis)), AXES)
 
+    def receptive_field_after(self, n_layers: int) -> Triple:
+        """Return the same of one voxel of what the first ``n_layers`` layers give."""
+        first = self.layers[:n_layers]
+        return each(
+            lambda axis: max(b - a + 1 for a, b in sizes.seen_by(first, axis, self.multiple[axis])), AXES
+        )
+
     @property
     def n_convlayers(self) -> int:
         """Convolution layers, the last 1×1 not counted."""
@@ -173,14 +122,12 @@ class Plan:
 
         A residual's projection, where there is one, is a convolution like others (He et al. 2016, section 3.3).
         """
-        return sum(c.n_parameters for c in self.convolutions()) + sum(
-            2 * layer.out_channels for stack in self.stacks for layer in stack.layers if layer.batch_norm
-        )
+        return sum(step.n_parameters for step in self.steps())
 
     @property
     def flops_per_voxel(self) -> float:
         """Floating-point operations (a multiply-add is two) of the convolutions for each output voxel."""
-        return sum(c.flops for c in self.convolutions()) / math.prod(self.output_shape)
+        return sum(step.flops for step in self.steps()) / math.prod(self.output_shape)
 
     def shapes(self, shape: Triple | None = None) -> Iterator[tuple[Layer, Triple, Triple]]:
         """Yield all layers with the shapes of their convolution's input and output, for an input of ``shape``.
@@ -193,40 +140,14 @@ class Plan:
             shape = each(sub, entered, layer.margin)
             yield layer, entered, shape
 
-    def convolutions(self) -> Iterator[Convolution]:
-        """Yield all convolutions with the sizes they have at ``input_shape``."""
+    def steps(self) -> Iterator[Step]:
+        """Yield what a forward does, layer by layer, at ``input_shape``; last the 1×1 convolution to the classes."""
         channels = self.stacks[0].layers[0].in_channels
         for layer, entered, shape in self.shapes():
-            if layer.entry == "down" and layer.pooling == "conv":
-                yield Convolution(channels, channels, layer.pool, entered)
-            if layer.entry == "up":
-                before = each(floordiv, entered, layer.pool)
-                yield Convolution(channels, layer.out_channels, layer.pool, before)
-            yield Convolution(layer.in_channels, layer.out_channels, layer.kernel, shape)
-            if layer.is_projected:
-                yield Convolution(layer.in_channels, layer.out_channels, (1, 1, 1), shape)
+            yield Step(layer, shape, tuple(layer.convolutions(channels, entered, shape)))
             channels = layer.out_channels
-        yield Convolution(channels, self.n_classes, (1, 1, 1), self.output_shape)
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution with bias; ``shape`` is that of the side with one voxel for each kernel position."""
-
-    in_channels: int
-    out_channels: int
-    kernel: Triple
-    shape: Triple
-
-    @property
-    def n_parameters(self) -> int:
-        """Weights and biases."""
-        return (self.in_channels * math.prod(self.kernel) + 1) * self.out_channels
-
-    @property
-    def flops(self) -> int:
-        """Operations for one image."""
-        return 2 * self.in_channels * self.out_channels * math.prod(self.kernel) * math.prod(self.shape)
+        head = Convolution(channels, self.n_classes, (1, 1, 1), self.output_shape)
+        yield Step(None, self.output_shape, (head,))
 
 
 def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:

@@ -9,7 +9,7 @@ from genenet.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from genenet.plan import Layer, Stack
+    from genenet.layers import Layer, Stack
 
 
 def output_size(stacks: Sequence[Stack], axis: int, size: int) -> int:
@@ -78,8 +78,12 @@ def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
     same padding it sees -reach/2 … reach/2. The merge needs no branch of its own: what reaches it
     through the skip connection lies within what the way over the bottom sees.
     """
-    layers = [layer for stack in stacks for layer in stack.layers]
-    for position in range(multiple(stacks, axis)):
+    yield from seen_by([layer for stack in stacks for layer in stack.layers], axis, multiple(stacks, axis))
+
+
+def seen_by(layers: Sequence[Layer], axis: int, n_positions: int) -> Iterator[tuple[int, int]]:
+    """Yield the same of the first layers of a network, for the first positions of the last one's output."""
+    for position in range(n_positions):
         first = last = position
         for layer in reversed(layers):
             first, last = _seen_by(layer, axis, first, last)

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torchinfo
 from torch.utils.flop_counter import FlopCounterMode
 
 from genenet.config import Search
@@ -75,6 +76,32 @@ def test_what_is_planned_is_what_is_built(index):
     assert out.shape == (1, 4, *p.output_shape)
     assert n_parameters(network) == p.n_parameters
     assert counter.get_total_flops() == pytest.approx(p.flops_per_voxel * np.prod(p.output_shape))
+
+
+@pytest.mark.parametrize("index", range(0, 30, 3))
+def test_the_layers_numbers_are_those_of_independent_counters(index):
+    genome = draw(Search(regions=REGIONS).feasible_regions(), seed=8, index=index)
+    said = inspect(genome, 4)
+    network = Network(plan(genome.net, 4)).eval()
+    with FlopCounterMode(display=False, depth=3) as counter:
+        network(torch.empty(1, 1, *said["input_shape"][2:]))
+    summary = torchinfo.summary(network, said["input_shape"], verbose=0, depth=2, device="cpu")
+    layers = {
+        info.var_name: info
+        for info in summary.summary_list
+        if info.class_name == "ConvLayer" or info.var_name == "head"
+    }
+    for layer, (name, info) in zip(said["layers"], layers.items(), strict=True):
+        module = f"Network.{name if name == 'head' else f'layers.{name}'}"
+        assert layer["n_parameters"] == info.num_params
+        assert layer["flops"] == sum(counter.flop_counts[module].values())
+        assert layer["out_channels"] == info.output_size[1]
+        assert layer["output_shape"][-len(info.output_size[2:]) :] == info.output_size[2:]
+    assert summary.total_params == said["n_parameters"] == sum(x["n_parameters"] for x in said["layers"])
+    assert said["layers"][-1]["receptive_field"] == said["receptive_field"]
+    assert said["flops_per_voxel"] * np.prod(said["output_shape"][2:]) == pytest.approx(
+        sum(x["flops"] for x in said["layers"])
+    )
 
 
 @pytest.mark.parametrize(
