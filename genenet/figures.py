@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from genenet.report import Run
+    from genenet.results import Run
 
 SIZE_INCHES = 4.8, 3.6  # small, so that the letters can still be read on a phone
 DPI = 200

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet import __version__, figures, ngff
+from genenet import __version__, comparison, figures, ngff
 from genenet.errors import InputError
-from genenet.files import read_csv, read_json, write_text
+from genenet.files import read_json, write_text
 from genenet.geometry import Box, tiles
 from genenet.label_images import class_labels
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
+from genenet.results import Run, as_float, optional_json, read_runs, rows
 from genenet.volume import open_volume
 
 if TYPE_CHECKING:
@@ -27,43 +28,6 @@ if TYPE_CHECKING:
     from genenet.stages import ImageFiles, ReportSettings
 
 SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
-TITLES = {"unet2015": "U-Net 2015"}
-BASELINES = "baselines/"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A row of the ranking, with the training's history."""
-
-    rank: int
-    run: str
-    status: str
-    kind: str  # member, baseline or other
-    ari: float | None
-    mean_iou: float | None
-    accuracy: float | None
-    n_parameters: int | None
-    best_iteration: int | None
-    seconds: float | None
-    reason: str
-    history: list[tuple[int, float]]  # iteration, validation ARI
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        name = self.run.removeprefix(BASELINES)
-        return TITLES.get(name, name)
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One of those that the answer compares."""
-
-    title: str
-    kind: str
-    ari: float | None
-    mean_iou: float | None
-    lead: float | None = None  # of the ensemble's ARI over this one's
 
 
 @dataclass(frozen=True)
@@ -106,17 +70,17 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     """Return what the template shows."""
     ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
     runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
-    contenders = _contenders(ensemble, runs)
-    curve = [_float(row["validation_ari"]) for row in _rows(Path(paths.curve))]
+    contenders = comparison.contenders(ensemble, runs)
+    curve = [as_float(row["validation_ari"]) for row in rows(Path(paths.curve))]
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
         "combined": COMBINED[ensemble.get("combination", "mean")],
         "contenders": contenders,
-        "beaten": _beaten(runs),
+        "beaten": comparison.beaten(runs, contenders),
         "n_random": sum(run.kind != "baseline" for run in runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
-        "test": _optional(paths.test_scores),
+        "test": optional_json(paths.test_scores),
         "volumes": [
             _volume_section(paths, name, files, settings.labels) for name, files in settings.volumes.items()
         ],
@@ -135,59 +99,8 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     }
 
 
-def read_runs(paths: ResultPaths, members: set[str]) -> list[Run]:
-    """Read the ranking and what it leaves out; raises InputError if there is none."""
-    if not Path(paths.ranking).exists():
-        raise InputError(f"{paths.ranking}: no such file; select an ensemble first (genenet select)")
-    return [_run(paths, row, members) for row in _rows(Path(paths.ranking))]
-
-
-def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
-    name = row["run"]
-    history = _rows(paths.run(name).history)
-    points = [(int(r["iteration"]), _float(r["validation_ari"])) for r in history]
-    other = "baseline" if name.startswith(BASELINES) else "other"
-    parameters = _float(row["n_parameters"])
-    return Run(
-        rank=int(row["rank"]),
-        run=name,
-        status=row["status"],
-        kind="member" if name in members else other,
-        ari=_float(row["validation_ari"]),
-        mean_iou=_float(row["mean_iou"]),
-        accuracy=_float(row["accuracy"]),
-        n_parameters=None if parameters is None else int(parameters),
-        best_iteration=(_optional(paths.run(name).scores) or {}).get("best_iteration"),
-        seconds=_float(row["seconds"]),
-        reason=row["reason"],
-        history=[(iteration, ari) for iteration, ari in points if ari is not None],
-    )
-
-
-def _contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender]:
-    """The ensemble, the best single network, the baselines."""
-    n, scores = len(ensemble["members"]), ensemble["validation"]
-    found = [Contender(f"Ensemble of {n}", "member", scores["ari"], scores["mean_iou"])]
-    single = [run for run in runs if run.kind != "baseline" and run.status == "ok"][:1]
-    baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
-    for run in single + baselines:
-        title = run.title if run.kind == "baseline" else f"Best single network, {run.title}"
-        kind = "baseline" if run.kind == "baseline" else "other"
-        known = scores["ari"] is not None and run.ari is not None
-        lead = scores["ari"] - run.ari if known else None
-        found.append(Contender(title, kind, run.ari, run.mean_iou, lead))
-    return found
-
-
-def _beaten(runs: Sequence[Run]) -> list[tuple[str, int]]:
-    """How many random networks have a higher ARI than each baseline."""
-    random = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
-    baselines = [(run.title, run.ari) for run in runs if run.kind == "baseline"]
-    return [(title, sum(a > ari for a in random)) for title, ari in baselines if ari is not None]
-
-
 def _volume_section(paths: ResultPaths, name: str, files: ImageFiles, choice: str | None) -> VolumeSection:
-    scores = _optional(paths.volume_scores(name)) if files.labels else None
+    scores = optional_json(paths.volume_scores(name)) if files.labels else None
     path = Path(paths.store(name))
     if not path.exists():
         return VolumeSection(name, "", f"{path}: not segmented yet", [], scores)
@@ -242,7 +155,7 @@ def _caption(store: ngff.Store, box: Box) -> str:
 
 
 def _provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
-    settings = _optional(paths.settings("train")) or _optional(paths.settings("generate")) or {}
+    settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
     statuses = Counter(run.status for run in runs)
     n_baselines = sum(run.kind == "baseline" for run in runs)
     return {
@@ -266,18 +179,3 @@ def number(value: float | None, digits: int = 3) -> str:
 def whole(value: float | None) -> str:
     """Write a whole number with commas; a dash for none."""
     return "–" if value is None else f"{round(value):,}"
-
-
-def _float(text: str) -> float | None:
-    """A CSV's number; None for an empty cell and nan."""
-    value = float(text) if text else math.nan
-    return value if math.isfinite(value) else None
-
-
-def _optional(path: Path | str) -> Any:
-    return read_json(Path(path)) if Path(path).exists() else None
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV's rows; none if there is no file."""
-    return read_csv(path) if path.exists() else []

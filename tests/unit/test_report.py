@@ -181,7 +181,10 @@ def test_the_answer_comes_first(page: Page) -> None:
     assert "Best single network, r0/000 0.700 ARI" in text
     assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
     assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
-    assert "1 of 3 random networks beat the U-Net 2015; 1 of the 3 failed to train." in text
+    assert (
+        "1 of 3 random networks beat the U-Net 2015, the best by 0.100 ARI; 1 of the 3 failed to train."
+        in text
+    )
     assert "Measured on the validation images: validation.tif" in text
     assert "Scored once" not in text
 
@@ -325,6 +328,24 @@ def test_failed_baseline(tmp_path: Path) -> None:
     assert "No baseline to compare with" in search.page().text
 
 
+def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path: Path) -> None:
+    baselines = {
+        "baselines/unet2015": ok(0.6),
+        "baselines/unet2015_2": ok(0.64),
+        "baselines/unet2015_3": FAILED,
+    }
+    search = Search(
+        tmp_path, runs={"r0/000": ok(0.7), "r0/001": ok(0.61), **baselines, "baselines/ciresan2012": ok(0.72)}
+    )
+    search.write()
+    text = search.page().text
+    assert "U-Net 2015 (baseline, mean of 2 seeds) 0.620 ± 0.028 ARI" in text
+    assert "The ensemble beats the U-Net 2015 by 0.092 ± 0.028 ARI." in text
+    assert "1 of 2 random networks beat the U-Net 2015, the best by 0.080 ± 0.028 ARI." in text
+    assert "The ensemble doesn't beat the sliding window 2012: it is 0.008 ARI behind." in text
+    assert "0 of 2 random networks beat the sliding window 2012, the best is behind by 0.020 ARI." in text
+
+
 def test_no_ari_at_all(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={"r0/000": ok(None), "baselines/unet2015": ok(None)}, ari=None)
     search.write()
@@ -341,7 +362,10 @@ def test_eighty_runs(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={**runs, "baselines/unet2015": ok(0.6)}, n_members=4)
     search.write()
     page = search.page()
-    assert "17 of 80 random networks beat the U-Net 2015; 9 of the 80 failed to train." in page.text
+    assert (
+        "17 of 80 random networks beat the U-Net 2015, the best by 0.095 ARI; 9 of the 80 failed to train."
+        in page.text
+    )
     assert len([a for a in page.all("tr") if a.get("class") == "member"]) == 4
 
 

@@ -1,0 +1,83 @@
+"""What a search has found, read from its files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genenet.baselines import title_of
+from genenet.errors import InputError
+from genenet.files import read_csv, read_json
+from genenet.paths import ResultPaths, of_baseline
+
+BASELINES = "baselines/"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the ranking, with the training's history."""
+
+    rank: int
+    run: str
+    status: str
+    kind: str  # member, baseline or other
+    ari: float | None
+    mean_iou: float | None
+    accuracy: float | None
+    n_parameters: int | None
+    best_iteration: int | None
+    seconds: float | None
+    reason: str
+    history: list[tuple[int, float]]  # iteration, validation ARI
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return title_of(of_baseline(self.run)[0]) if self.kind == "baseline" else self.run
+
+
+def read_runs(paths: ResultPaths, members: set[str]) -> list[Run]:
+    """Read the ranking and what it leaves out; raises InputError if there is none."""
+    if not Path(paths.ranking).exists():
+        raise InputError(f"{paths.ranking}: no such file; select an ensemble first (genenet select)")
+    return [_run(paths, row, members) for row in rows(Path(paths.ranking))]
+
+
+def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
+    name = row["run"]
+    history = rows(paths.run(name).history)
+    points = [(int(r["iteration"]), as_float(r["validation_ari"])) for r in history]
+    other = "baseline" if name.startswith(BASELINES) else "other"
+    parameters = as_float(row["n_parameters"])
+    return Run(
+        rank=int(row["rank"]),
+        run=name,
+        status=row["status"],
+        kind="member" if name in members else other,
+        ari=as_float(row["validation_ari"]),
+        mean_iou=as_float(row["mean_iou"]),
+        accuracy=as_float(row["accuracy"]),
+        n_parameters=None if parameters is None else int(parameters),
+        best_iteration=(optional_json(paths.run(name).scores) or {}).get("best_iteration"),
+        seconds=as_float(row["seconds"]),
+        reason=row["reason"],
+        history=[(iteration, ari) for iteration, ari in points if ari is not None],
+    )
+
+
+def as_float(text: str) -> float | None:
+    """A CSV's number; None for an empty cell and nan."""
+    value = float(text) if text else math.nan
+    return value if math.isfinite(value) else None
+
+
+def optional_json(path: Path | str) -> Any:
+    """Read a JSON file; None if it isn't there."""
+    return read_json(Path(path)) if Path(path).exists() else None
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV's rows; none if there is no file."""
+    return read_csv(path) if path.exists() else []
