@@ -121,6 +121,26 @@ def test_one_more_genome_trains_only_that_one(tiny):
     assert tiny.planned() == {}
 
 
+def test_baselines_are_ranked_beside_the_genomes_each_of_its_seeds(tiny):
+    tiny.add(
+        "baselines.yaml",
+        "baselines: {unet2015: {n_seeds: 2}, ciresan2012: {n_convkernels: 2, n_hidden: 4, input_size: 100}}",
+    )
+    extra = {"settings": 2, "baseline": 2, "train": 2}
+    assert tiny.planned() == {**extra, **AFTER_SELECT}
+    tiny.snakemake("results/ranking.csv")
+    with (tiny.results / "ranking.csv").open() as file:
+        ranking = {row["run"]: row for row in csv.DictReader(file)}
+    first, second, window = (
+        ranking[f"baselines/{name}"] for name in ("unet2015", "unet2015_2", "ciresan2012")
+    )
+    assert {row["status"] for row in (first, second, window)} == {"ok"}
+    assert first["genome"] == second["genome"]
+    assert first["validation_ari"] != second["validation_ari"]
+    assert window["n_parameters"] == "379"
+    tiny.configs.pop()
+
+
 def test_each_shell_line_works_when_pasted(tmp_path):
     """Into an empty folder, in the order of the dry run: the whole search, without Snakemake."""
     search = Search(tmp_path, "tiny.yaml")
