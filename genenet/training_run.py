@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from genenet.paths import RunPaths
     from genenet.stages import TrainSettings
 
-VERSION = 3  # of what a training does: raise it when the same settings no longer give the same weights
+VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
 
 log = logging.getLogger(__name__)
