@@ -20,7 +20,7 @@ from genenet.errors import InputError
 from genenet.files import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 INK, FAINT = "#1f2328", "#656d76"
@@ -85,10 +85,16 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     return float(width)
 
 
-def one_line_of(text: str, longest: int = 80) -> str:
-    """Return a name without line breaks, cut where it is too long for a title."""
-    text = " ".join(text.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def shortened(text: str, limit: float, size: float, bold: bool = False) -> str:
+    """Return a text as one line that is no wider than ``limit``: cut, if need be."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:200]
+    if text_width(text, size, bold) <= limit:
+        return text
+    return next((cut for cut in _cuts(text) if text_width(cut, size, bold) <= limit), "")
+
+
+def _cuts(text: str) -> Iterator[str]:
+    return (text[:n] + "…" for n in range(len(text) - 1, 0, -1))
 
 
 def flow(widths: Iterable[float], limit: float, gap: float = GAP) -> list[tuple[float, int]]:
@@ -217,6 +223,13 @@ class Canvas:
             self.line([start, neck], colour, width=1.0)
         wings = [(neck[0] + side * half * dy, neck[1] - side * half * dx) for side in (1, -1)]
         self._add(Polygon([wings[0], end, wings[1]], closed=True, facecolor=colour, linewidth=0))
+
+    def title(self, x: float, y: float, name: str, what: str, limit: float) -> None:
+        """Write a name, cut where it is too long, and what the picture shows of it."""
+        gap, rest = 10, text_width(what, NORMAL)
+        name = shortened(name, limit - gap - rest, TITLE, bold=True) or "genome"
+        self.text(x, y, name, TITLE, bold=True)
+        self.text(x + text_width(name, TITLE, bold=True) + gap, y, what, colour=FAINT)
 
     def legend(self, keys: Sequence[Key], x: float, y: float, width: float) -> None:
         """Draw keys in lines of at most ``width``, the first of them centred at ``y`` + KEY_HEIGHT / 2."""

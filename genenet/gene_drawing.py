@@ -17,7 +17,6 @@ from genenet.drawing import (
     Key,
     Rect,
     flow_height,
-    one_line_of,
     text_width,
 )
 from genenet.hyperparameters import HYPERPARAMETERS, LEVELS, Level
@@ -93,10 +92,9 @@ class GeneLayout:
         """Where the lowest box ends."""
         return max(box.rect.bottom for box in self.boxes)
 
-    def links(self) -> list[tuple[GeneBox, GeneBox]]:
-        """Return each parent with each child."""
-        by_path = {box.gene.path: box for box in self.boxes}
-        return [(by_path[box.gene.parent.path], box) for box in self.boxes if box.gene.parent]
+    def children(self, box: GeneBox) -> list[GeneBox]:
+        """Return the boxes of a gene's children, from above or from the left."""
+        return [other for other in self.boxes if other.gene.parent is box.gene]
 
 
 def _kind(gene: Gene) -> str:
@@ -194,31 +192,28 @@ def draw_genes(genome: Genome) -> Figure:
     legend = layout.bottom + _MARGIN
     height = legend + flow_height([key.width for key in keys], inner, KEY_HEIGHT) + _MARGIN / 2
     canvas = Canvas(layout.width, height)
-    _draw_title(canvas, genome)
-    for parent, child in layout.links():
-        canvas.line(_link(parent, child), FAINT)
+    canvas.title(_MARGIN, _MARGIN + TITLE / 2, genome.name, f"gene graph, genome {genome.id}", inner)
     for box in layout.boxes:
+        for points in _links(box, layout.children(box)):
+            canvas.line(points, FAINT)
         _draw_box(canvas, box)
     canvas.legend(keys, _MARGIN, legend, inner)
     return canvas.figure
 
 
-def _draw_title(canvas: Canvas, genome: Genome) -> None:
-    middle = _MARGIN + TITLE / 2
-    name = one_line_of(genome.name, longest=24) or "genome"
-    canvas.text(_MARGIN, middle, name, TITLE, bold=True)
-    x = _MARGIN + text_width(name, TITLE, bold=True) + 10
-    canvas.text(x, middle, f"gene graph, genome {genome.id}", colour=FAINT)
-
-
-def _link(parent: GeneBox, child: GeneBox) -> list[tuple[float, float]]:
-    """The line from a parent to a child: down from the root, else to the right along a common trunk."""
+def _links(parent: GeneBox, children: list[GeneBox]) -> list[list[tuple[float, float]]]:
+    """The lines to a gene's children: down from the root, else to the right from a common trunk."""
     if parent.gene.parent is None:
-        x = child.rect.middle[0]
-        return [(x, parent.rect.bottom), (x, child.rect.y)]
-    trunk = (parent.rect.right + child.rect.x) / 2
-    start, end = (box.rect.y + _NAME_MIDDLE for box in (parent, child))
-    return [(parent.rect.right, start), (trunk, start), (trunk, end), (child.rect.x, end)]
+        middles = [(child.rect.middle[0], child.rect.y) for child in children]
+        return [[(x, parent.rect.bottom), (x, y)] for x, y in middles]
+    if not children:
+        return []
+    first, *others = [(child.rect.x, child.rect.y + _NAME_MIDDLE) for child in children]
+    lines = [[(parent.rect.right, first[1]), first]]
+    if others:
+        trunk = (parent.rect.right + first[0]) / 2
+        lines += [[(trunk, first[1]), (trunk, others[-1][1])], *([(trunk, y), (x, y)] for x, y in others)]
+    return lines
 
 
 def _draw_box(canvas: Canvas, box: GeneBox) -> None:

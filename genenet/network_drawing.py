@@ -16,7 +16,6 @@ from genenet.drawing import (
     Rect,
     flow,
     flow_height,
-    one_line_of,
     text_width,
 )
 from genenet.network_layout import NetworkLayout, Tensor, layout_network, shape_text
@@ -34,7 +33,7 @@ OPERATION_FILLS = (
 _DOWN, _UP, _SKIP, _RIM = "#c2410c", "#15803d", "#8b949e", "#3b4b5c"
 _WHITE, _DOWN_FILL, _UP_FILL, _CLASSES_FILL = "#ffffff", "#fbe5da", "#dcf3e3", "#cfd4da"
 _MARGIN, _LEFT = 14.0, 42.0  # at the left stand the scales' names
-_LEAST_WIDTH = 400.0
+_LEAST_WIDTH = 450.0
 _CAPTION_LINE = 11.0
 _TOP = _MARGIN + TITLE + 6
 
@@ -81,11 +80,8 @@ def caption_texts(genome: Genome, built: Plan) -> list[str]:
 
 
 def _draw_caption(canvas: Canvas, genome: Genome, texts: list[str], width: float) -> None:
-    middle = _MARGIN + TITLE / 2
-    name = one_line_of(genome.name, longest=32) or "genome"
-    canvas.text(_MARGIN, middle, name, TITLE, bold=True)
-    x = _MARGIN + text_width(name, TITLE, bold=True) + 10
-    canvas.text(x, middle, f"network, genome {genome.id}", colour=FAINT)
+    what = f"network, genome {genome.id}"
+    canvas.title(_MARGIN, _MARGIN + TITLE / 2, genome.name, what, width)
     places = flow([text_width(text, NORMAL) for text in texts], width)
     for text, (x, line) in zip(texts, places, strict=True):
         canvas.text(_MARGIN + x, _TOP + (line + 0.5) * _CAPTION_LINE, text)

@@ -29,7 +29,7 @@ _NARROWEST, _WIDEST = 14.5, 56.0  # pitch of the columns
 _BAR, _THICKEST = 10.0, 16.0
 _LABEL = 9.0  # above a bar, for its channels
 _BETWEEN_SCALES = 30.0  # for the arrows
-_ACTIVATIONS = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU"}
+_ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "gelu": "GELU"}
 # What a legend says in its own words, or not at all: a penalty isn't part of the network.
 _NOT_EXTRAS = {"path", "entry", "pooling", "pool", "in_channels", "out_channels", "kernel", "same"} | {
     "activation", "batch_norm", "dropout_rate", "gamma1", "gamma2", "lambda1", "lambda2"
