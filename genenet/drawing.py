@@ -28,7 +28,8 @@ SMALL, NORMAL, TITLE = 6.5, 7.5, 11.0  # sizes of letters
 KEY_HEIGHT, KEY_SWATCH, GAP = 13.0, 16.0, 14.0
 FORMATS = (".svg", ".png")
 DPI = 200  # of PNG
-_FONT = "DejaVu Sans"
+_FONT = "DejaVu Sans"  # comes with matplotlib
+_OTHER_FONTS = "Verdana", "Arial"  # where an SVG is looked at without it: no wider
 _CAP_HEIGHT = 0.73  # of this font's capitals and digits, in units of its size
 _HEAD = 5.0  # length of an arrow's head
 
@@ -122,11 +123,10 @@ def write_figure(figure: Figure, path: Path) -> None:
     check_format(path)
     ending = path.suffix.lower()
     metadata = {"Date": None} if ending == ".svg" else {}
-    # The font by name, so that letters stay letters; ids from a fixed salt, not from chance.
-    with (
-        atomic_path(path) as temporary,
-        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "genenet", "savefig.bbox": None}),
-    ):
+    with atomic_path(path) as temporary, matplotlib.rc_context():
+        # Letters stay letters; ids come from a fixed salt, not from chance.
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "genenet", "savefig.bbox": None})
+        matplotlib.rcParams["font.sans-serif"] = [_FONT, *_OTHER_FONTS]
         figure.savefig(temporary, format=ending[1:], dpi=DPI, metadata=metadata, facecolor="white")
 
 
@@ -138,7 +138,7 @@ def check_format(path: Path) -> None:
 
 
 def _font(size: float, bold: bool) -> FontProperties:
-    return FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal")
+    return FontProperties(family=[_FONT, "sans-serif"], size=size, weight="bold" if bold else "normal")
 
 
 class Canvas:
@@ -226,7 +226,7 @@ class Canvas:
 
     def title(self, x: float, y: float, name: str, what: str, limit: float) -> None:
         """Write a name, cut where it is too long, and what the picture shows of it."""
-        gap, rest = 10, text_width(what, NORMAL)
+        gap, rest = 14, text_width(what, NORMAL)
         name = shortened(name, limit - gap - rest, TITLE, bold=True) or "genome"
         self.text(x, y, name, TITLE, bold=True)
         self.text(x + text_width(name, TITLE, bold=True) + gap, y, what, colour=FAINT)

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -22,7 +23,7 @@ from genenet.drawing import Rect, flow, write_figure
 from genenet.errors import InputError
 from genenet.gene_drawing import draw_genes, layout_genes
 from genenet.genes import grow
-from genenet.genome import Genome, draw
+from genenet.genome import Genome, draw, read_genome
 from genenet.geometry import Triple
 from genenet.network_drawing import draw_network
 from genenet.network_layout import layout_network
@@ -367,3 +368,15 @@ def test_a_network_without_poolings_and_edges_of_a_new_kind():
     for figure in (draw_genes(genome), draw_network(genome, 3)):
         check_legible(figure)
     assert "residual" in [text.get_text() for text in draw_genes(genome).axes[0].texts]
+
+
+@pytest.mark.parametrize("what", ["genes", "network"])
+def test_the_pictures_of_the_documentation_are_what_is_drawn_now(tmp_path, what):
+    """If not, docs/drawing.md has the command. Other releases of matplotlib may write other bytes."""
+    docs = Path(__file__).parents[2] / "docs"
+    genome = read_genome(docs / "network_22.json")
+    assert genome.id == NETWORK_22.id
+    write_figure(draw_genes(genome) if what == "genes" else draw_network(genome, 7), tmp_path / "x.svg")
+    kept = docs / "images" / f"network_22.{what}.svg"
+    assert svg_texts(kept) == svg_texts(tmp_path / "x.svg")
+    assert kept.stat().st_size < 150_000
