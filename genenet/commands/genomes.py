@@ -52,3 +52,33 @@ def inspect(
         print(json.dumps(description, indent=1))
     else:
         print_table(description)
+
+
+@app.command("draw")
+def draw_pictures(
+    genome: Annotated[Path, typer.Argument(help="a genome's JSON file")],
+    genes: Annotated[Path | None, typer.Option(help="picture of the gene graph, .svg or .png")] = None,
+    network: Annotated[Path | None, typer.Option(help="picture of the network, .svg or .png")] = None,
+    classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
+) -> None:
+    """Draw a genome: its gene graph and the network that it builds.
+
+    Without --genes and --network both pictures go to the current folder, as GENOME.genes.svg and
+    GENOME.network.svg.
+    """
+    from genenet.drawing import check_format, write_figure
+    from genenet.gene_drawing import draw_genes
+    from genenet.genome import read_genome
+    from genenet.network_drawing import draw_network
+
+    if genes is None and network is None:
+        genes, network = (Path(f"{genome.stem}.{what}.svg") for what in ("genes", "network"))
+    for path in filter(None, (genes, network)):
+        check_format(path)
+    with naming(genome):
+        drawn = read_genome(genome)
+        pictures = [(genes, draw_genes(drawn))] if genes else []
+        pictures += [(network, draw_network(drawn, classes))] if network else []
+    for path, figure in pictures:
+        write_figure(figure, path)
+        print(path)

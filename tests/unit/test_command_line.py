@@ -13,7 +13,7 @@ import tifffile
 import runs
 
 COMMANDS = (
-    "phantom settings check schema prepare generate inspect train select segment export view evaluate "
+    "phantom settings check schema prepare generate inspect draw train select segment export view evaluate "
     "report summary submit doctor"
 )
 
