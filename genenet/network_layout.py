@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from genenet.geometry import Triple
-    from genenet.plan import Layer, Plan
+    from genenet.layers import Layer
+    from genenet.plan import Plan
 
 Source = Literal["input", "down", "up", "convolution", "classes"]
 MOST_OPERATIONS = 8  # colours that eyes can tell apart
