@@ -56,7 +56,7 @@ def print_table(description: dict[str, Any]) -> None:
 
     layers = Table("layer", "through", "channels in", "channels out", "kernel")
     for layer in description["layers"]:
-        numbers = str(layer["in_channels"]), str(layer["out_channels"]), _by(layer["kernel"])
+        numbers = str(layer["in_channels"]), str(layer["out_channels"]), by(layer["kernel"])
         layers.add_row(layer["path"], layer["entry"], *numbers)
     console = Console()
     console.print(f"[bold]{description['name']}[/bold]  id {description['id']}")
@@ -65,12 +65,13 @@ def print_table(description: dict[str, Any]) -> None:
     _, n_classes, *output_size = description["output_shape"]
     console.print(
         f"{description['n_parameters']:,} parameters, {n_classes} classes, "
-        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {_by(description['halo'])}, "
-        f"receptive field {_by(description['receptive_field'])}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
+        f"input {by(input_size)} → output {by(output_size)} (z × y × x), halo {by(description['halo'])}, "
+        f"receptive field {by(description['receptive_field'])}, {description['flops_per_voxel']:,.0f} FLOPs a voxel"
     )
     memory = " or ".join(f"{mb:,} MB in {name}" for name, mb in description["training_memory_mb"].items())
     console.print(f"training with batches of {description['batch_size']} takes about {memory}")
 
 
-def _by(shape: list[int]) -> str:
+def by(shape: list[int]) -> str:
+    """Write a shape for people."""
     return " × ".join(map(str, shape))
