@@ -260,9 +260,9 @@ def test_what_is_inherited_stays_even_outside_of_the_regions():
                 "n_convlayers": 1,
                 "n_convkernels": 40,
                 "input_size": 48,
-                "kernel_width": 9,
             },
             "net/encode/stack0": {"dropout_rate": 0.85},
+            "net/decode/stack1": {"n_convlayers": 4},  # 5 layers, by a delta that is too large
             "net/encode/stack0/layer0": {"n_convkernels": 20, "dropout_rate": -0.1},
         },
     )
@@ -277,6 +277,18 @@ def test_what_is_inherited_stays_even_outside_of_the_regions():
         assert {p: d for p, d in child.deltas.items() if p != "net"} == {
             p: d for p, d in parent.deltas.items() if p != "net"
         }
+
+
+def test_below_a_value_outside_of_its_region_deltas_still_count_from_it():
+    space = regions(net={"n_convkernels": [4, 16], "n_stacks": 1}, layer={"n_convkernels": [-8, 8]})
+    parent = Genome("", {"net": {"n_convkernels": 40, "n_stacks": 1}})
+    layers = [
+        gene.value("n_convkernels")
+        for seed in range(30)
+        for gene in mutate(parent, space, only("layer", kind="replacing"), seed).net.walk()
+        if gene.level == "layer"
+    ]
+    assert set(layers) == set(range(32, 49))
 
 
 def test_inherited_deltas_are_clipped_where_the_sum_above_has_changed():
