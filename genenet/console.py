@@ -36,7 +36,7 @@ def run(app: Callable[..., object]) -> None:
         except (InputError, OSError) as error:
             if debug:
                 traceback.print_exc()
-            _fail(_describe(error))
+            _fail(_describe(error), getattr(error, "status", 1))
         except KeyboardInterrupt:
             print("genenet: stopped", file=sys.stderr)
             sys.exit(130)
@@ -90,7 +90,7 @@ def _describe(error: InputError | OSError) -> str:
     return str(error)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 1) -> NoReturn:
     for line in message.splitlines():
         print(f"{ERROR}{line}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,30 +120,52 @@ def draw(regions: Regions, seed: int, index: int, round_: int = 0) -> Genome:
     """
     rng = Generator(PCG64(SeedSequence(seed, spawn_key=(round_, index))))
     name = f"r{round_}_{index:03d}"
-    for attempt in range(MAX_DRAWS):
-        net = grow(lambda gene: _drawn(gene, regions, rng))
-        reason = _lower_input_size(net, regions)
+    nets = feasible(lambda: grow(lambda gene: drawn(gene, regions, rng)), regions, name)
+    with naming("search.regions"):
+        return Genome(name, next(nets), seed)
+
+
+def feasible(attempt: Callable[[], NetGene], regions: Regions, name: str) -> Iterator[dict[str, Deltas]]:
+    """Yield the deltas of those of 1000 attempts that build, input sizes lowered; log why the others don't.
+
+    Raises:
+        InputError: At the end, if none of them was feasible.
+    """
+    n_feasible = 0
+    for number in range(1, MAX_DRAWS + 1):
+        net = attempt()
+        reason = lower_input_size(net, regions)
         if reason is None:
-            return Genome(name, {gene.path: gene.deltas for gene in net.walk() if gene.deltas}, seed)
-        log.info("genome %s: draw %d rejected: %s", name, attempt + 1, reason)
-    raise InputError(
-        f"search.regions: none of {MAX_DRAWS} draws is feasible ({reason}); "
-        "raise net.input_size or lower net.n_stacks, n_convlayers, kernel_width"
-    )
+            n_feasible += 1
+            yield {gene.path: gene.deltas for gene in net.walk() if gene.deltas}
+        else:
+            log.info("genome %s: draw %d rejected: %s", name, number, reason)
+    if not n_feasible:
+        raise InputError(
+            f"none of {MAX_DRAWS} draws is feasible ({reason}); "
+            "raise net.input_size or lower net.n_stacks, n_convlayers, kernel_width"
+        )
 
 
-def _drawn(gene: Gene, regions: Regions, rng: Generator) -> Deltas:
+def drawn(gene: Gene, regions: Regions, rng: Generator) -> Deltas:
+    """Draw a gene's deltas, at the root its values; its parent must have its own."""
     own = regions.get(gene.level, {})
     if gene.parent is None:
         return {n: own[n].draw(rng) if n in own else h.default for n, h in HYPERPARAMETERS.items()}
-    return {n: _clipped(gene.parent, n, own[n].draw(rng), regions) for n in HYPERPARAMETERS if n in own}
+    return {n: clipped(gene.parent, n, own[n].draw(rng), regions) for n in HYPERPARAMETERS if n in own}
 
 
-def _clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number:
-    """Clip a delta so that the value stays within the root's feasible region, or else in the domain."""
+def clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number:
+    """Clip a delta so that the value stays within the root's feasible region.
+
+    In the domain, if there is no such region, or if the parent's value lies outside of it, as a genome's may that
+    wasn't drawn from these regions.
+    """
     h = HYPERPARAMETERS[name]
     region = regions.get("net", {}).get(name, h.domain)
     base = parent.value(name)
+    if base not in region:
+        region = h.domain
     if base + delta in region:
         return delta
     delta = region.clip(base + delta) - base
@@ -152,8 +174,11 @@ def _clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number
     return delta
 
 
-def _lower_input_size(net: NetGene, regions: Regions) -> str | None:
-    """Lower the root's input_size and input_depth to feasible ones; return the reason if there are none."""
+def lower_input_size(net: NetGene, regions: Regions) -> str | None:
+    """Lower the root's input_size and input_depth to feasible ones; return the reason if there are none.
+
+    One that was in its region must stay in it.
+    """
     try:
         built = plan(net, n_classes=2)
     except InputError as error:
@@ -162,7 +187,7 @@ def _lower_input_size(net: NetGene, regions: Regions) -> str | None:
     found = {"input_size": width, "input_depth": depth} if built.has_depth else {"input_size": width}
     for name, size in found.items():
         region = regions.get("net", {}).get(name)
-        if region is not None and size not in region and region.clip(size) > size:
+        if region is not None and net.integer(name) in region and size not in region:
             return f"net: the largest feasible {name}, {size}, is below the region {region}"
     net.deltas = {**net.deltas, **found}
     return None

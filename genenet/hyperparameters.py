@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Level = Literal["net", "path", "stack", "layer", "edge"]
 LEVELS: tuple[Level, ...] = ("net", "path", "stack", "layer", "edge")
+Group = Literal["architecture", "optimisation", "regularisation"]
 Number = int | float
 
 
@@ -35,6 +36,15 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"
+
+    @property
+    def width(self) -> float:
+        """From end to end; 0 has no room."""
+        return self.high - self.low
+
+    def moved(self, value: Number, step: float) -> float:
+        """Return ``value`` moved by ``step``, then clipped."""
+        return self.clip(value + step)
 
     def draw(self, rng: Generator) -> float:
         """Draw uniformly."""
@@ -60,6 +70,16 @@ class Options:
             return f"{self.values[0]} to {self.values[-1]}{step}"
         return ", ".join(map(str, self.values))
 
+    @property
+    def width(self) -> int:
+        """Places from end to end; 0 has no room."""
+        return len(self.values) - 1
+
+    def moved(self, value: Number, step: float) -> int:
+        """Return the value ``step`` places from the nearest to ``value``; rounded away from 0, then clipped."""
+        place = self.values.index(self.clip(value)) + math.copysign(math.ceil(abs(step)), step)
+        return self.values[int(min(max(place, 0), self.width))]
+
     def draw(self, rng: Generator) -> int:
         """Draw uniformly."""
         return self.values[int(rng.integers(len(self.values)))]
@@ -78,7 +98,8 @@ Region = Interval | Options
 class Hyperparameter:
     """A named design choice, read at genes of one ``level`` and settable there and above.
 
-    ``step`` is the distance between two integers of a region: a search draws odd kernel widths only.
+    ``step`` is the distance between two integers of a region: a search draws odd kernel widths only. ``group``
+    says what it is for, so that groups can be varied at rates of their own.
     """
 
     name: str
@@ -87,6 +108,7 @@ class Hyperparameter:
     level: Level
     choices: tuple[str | bool, ...] = ()
     step: int = 1
+    group: Group = "architecture"
 
     @property
     def is_float(self) -> bool:
@@ -99,6 +121,10 @@ class Hyperparameter:
         if self.choices:
             return ", ".join(f"{i} ({_word(c)})" for i, c in enumerate(self.choices))
         return str(self.domain)
+
+    def word(self, value: Number) -> str:
+        """Name the choice that an index stands for, as a file may."""
+        return _word(self.choices[int(value)])
 
     def number(self, value: Any) -> Number:
         """Turn what a file holds into a number; a choice may be named. Doesn't check the domain.
@@ -125,12 +151,16 @@ def _word(choice: Any) -> str:
     return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
-def _integer(name: str, default: int, low: int, high: int, level: Level, step: int = 1) -> Hyperparameter:
-    return Hyperparameter(name, default, Options(range(low, high + 1)), level, step=step)
+def _integer(
+    name: str, default: int, low: int, high: int, level: Level, step: int = 1, group: Group = "architecture"
+) -> Hyperparameter:
+    return Hyperparameter(name, default, Options(range(low, high + 1)), level, step=step, group=group)
 
 
-def _float(name: str, default: float, low: float, high: float, level: Level) -> Hyperparameter:
-    return Hyperparameter(name, default, Interval(low, high), level)
+def _float(
+    name: str, default: float, low: float, high: float, level: Level, group: Group = "architecture"
+) -> Hyperparameter:
+    return Hyperparameter(name, default, Interval(low, high), level, group=group)
 
 
 def _choice(name: str, choices: tuple[str | bool, ...], level: Level) -> Hyperparameter:
@@ -143,31 +173,29 @@ _ALL = (
     _integer("n_context_stacks", 0, 0, 7, "net"),  # how many scales, from the bottom up, are 3d
     _integer("input_size", 128, 1, 4096, "net"),  # voxels along y and x
     _integer("input_depth", 32, 1, 1024, "net"),  # voxels along z, of networks with 3d or 2.5d layers
-    _float("log_learning_rate", -3.0, -8, 0, "net"),
-    _float("log_alpha1", -1.0, -6, 0, "net"),  # log10(1 - beta1) of Adam
-    _float("log_alpha2", -3.0, -8, 0, "net"),  # log10(1 - beta2)
-    _integer("decay_steps", 10_000, 1, 10_000_000, "net"),
-    _float("decay_rate", 0.75, 0.01, 1, "net"),  # factor on the learning rate every decay_steps iterations
+    _float("log_learning_rate", -3.0, -8, 0, "net", group="optimisation"),
+    _float("log_alpha1", -1.0, -6, 0, "net", group="optimisation"),  # log10(1 - beta1) of Adam
+    _float("log_alpha2", -3.0, -8, 0, "net", group="optimisation"),  # log10(1 - beta2)
+    _integer("decay_steps", 10_000, 1, 10_000_000, "net", group="optimisation"),
+    _float("decay_rate", 0.75, 0.01, 1, "net", group="optimisation"),  # factor every decay_steps iterations
     # stacks
     _integer("n_convlayers", 2, 1, 6, "stack"),
     # convolution layers
     _integer("n_convkernels", 32, 1, 1024, "layer"),  # at scale 0; doubled at each scale
     _integer("kernel_width", 3, 1, 15, "layer", step=2),
-    _float("dropout_rate", 0.0, 0, 0.9, "layer"),
+    _float("dropout_rate", 0.0, 0, 0.9, "layer", group="regularisation"),
     _choice("batch_norm", (False, True), "layer"),
     _choice("activation", ("relu", "leaky_relu", "elu", "gelu", "tanh"), "layer"),
     _choice("padding", ("valid", "same"), "layer"),
     _choice("spatial_mode", ("2d", "3d", "2.5d"), "layer"),
     _integer("dilation", 1, 1, 64, "layer"),  # of the kernel
-    _integer(
-        "window_pooling", 0, 0, 64, "layer"
-    ),  # dilation of a 2×2 maximum of stride 1 before it; 0 is none
+    _integer("window_pooling", 0, 0, 64, "layer"),  # dilation of a 2×2 maximum of stride 1; 0 is none
     _choice("residual", (False, True), "layer"),
     # log10 of the weights of penalties; below -10 is off
-    _float("log_gamma1", -12.0, -20, 0, "layer"),  # L1 of kernels
-    _float("log_gamma2", -12.0, -20, 0, "layer"),  # L2 of kernels
-    _float("log_lambda1", -12.0, -20, 0, "layer"),  # L1 of activations
-    _float("log_lambda2", -12.0, -20, 0, "layer"),  # L2 of activations
+    _float("log_gamma1", -12.0, -20, 0, "layer", group="regularisation"),  # L1 of kernels
+    _float("log_gamma2", -12.0, -20, 0, "layer", group="regularisation"),  # L2 of kernels
+    _float("log_lambda1", -12.0, -20, 0, "layer", group="regularisation"),  # L1 of activations
+    _float("log_lambda2", -12.0, -20, 0, "layer", group="regularisation"),  # L2 of activations
     # edges
     _choice("pooling", ("max", "conv"), "edge"),
 )

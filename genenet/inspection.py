@@ -87,13 +87,13 @@ def print_table(description: dict[str, Any]) -> None:
         table.add_row(
             layer["path"].removeprefix("net/"),
             _through(layer),
-            _by(layer["kernel"][-n_axes:]) + (f" / {layer['dilation']}" if layer["dilation"] > 1 else ""),
+            by(layer["kernel"][-n_axes:]) + (f" / {layer['dilation']}" if layer["dilation"] > 1 else ""),
             f"{layer['in_channels']} → {layer['out_channels']}",
-            _by(layer["output_shape"][-n_axes:]),
+            by(layer["output_shape"][-n_axes:]),
             f"{layer['n_parameters']:,}",
             f"{layer['flops'] / 1e6:,.1f}",
             f"{layer['memory_mb']:,.1f}",
-            _by(layer["receptive_field"][-n_axes:]),
+            by(layer["receptive_field"][-n_axes:]),
         )
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"[bold]{description['name']}[/bold]  id {description['id']}\n", highlight=False)
@@ -115,12 +115,13 @@ def _sums(description: dict[str, Any]) -> list[str]:
     return [
         f"{description['n_parameters']:,} parameters, {n_classes} classes, {description['n_convlayers']} convolution "
         f"layers, {description['flops_per_voxel']:,.0f} FLOPs for each voxel written",
-        f"input {_by(input_size)} → output {_by(output_size)} (z × y × x), halo {_by(description['halo'])}, "
-        f"receptive field {_by(description['receptive_field'])}",
+        f"input {by(input_size)} → output {by(output_size)} (z × y × x), halo {by(description['halo'])}, "
+        f"receptive field {by(description['receptive_field'])}",
         f"training with batches of {description['batch_size']} takes about {memory}, torch included",
         "/ is the dilation; MFLOPs and MB (what backward needs) are of one patch; sees: what one voxel depends on",
     ]
 
 
-def _by(shape: list[int]) -> str:
+def by(shape: list[int]) -> str:
+    """Write a shape for people."""
     return " × ".join(map(str, shape))

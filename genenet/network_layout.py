@@ -6,7 +6,6 @@ before and after them share a column.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -32,9 +31,6 @@ _LABEL = 9.0  # above a bar, for its channels
 _BETWEEN_SCALES = 30.0  # for the arrows
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "gelu": "GELU"}
 # What a legend says in its own words, or not at all: a penalty isn't part of the network.
-_NOT_EXTRAS = {"path", "entry", "pooling", "pool", "in_channels", "out_channels", "kernel", "same"} | {
-    "activation", "batch_norm", "dropout_rate", "gamma1", "gamma2", "lambda1", "lambda2"
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,23 +185,12 @@ def _operations(layers: Sequence[Layer], has_depth: bool) -> list[str]:
 def _details(layer: Layer) -> list[str]:
     activation = _ACTIVATIONS.get(layer.activation, layer.activation.replace("_", " "))
     known = {
+        f"dilation {layer.dilation}": layer.dilation > 1,
+        f"2 × 2 maximum before it, dilation {layer.window_pool}": layer.window_pool > 0,
         "same padding": layer.same,
         "batch normalisation": layer.batch_norm,
+        "residual": layer.residual,
         activation: True,
         "dropout": layer.dropout_rate > 0,
     }
-    extras = [
-        _extra(f.name, getattr(layer, f.name)) for f in dataclasses.fields(layer) if f.name not in _NOT_EXTRAS
-    ]
-    return [text for text, holds in known.items() if holds] + [text for text in extras if text]
-
-
-def _extra(name: str, value: object) -> str:
-    """Say a property that only some networks have; nothing where it is off."""
-    name = name.replace("_", " ")
-    if isinstance(value, bool):
-        return name if value else ""
-    numbers = value if isinstance(value, tuple) else (value,)
-    if all(number in (0, 1, None, "none") for number in numbers):
-        return ""
-    return f"{name} {numbers[0] if len(set(numbers)) == 1 else ' × '.join(map(str, numbers))}"
+    return [text for text, holds in known.items() if holds]

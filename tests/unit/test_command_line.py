@@ -13,8 +13,8 @@ import tifffile
 import runs
 
 COMMANDS = (
-    "phantom settings check schema prepare generate inspect draw train select segment export view evaluate "
-    "report summary submit doctor"
+    "phantom settings check schema prepare generate inspect draw mutate cross diff train select segment export "
+    "view evaluate report summary submit doctor"
 )
 
 

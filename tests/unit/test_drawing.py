@@ -3,9 +3,7 @@
 import itertools
 import subprocess
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,12 +20,10 @@ from genenet.config import Search
 from genenet.drawing import Rect, flow, write_figure
 from genenet.errors import InputError
 from genenet.gene_drawing import draw_genes, layout_genes
-from genenet.genes import grow
 from genenet.genome import Genome, draw, read_genome
-from genenet.geometry import Triple
 from genenet.network_drawing import draw_network
 from genenet.network_layout import layout_network
-from genenet.plan import Layer, plan
+from genenet.plan import plan
 from published import PUBLISHED, published
 
 NETWORK_22 = published("22", 53, 1, 1, (3, 2), 48, -5.2)
@@ -334,37 +330,25 @@ def test_drawing_needs_no_torch(tmp_path):
     assert done.stdout.splitlines() == ["g.genes.svg", "g.network.svg", "set()"], done.stderr
 
 
-@dataclass(frozen=True)
-class WiderLayer(Layer):
-    """A layer as it may be one day: with properties that drawing doesn't know."""
-
-    groups: Triple = (1, 1, 1)
-    is_gated: bool = False
+def operations_of(**net):
+    genome = Genome("g", {"net": {"n_convkernels": 4, "input_size": 60, "n_stacks": 0, **net}})
+    return [tensor.operation for tensor in layout_network(plan(genome.net, 3)).tensors if tensor.operation]
 
 
-def test_properties_that_drawing_does_not_know_are_in_the_legend():
-    built = plan(NETWORK_22.net, 7)
-    first, *others = built.stacks
-    layers = [
-        WiderLayer(**{**vars(layer), **new}) for layer in first.layers for new in [{"groups": (1, 2, 2)}]
+def test_the_legend_says_what_is_special_about_a_convolution():
+    assert operations_of(residual=1, dilation=3, batch_norm=1, n_convlayers=1) == [
+        "3 × 3 convolution, dilation 3, batch normalisation, residual, ReLU"
     ]
-    others = [
-        replace(s, layers=tuple(WiderLayer(**vars(layer), is_gated=True) for layer in s.layers))
-        for s in others
-    ]
-    layout = layout_network(replace(built, stacks=(replace(first, layers=tuple(layers)), *others)))
-    operations = {tensor.operation for tensor in layout.tensors if tensor.operation}
-    assert operations == {"3 × 3 convolution, ReLU, groups 1 × 2 × 2", "3 × 3 convolution, ReLU, is gated"}
+    assert operations_of(window_pooling=1, kernel_width=4, n_convlayers=2)[-1] == (
+        "4 × 4 convolution, 2 × 2 maximum before it, dilation 1, ReLU"
+    )
 
 
-def test_a_network_without_poolings_and_edges_of_a_new_kind():
-    net = grow(lambda gene: {} if gene.parent else {"n_stacks": 0, "input_size": 30})
-    edge = net.decode.children[0].children[1].children[0]
-    edge.kind = "residual"
-    layout = layout_network(plan(net, 3))
+def test_a_network_without_poolings_and_with_residuals():
+    genome = Genome("flat", {"net": {"n_stacks": 0, "input_size": 30, "residual": 1}})
+    layout = layout_network(plan(genome.net, 3))
     assert [tensor.source for tensor in layout.tensors] == ["input", "convolution", "convolution", "classes"]
     assert not layout.skips
-    genome = SimpleNamespace(name="flat", id="0", net=net)
     for figure in (draw_genes(genome), draw_network(genome, 3)):
         check_legible(figure)
     assert "residual" in [text.get_text() for text in draw_genes(genome).axes[0].texts]
