@@ -6,6 +6,7 @@ font that matplotlib brings, so that layouts are the same on any machine.
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -121,13 +122,20 @@ def write_figure(figure: Figure, path: Path) -> None:
         InputError: If the name ends on something else.
     """
     check_format(path)
-    ending = path.suffix.lower()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(figure_bytes(figure, path.suffix.lower()))
+
+
+def figure_bytes(figure: Figure, ending: str) -> bytes:
+    """Return what a file of such an ending, .svg or .png, holds."""
     metadata = {"Date": None} if ending == ".svg" else {}
-    with atomic_path(path) as temporary, matplotlib.rc_context():
+    file = io.BytesIO()
+    with matplotlib.rc_context():
         # Letters stay letters; ids come from a fixed salt, not from chance.
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "genenet", "savefig.bbox": None})
         matplotlib.rcParams["font.sans-serif"] = [_FONT, *_OTHER_FONTS]
-        figure.savefig(temporary, format=ending[1:], dpi=DPI, metadata=metadata, facecolor="white")
+        figure.savefig(file, format=ending[1:], dpi=DPI, metadata=metadata, facecolor="white")
+    return file.getvalue()
 
 
 def check_format(path: Path) -> None:

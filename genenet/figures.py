@@ -14,6 +14,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from genenet.drawing import figure_bytes
+from genenet.gene_drawing import draw_genes
+from genenet.network_drawing import draw_network
 from genenet.palette import class_colours
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from genenet.genome import Genome
     from genenet.results import Run
 
 SIZE_INCHES = 4.8, 3.6  # small, so that the letters can still be read on a phone
@@ -242,5 +246,17 @@ def _picture(title: str, pixels: NDArray[np.uint8]) -> Picture:
     return Picture(title, f"{title}, {pixels.shape[1]} by {pixels.shape[0]} pixels", _data_uri(png))
 
 
-def _data_uri(png: bytes | bytearray) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def genome_pictures(genome: Genome, n_classes: int) -> list[Picture]:
+    """Return the gene graph and the network of a genome, as SVG."""
+    titled = {
+        f"Gene graph of {genome.name}": draw_genes(genome),
+        f"Network of {genome.name}": draw_network(genome, n_classes),
+    }
+    return [
+        Picture(title, title, _data_uri(figure_bytes(figure, ".svg"), "svg+xml"))
+        for title, figure in titled.items()
+    ]
+
+
+def _data_uri(data: bytes | bytearray, kind: str = "png") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

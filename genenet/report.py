@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from genenet import __version__, comparison, figures, ngff
 from genenet.errors import InputError
 from genenet.files import read_json, write_text
+from genenet.genome import read_genome
 from genenet.geometry import Box, tiles
 from genenet.label_images import class_labels
 from genenet.palette import class_colours
@@ -89,6 +90,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
             for name, c in zip(classes, class_colours(len(classes)), strict=True)
         ],
         "runs": runs,
+        "drawings": _drawings(paths, ensemble),
         "curve": figures.ensemble_curve(
             curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
         ),
@@ -97,6 +99,16 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
         "provenance": _provenance(paths, runs, ensemble),
     }
+
+
+def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:
+    """Return each member's run with the pictures of its genome."""
+    n_classes = len(ensemble["classes"])
+    genomes = [
+        (m["run"], read_genome(Path(paths.ensemble) / m["folder"] / "genome.json"))
+        for m in ensemble["members"]
+    ]
+    return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes]
 
 
 def _volume_section(paths: ResultPaths, name: str, files: ImageFiles, choice: str | None) -> VolumeSection:

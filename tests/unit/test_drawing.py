@@ -1,6 +1,8 @@
 """The pictures of a genome: nothing is missing, nothing overlaps, all can be read."""
 
 import itertools
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +22,8 @@ from genenet.config import Search
 from genenet.drawing import Rect, flow, write_figure
 from genenet.errors import InputError
 from genenet.gene_drawing import draw_genes, layout_genes
-from genenet.genome import Genome, draw, read_genome
+from genenet.genome import Genome, draw, genome_from_json, read_genome
+from genenet.hyperparameters import HYPERPARAMETERS
 from genenet.network_drawing import draw_network
 from genenet.network_layout import layout_network
 from genenet.plan import plan
@@ -354,13 +357,27 @@ def test_a_network_without_poolings_and_with_residuals():
     assert "residual" in [text.get_text() for text in draw_genes(genome).axes[0].texts]
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+IN_DOCS = {genome.name: genome for genome, *_ in PUBLISHED if genome.name in ("1", "22")}
+
+
+@pytest.mark.parametrize("name", IN_DOCS)
 @pytest.mark.parametrize("what", ["genes", "network"])
-def test_the_pictures_of_the_documentation_are_what_is_drawn_now(tmp_path, what):
+def test_the_pictures_of_the_documentation_are_what_is_drawn_now(tmp_path, name, what):
     """If not, docs/drawing.md has the command. Other releases of matplotlib may write other bytes."""
-    docs = Path(__file__).parents[2] / "docs"
-    genome = read_genome(docs / "network_22.json")
-    assert genome.id == NETWORK_22.id
+    genome = read_genome(DOCS / f"network_{name}.json")
+    assert genome.id == IN_DOCS[name].id
     write_figure(draw_genes(genome) if what == "genes" else draw_network(genome, 7), tmp_path / "x.svg")
-    kept = docs / "images" / f"network_22.{what}.svg"
+    kept = DOCS / "images" / f"network_{name}.{what}.svg"
     assert svg_texts(kept) == svg_texts(tmp_path / "x.svg")
     assert kept.stat().st_size < 150_000
+
+
+def test_the_genome_in_the_explanation_is_the_file_beside_it():
+    blocks = re.findall(r"```json\n(.*?)```", (DOCS / "method.md").read_text(), flags=re.DOTALL)
+    assert [genome_from_json(json.loads(block)).id for block in blocks] == [IN_DOCS["1"].id]
+
+
+def test_the_explanation_has_all_hyperparameters():
+    named = set(re.findall(r"`(\w+)`", (DOCS / "method.md").read_text()))
+    assert set(HYPERPARAMETERS) <= named

@@ -15,6 +15,7 @@ from genenet import __version__, figures, ngff, report
 from genenet.ensemble import Outcome, write_ranking
 from genenet.errors import InputError
 from genenet.files import write_json
+from genenet.genome import Genome
 from genenet.geometry import Box
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
@@ -46,6 +47,11 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def images(self) -> list[dict[str, str | None]]:
+        """Plots and slices, without the pictures of genomes."""
+        return [image for image in self.all("img") if image["class"] != "genome"]
 
     @property
     def sources(self) -> list[str]:
@@ -103,8 +109,12 @@ class Search:
         rows = [f"{size},{run},{self.ari or 'nan'},0.4" for size, run in enumerate(ranked, start=1)]
         Path(self.paths.curve).write_text("\n".join(["size,added,validation_ari,mean_iou", *rows]) + "\n")
         members = [
-            {"run": run, "genome": "0" * 12, "validation_ari": 0.7} for run in ranked[: self.n_members]
+            {"run": run, "genome": "0" * 12, "validation_ari": 0.7, "folder": f"members/{i:02d}"}
+            for i, run in enumerate(ranked[: self.n_members])
         ]
+        for member in members:
+            genome = Genome(member["run"], {"net": {"n_stacks": 1, "input_size": 60}})
+            genome.write(Path(self.paths.ensemble) / member["folder"] / "genome.json")
         description = {
             "classes": CLASSES,
             "selected_on": ["validation.tif"],
@@ -221,6 +231,14 @@ def test_ranking_marks_members_and_baselines(page: Page) -> None:
     ]
 
 
+def test_members_have_their_gene_graph_and_network_drawn(page: Page) -> None:
+    genomes = [image for image in page.all("img") if image["class"] == "genome"]
+    assert [image["alt"] for image in genomes] == ["Gene graph of r0/000", "Network of r0/000"]
+    for image, word in zip(genomes, (b"n_stacks", b"60 "), strict=True):
+        svg = base64.b64decode((image["src"] or "").removeprefix("data:image/svg+xml;base64,"), validate=True)
+        assert word in svg
+
+
 def test_failures_say_why_and_where_the_log_is(search: Search) -> None:
     log = f"{search.paths.results}/logs/train/r0/002.log"
     assert f"r0/002 diverged the loss was <nan> at iteration 5 {log}" in search.page().text
@@ -234,7 +252,10 @@ def test_provenance(page: Page) -> None:
 
 def test_opens_without_a_network(page: Page) -> None:
     assert page.sources
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert all(
+        source.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,", "#"))
+        for source in page.sources
+    )
     assert not page.all("script")
     assert not page.all("link")
     assert "http" not in " ".join(page.words)  # nor in the style sheet
@@ -243,7 +264,7 @@ def test_opens_without_a_network(page: Page) -> None:
 
 
 def test_pictures_are_png_with_alt_texts(page: Page) -> None:
-    pictures = page.all("img")
+    pictures = page.images
     assert len(pictures) == 5 + 3  # the slice's, the plots
     assert all(a["alt"] for a in pictures)
     shapes = [decode(a["src"] or "").shape for a in pictures]
@@ -254,7 +275,7 @@ def test_pictures_are_png_with_alt_texts(page: Page) -> None:
 
 
 def test_slices_show_classes_in_their_colours(page: Page) -> None:
-    labels, found = (decode(a["src"] or "") for a in page.all("img")[1:3])
+    labels, found = (decode(a["src"] or "") for a in page.images[1:3])
     colours = class_colours(len(CLASSES))
     assert tuple(labels[0, 0]) == figures.UNKNOWN_COLOUR
     assert tuple(labels[-1, -1]) == colours[0]
@@ -265,7 +286,7 @@ def test_slices_show_classes_in_their_colours(page: Page) -> None:
 def test_large_slices_are_cut(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "SHOWN", 8)
     page = search.page(demo=search.segment("demo"))
-    assert decode(page.all("img")[0]["src"] or "").shape == (8, 8)
+    assert decode(page.images[0]["src"] or "").shape == (8, 8)
     assert "the middle 8 × 8 voxels of 20 × 30" in page.text
 
 
@@ -283,7 +304,7 @@ def test_names_are_escaped(page: Page) -> None:
 
 def test_unlabelled_volume(search: Search) -> None:
     page = search.page(demo=search.segment("demo", labels=False))
-    assert len(page.all("img")) == 4 + 3
+    assert len(page.images) == 4 + 3
     assert "Against its labels" not in page.text
 
 
@@ -298,7 +319,7 @@ def test_volume_that_is_missing_is_named(search: Search, gone: str) -> None:
         path.unlink()
     page = search.page(demo=files)
     assert str(path) in page.text
-    assert len(page.all("img")) == 3
+    assert len(page.images) == 3
 
 
 def test_segmentation_of_another_shape_is_named(search: Search) -> None:
@@ -319,7 +340,7 @@ def test_no_baseline_one_genome(tmp_path: Path) -> None:
     page = search.page()
     assert "No baseline to compare with" in page.text
     assert "None: all 1 trainings were successful." in page.text
-    assert len(page.all("img")) == 3
+    assert len(page.images) == 3
 
 
 def test_failed_baseline(tmp_path: Path) -> None:
@@ -354,7 +375,7 @@ def test_no_ari_at_all(tmp_path: Path) -> None:
     page = search.page()
     assert "Ensemble of 1 – ARI" in page.text
     assert page.text.count("Nothing to show") == 3
-    assert not page.all("img")
+    assert not page.images
 
 
 def test_eighty_runs(tmp_path: Path) -> None:
