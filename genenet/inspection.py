@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from genenet.hyperparameters import HYPERPARAMETERS
 from genenet.memory import TORCH_BYTES, kept_values, training_bytes
 from genenet.plan import plan
 
 if TYPE_CHECKING:
     from genenet.genome import Genome
+    from genenet.hyperparameters import Number
     from genenet.plan import Plan
 
+PENALTIES = ("gamma1", "gamma2", "lambda1", "lambda2")  # weights; 0 is off
 VALUE_BYTES = {"float32": 4, "bfloat16": 2}
 WIDTH = 140  # of what doesn't go to a terminal
 
@@ -40,8 +43,15 @@ def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, An
         "flops_per_voxel": p.flops_per_voxel,
         "batch_size": batch_size,
         "training_memory_mb": {name: round(n / 1e6) for name, n in memory.items()},
+        "hyperparameters": {name: _readable(name, value) for name, value in genome.net.values().items()},
         "layers": list(_layers(p)),
     }
+
+
+def _readable(name: str, value: Number) -> Number | str | bool:
+    """Return a value as JSON: a choice by its word."""
+    choices = HYPERPARAMETERS[name].choices
+    return choices[int(value)] if choices else value
 
 
 def _layers(p: Plan) -> Iterator[dict[str, Any]]:
@@ -58,6 +68,11 @@ def _layers(p: Plan) -> Iterator[dict[str, Any]]:
             "dilation": layer.dilation if layer else 1,
             "window_pool": layer.window_pool if layer else 0,
             "residual": layer.residual if layer else False,
+            "padding": "same" if layer and layer.same else "valid",
+            "batch_norm": layer.batch_norm if layer else False,
+            "activation": layer.activation if layer else None,
+            "dropout_rate": layer.dropout_rate if layer else 0.0,
+            "penalties": {name: getattr(layer, name) for name in PENALTIES} if layer else {},
         }
         memory = kept[index] if layer else 4 * step.out_channels * math.prod(step.shape)
         yield {
@@ -81,6 +96,7 @@ def print_table(description: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("layer", "through", "kernel"):
         table.add_column(name)
+    table.add_column("then")
     for name in ("channels", f"output {sizes}", "parameters", "MFLOPs", "MB", "sees"):
         table.add_column(name, justify="right")
     for layer in description["layers"]:
@@ -88,6 +104,7 @@ def print_table(description: dict[str, Any]) -> None:
             layer["path"].removeprefix("net/"),
             _through(layer),
             by(layer["kernel"][-n_axes:]) + (f" / {layer['dilation']}" if layer["dilation"] > 1 else ""),
+            _then(layer),
             f"{layer['in_channels']} → {layer['out_channels']}",
             by(layer["output_shape"][-n_axes:]),
             f"{layer['n_parameters']:,}",
@@ -108,6 +125,19 @@ def _through(layer: dict[str, Any]) -> str:
     return f"{entry}{pooled}{', residual' if layer['residual'] else ''}"
 
 
+def _then(layer: dict[str, Any]) -> str:
+    """What follows the convolution, and what is special about it."""
+    dropout = layer["dropout_rate"]
+    said = {
+        "same padding": layer["padding"] == "same",
+        "batch norm": layer["batch_norm"],
+        str(layer["activation"]): layer["activation"],
+        f"dropout {dropout:.2g}": dropout,
+        "penalised": any(layer["penalties"].values()),
+    }
+    return ", ".join(text for text, holds in said.items() if holds)
+
+
 def _sums(description: dict[str, Any]) -> list[str]:
     _, _, *input_size = description["input_shape"]
     _, n_classes, *output_size = description["output_shape"]
@@ -117,9 +147,18 @@ def _sums(description: dict[str, Any]) -> list[str]:
         f"layers, {description['flops_per_voxel']:,.0f} FLOPs for each voxel written",
         f"input {by(input_size)} → output {by(output_size)} (z × y × x), halo {by(description['halo'])}, "
         f"receptive field {by(description['receptive_field'])}",
+        _optimisation(description["hyperparameters"]),
         f"training with batches of {description['batch_size']} takes about {memory}, torch included",
         "/ is the dilation; MFLOPs and MB (what backward needs) are of one patch; sees: what one voxel depends on",
     ]
+
+
+def _optimisation(values: dict[str, Any]) -> str:
+    betas = ", ".join(f"{1 - 10 ** values[name]:.6g}" for name in ("log_alpha1", "log_alpha2"))
+    return (
+        f"learning rate {10 ** values['log_learning_rate']:.3g}, times {values['decay_rate']:.3g} every "
+        f"{values['decay_steps']:,} iterations; betas of Adam {betas}"
+    )
 
 
 def by(shape: list[int]) -> str:
