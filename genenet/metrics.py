@@ -213,7 +213,8 @@ def _conditional_entropy(table: Counts) -> float:
 def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Return all scores for JSON; what isn't defined is None.
 
-    ``iou`` is a list in the order of the class ids; with ``class_names`` they are put beside it.
+    ``confusion`` holds voxels, a list for each true class by predicted class; ``iou`` is a list in the order of
+    the class ids; with ``class_names`` they are put beside it.
 
     Raises:
         ValueError: If there are more or fewer names than classes.
@@ -230,6 +231,7 @@ def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -
     }
     found: dict[str, Any] = {name: _for_json(value) for name, value in values.items()}
     found["iou"] = [_for_json(value) for value in contingency.iou.tolist()]
+    found["confusion"] = contingency.table.tolist()
     if class_names is not None:
         if len(class_names) != len(found["iou"]):
             raise ValueError(f"{len(class_names)} class names for {len(found['iou'])} classes")

@@ -10,6 +10,7 @@ from genenet.files import write_csv, write_json
 from genenet.metrics import Contingency, scores
 from genenet.network import save_weights
 from genenet.probabilities import write_probabilities
+from genenet.provenance import made_with
 from genenet.training import Row, Trainer
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Publication:
                 "iterations": trainer.iteration,
                 "best_iteration": trainer.chosen_row.iteration,
                 "seconds": round(trainer.seconds, 1),
+                "made_with": made_with(trainer.device),
                 "validation": scores(contingency),
             }
         )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet import __version__, comparison, figures, ngff
+from genenet import comparison, figures, ngff, plots, slices
 from genenet.errors import InputError
 from genenet.files import read_json, write_text
 from genenet.genome import read_genome
@@ -20,6 +18,7 @@ from genenet.geometry import Box, tiles
 from genenet.label_images import class_labels
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
+from genenet.provenance import cost, provenance, settings_of
 from genenet.results import Run, as_float, optional_json, read_runs, rows
 from genenet.volume import open_volume
 
@@ -27,18 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.stages import ImageFiles, ReportSettings
+    from genenet.volume import Volume
 
 SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
 
 
 @dataclass(frozen=True)
 class VolumeSection:
-    """A segmented volume: pictures of one slice, or a note that says why there are none."""
+    """A segmented volume: pictures of one slice and what the viewer shows, or a note that says why there is nothing."""
 
     name: str
     caption: str
     note: str
     pictures: list[figures.Picture]
+    viewer: dict[str, Any] | None
     scores: dict[str, Any] | None
 
 
@@ -63,16 +64,19 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=number, whole=whole)
-    text = environment.get_template("report.html.j2").render(contents(ResultPaths(results), settings))
-    write_text(out, text)
+    found = contents(ResultPaths(results), settings)
+    plots_script, elements = plots.embed({name: model for name, model in found.pop("plots").items() if model})
+    page = environment.get_template("report.html.j2").render(
+        **found, plots=elements, plots_script=plots_script, plots_code=plots.code()
+    )
+    write_text(out, page)
 
 
 def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
-    """Return what the template shows."""
+    """Return what the template shows; ``plots`` are still models."""
     ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
     runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
     contenders = comparison.contenders(ensemble, runs)
-    curve = [as_float(row["validation_ari"]) for row in rows(Path(paths.curve))]
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
@@ -83,7 +87,8 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": optional_json(paths.test_scores),
         "volumes": [
-            _volume_section(paths, name, files, settings.labels) for name, files in settings.volumes.items()
+            _volume_section(paths, name, files, settings.labels, slices.BUDGET // len(settings.volumes))
+            for name, files in settings.volumes.items()
         ],
         "legend": [
             (name, "#{:02x}{:02x}{:02x}".format(*c))
@@ -91,13 +96,31 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         ],
         "runs": runs,
         "drawings": _drawings(paths, ensemble),
-        "curve": figures.ensemble_curve(
+        "plots": _plots(paths, ensemble, runs, contenders),
+        "cost": cost(runs),
+        "settings": settings_of(paths),
+        "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
+        "provenance": provenance(paths, runs, ensemble),
+    }
+
+
+def _plots(
+    paths: ResultPaths,
+    ensemble: dict[str, Any],
+    runs: Sequence[Run],
+    contenders: Sequence[comparison.Contender],
+) -> dict[str, Any]:
+    """Return the models of all plots; None for those that there is nothing for."""
+    curve = [as_float(row["validation_ari"]) for row in rows(Path(paths.curve))]
+    counts = ensemble["validation"].get("confusion")
+    return {
+        "ranking": plots.ranking(runs),
+        "curve": plots.ensemble_curve(
             curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
         ),
-        "parameters": figures.parameters(runs, contenders[0].ari),
-        "learning_curves": figures.learning_curves(runs),
-        "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
-        "provenance": _provenance(paths, runs, ensemble),
+        "hyperparameters": plots.hyperparameters(runs, contenders[0].ari),
+        "learning": plots.learning_curves(runs),
+        "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
     }
 
 
@@ -111,26 +134,29 @@ def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, l
     return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes]
 
 
-def _volume_section(paths: ResultPaths, name: str, files: ImageFiles, choice: str | None) -> VolumeSection:
+def _volume_section(
+    paths: ResultPaths, name: str, files: ImageFiles, choice: str | None, budget: int
+) -> VolumeSection:
     scores = optional_json(paths.volume_scores(name)) if files.labels else None
     path = Path(paths.store(name))
     if not path.exists():
-        return VolumeSection(name, "", f"{path}: not segmented yet", [], scores)
+        return VolumeSection(name, "", f"{path}: not segmented yet", [], None, scores)
     try:
         store = ngff.open_store(path)
-        caption, pictures = _middle_slice(store, files, choice)
+        image, labels = _volumes(store, files)
+        pictures = _middle_slice(store, image, labels, choice)
+        viewer = slices.viewer(image, labels, store, choice, budget)
     except InputError as error:
-        return VolumeSection(name, "", str(error), [], scores)
+        return VolumeSection(name, "", str(error), [], None, scores)
     blocks = list(tiles(Box.of_shape(store.shape), store.block))
     missing = sum(not store.has_block(block) for block in blocks)
     note = f"{missing} of {len(blocks)} blocks aren't segmented yet; they look like background."
-    return VolumeSection(name, caption, note if missing else "", pictures, scores)
+    caption = _caption(store, _middle(store.shape))
+    return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
 
 
-def _middle_slice(
-    store: ngff.Store, files: ImageFiles, choice: str | None
-) -> tuple[str, list[figures.Picture]]:
-    """Read the middle of the middle slice, and nothing else; return a caption and pictures."""
+def _volumes(store: ngff.Store, files: ImageFiles) -> tuple[Volume, Volume | None]:
+    """Return image and labels, if there are any; raises InputError if they don't fit the segmentation."""
     image = open_volume(files.image, files.region)
     labels = open_volume(files.labels, files.region) if files.labels else None
     for volume in (image, labels):
@@ -138,16 +164,22 @@ def _middle_slice(
             raise InputError(
                 f"{volume.name}: has shape {volume.shape}, its segmentation {store.shape}; segment it again"
             )
+    return image, labels
+
+
+def _middle_slice(
+    store: ngff.Store, image: Volume, labels: Volume | None, choice: str | None
+) -> list[figures.Picture]:
+    """Read the middle of the middle slice, and nothing else; return its pictures."""
     box = _middle(store.shape)
     uncertainty = np.asarray(store.root[(0, *box.slices)])[0]
-    pictures = figures.slice_pictures(
+    return figures.slice_pictures(
         image.read(box)[0],
         labels.read(box)[0] if labels else None,
         np.asarray(class_labels(store, choice)[box.slices])[0],
         uncertainty / 255 if uncertainty.dtype.kind == "u" else uncertainty,
         len(store.attributes["classes"]),
     )
-    return _caption(store, box), pictures
 
 
 def _middle(shape: tuple[int, int, int]) -> Box:
@@ -164,21 +196,6 @@ def _caption(store: ngff.Store, box: Box) -> str:
         f"Slice {box.start[0] + 1} of {depth}, {part} of {height} × {width} (y × x): "
         f"{micrometres[0]:.3g} × {micrometres[1]:.3g} µm"
     )
-
-
-def _provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
-    settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
-    statuses = Counter(run.status for run in runs)
-    n_baselines = sum(run.kind == "baseline" for run in runs)
-    return {
-        "genenet": __version__,
-        "Seed": str(settings.get("seed", "unknown")),
-        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Trainings": f"{len(runs) - n_baselines} random networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
-        "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
-        "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
-        "Results": str(paths.results.resolve()),
-    }
 
 
 def number(value: float | None, digits: int = 3) -> str:

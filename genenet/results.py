@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genenet.baselines import title_of
 from genenet.errors import InputError
 from genenet.files import read_csv, read_json
+from genenet.genome import read_genome
 from genenet.paths import ResultPaths, of_baseline
+
+if TYPE_CHECKING:
+    from genenet.hyperparameters import Number
 
 BASELINES = "baselines/"
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a training took: jobs that worked on it, and their seconds from begin to end.
+
+    A job that was killed couldn't say when; its seconds are missing, and it counts in ``n_killed``.
+    """
+
+    n_jobs: int = 0
+    job_seconds: float = 0.0
+    n_killed: int = 0
+
+
+@dataclass(frozen=True)
 class Run:
-    """A row of the ranking, with the training's history."""
+    """A row of the ranking, with the training's history, the values of its genome's root, and its cost."""
 
     rank: int
     run: str
@@ -31,6 +48,8 @@ class Run:
     seconds: float | None
     reason: str
     history: list[tuple[int, float]]  # iteration, validation ARI
+    values: dict[str, Number] = field(default_factory=dict)
+    cost: Cost = Cost()
 
     @property
     def title(self) -> str:
@@ -64,7 +83,24 @@ def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
         seconds=as_float(row["seconds"]),
         reason=row["reason"],
         history=[(iteration, ari) for iteration, ari in points if ari is not None],
+        values=_root_values(Path(paths.genome(name))),
+        cost=_cost(paths.run(name).attempts),
     )
+
+
+def _root_values(genome: Path) -> dict[str, Number]:
+    return read_genome(genome).net.values() if genome.exists() else {}
+
+
+def _cost(attempts: Path) -> Cost:
+    entries = (optional_json(attempts) or {}).get("attempts", [])
+    ended = [entry for entry in entries if entry["ended"]]
+    seconds = [(_time(entry["ended"]) - _time(entry["began"])).total_seconds() for entry in ended]
+    return Cost(len(entries), sum(seconds), len(entries) - len(ended))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def as_float(text: str) -> float | None:

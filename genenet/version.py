@@ -17,7 +17,7 @@ def build() -> str:
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".j2"):
+        if path.suffix in (".py", ".j2", ".js", ".yaml"):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{__version__} (source {digest.hexdigest()[:8]})"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import container
+import debian
 import slurm as slurm_module
 
 
@@ -17,7 +18,7 @@ def slurm():
     if reasons:
         reason = f"the cluster can't run here: {', '.join(reasons)}"
         pytest.fail(reason) if os.environ.get("GENENET_REQUIRE_CLUSTER") else pytest.skip(reason)
-    slurm_module.install()
+    debian.install(slurm_module.PACKAGES)
     with (
         tempfile.TemporaryDirectory(prefix="slurm-") as folder,
         slurm_module.Slurm(Path(folder) / "c") as cluster,
@@ -28,6 +29,6 @@ def slurm():
 @pytest.fixture(scope="session")
 def image(slurm):
     """An image with this genenet, and Apptainer on the PATH to run it."""
-    slurm_module.install(container.PACKAGES)
+    debian.install(container.PACKAGES)
     container.install_apptainer()
     return container.build_image()
