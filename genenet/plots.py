@@ -70,6 +70,7 @@ def ranking(runs: Sequence[Run]) -> DataTable:
         ],
         index_position=None,
         autosize_mode="none",
+        reorderable=False,
         row_height=ROW,
         width=sum(width for _, width, *_ in columns.values()) + 20,
         height=HEADER + ROW * min(len(runs), MOST_ROWS) + 5,
