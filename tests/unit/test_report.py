@@ -25,7 +25,13 @@ from genenet.stages import ImageFiles, ReportSettings
 HOSTILE = '<script>alert("x")</script>'
 CLASSES = ["background", HOSTILE, "$granule_{"]
 SHAPE = (3, 20, 30)
-SCORES = {"ari": 0.7123, "mean_iou": 0.5432, "accuracy": 0.8, "iou": [0.9, 0.4321, None]}
+SCORES = {
+    "ari": 0.7123,
+    "mean_iou": 0.5432,
+    "accuracy": 0.8,
+    "iou": [0.9, 0.4321, None],
+    "confusion": [[6, 2, 0], [1, 3, 0], [0, 0, 0]],
+}
 FAILED = {"status": "diverged", "reason": "the loss was <nan> at iteration 5"}
 
 
@@ -102,6 +108,8 @@ class Search:
             if outcome["status"] == "ok":
                 rows += ["10,1.5,0.01,0.31,1.0", "20,1.1,0.01,nan,2.0", "30,1.0,0.01,0.5,3.0"]
             self.paths.run(run).history.write_text("\n".join(rows) + "\n")
+            values = {"n_convkernels": 4 + index, "batch_norm": index % 2, "n_stacks": 1, "input_size": 60}
+            Genome(run, {"net": values}).write(Path(self.paths.genome(run)))
             outcomes.append(Outcome(run, scores))
         outcomes.sort(key=lambda o: (not o.is_ok, -o.ari, o.run))
         write_ranking(Path(self.paths.ranking), outcomes)
@@ -227,6 +235,27 @@ def test_the_ranking_holds_all_runs_with_their_part(search: Search) -> None:
     assert data["parameters"] == [1234, 4936, 2468, 3702]
     assert "<polyline" in data["curve"][0]
     assert data["curve"][3] == ""
+
+
+def plotted(model: object) -> dict[str, list[object]]:
+    return {key: list(values) for key, values in model.renderers[0].data_source.data.items()}  # type: ignore[attr-defined]
+
+
+def test_scores_are_shown_against_what_differs_among_the_random_networks(search: Search) -> None:
+    runs = read_runs(search.paths, {"r0/000"})
+    grid = plots.hyperparameters(runs, 0.7)
+    shown = {plot.xaxis[0].axis_label: plot for plot, *_ in grid.children}
+    assert list(shown) == ["parameters", "n_convkernels", "batch_norm"]
+    points = plotted(shown["n_convkernels"])
+    assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
+    assert shown["batch_norm"].xaxis[0].major_label_overrides == {0: "false", 1: "true"}
+
+
+def test_confusion_is_in_shares_of_the_true_class() -> None:
+    shown = plotted(plots.confusion(np.array(SCORES["confusion"]), ["a", "b", "c"]))
+    assert shown["text"] == ["75", "25", "", "25", "75", "", "", "", ""]
+    assert shown["row"][3:6] == ["b"] * 3
+    assert shown["column"][3:6] == ["a", "b", "c"]
 
 
 def test_members_have_their_gene_graph_and_network_drawn(page: Page) -> None:
