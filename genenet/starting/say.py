@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from genenet.geometry import by
 from genenet.starting.classes import counts_of
+from genenet.starting.split import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,9 +44,7 @@ def show_images(labelled: Sequence[LabelledLook], others: Sequence[Look]) -> Non
     table = _table("image", "voxels z × y × x", "type", "values", "nm z × y × x")
     looks = [*(seen.image for seen in labelled), *others]
     for seen in looks:
-        size = (
-            by(f"{n:g}" for n in seen.voxel_size_nm).replace("x", "×") if seen.voxel_size_nm else "not said"
-        )  # type: ignore[arg-type]
+        size = " × ".join(f"{n:g}" for n in seen.voxel_size_nm) if seen.voxel_size_nm else "not said"
         shape = by(seen.shape).replace("x", "×")
         table.add_row(_tail(seen.path), shape, str(seen.dtype), f"{seen.low:g} – {seen.high:g}", size)
     _print(table)
@@ -77,9 +76,8 @@ def show_split(parts: Split) -> None:
     """Print what is learnt from, and what judges."""
     for name, which in (("training", parts.train), ("validation", parts.validation)):
         for part in which[:8]:
-            region = part.region
-            text = ", ".join("all" if i is None else f"{i[0]} to {i[1]}" for i in region) if region else ""
-            cut = f", region {text} (z, y, x)" if region else ""
+            ends = zip(AXES, part.region or (), strict=False)
+            cut = "".join(f", {axis} from {i[0]} to {i[1]}" for axis, i in ends if i)
             say(f"{name:<11} {part.look.image.path}{cut}: {by(part.shape)} voxels", " " * 12)
         if len(which) > 8:
             say(f"{'':<11} and {len(which) - 8} more")
@@ -114,9 +112,10 @@ def total_lines(
     beside = f"{at_once} at a time" if at_once > 1 else "one after the other"
     here = max(sum(times) / at_once, max(times))
     yield f"all {sizes.n_genomes} genomes and the U-Net here, {beside}: about {duration(here)}"
+    usual = duration(sorted(times)[len(times) // 2])
     yield (
-        f"on a cluster: {len(times)} jobs that run side by side, about {duration(sorted(times)[len(times) // 2])} each, "
-        f"the longest {duration(max(times))}, on hardware like this"
+        f"on a cluster, one job for each: {len(times)} jobs of about {usual}, the longest {duration(max(times))}, on "
+        "hardware like this"
     )
 
 
@@ -172,4 +171,4 @@ def _print(table: Table) -> None:
     console = Console(width=WIDTH, highlight=False, file=sys.stdout)
     with console.capture() as captured:
         console.print(table)
-    print("\n" + "\n".join(line.rstrip() for line in captured.get().splitlines()))
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))

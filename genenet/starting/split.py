@@ -141,16 +141,17 @@ def _check_classes(parts: Split, classes: Classes) -> list[str]:
     notes, n = [], min(len(classes.names), N_IDS - 1)
     everything = parts.counts("train") + parts.counts("validation")
     for name, then in (
-        ("train", "no network will learn it"),
-        ("validation", "it doesn't count in any score"),
+        ("train", "no network learns that"),
+        ("validation", "no score tells how well that is learnt"),
     ):
         counts = parts.counts(name)[:n]
         what = "training" if name == "train" else name
         files = ", ".join(str(part.look.labels) for part in getattr(parts, name)[:3])
         if (counts > 0).sum() < 2:
+            n_there = int((counts > 0).sum())
             raise InputError(
-                f"{files}: the part for {what} has {int((counts > 0).sum())} of {n} classes; at least 2 are needed there: "
-                "give other images (--image …, --validation-image …)"
+                f"{files}: the part for {what} has {n_there} of {n} classes; at least 2 are needed there: give other "
+                "images (--image …, --validation-image …)"
             )
         lacking = [classes.names[i] for i in np.flatnonzero((counts == 0) & (everything[:n] > 0))]
         if lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,14 @@ from genenet.starting.classes import check_gaps, choose_classes, default_names, 
 from genenet.starting.look import LabelledLook, Look, Pair, look, look_at_pair
 from genenet.starting.machine import find_machine, has_torch
 from genenet.starting.request import output_path, with_files
-from genenet.starting.sizes import choose_sizes, cost_of, costs, max_validation
+from genenet.starting.sizes import (
+    choose_sizes,
+    cost_of,
+    costs,
+    feasible_regions,
+    feasible_share,
+    max_validation,
+)
 from genenet.starting.split import split
 from genenet.starting.text import Choices, config_text
 
@@ -59,6 +67,7 @@ def start(request: Request) -> None:
     Raises:
         InputError: For what is missing, or can't be learnt from; nothing is written then.
     """
+    logging.getLogger("genenet.genome").setLevel(logging.WARNING)  # how many draws fit is said below
     asks = ask.is_terminal()
     out = output_path(request, asks)
     request = with_files(request, asks)
@@ -126,7 +135,7 @@ def _classes(request: Request, seen: Seen, asks: bool) -> tuple[Request, Classes
         print()
         names = ask.read_names(ask.ask_until(f"Names of the {n} classes, from label 0 on", default, read))
     classes = choose_classes(seen.labelled, names, ignored)
-    return replace(request, classes=classes.names, ignore_label=ignored), classes
+    return replace(request, classes=names), classes
 
 
 def _voxel_size(request: Request, seen: Seen, asks: bool) -> tuple[Request, str]:
@@ -167,6 +176,7 @@ def _notes(request: Request, seen: Seen) -> Iterator[str]:
 
 
 def _show(seen: Seen, classes: Classes, parts: Split, notes: Sequence[str]) -> None:
+    print()
     say.show_classes(classes, seen.labelled, parts)
     print()
     say.show_split(parts)
@@ -201,10 +211,12 @@ def _show_cost(sizes: Sizes, parts: Split, classes: Classes, machine: Machine, t
     n_validation = sum(part.shape[0] * part.shape[1] * part.shape[2] for part in parts.validation)
     speed = _try(drawn, parts, classes, sizes, machine) if trial and machine.is_here else None
     print()
+    fit = feasible_share(feasible_regions(sizes.regions))
     say.say(
-        f"Networks for {machine.name}: {len(drawn)} genomes drawn, all feasible. {sizes.iterations:,} iterations with "
-        f"batches of {sizes.batch_size}:"
+        f"Networks for {machine.name}: {len(drawn)} genomes drawn ({fit:.0%} of draws fit the images, others are "
+        f"redrawn). A training: {sizes.iterations:,} iterations with batches of {sizes.batch_size}."
     )
+    print()
     say.show_cost(drawn, baseline, sizes, n_validation, speed)
     print()
     if speed:
@@ -230,8 +242,8 @@ def _no_trial(machine: Machine) -> str:
     if not has_torch():
         return "no training could be tried: torch isn't installed here"
     return (
-        f"no training could be tried, since {machine.name} isn't here: the same line in a job that has one says how long "
-        "they take (--device cpu: for this machine)"
+        f"no training could be tried, since {machine.name} isn't this machine: in a job there, the same line says how "
+        "long they take"
     )
 
 

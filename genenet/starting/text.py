@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,8 @@ def config_text(choices: Choices) -> str:
     return "\n\n".join(sections)
 
 
-_CONTAINER = """# Image that the jobs of profiles/slurm run in (containers/genenet.sif, from make container); null: the plain
-# environment.
+_CONTAINER = """# Image that the jobs of profiles/slurm run in (containers/genenet.sif, from make container); null:
+# the plain environment.
 container: null"""
 
 
@@ -92,17 +93,22 @@ def volume_names(paths: Sequence[Path]) -> list[str]:
 def _head(command: str) -> str:
     return (
         "# yaml-language-server: $schema=workflow/schemas/config.schema.json\n#\n"
-        f"# Written by {command}\n#\n"
+        f"{_commented(command)}\n#\n"
         "# What genenet does: which images, which networks, how long. Every key is described in the schema above, and\n"
         "# config.yaml of genenet shows more of them. Paths are seen from the folder where Snakemake is started."
     )
+
+
+def _commented(command: str) -> str:
+    lines = textwrap.wrap(command, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+    return "# Written by\n#     " + " \\\n#         ".join(lines)
 
 
 def _data(choices: Choices) -> str:
     classes, parts, volumes = choices.classes, choices.parts, choices.volumes
     mode = "training" if parts.is_of_one_image else "volume"
     why = (
-        "all training images together: regions of one image differ in what is in them, not in their grey"
+        "all training images together: only what is in them differs between regions of one image"
         if parts.is_of_one_image
         else 'each volume; or "slice": each slice, or "training": all training images together'
     )

@@ -80,7 +80,8 @@ def try_genome(
 
 
 def _time_steps(trainer: Trainer) -> tuple[float, int]:
-    began, times = time.monotonic(), []
+    times: list[float] = []
+    began = time.monotonic()
     while len(times) < N_WARM + N_MOST and (time.monotonic() - began < TRIAL_SECONDS or len(times) <= N_WARM):
         before = time.monotonic()
         trainer.step()
