@@ -112,6 +112,8 @@ def total_lines(
     beside = f"{at_once} at a time" if at_once > 1 else "one after the other"
     here = max(sum(times) / at_once, max(times))
     yield f"all {sizes.n_genomes} genomes and the U-Net here, {beside}: about {duration(here)}"
+    if speed.is_busy:
+        yield "this machine is busy with other things, so all will take longer; a calm hour says it better"
     usual = duration(sorted(times)[len(times) // 2])
     yield (
         f"on a cluster, one job for each: {len(times)} jobs of about {usual}, the longest {duration(max(times))}, on "
@@ -132,12 +134,11 @@ def next_steps(out: Path, results: str) -> None:
     """Print the commands that come after."""
     which = "" if str(out) == "config.yaml" else f" --configfile {out}"
     run = f"snakemake --profile profiles/local{which}"
-    print(
-        f"\n{out} is written: read it, and change what you know better. Then:\n\n"
-        f"  genenet check {out}\n"
-        f"  {run} -n     # what would be done\n"
-        f"  {run}        # do it; again to go on\n"
-        f"\nIt ends with {results}/report.html. docs/cluster.md: the same on a cluster."
+    say(f"{out} is written: read it, and change what you know better. Then, in the folder of genenet:")
+    print(f"\n  genenet check {out}\n  {run} -n\n  {run}\n")
+    say(
+        f"The second shows what would be done, the third does it; interrupted, it goes on when it is run again. It "
+        f"ends with {results}/report.html. On a cluster: docs/cluster.md."
     )
 
 

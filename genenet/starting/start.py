@@ -218,14 +218,16 @@ def _show_cost(sizes: Sizes, parts: Split, classes: Classes, machine: Machine, t
     )
     print()
     say.show_cost(drawn, baseline, sizes, n_validation, speed)
-    print()
-    if speed:
-        say.say_notes(say.total_lines(drawn, baseline, sizes, n_validation, machine, speed))
-    elif trial:
-        say.say_notes([_no_trial(machine)])
+    notes = [*say.total_lines(drawn, baseline, sizes, n_validation, machine, speed)] if speed else []
+    if trial and not machine.is_here:
+        notes.append(_no_trial(machine))
     largest = max(cost.memory_bytes for cost in drawn)
     if machine.memory_bytes and largest * machine.n_at_once > 0.8 * machine.memory_bytes:
-        say.say_notes([_no_memory(largest, machine)])
+        notes.append(_no_memory(largest, machine))
+    print()
+    if notes:
+        say.say_notes(notes)
+        print()
 
 
 def _try(

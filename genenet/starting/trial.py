@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 CROP: Triple = (4, 512, 512)  # of the training images that steps are tried on
 VALIDATED: Triple = (1, 512, 512)
-TRIAL_SECONDS = 4.0
-N_WARM, N_MOST = 2, 50  # the first steps are slower than the rest
+TRIAL_SECONDS = 6.0
+BUSY = 1.7  # the median step over a fast one
+N_WARM, N_LEAST, N_MOST = 2, 5, 50  # the first steps are slower than the rest
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured; of the genome that was tried."""
+    """What was measured of the genome that was tried; ``is_busy`` if steps took very different times."""
 
     seconds_per_step: float
     seconds_per_voxel: float  # of a validation
-    n_steps: int
+    is_busy: bool
 
     def seconds(self, sizes: Sizes, n_validation: int, factor: float) -> float:
         """Return how long a training takes of a genome that needs ``factor`` times the operations."""
@@ -71,23 +72,27 @@ def try_genome(
     network_plan = plan(genome.net, len(classes.names))
     device = choose_device(settings.device)
     trainer = Trainer(genome, network_plan, images[:1], images[1:], counts, settings, 0, device)
-    seconds, n_steps = _time_steps(trainer)
+    fast, usual = _time_steps(trainer)
     trainer.validate()  # the first one chooses tiles
     began = time.monotonic()
     trainer.validate()
     per_voxel = (time.monotonic() - began) / images[1].labels.size
-    return Speed(seconds, per_voxel, n_steps)
+    return Speed(fast, per_voxel, is_busy=usual > BUSY * fast)
 
 
-def _time_steps(trainer: Trainer) -> tuple[float, int]:
+def _time_steps(trainer: Trainer) -> tuple[float, float]:
+    """Return the time of the fastest tenth of the steps, and of the median: others may be using the machine too."""
     times: list[float] = []
     began = time.monotonic()
-    while len(times) < N_WARM + N_MOST and (time.monotonic() - began < TRIAL_SECONDS or len(times) <= N_WARM):
+    while len(times) < N_WARM + N_LEAST or (
+        len(times) < N_WARM + N_MOST and time.monotonic() - began < TRIAL_SECONDS
+    ):
         before = time.monotonic()
         trainer.step()
         trainer.check_losses()  # waits for a GPU
         times.append(time.monotonic() - before)
-    return float(np.mean(times[N_WARM:])), len(times)
+    fast, usual = np.quantile(times[N_WARM:], [0.1, 0.5])
+    return float(fast), float(usual)
 
 
 def _read(part: Part, shape: Triple, classes: Classes) -> LabelledArray:
