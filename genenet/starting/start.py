@@ -148,7 +148,7 @@ def _voxel_size(request: Request, seen: Seen, asks: bool) -> tuple[Request, str]
                 request, voxel_size_nm=image.voxel_size_nm
             ), f"from the metadata of {image.path.name}"
     if asks:
-        text = "Voxel size in nm, z x y x x (the files don't say; Enter: unknown)"
+        text = "Voxel size in nm along z, y, x, such as 40x10x10; the files don't say"
         answer = ask.ask_until(text, "unknown", lambda t: t == "unknown" or ask.read_voxel_size(t))
         if answer != "unknown":
             return replace(request, voxel_size_nm=ask.read_voxel_size(answer)), "as given"

@@ -189,9 +189,7 @@ def _search(sizes: Sizes, depth: int) -> str:
     return "\n".join(lines)
 
 
-_BASELINES = (
-    """# Networks of the literature, trained like the genomes; ranked, never members of the ensemble."""
-)
+_BASELINES = "# Networks of the literature, trained like the genomes; ranked, never members of the ensemble."
 
 
 def _training(choices: Choices) -> str:
