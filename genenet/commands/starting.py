@@ -46,7 +46,9 @@ def init(
     iterations: Annotated[int | None, typer.Option(min=1, help="of each training")] = None,
     device: Annotated[
         Literal["gpu", "cpu"] | None,
-        typer.Option(help="what trainings will run on; by default a GPU, if one or Slurm is here"),
+        typer.Option(
+            help="what trainings will run on; by default a GPU, if one is here or on the Slurm cluster"
+        ),
     ] = None,
     trial: Annotated[bool, typer.Option(help="train some seconds, to say how long it takes")] = True,
     force: Annotated[bool, typer.Option("--force", help="replace the file, if it is there")] = False,

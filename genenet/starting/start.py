@@ -242,11 +242,8 @@ def _try(
 
 def _no_trial(machine: Machine) -> str:
     if not has_torch():
-        return "no training could be tried: torch isn't installed here"
-    return (
-        f"no training could be tried, since {machine.name} isn't this machine: in a job there, the same line says how "
-        "long they take"
-    )
+        return "no training was tried: torch isn't installed here"
+    return f"no training was tried: {machine.name} isn't here; the same line in a job that has one says how long they take"
 
 
 def _no_memory(largest: float, machine: Machine) -> str:
