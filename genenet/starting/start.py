@@ -243,7 +243,7 @@ def _try(
 def _no_trial(machine: Machine) -> str:
     if not has_torch():
         return "no training was tried: torch isn't installed here"
-    return f"no training was tried: {machine.name} isn't here; the same line in a job that has one says how long they take"
+    return f"no training was tried: {machine.name} isn't here; the same line in a job that has one times it"
 
 
 def _no_memory(largest: float, machine: Machine) -> str:
