@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from genenet import console
-from genenet.commands import app, data, genomes, reports, training, volumes
+from genenet.commands import app, data, genomes, reports, starting, training, volumes
 
-__all__ = ["app", "data", "genomes", "main", "reports", "training", "volumes"]  # their commands are in app
+__all__ = [
+    "app",
+    "data",
+    "genomes",
+    "main",
+    "reports",
+    "starting",
+    "training",
+    "volumes",
+]  # their commands are in app
 
 
 def main() -> None:

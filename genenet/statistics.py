@@ -128,6 +128,11 @@ def sample_statistics(
     return as_arrays(slices)
 
 
+def sample_boxes(volume: Volume, max_voxels: int, seed: int = 0) -> Iterator[Box]:
+    """Yield boxes of about ``max_voxels`` voxels in all, drawn at random; of a smaller volume all of it."""
+    yield from _sample(volume, False, max_voxels, np.random.default_rng(seed))
+
+
 def _sample(volume: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator) -> Iterator[Box]:
     """Boxes of the whole volume, or of each layer of chunks, so that no slice is left out."""
     whole = Box.of_shape(volume.shape)
