@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.embed import components
-from bokeh.layouts import gridplot
-from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    FixedTicker,
+    LinearColorMapper,
+    LogTicker,
+    NumeralTickFormatter,
+)
 from bokeh.models.annotations import Span
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, NumberFormatter, TableColumn
 from bokeh.plotting import figure
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
+    from genenet.hyperparameters import Hyperparameter
     from genenet.results import Run
 
 INK, QUIET, GRID = "#24292f", "#6b7480", "#e1e5ea"
@@ -36,8 +43,10 @@ SPARK = (90, 22)  # pixels of a learning curve in it
 
 def code() -> str:
     """Return Bokeh's own code, as script elements."""
-    parts = ["bokeh", "bokeh-widgets", "bokeh-tables"]
-    return str(Resources(mode="inline", components=parts, log_level="warn").render_js())
+    resources = Resources(
+        mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"], log_level="warn"
+    )
+    return str(resources.render_js())
 
 
 def embed(models: Mapping[str, Model]) -> tuple[str, dict[str, str]]:
@@ -129,7 +138,7 @@ def _legend_below(plot: Figure) -> Figure:
     if plot.legend:
         legend = plot.legend[0]
         plot.add_layout(legend, "below")
-        legend.orientation, legend.ncols = "horizontal", 3
+        legend.orientation, legend.ncols = "horizontal", 2
         legend.background_fill_color = legend.border_line_color = None
         legend.label_text_color = INK
         legend.click_policy = "hide"
@@ -206,22 +215,27 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
     return _legend_below(plot)
 
 
-def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> Model | None:
-    """Plot the scores of random networks against each value at the root that differs among them.
+def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str, Figure]:
+    """Plot the scores of random networks against each value at the root that differs among them, by its name.
 
-    The number of parameters comes first; a line shows the ensemble. None if no network has a score.
+    The number of parameters comes first; a line shows the ensemble. Nothing if no network has a score.
     """
     known = [run for run in runs if run.kind != "baseline" and run.ari is not None]
     if not known:
-        return None
+        return {}
     names = [name for name in HYPERPARAMETERS if len({run.values.get(name) for run in known}) > 1]
-    plots = [_against("parameters", [run.n_parameters or 1 for run in known], known, x_axis_type="log")]
-    plots += [_against(name, [run.values.get(name) for run in known], known) for name in names]
+    plots = {
+        "parameters": _against(
+            "parameters", [run.n_parameters or 1 for run in known], known, x_axis_type="log"
+        )
+    }
+    plots["parameters"].xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+    plots["parameters"].xaxis.ticker = LogTicker(mantissas=[1, 3], num_minor_ticks=0)
+    plots |= {name: _against(name, [run.values.get(name) for run in known], known) for name in names}
     if ensemble_ari is not None:
-        for plot in plots:
+        for plot in plots.values():
             plot.add_layout(Span(location=ensemble_ari, line_color=COLOURS["member"], line_width=1))
-    rows: list[list[Any]] = [list(plots[i : i + 3]) for i in range(0, len(plots), 3)]
-    return gridplot(rows, sizing_mode="stretch_width", toolbar_location=None)
+    return plots
 
 
 def _against(name: str, values: Sequence[Any], runs: Sequence[Run], **more: Any) -> Figure:
@@ -236,11 +250,18 @@ def _against(name: str, values: Sequence[Any], runs: Sequence[Run], **more: Any)
         }
     )
     plot.scatter("x", "y", source=source, size=7, fill_color="colour", line_color="colour", fill_alpha=0.5)
-    if name in HYPERPARAMETERS and (choices := HYPERPARAMETERS[name].choices):
-        words = [str(choice).lower() for choice in choices]
-        plot.xaxis.ticker = FixedTicker(ticks=list(range(len(words))))
-        plot.xaxis.major_label_overrides = dict(enumerate(words))
+    if name in HYPERPARAMETERS:
+        _mark(plot, HYPERPARAMETERS[name])
     return plot
+
+
+def _mark(plot: Figure, h: Hyperparameter) -> None:
+    """Mark what can be drawn: integers, or choices by their words."""
+    if h.choices:
+        plot.xaxis.ticker = FixedTicker(ticks=list(range(len(h.choices))))
+        plot.xaxis.major_label_overrides = {i: h.word(i) for i in range(len(h.choices))}
+    elif not h.is_float:
+        plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
 
 
 def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from genenet.stages import ImageFiles, ReportSettings
     from genenet.volume import Volume
 
+AGAINST = "against "  # begins the names of plots against a hyperparameter
 SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
 
 
@@ -67,7 +68,11 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     found = contents(ResultPaths(results), settings)
     plots_script, elements = plots.embed({name: model for name, model in found.pop("plots").items() if model})
     page = environment.get_template("report.html.j2").render(
-        **found, plots=elements, plots_script=plots_script, plots_code=plots.code()
+        **found,
+        plots=elements,
+        against=[element for name, element in elements.items() if name.startswith(AGAINST)],
+        plots_script=plots_script,
+        plots_code=plots.code(),
     )
     write_text(out, page)
 
@@ -118,7 +123,7 @@ def _plots(
         "curve": plots.ensemble_curve(
             curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
         ),
-        "hyperparameters": plots.hyperparameters(runs, contenders[0].ari),
+        **{f"{AGAINST}{name}": plot for name, plot in plots.hyperparameters(runs, contenders[0].ari).items()},
         "learning": plots.learning_curves(runs),
         "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
     }
