@@ -1,0 +1,51 @@
+"""How long the trainings of a search will still take, from those that are done or under way."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.run_state import RunState
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds until the last training ends, or why that isn't known."""
+
+    seconds: float | None
+    at_a_time: int  # trainings, now
+    why_not: str = ""
+
+
+def time_left(runs: Sequence[RunState]) -> TimeLeft:
+    """Estimate as if as many trainings went on running as run now, the next one starting when one ends.
+
+    One that hasn't been measured yet takes the mean of the others' seconds per iteration. Time that jobs
+    wait in a scheduler's queue isn't in it.
+    """
+    training = [run for run in runs if run.state == "training"]
+    waiting = [run for run in runs if run.state in ("waiting", "interrupted")]
+    at_a_time = len(training)
+    if not training and not waiting:
+        return TimeLeft(0.0, 0)
+    if not training:
+        return TimeLeft(None, 0, "nothing trains at the moment")
+    paces = [run.seconds_per_iteration for run in runs if run.seconds_per_iteration]
+    if not paces:
+        return TimeLeft(None, at_a_time, "no training has been validated yet")
+    mean = fmean(paces)
+    ends = [seconds_left(run, mean) for run in training]
+    heapq.heapify(ends)
+    for run in waiting:
+        heapq.heappush(ends, heapq.heappop(ends) + seconds_left(run, mean))
+    return TimeLeft(max(ends), at_a_time)
+
+
+def seconds_left(run: RunState, pace: float) -> float:
+    """Return how long one training still takes, at its own pace if that is known, else at ``pace``."""
+    return max(0, (run.iterations or 0) - run.iteration) * (run.seconds_per_iteration or pace)
