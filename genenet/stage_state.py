@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +32,9 @@ class StageState:
     state: Progress
     text: str = ""
     log: str | None = None  # of a stage that has started, or where the error stands
+    silent_seconds: float | None = (
+        None  # since a stage that has started wrote to its log; a dead one looks the same
+    )
 
 
 def preparation(config: Config, paths: ResultPaths) -> StageState:
@@ -66,8 +70,8 @@ def _selection(paths: ResultPaths, runs: Sequence[RunState]) -> StageState:
         return StageState("selection", "done", text)
     old = f"; there is one of earlier results: {text}" if text else ""
     if left:
-        return StageState("selection", "waiting", f"waits for {many(left, 'training')}{old}")
-    return _worst("selection", [_by_log(f"{paths.results}/logs/select.log", since)], f"comes next{old}")
+        return StageState("selection", "waiting", f"for {many(left, 'training')}{old}")
+    return _worst("selection", [_by_log(f"{paths.results}/logs/select.log", since)], old[2:])
 
 
 def _members(ensemble: dict[str, Any]) -> str:
@@ -83,7 +87,7 @@ def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) 
     """Return how far a volume is: parts, blocks, and the files after them."""
     title, n_jobs = f"volume {name}", config.segmentation.jobs
     if since is None:
-        return StageState(title, "waiting", "waits for the ensemble")
+        return StageState(title, "waiting", "for the ensemble")
     since = max(since, written(paths.settings(f"segment_{name}")) or 0.0)
     times = {part_name(i, n_jobs): 0.0 for i in range(1, n_jobs + 1)}
     for part in times.keys() & {Path(file).stem for file in names_in(Path(paths.receipt(name, "x")).parent)}:
@@ -94,7 +98,9 @@ def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) 
         text = f"{n_jobs - len(missing)} of {many(n_jobs, 'part')}" + (f", {blocks}" if blocks else "")
         folder = f"{paths.results}/logs/segment/{name}"
         logs = {f"{part}.log" for part in missing}.intersection(names_in(folder))
-        return _worst(title, (_by_log(f"{folder}/{log}", since) for log in sorted(logs)), text)
+        state = _worst(title, (_by_log(f"{folder}/{log}", since) for log in sorted(logs)), text)
+        has_begun = state.state == "waiting" and len(missing) < n_jobs
+        return replace(state, state="started") if has_begun else state
     since, wanted = max(times.values()), config.segmentation.postprocessing.is_wanted
     if wanted and (written(paths.postprocessing(name)) or 0.0) < since:
         return _worst(title, [_by_log(_log(paths, "postprocess", name), since)], "segmented; post-processing")
@@ -136,7 +142,7 @@ def _file(name: str, path: str, log: str, since: float | None, paths: ResultPath
         return StageState(name, "waiting", "there is one of earlier results" if made is not None else "")
     if made is not None and made >= since:
         return StageState(name, "done", path)
-    return _worst(name, [_by_log(f"{paths.results}/{log}", since)], "comes next")
+    return _worst(name, [_by_log(f"{paths.results}/{log}", since)], "")
 
 
 def _by_log(log: str, since: float) -> StageState:
@@ -147,7 +153,7 @@ def _by_log(log: str, since: float) -> StageState:
     last = seen.lines[-1] if seen.lines else ""
     if last.startswith(ERROR):
         return StageState("", "error", last.removeprefix(ERROR), log)
-    return StageState("", "started", "", log)
+    return StageState("", "started", "", log, max(0.0, time.time() - seen.time))
 
 
 def _worst(name: str, states: Iterable[StageState], text: str) -> StageState:
@@ -156,7 +162,7 @@ def _worst(name: str, states: Iterable[StageState], text: str) -> StageState:
     for state in ("error", "started"):
         for each in found:
             if each.state == state:
-                return StageState(name, each.state, each.text or f"{text}; started", each.log)
+                return replace(each, name=name, text=each.text or text)
     return StageState(name, "waiting", text)
 
 

@@ -103,11 +103,11 @@ def _head(status: Status) -> Group:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_WIDTH, style="bold")
     table.add_column(overflow="fold")
-    n_baselines = sum(run.is_baseline for run in status.runs)
-    what = many(len(status.runs) - n_baselines, "genome")
-    what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    table.add_row(str(status.results), f"{what}, {many(status.iterations, 'iteration')} each   {now}")
+    n_baselines = sum(run.is_baseline for run in status.runs)
+    what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines, "genome")
+    what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
+    what += f", {many(status.iterations, 'iteration')} each"
     table.add_row("trainings", _counts(status))
     table.add_row("", _bar(status.runs))
     table.add_row("best", _score(status.best) if status.best else "none yet")
@@ -116,14 +116,15 @@ def _head(status: Status) -> Group:
     table.add_row("time left", _left(status))
     for text in _notes(status):
         table.add_row(Text("note", "yellow"), text)
-    return Group(table, Text())
+    return Group(Text(what), Text(), table, Text())
 
 
 def _counts(status: Status) -> Text:
     parts = [
         Text(f"{len(status.of_state(s))} {s}", style) for s, style in _STYLES.items() if status.of_state(s)
     ]
-    return Text(", ").join([*parts, Text(f"{len(status.of_state('waiting'))} waiting")])
+    waiting = [Text(f"{n} waiting")] if (n := len(status.of_state("waiting"))) else []
+    return Text(", ").join(parts + waiting)
 
 
 def _bar(runs: list[RunState]) -> Table:
@@ -145,7 +146,9 @@ def _score(run: RunState, title: str = "") -> str:
 def _left(status: Status) -> str:
     left = status.left
     if left.seconds is None:
-        return f"can't be estimated: {left.why_not}"
+        in_all = left.seconds_in_all
+        alone = "" if in_all is None else f" ({duration(in_all)} for one after the other)"
+        return f"can't be estimated: {left.why_not}{alone}"
     if not left.at_a_time:
         return "none: all trainings are over"
     most = "at most " * status.may_end_earlier
@@ -212,9 +215,16 @@ def _stages(stages: list[StageState]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for stage in stages:
-        text = stage.text + (f" (log: {stage.log})" if stage.log else "")
-        table.add_row(f"  {stage.name}", Text(stage.state, _STAGE_STYLES[stage.state]), text)
+        table.add_row(f"  {stage.name}", Text(stage.state, _STAGE_STYLES[stage.state]), _stage_text(stage))
     return table
+
+
+def _stage_text(stage: StageState) -> str:
+    if stage.state == "error":
+        return f"{stage.text}\nlog: {stage.log}"
+    silent = stage.silent_seconds
+    said = "" if silent is None else f"its log was written to {duration(silent)} ago"
+    return "; ".join(text for text in (stage.text, said) if text)
 
 
 def duration(seconds: float) -> str:

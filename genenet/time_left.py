@@ -20,6 +20,7 @@ class TimeLeft:
     seconds: float | None
     at_a_time: int  # trainings, now
     why_not: str = ""
+    seconds_in_all: float | None = None  # of all trainings together
 
 
 def time_left(runs: Sequence[RunState]) -> TimeLeft:
@@ -30,20 +31,20 @@ def time_left(runs: Sequence[RunState]) -> TimeLeft:
     """
     training = [run for run in runs if run.state == "training"]
     waiting = [run for run in runs if run.state in ("waiting", "interrupted")]
-    at_a_time = len(training)
     if not training and not waiting:
-        return TimeLeft(0.0, 0)
-    if not training:
-        return TimeLeft(None, 0, "nothing trains at the moment")
+        return TimeLeft(0.0, 0, seconds_in_all=0.0)
     paces = [run.seconds_per_iteration for run in runs if run.seconds_per_iteration]
     if not paces:
-        return TimeLeft(None, at_a_time, "no training has been validated yet")
+        return TimeLeft(None, len(training), "no training has been measured yet")
     mean = fmean(paces)
+    in_all = sum(seconds_left(run, mean) for run in training + waiting)
+    if not training:
+        return TimeLeft(None, 0, "nothing trains at the moment", in_all)
     ends = [seconds_left(run, mean) for run in training]
     heapq.heapify(ends)
     for run in waiting:
         heapq.heappush(ends, heapq.heappop(ends) + seconds_left(run, mean))
-    return TimeLeft(max(ends), at_a_time)
+    return TimeLeft(max(ends), len(training), seconds_in_all=in_all)
 
 
 def seconds_left(run: RunState, pace: float) -> float:
