@@ -17,6 +17,7 @@ from rich.text import Text
 from genenet.paths import ResultPaths
 from genenet.run_state import BASELINES, RunState
 from genenet.stage_state import many
+from genenet.time_left import duration, seconds_left, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from genenet.status import Status
 
 MOST_TRAINING, MOST_OTHERS = 20, 5  # rows
-OTHER_LINES = 24  # about what stands around the rows of those that train
+OTHER_LINES = 18  # about what stands around the rows of those that train; failures come last
 LABEL_WIDTH, LOG_WIDTH = 10, 110
+MOST_OF_HOST = 10  # letters, so that all fits into 80 columns
 _STYLES = {"done": "green", "failed": "red", "training": "cyan", "interrupted": "yellow"}
 _STAGE_STYLES = {"done": "green", "started": "cyan", "waiting": "dim", "error": "red"}
 
@@ -77,25 +79,37 @@ def _console() -> Console:
 def render(status: Status, most_training: int) -> Group:
     """Return all of it, with so many rows of trainings under way at most."""
     paths, at_work = ResultPaths(status.results), status.of_state("training")
-    parts: list[RenderableType] = [_head(status)]
-    parts += _section("training", _training_table(at_work[:most_training]), len(at_work) - most_training)
-    interrupted, failures = status.of_state("interrupted"), status.failures
-    parts += _section("interrupted", *_shown([_interruption(run) for run in interrupted]))
-    parts += _section("failed", *_shown([_failure(run, paths) for run in failures]))
-    return Group(*parts, Text("stages", "bold"), _stages(status.stages))
+    interrupted = [(_name(run), _interruption(run)) for run in status.of_state("interrupted")]
+    failures = [(_name(run), _failure(run, paths)) for run in status.failures]
+    return Group(
+        _head(status),
+        *_section("training", _training_table(at_work[:most_training]), len(at_work) - most_training),
+        Text("\nstages", "bold"),
+        _stages(status.stages),
+        *_section("interrupted", _pairs(interrupted[:MOST_OTHERS]), len(interrupted) - MOST_OTHERS),
+        *_section("failed", _pairs(failures[:MOST_OTHERS]), len(failures) - MOST_OTHERS),
+    )
 
 
-def _section(title: str, rows: Table | list[Text], n_more: int = 0) -> list[RenderableType]:
+def _section(title: str, rows: Table, n_more: int) -> list[RenderableType]:
     """Return a title and what stands below it; nothing without rows."""
-    content: list[RenderableType] = list(rows) if isinstance(rows, list) else [rows] * bool(rows.row_count)
-    if not content:
+    if not rows.row_count:
         return []
     more = [Text(f"  … and {n_more} more (--json has all)", "dim")] if n_more > 0 else []
-    return [Text(title, "bold"), *content, *more, Text()]
+    return [Text(), Text(title, "bold"), rows, *more]
 
 
-def _shown(lines: list[Text]) -> tuple[list[Text], int]:
-    return lines[:MOST_OTHERS], len(lines) - MOST_OTHERS
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row("  " + name, Text(text))
+    return table
+
+
+def _name(run: RunState) -> str:
+    return run.run.removeprefix(BASELINES)
 
 
 def _head(status: Status) -> Group:
@@ -116,7 +130,7 @@ def _head(status: Status) -> Group:
     table.add_row("time left", _left(status))
     for text in _notes(status):
         table.add_row(Text("note", "yellow"), text)
-    return Group(Text(what), Text(), table, Text())
+    return Group(Text(what), Text(), table)
 
 
 def _counts(status: Status) -> Text:
@@ -161,8 +175,8 @@ def _notes(status: Status) -> list[str]:
     if status.changed:
         first, n_more = status.changed[0], len(status.changed) - 1
         notes.append(
-            f"the config has changed since ({first}{f', {n_more} more' * bool(n_more)}); what is shown has the "
-            "settings from before, and is trained anew when the workflow is started again"
+            f"the config has changed ({first}{f', {n_more} more' * bool(n_more)}); what is shown here was trained "
+            "before, and is trained anew when the workflow is started again"
         )
     if old:
         notes.append(
@@ -173,40 +187,33 @@ def _notes(status: Status) -> list[str]:
 
 
 def _training_table(runs: list[RunState]) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("  run", no_wrap=True)
-    for title in ("iteration", "ARI", "left", "heartbeat", "progress"):
+    for title in ("iteration", "ARI", "left", "alive", "news"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("host", overflow="ellipsis", no_wrap=True)
+    table.add_column("host", no_wrap=True)
     table.add_column("job", no_wrap=True)
     for run in runs:
-        left = max(0, (run.iterations or 0) - run.iteration) * (run.seconds_per_iteration or 0)
+        pace = run.seconds_per_iteration
         table.add_row(
-            "  " + run.run.removeprefix(BASELINES),
+            "  " + _name(run),
             f"{run.iteration}/{run.iterations}",
             "-" if run.ari is None else f"{run.ari:.3f}",
-            duration(left) if run.seconds_per_iteration else "-",
-            _age(run.heartbeat_seconds),
-            _age(run.progress_seconds),
-            (run.host or "-").partition(".")[0],
+            short(None if pace is None else seconds_left(run, pace)),
+            short(run.heartbeat_seconds),
+            short(run.progress_seconds),
+            (run.host or "-").partition(".")[0][:MOST_OF_HOST],
             run.slurm_job_id or "-",
         )
     return table
 
 
-def _age(seconds: float | None) -> str:
-    return "-" if seconds is None else duration(seconds)
+def _interruption(run: RunState) -> str:
+    return f"at iteration {run.iteration} of {run.iterations}: {run.reason}; goes on when the workflow runs it again"
 
 
-def _interruption(run: RunState) -> Text:
-    why = f" ({run.reason})" if run.reason else ""
-    then = f"at iteration {run.iteration} of {run.iterations}{why}; goes on when the workflow runs it again"
-    return Text(f"  {run.run}: {then}")
-
-
-def _failure(run: RunState, paths: ResultPaths) -> Text:
-    log = paths.train_log(run.run)
-    return Text(f"  {run.run}: {run.status}: {run.reason}\n    log: {log}")
+def _failure(run: RunState, paths: ResultPaths) -> str:
+    return f"{run.status}: {run.reason}\nlog: {paths.train_log(run.run)}"
 
 
 def _stages(stages: list[StageState]) -> Table:
@@ -225,16 +232,3 @@ def _stage_text(stage: StageState) -> str:
     silent = stage.silent_seconds
     said = "" if silent is None else f"its log was written to {duration(silent)} ago"
     return "; ".join(text for text in (stage.text, said) if text)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(minutes / 60)
-    return f"{hours // 24} d {hours % 24} h"

@@ -50,3 +50,26 @@ def time_left(runs: Sequence[RunState]) -> TimeLeft:
 def seconds_left(run: RunState, pace: float) -> float:
     """Return how long one training still takes, at its own pace if that is known, else at ``pace``."""
     return max(0, (run.iterations or 0) - run.iteration) * (run.seconds_per_iteration or pace)
+
+
+def short(seconds: float | None) -> str:
+    """Return a time in one unit: 45 s, 12 min, 3.3 h, 2.2 d; a dash for none."""
+    if seconds is None:
+        return "-"
+    if seconds < 3570:
+        return duration(seconds)
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} d"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"

@@ -166,7 +166,7 @@ def test_done_and_failed(search):
     assert (found.best.run, found.best.ari) == ("r0/001", 0.82)
     assert {title: run.ari for title, run in found.best_baselines.items()} == {"U-Net 2015": 0.66}
     text = search.text(200)
-    assert "r0/002: diverged: the loss was nan at iteration 5" in text
+    assert "r0/002  diverged: the loss was nan at iteration 5" in text
     assert search.paths.train_log("r0/002") in text
 
 
@@ -240,7 +240,7 @@ def test_a_process_that_is_gone(search, holder):
     found = search.of("r0/000")
     assert (found.state, found.iteration, found.reason) == ("interrupted", 300, "its process is gone")
     text = " ".join(search.text().split())
-    assert "r0/000: at iteration 300 of 1000 (its process is gone); goes on when the workflow" in text
+    assert "r0/000 at iteration 300 of 1000: its process is gone; goes on when the workflow" in text
 
 
 def test_a_heart_that_beats_slowly_lives(search):
@@ -517,7 +517,7 @@ def test_it_needs_no_torch(search):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    assert "r0/003: at iteration 100 of 1000" in done.stdout
+    assert "r0/003  at iteration 100 of 1000" in done.stdout
     assert all(line == line.rstrip() for line in done.stdout.splitlines())
 
 
