@@ -513,7 +513,8 @@ def test_it_needs_no_torch(search):
     fill(search)
     run = f"import sys; sys.argv[1:] = ['status', '{search.folder / 'config.yaml'}']; from genenet.cli import main"
     code = (
-        run + "\ntry: main()\nfinally: print([m for m in ('torch', 'zarr', 'snakemake') if m in sys.modules])"
+        run
+        + "\ntry: main()\nfinally: print([m for m in ('torch', 'numpy', 'zarr', 'snakemake') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
