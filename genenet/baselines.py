@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from pydantic import PositiveInt as Positive
 
-from genenet.genome import Genome
 from genenet.recipe import Closed
 
 if TYPE_CHECKING:
     from genenet.genes import Deltas
+    from genenet.genome import Genome
 
 
 class Baseline(Closed, ABC):
@@ -32,6 +32,8 @@ class Baseline(Closed, ABC):
 
     def genome(self, name: str) -> Genome:
         """Return the genome."""
+        from genenet.genome import Genome  # brings numpy, which reading a config does without
+
         deltas = self.deltas()
         return Genome(name, {**deltas, "net": {**deltas["net"], "log_learning_rate": self.log_learning_rate}})
 

@@ -11,7 +11,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from genenet.glimpse import glimpse
 
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 120.0  # file systems of clusters show a file's new time late
@@ -49,6 +53,32 @@ def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
 def living_holder(path: Path) -> dict[str, object] | None:
     """Return who holds a lock file, unless there is none or its holder is dead."""
     return None if not path.exists() or _is_dead(path) else _read(path) or None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock file, and how long ago its heart was last seen beating."""
+
+    host: str | None
+    pid: int | None
+    slurm_job_id: str | None
+    silent_seconds: float
+    is_dead: bool
+
+
+def look(path: Path) -> Holder | None:
+    """Return who holds a lock file, dead or alive; None if there is none. Takes nothing away."""
+    if (seen := glimpse(path)) is None:
+        return None
+    holder, silent_seconds = seen.json(), max(0.0, time.time() - seen.time)
+    host, pid, job = (holder.get(key) for key in ("host", "pid", "slurm_job_id"))
+    return Holder(
+        host=host if isinstance(host, str) else None,
+        pid=pid if isinstance(pid, int) else None,
+        slurm_job_id=None if job is None else str(job),
+        silent_seconds=silent_seconds,
+        is_dead=_is_gone(holder, silent_seconds),
+    )
 
 
 def _me() -> dict[str, object]:
@@ -98,7 +128,10 @@ def _is_dead(path: Path) -> bool:
         silent_seconds = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return False
-    holder = _read(path)
+    return _is_gone(_read(path), silent_seconds)
+
+
+def _is_gone(holder: dict[str, Any], silent_seconds: float) -> bool:
     pid = holder.get("pid")
     gone = holder.get("host") == socket.gethostname() and isinstance(pid, int) and not _process_runs(pid)
     return gone or silent_seconds > DEAD_AFTER_SECONDS

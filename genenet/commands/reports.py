@@ -31,6 +31,28 @@ def summary(results: Annotated[Path, typer.Argument(help="the results folder")] 
 
 
 @app.command()
+def status(
+    config: Annotated[Path, typer.Argument(help="the search's config.yaml")] = Path("config.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="show it again and again, until all is done or Ctrl-C")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks of --watch")] = 5.0,
+) -> None:
+    """Show how far a search is, while it runs: trainings, the best so far, failures, time left."""
+    from genenet import status as found
+    from genenet.status_view import print_status, watch_status
+
+    search = found.load_config(config)
+    if as_json:
+        found.print_json(found.read_status(search))
+    elif watch:
+        watch_status(lambda: found.read_status(search), every)
+    else:
+        print_status(found.read_status(search))
+
+
+@app.command()
 def doctor(
     config: Annotated[
         Path | None, typer.Option(help="says threads and results folder; config.yaml, if it is there")

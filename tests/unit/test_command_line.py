@@ -14,7 +14,7 @@ import runs
 
 COMMANDS = (
     "phantom settings check schema prepare generate inspect draw mutate cross diff train select segment export "
-    "view evaluate report summary submit doctor init"
+    "view evaluate report summary status submit doctor init"
 )
 
 
