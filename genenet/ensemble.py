@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from genenet.stages import SelectSettings
 
 FORMAT = "genenet.ensemble/1"
+GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
 
 
 @dataclass(frozen=True)
@@ -208,20 +209,24 @@ def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: 
         members = []
         weights = member_weights(description["combination"], [o.ari for o in chosen])
         for index, (outcome, weight) in enumerate(zip(chosen, weights, strict=True)):
-            name = f"members/{index:02d}"
-            (folder / name).mkdir(parents=True)
-            shutil.copyfile(paths.genome(outcome.run), folder / name / "genome.json")
-            shutil.copyfile(paths.run(outcome.run).weights, folder / name / "model.safetensors")
-            members.append(
-                {
-                    "folder": name,
-                    "run": outcome.run,
-                    "genome": outcome.scores["genome"],
-                    "validation_ari": outcome.ari,
-                    "weight": weight,
-                }
-            )
+            entry = member(index, outcome.run, outcome.scores["genome"], outcome.ari, weight)
+            place = folder / entry["folder"]
+            place.mkdir(parents=True)
+            shutil.copyfile(paths.genome(outcome.run), place / GENOME)
+            shutil.copyfile(paths.run(outcome.run).weights, place / WEIGHTS)
+            members.append(entry)
         write_json(folder / "ensemble.json", {**description, "members": members})
+
+
+def member(index: int, run: str, genome_id: str, ari: float, weight: float) -> dict[str, Any]:
+    """Return what ensemble.json says of a member; GENOME and WEIGHTS are in its folder."""
+    return {
+        "folder": f"members/{index:02d}",
+        "run": run,
+        "genome": genome_id,
+        "validation_ari": ari,
+        "weight": weight,
+    }
 
 
 @dataclass(frozen=True)
@@ -275,13 +280,13 @@ def load_ensemble(folder: Path) -> Ensemble:
         raise InputError(f"{folder}/ensemble.json: not an ensemble ({FORMAT})")
     digest = hashlib.sha256((folder / "ensemble.json").read_bytes())
     networks = []
-    for member in description["members"]:
-        place = folder / member["folder"]
-        genome = read_genome(place / "genome.json")
-        with naming(place / "genome.json"):
+    for entry in description["members"]:
+        place = folder / entry["folder"]
+        genome = read_genome(place / GENOME)
+        with naming(place / GENOME):
             network = Network(plan(genome.net, len(description["classes"])))
-        load_weights(network, genome.id, place / "model.safetensors")
-        digest.update((place / "model.safetensors").read_bytes())
+        load_weights(network, genome.id, place / WEIGHTS)
+        digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])
