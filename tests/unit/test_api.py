@@ -70,6 +70,8 @@ def test_drawing_is_that_of_the_command_line(tmp_path):
     runs.run(
         runs.genenet("generate", "--settings", tmp_path / "s.json", "--index", 2, "--out", out)
     ).check_returncode()
+    genenet.read_genome(str(out)).write(str(tmp_path / "again.json"))
+    assert (tmp_path / "again.json").read_bytes() == out.read_bytes()
     assert genenet.read_genome(out) == genenet.draw(REGIONS, seed=7, index=2)
     assert 30 <= genenet.draw(preset="published").net.value("n_convkernels") <= 110
 
