@@ -181,6 +181,9 @@ def train(
         **settings: of ``training:`` in config.yaml: ``iterations``, ``batch_size``, ``threads``, ``device``,
             ``validation_interval``, ``precision``, ``loss``, ``augmentation``, ``optimiser``, ``schedule`` …
 
+    Returns:
+        The network with the weights of the best validation, its history and scores; make an ensemble of several.
+
     Raises:
         InputError: For images, labels or settings that can't be; it says what would be right.
         Diverged: If the loss isn't finite any more.

@@ -28,9 +28,11 @@ ClassIds = tuple[int, int | None]  # how many classes, and the label that is ign
 
 def volume_of(array: ArrayLike, name: str) -> ArrayVolume:
     """Return an array as a volume (Z, Y, X); raises InputError for other dimensions or no numbers."""
-    volume = ArrayVolume(
-        array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array), name
-    )
+    if not isinstance(
+        getattr(array, "dtype", None), np.dtype
+    ):  # those that have one, as Zarr's, are read lazily
+        array = np.asarray(array)
+    volume = ArrayVolume(array, name)
     if 0 in volume.shape:
         raise InputError(f"{name}: holds no voxels, its shape is {by(volume.shape)}")
     return volume

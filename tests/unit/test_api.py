@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
 import genenet
 import runs
@@ -164,6 +165,15 @@ def test_planes_stay_planes(ensemble):
     assert probabilities.shape == (3, *image.shape)
     assert np.allclose(probabilities.sum(axis=0), 1, atol=1e-5)
     assert np.array_equal(ensemble.segment(image), ensemble.segment(image[None])[0])
+
+
+def test_arrays_of_other_libraries(ensemble):
+    """Of torch, of Zarr (read block by block), and lists."""
+    image = VALIDATION[0]
+    expected = ensemble.segment(image)
+    for other in (torch.from_numpy(image), zarr.array(image)):
+        assert np.array_equal(ensemble.segment(other), expected)
+    assert np.array_equal(ensemble.segment(image[0].tolist()), expected[0])
 
 
 def test_torch_keeps_its_threads(ensemble):
