@@ -27,6 +27,7 @@ suppress_warnings = ["myst.header"]  # a page of the repository may begin with a
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "NDArray": "NDArray"}
 napoleon_use_ivar = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
