@@ -47,13 +47,15 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for (PEP 562)."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'genenet' has no attribute '{name}'")
-    value = getattr(import_module(f"genenet.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for type checkers a name that isn't there is an error
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for (PEP 562)."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'genenet' has no attribute '{name}'")
+        value = getattr(import_module(f"genenet.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
