@@ -1,13 +1,14 @@
 # make install   .venv with genenet and snakemake
 # make demo      the main job on the embedded synthetic volume
 # make test      everything the tests need, then all checks and tests
+# make docs      the site, docs/_build/html/index.html
 # make container  containers/genenet.sif, with Apptainer; see containers/README.md
 # make acceptance  the long real-data runs, and their table
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint acceptance container clean
+.PHONY: install demo test lint acceptance docs container clean
 
 install: .venv/installed-workflow
 
@@ -28,6 +29,10 @@ lint: .venv/installed-dev
 acceptance: .venv/installed-dev
 	python tests/acceptance.py
 
+docs: .venv/installed-docs
+	sphinx-build -E -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html is there"
+
 IMAGE ?= containers/genenet.sif
 CONTAINER_ARGS ?=
 COMMIT ?= $(shell git describe --always --dirty 2> /dev/null || echo unknown)
@@ -45,10 +50,10 @@ container:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "genenet needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(if $(filter dev,$*),workflow$(comma)dev,workflow)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(if $(filter workflow,$*),workflow,workflow$(comma)$*)]"
 	@touch $@
 
 comma := ,
 
 clean:
-	rm -rf results .snakemake
+	rm -rf results .snakemake docs/_build

@@ -1,3 +1,62 @@
-"""genenet: random search for segmentation networks of electron-microscopy volumes."""
+"""genenet: random search for segmentation networks of electron-microscopy volumes.
+
+The names below are for scripts and notebooks; what the command line and the workflow do beyond them is in the
+modules. Each is imported when it is first used, so ``import genenet`` takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genenet.api import Trained, build, draw, make_phantom, score, train
+    from genenet.array_ensemble import Ensemble, load_ensemble, segment
+    from genenet.array_selection import make_ensemble
+    from genenet.errors import InputError
+    from genenet.genome import Genome, read_genome
+    from genenet.training import Diverged
 
 __version__ = "0.1.0"
+__all__ = [
+    "Diverged",
+    "Ensemble",
+    "Genome",
+    "InputError",
+    "Trained",
+    "__version__",
+    "build",
+    "draw",
+    "load_ensemble",
+    "make_ensemble",
+    "make_phantom",
+    "read_genome",
+    "score",
+    "segment",
+    "train",
+]
+
+_MODULES = {
+    "api": ("Trained", "build", "draw", "make_phantom", "score", "train"),
+    "array_ensemble": ("Ensemble", "load_ensemble", "segment"),
+    "array_selection": ("make_ensemble",),
+    "errors": ("InputError",),
+    "genome": ("Genome", "read_genome"),
+    "training": ("Diverged",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # for type checkers a name that isn't there is an error
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for (PEP 562)."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'genenet' has no attribute '{name}'")
+        value = getattr(import_module(f"genenet.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -380,18 +380,19 @@ def validate(model: type[Model], values: Any, source: str) -> Model:
 
 def _line(model: type[BaseModel], source: str, error: Any) -> str:
     location = [str(part) for part in error["loc"]]
-    key = ".".join(location) or "file"
+    key = ".".join(location)
+    where = f"{source}: {key}: " if key else f"{source}: "
     if error["type"] == "extra_forbidden":
         known = _keys_beside(model, location)
         close = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        return f"{source}: {key}: unknown key; {hint}"
+        return f"{where}unknown key; {hint}"
     if error["type"] == "missing":
-        return f"{source}: {key}: is missing"
+        return f"{where}is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = repr(error["input"])
     value = f", not {shown}" if error["type"] != "value_error" and len(shown) < 60 else ""
-    return f"{source}: {key}: {message[:1].lower()}{message[1:]}{value}"
+    return f"{where}{message[:1].lower()}{message[1:]}{value}"
 
 
 def _keys_beside(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from genenet.stages import SelectSettings
 
 FORMAT = "genenet.ensemble/1"
+GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     )
     candidates = candidates[: settings.ensemble.max_size]
     curve = best_k(paths, candidates, validation, settings.ensemble.combination)
-    aris = [point.contingency.adjusted_rand_index for point in curve]
-    size = settings.ensemble.size
-    n_members = int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(candidates))
+    n_members = best_size(curve, settings.ensemble.size)
     chosen = curve[n_members - 1]
     write_ranking(Path(paths.ranking), outcomes)
     _write_curve(Path(paths.curve), candidates, curve)
@@ -112,20 +111,46 @@ def best_k(
     paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared, combination: Combination
 ) -> list[Point]:
     """Return what the ensembles of the best 1, 2, … of ``ranked`` are worth; one slice of each is held at a time."""
-    curve = [Point(Contingency.empty(len(validation.classes)), Decomposition()) for _ in ranked]
-    weights = member_weights(combination, [o.ari for o in ranked])
+    labels = [image.labels for image in validation.images]
     with ExitStack() as stack:
         files = [_open(paths.run(o.run), validation, stack) for o in ranked]
-        for index, image in enumerate(validation.images):
-            for z in range(image.labels.shape[0]):
-                labels = np.asarray(image.labels[z : z + 1])
-                ensemble = Growing(labels, len(validation.classes))
-                for point, arrays, weight in zip(curve, files, weights, strict=True):
-                    levels = np.asarray(arrays[index][:, z : z + 1])
-                    ensemble.add(votes(levels) if combination == "vote" else levels, weight)
-                    ensemble.count(point.decomposition)
-                    point.contingency.add(labels, ensemble.most_probable())
+        return curve_of(labels, files, [o.ari for o in ranked], len(validation.classes), combination)
+
+
+def curve_of(
+    labels: Sequence[Any],
+    probabilities: Sequence[Sequence[Any]],
+    aris: Sequence[float],
+    n_classes: int,
+    combination: Combination,
+) -> list[Point]:
+    """Return what the ensembles of the first 1, 2, … networks are worth, slice by slice.
+
+    Args:
+        labels: (Z, Y, X) of each image.
+        probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
+        aris: of each network.
+        n_classes: C.
+        combination: of the members.
+    """
+    curve = [Point(Contingency.empty(n_classes), Decomposition()) for _ in aris]
+    weights = member_weights(combination, aris)
+    for index, of_image in enumerate(labels):
+        for z in range(of_image.shape[0]):
+            truth = np.asarray(of_image[z : z + 1])
+            ensemble = Growing(truth, n_classes)
+            for point, arrays, weight in zip(curve, probabilities, weights, strict=True):
+                levels = np.asarray(arrays[index][:, z : z + 1])
+                ensemble.add(votes(levels) if combination == "vote" else levels, weight)
+                ensemble.count(point.decomposition)
+                point.contingency.add(truth, ensemble.most_probable())
     return curve
+
+
+def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
+    """Return how many members are chosen: as many as asked for and there, or the size of the highest ARI."""
+    aris = [point.contingency.adjusted_rand_index for point in curve]
+    return int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(curve))
 
 
 def _open(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
@@ -184,20 +209,24 @@ def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: 
         members = []
         weights = member_weights(description["combination"], [o.ari for o in chosen])
         for index, (outcome, weight) in enumerate(zip(chosen, weights, strict=True)):
-            name = f"members/{index:02d}"
-            (folder / name).mkdir(parents=True)
-            shutil.copyfile(paths.genome(outcome.run), folder / name / "genome.json")
-            shutil.copyfile(paths.run(outcome.run).weights, folder / name / "model.safetensors")
-            members.append(
-                {
-                    "folder": name,
-                    "run": outcome.run,
-                    "genome": outcome.scores["genome"],
-                    "validation_ari": outcome.ari,
-                    "weight": weight,
-                }
-            )
+            entry = member(index, outcome.run, outcome.scores["genome"], outcome.ari, weight)
+            place = folder / entry["folder"]
+            place.mkdir(parents=True)
+            shutil.copyfile(paths.genome(outcome.run), place / GENOME)
+            shutil.copyfile(paths.run(outcome.run).weights, place / WEIGHTS)
+            members.append(entry)
         write_json(folder / "ensemble.json", {**description, "members": members})
+
+
+def member(index: int, run: str, genome_id: str, ari: float, weight: float) -> dict[str, Any]:
+    """Return what ensemble.json says of a member; GENOME and WEIGHTS are in its folder."""
+    return {
+        "folder": f"members/{index:02d}",
+        "run": run,
+        "genome": genome_id,
+        "validation_ari": ari,
+        "weight": weight,
+    }
 
 
 @dataclass(frozen=True)
@@ -251,13 +280,13 @@ def load_ensemble(folder: Path) -> Ensemble:
         raise InputError(f"{folder}/ensemble.json: not an ensemble ({FORMAT})")
     digest = hashlib.sha256((folder / "ensemble.json").read_bytes())
     networks = []
-    for member in description["members"]:
-        place = folder / member["folder"]
-        genome = read_genome(place / "genome.json")
-        with naming(place / "genome.json"):
+    for entry in description["members"]:
+        place = folder / entry["folder"]
+        genome = read_genome(place / GENOME)
+        with naming(place / GENOME):
             network = Network(plan(genome.net, len(description["classes"])))
-        load_weights(network, genome.id, place / "model.safetensors")
-        digest.update((place / "model.safetensors").read_bytes())
+        load_weights(network, genome.id, place / WEIGHTS)
+        digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """Bad input: one line that says what is wrong, where (file, key or path), and what would be right.
 
     The command line prints it without a traceback and exits with ``status``.

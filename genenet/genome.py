@@ -42,6 +42,13 @@ class GenomeError(InputError):
 class Genome:
     """Deltas by the path of their gene; absent ones are 0, at the root the default.
 
+    Attributes:
+        name: what it is called; the id says whether two are the same.
+        deltas: by path of the gene and hyperparameter.
+        seed: of the search that it was drawn in, if it was.
+        parents: ids, of a child.
+        net: the root of the gene graph: ``net.value("n_stacks")``.
+
     Raises:
         GenomeError: On construction, for an unknown path or hyperparameter or a value outside its domain.
     """
@@ -75,19 +82,19 @@ class Genome:
             "deltas": {path: dict(values) for path, values in self.deltas.items()},
         }
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the JSON file."""
-        write_json(path, self.to_json())
+        write_json(Path(path), self.to_json())
 
 
-def read_genome(path: Path) -> Genome:
+def read_genome(path: str | Path) -> Genome:
     """Read and check a genome file.
 
     Raises:
         InputError: If the file isn't a genome, or says something that can't be built.
     """
     with naming(path):
-        return genome_from_json(read_json(path))
+        return genome_from_json(read_json(Path(path)))
 
 
 def genome_from_json(value: Any) -> Genome:

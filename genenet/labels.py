@@ -103,7 +103,11 @@ class ClassLabels:
 
 def open_integers(paths: Sequence[Path], image: Volume, otherwise: str) -> Volume:
     """Open integers of an image's shape; ``otherwise`` says, of another type, what would be right."""
-    volume = open_volume(paths)
+    return check_integers(open_volume(paths), image, otherwise)
+
+
+def check_integers(volume: Volume, image: Volume, otherwise: str) -> Volume:
+    """Return a volume that has integers and an image's shape; raises InputError for others."""
     if volume.shape != image.shape:
         raise InputError(
             f"{volume.name}: its shape {by(volume.shape)} isn't that of {image.name}, {by(image.shape)}; "

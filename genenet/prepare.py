@@ -101,7 +101,7 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
         raise InputError("no labelled images are given; give at least one")
     sources = [_open(files, settings) for files in settings.images]
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
-    checked = [_check(source) for source in sources]
+    checked = [check(source) for source in sources]
     with atomic_path(out) as temporary:
         store = ZipStore(temporary, mode="w")
         try:
@@ -112,7 +112,7 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
             store.close()
 
 
-def _attributes(settings: PrepareSettings, checked: list[_Facts]) -> dict[str, Any]:
+def _attributes(settings: PrepareSettings, checked: list[Facts]) -> dict[str, Any]:
     everything = Moments.merged(moments for facts in checked for moments in facts.slices)
     return {
         "format": FORMAT,
@@ -155,7 +155,7 @@ def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A labelled image that is to be read."""
 
     name: str
@@ -164,7 +164,7 @@ class _Source:
     weight: float
 
 
-def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
+def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
     """Open an image and its labels, and check all that their headers say."""
     image = open_volume(files.image)
     warn_of_missing_chunks(files.image)
@@ -182,11 +182,11 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> _Source:
         )
     region = files.region or (None, None, None)
     text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
-    return _Source(image.name + text, image, labels, files.weight)
+    return Source(image.name + text, image, labels, files.weight)
 
 
 @dataclass
-class _Facts:
+class Facts:
     """What a pass over an image and its labels finds out."""
 
     shape: Triple
@@ -204,17 +204,25 @@ class _Facts:
         self.hashes["image"].update(image)
         self.hashes["labels"].update(labels)
 
+    def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
+        return as_arrays(self.slices if per_slice else [Moments.merged(self.slices)])
+
     def checksum(self) -> str:
         """Return what depends on shape, type, weight and all voxels."""
         hashes = [h.hexdigest() for h in self.hashes.values()]
         return json.dumps([self.shape, self.dtype.str, self.weight, *hashes])
 
 
-def _check(source: _Source) -> _Facts:
-    """Read an image and its labels once, and check all that is in them."""
+def check(source: Source) -> Facts:
+    """Read an image and its labels once, and check all that is in them.
+
+    Raises:
+        InputError: If the image isn't finite or constant, or if a label is no class, or all are ignored.
+    """
     shape = source.image.shape
     counts = np.zeros(source.labels.n_classes, np.int64)
-    facts = _Facts(shape, source.image.dtype, [Moments()] * shape[0], counts, source.weight)
+    facts = Facts(shape, source.image.dtype, [Moments()] * shape[0], counts, source.weight)
     for box in _slabs(shape):
         facts.add(box.start[0], source.image.read(box), source.labels.read(box))
     check_moments(Moments.merged(facts.slices), source.image.name)
@@ -226,7 +234,7 @@ def _check(source: _Source) -> _Facts:
     return facts
 
 
-def _write(store: ZipStore, key: str, source: _Source, facts: _Facts) -> None:
+def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:
     """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
     moments, (mean, deviation) = Moments.merged(facts.slices), as_arrays(facts.slices)
     attributes = {

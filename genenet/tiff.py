@@ -47,6 +47,8 @@ def open_tiff(path: Path) -> FileImage:
     """
     try:
         return _open(path)
+    except InputError:  # one of ours, said better
+        raise
     except tifffile.TiffFileError as error:
         raise InputError(f"{path}: not a TIFF, or truncated ({one_line(error)})") from error
     except (ValueError, IndexError, RuntimeError) as error:

@@ -42,6 +42,8 @@ def open_zarr(path: Path) -> FileImage:
         if isinstance(node, zarr.Array):
             return FileImage(node, None)
         return _open_ome_zarr(path, node)
+    except InputError:  # one of ours, said better
+        raise
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f"{path}: can't be read as Zarr ({one_line(error)})") from error
 
