@@ -57,6 +57,11 @@ def test_it_ends_with_the_ranking_and_where_things_are(tiny):
     assert "20/20  ARI" in tiny.output  # progress of a training
 
 
+def test_snakemakes_own_report_says_what_the_rules_took(tiny):
+    tiny.snakemake("--report", "workflow.html")
+    assert '"train"' in (tiny.results.parent / "workflow.html").read_text()
+
+
 def test_a_second_run_does_nothing(tiny):
     assert tiny.planned() == {}
 
