@@ -1,10 +1,25 @@
-"""What the jobs' logs say at their ends."""
+"""What is logged, and what the jobs' logs say at their ends."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ERROR = "genenet: error: "
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Let a logger say only warnings meanwhile."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def last_errors(folder: Path) -> list[str]:

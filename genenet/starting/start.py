@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +11,7 @@ import yaml
 from genenet.config import check_config
 from genenet.errors import InputError
 from genenet.files import write_text
+from genenet.logs import quiet
 from genenet.starting import ask, say
 from genenet.starting.classes import check_gaps, choose_classes, default_names, find_ignored, n_classes
 from genenet.starting.look import LabelledLook, Look, Pair, look, look_at_pair
@@ -67,7 +67,6 @@ def start(request: Request) -> None:
     Raises:
         InputError: For what is missing, or can't be learnt from; nothing is written then.
     """
-    logging.getLogger("genenet.genome").setLevel(logging.WARNING)  # how many draws fit is said below
     asks = ask.is_terminal()
     out = output_path(request, asks)
     request = with_files(request, asks)
@@ -78,7 +77,8 @@ def start(request: Request) -> None:
     machine = find_machine(request.device)
     parts = split(seen.train, seen.validation, classes, max_validation(machine))
     _show(seen, classes, parts, [*classes.notes, *parts.notes, *_notes(request, seen)])
-    request, sizes = _sizes(request, parts, classes, machine, asks)
+    with quiet("genenet.genome"):  # how many draws fit is said below
+        request, sizes = _sizes(request, parts, classes, machine, asks)
     _show_cost(sizes, parts, classes, machine, request.trial)
     choices = Choices(
         results="results" if out.name == "config.yaml" else f"results_{_plain(out.stem)}",

@@ -212,6 +212,7 @@ def test_scores_as_json():
         "variation_of_information_split": pytest.approx(0.5),
         "variation_of_information_merge": 0,
         "iou": [1, 0.5, 0],
+        "confusion": [[2, 0, 0], [0, 1, 1], [0, 0, 0]],
         "class_names": ["background", "cell", "nucleus"],
     }
 
@@ -220,6 +221,7 @@ def test_without_voxels_nothing_is_defined():
     said = scores(Contingency.empty(2))
     assert said.pop("n_voxels") == 0
     assert said.pop("iou") == [None, None]
+    assert said.pop("confusion") == [[0, 0], [0, 0]]
     assert set(said.values()) == {None}
     assert math.isnan(adjusted_rand_index([IGNORE, IGNORE], [0, 1]))
 

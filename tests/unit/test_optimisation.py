@@ -19,9 +19,12 @@ DECAY = (0.7, 40)
 
 
 def toy():
-    """A small network with batch normalisation, in the layout that trainings use."""
+    """A small network with batch normalisation, in the layout that trainings use.
+
+    Without a bias before it: its gradient would be zero but for rounding, and Adam divides by its size.
+    """
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 2, 3))
+    network = nn.Sequential(nn.Conv2d(1, 5, 3, bias=False), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 2, 3))
     return network.to(memory_format=torch.channels_last)
 
 
