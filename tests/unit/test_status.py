@@ -559,7 +559,12 @@ def test_watching_ends_with_ctrl_c(search):
     ours, theirs = pty.openpty()
     command = runs.genenet("status", search.folder / "config.yaml", "--watch", "--every", "0.2")
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "80"}
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "80"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # also if we ignore it
     )
     os.close(theirs)
     said = b""
