@@ -1,6 +1,7 @@
 """The whole pipeline through profiles/slurm, in the container: what comes out is what a laptop gets."""
 
 import hashlib
+from datetime import datetime
 
 import pytest
 import tifffile
@@ -31,9 +32,10 @@ def searches(slurm, image, tmp_path_factory):
     there.add("container.yaml", OVERLAY.format(image=image))
     there.edit_profile(*EDITS)
     there.without_torch(tmp_path_factory.mktemp("without"))
-    first = len(slurm.sacct())
+    began = datetime.now().isoformat(timespec="seconds")  # as sacct writes; its database lags behind
     there.output = there.on_cluster()
-    there.jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")[first:]
+    jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")
+    there.jobs = [job for job in jobs if job["Submit"] >= began]
     here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
     here.add("more.yaml", "search: {n_genomes: 5}")
     here.snakemake()
