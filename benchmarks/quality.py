@@ -66,6 +66,8 @@ RECIPES = {
     "optimised": {**PLAIN, "precision": "auto", **OPTIMISED},
     "rare": {**PLAIN, "precision": "auto", **RARE},
     "full": {**DICE, **AUGMENTED, **OPTIMISED},
+    "default weights": {"precision": "auto"},
+    "full, default weights": {**AUGMENTED, **OPTIMISED},
     "full and rare": {**DICE, **AUGMENTED, **OPTIMISED, **RARE},
 }
 
