@@ -48,7 +48,7 @@ def _image_commit() -> str | None:
     if not IMAGE_LABELS.exists():
         return None
     labels: dict[str, str] = json.loads(IMAGE_LABELS.read_text(encoding="utf-8"))
-    return next((value for name, value in labels.items() if "revision" in name or "commit" in name), None)
+    return labels.get("org.opencontainers.image.revision")
 
 
 def commit() -> str | None:

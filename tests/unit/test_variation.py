@@ -15,27 +15,11 @@ from genenet.hyperparameters import HYPERPARAMETERS, LEVELS, Interval, Options
 from genenet.plan import plan
 from genenet.variation import cross, mutate
 from genenet.variation_settings import Crossover, Mutation
+from test_genome import REGIONS as OF_GENOMES
 
 REGIONS = {
-    "net": {
-        "n_convkernels": [4, 16],
-        "n_stacks": [1, 3],
-        "n_convlayers": [1, 3],
-        "input_size": [60, 120],
-        "log_learning_rate": [-4, -2],
-        "dropout_rate": [0.1, 0.3],
-        "activation": ["relu", "elu"],
-        "kernel_width": [3, 7],
-        "pooling": ["max", "conv"],
-    },
-    "path": {"dropout_rate": [-0.3, 0.3]},
-    "stack": {"n_convlayers": [-2, 2], "dropout_rate": [-0.3, 0.3]},
-    "layer": {
-        "n_convkernels": [-8, 8],
-        "activation": [-1, 1],
-        "dropout_rate": [-0.3, 0.3],
-        "kernel_width": [-2, 2],
-    },
+    **OF_GENOMES,
+    "net": {**OF_GENOMES["net"], "pooling": ["max", "conv"]},
     "edge": {"pooling": [-1, 1]},
 }
 FEASIBLE = Search(regions=REGIONS).feasible_regions()
