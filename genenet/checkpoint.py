@@ -76,8 +76,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
             os.replace(path, previous(path))
 
 
-def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Read the newest sound checkpoint with this fingerprint; None if there is none.
+def load(path: Path, fingerprint: str, iterations: int | None = None) -> dict[str, Any] | None:
+    """Read the newest sound checkpoint with this fingerprint, of at most so many iterations; None if there is none.
 
     A damaged one is passed over for the one before it, and set aside, or the next save would put it in that
     one's place; so is one with another fingerprint. Both are logged.
@@ -94,10 +94,14 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
                 candidate, error, aside,
             )  # fmt: skip
             continue
-        if state["fingerprint"] == fingerprint:
+        if state["fingerprint"] != fingerprint:
+            aside = _set_aside(candidate, state["fingerprint"][:8])
+            log.warning("%s belongs to other settings, data or genome; set aside as %s", candidate, aside)
+        elif iterations is not None and state["iteration"] > iterations:
+            aside = _set_aside(candidate, f"{state['iteration']}")
+            log.warning("%s has more than %d iterations; set aside as %s", candidate, iterations, aside)
+        else:
             return state
-        aside = _set_aside(candidate, state["fingerprint"][:8])
-        log.warning("%s belongs to other settings, data or genome; set aside as %s", candidate, aside)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genenet import console
-from genenet.commands import app, data, genomes, reports, starting, training, volumes
+from genenet.commands import app, data, genomes, reports, rounds, starting, training, volumes
 
 __all__ = [
     "app",
@@ -11,6 +11,7 @@ __all__ = [
     "genomes",
     "main",
     "reports",
+    "rounds",
     "starting",
     "training",
     "volumes",

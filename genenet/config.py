@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
@@ -13,10 +13,10 @@ from pydantic import PositiveInt as Positive
 
 from genenet.baselines import Baseline, Ciresan2012, UNet2015
 from genenet.errors import InputError
-from genenet.hyperparameters import LEVELS, HyperparameterError, Region, read_region
 from genenet.postprocessing import Postprocessing
-from genenet.presets import Preset, merged, preset_regions
 from genenet.recipe import Augmentation, Closed, Loss, Optimiser, Sampling, Schedule, Stopping
+from genenet.rounds import rounds
+from genenet.search_settings import Search
 
 Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -156,61 +156,6 @@ class Data(Closed):
         return self
 
 
-class Draws(Closed):
-    """What a genome depends on, but for its round and index."""
-
-    seed: NonNegative = 0
-    regions: dict[str, dict[str, Any]] = Field(
-        {},
-        description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)",
-    )
-
-    @model_validator(mode="after")
-    def _regions_can_be_read(self) -> Self:
-        regions = self.feasible_regions()
-        for level, name in ((a, b) for a in LEVELS[1:] for b in regions.get(a, {})):
-            values = self.regions.get("net", {}).get(name)
-            if values is not None and not (isinstance(values, list) and len(values) > 1):
-                raise ValueError(
-                    f"regions.{level}.{name}: has no room, since net.{name} is fixed; give net a region"
-                )
-        return self
-
-    def feasible_regions(self) -> dict[str, dict[str, Region]]:
-        """Return the regions by level and hyperparameter."""
-        unknown = set(self.regions) - set(LEVELS)
-        if unknown:
-            raise ValueError(f"regions.{min(unknown)}: no such level; use one of {', '.join(LEVELS)}")
-        try:
-            return {
-                level: {name: read_region(level, name, value) for name, value in regions.items()}
-                for level, regions in self.regions.items()
-            }
-        except HyperparameterError as error:
-            raise ValueError(f"regions.{error}") from None
-
-
-class Search(Draws):
-    """Which genomes are drawn, and how many."""
-
-    n_genomes: Positive = 6
-    preset: Preset | None = Field(
-        None,
-        description="regions by name; those under regions: take their places. published: the networks of Guay (2017)",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _preset_is_written_out(cls, value: Any) -> Any:
-        """Put the preset's regions in, so that what depends on them doesn't depend on a name."""
-        if not isinstance(value, dict) or value.get("preset") not in get_args(Preset):
-            return value
-        own = value.get("regions") or {}
-        if not isinstance(own, dict) or not all(isinstance(of_level, dict) for of_level in own.values()):
-            return value
-        return {**value, "regions": merged(preset_regions(value["preset"]), own)}
-
-
 class Baselines(Closed):
     """Networks of the literature, trained like the genomes; ranked, never members of the ensemble."""
 
@@ -332,10 +277,14 @@ class Config(Closed):
 
     @model_validator(mode="after")
     def _enough_genomes(self) -> Self:
-        if self.ensemble.minimum > self.search.n_genomes:
-            raise ValueError(
-                f"ensemble.minimum {self.ensemble.minimum} is more than search.n_genomes {self.search.n_genomes}"
-            )
+        n = sum(self.search.n_by_round)
+        if self.ensemble.minimum > n:
+            raise ValueError(f"ensemble.minimum {self.ensemble.minimum} is more than search.n_genomes {n}")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_are_apart(self) -> Self:
+        rounds(self.search, self.training.iterations, self.training.validation_interval)
         return self
 
     @model_validator(mode="after")

@@ -70,6 +70,19 @@ def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def also_logged(path: Path) -> Iterator[None]:
+    """Add what goes to standard error meanwhile, logging included, to one more file."""
+    handlers = [h for h in logging.root.handlers if isinstance(h, logging.StreamHandler)]
+    with _logged(path, sys.argv[1:]):
+        before = [handler.setStream(sys.stderr) for handler in handlers]
+        try:
+            yield
+        finally:
+            for handler, stream in zip(handlers, before, strict=True):
+                handler.setStream(stream or sys.stderr)
+
+
 class _Both(io.TextIOBase):
     """A stream that writes to two, line by line."""
 

@@ -47,6 +47,7 @@ class Genome:
         deltas: by path of the gene and hyperparameter.
         seed: of the search that it was drawn in, if it was.
         parents: ids, of a child.
+        round: of the search that bred it, of a child.
         net: the root of the gene graph: ``net.value("n_stacks")``.
 
     Raises:
@@ -57,6 +58,7 @@ class Genome:
     deltas: Mapping[str, Deltas]
     seed: int | None = None
     parents: tuple[str, ...] = ()
+    round: int | None = None
     net: NetGene = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class Genome:
             "name": self.name,
             "seed": self.seed,
             "parents": list(self.parents),
+            **({} if self.round is None else {"round": self.round}),
             "deltas": {path: dict(values) for path, values in self.deltas.items()},
         }
 
@@ -102,18 +105,18 @@ def genome_from_json(value: Any) -> Genome:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = value.get("format") if isinstance(value, dict) else value
         raise GenomeError(f'format is {found!r}; a genome has "format": "{FORMAT}"')
-    unknown = set(value) - {"format", "name", "seed", "parents", "deltas"}
+    unknown = set(value) - {"format", *_FIELDS}
     if unknown:
-        raise GenomeError(f"{min(unknown)}: unknown key; known are format, name, seed, parents, deltas")
-    name, deltas, seed, parents = (value.get(k, d) for k, d in _FIELDS.items())
+        raise GenomeError(f"{min(unknown)}: unknown key; known are format, {', '.join(_FIELDS)}")
+    name, deltas, seed, parents, round_ = (value.get(k, d) for k, d in _FIELDS.items())
     if not isinstance(name, str) or not isinstance(deltas, dict) or not isinstance(parents, list):
         raise GenomeError("name must be a text, deltas an object of objects, parents a list")
     if not all(isinstance(v, dict) for v in deltas.values()):
         raise GenomeError("deltas must hold an object of hyperparameters for each path")
-    return Genome(name, deltas, seed, tuple(parents))
+    return Genome(name, deltas, seed, tuple(parents), round_)
 
 
-_FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": []}
+_FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
 
 
 def draw(regions: Regions, seed: int, index: int, round_: int = 0) -> Genome:

@@ -22,6 +22,7 @@ from genenet.clusters import (
 )
 from genenet.config import Config
 from genenet.container import check_container, command_inside
+from genenet.errors import InputError
 from genenet.files import read_json
 from genenet.job import Training
 from genenet.logs import ERROR
@@ -36,8 +37,14 @@ def submit(config: Config, options: Options) -> bool:
     Without waiting, it says how to watch.
 
     Raises:
-        InputError: If there is no such cluster, container or partition, or images can't be used.
+        InputError: If there is no such cluster, container or partition, if images can't be used, or if the search
+            isn't random.
     """
+    if config.search.strategy != "random":
+        raise InputError(
+            f"search.strategy {config.search.strategy}: its trainings depend on each other, and submit starts all at "
+            "once; use snakemake --profile profiles/slurm (or local)"
+        )
     paths, cluster = ResultPaths(config.results), choose_cluster(options)
     announce_launcher()
     if config.container:

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from genenet import stages
-from genenet.config import Config, Draws, Phantom
+from genenet.config import Config, Phantom
 from genenet.errors import InputError
 from genenet.files import read_json, write_json
 from genenet.genome import draw
 from genenet.logs import ERROR
 from genenet.paths import ResultPaths
+from genenet.search_settings import Draws
 
 
 def is_fresh(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> bool:

@@ -84,6 +84,22 @@ class ResultPaths:
         """Return a genome, ``r0/000`` or ``baselines/unet2015``."""
         return f"{self.results}/genomes/{run}.json"
 
+    def slot(self, round_: int | str, iterations: int | str, slot: str) -> str:
+        """Return what became of a slot of a rung, the one that ends after ``iterations``."""
+        return f"{self.results}/rungs/r{round_}/{iterations}/{slot}.json"
+
+    def rung(self, round_: int | str, iterations: int | str) -> str:
+        """Return the genomes of a rung, best first."""
+        return f"{self.results}/rungs/r{round_}/{iterations}.json"
+
+    def round(self, round_: int | str) -> str:
+        """Return the scores of a round, which later ones are bred from."""
+        return f"{self.results}/rounds/r{round_}.json"
+
+    def slot_log(self, round_: int | str, iterations: int | str, slot: str) -> str:
+        """Return the log of a slot of a rung."""
+        return f"{self.results}/logs/rungs/r{round_}/{iterations}/{slot}.log"
+
     def run(self, run: str) -> RunPaths:
         """Return the files of its training."""
         return RunPaths(self.results / "runs" / run)
@@ -146,6 +162,11 @@ def of_baseline(name: str) -> tuple[str, int]:
     """Return a baseline's name and which of its seeds, from 1, a training is of: ``unet2015_3`` is of the third."""
     baseline, _, seed = name.removeprefix("baselines/").partition("_")
     return baseline, int(seed or 1)
+
+
+def slot_name(index: int) -> str:
+    """Name a slot of a rung, from 0: ``003``."""
+    return f"{index:03d}"
 
 
 def part_name(index: int, n_parts: int) -> str:

@@ -6,7 +6,8 @@ import logging
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from genenet.files import write_csv, write_json
+from genenet.errors import InputError
+from genenet.files import read_json, write_csv, write_json
 from genenet.metrics import Contingency, scores
 from genenet.network import save_weights
 from genenet.probabilities import write_probabilities
@@ -36,6 +37,15 @@ class Publication:
     genome: Genome
     plan: Plan | None  # None: it can't be built
     validation: Prepared
+    fingerprint: str | None = None  # of all that the weights depend on
+
+    def iterations(self) -> int:
+        """Return after how many iterations weights of this fingerprint were published; 0 if none were."""
+        try:
+            scores = read_json(self.files.scores)
+            return int(scores.get("iterations", 0)) if scores.get("fingerprint") == self.fingerprint else 0
+        except (InputError, AttributeError):  # none, or damaged
+            return 0
 
     def success(self, trainer: Trainer) -> None:
         """Publish the best weights, and what they say of the validation images."""
@@ -82,6 +92,7 @@ class Publication:
             "genome": self.genome.id,
             "n_parameters": self.plan.n_parameters if self.plan else None,
             "volumes": [image.name for image in self.validation.images],
+            "fingerprint": self.fingerprint,
         }
         write_json(self.files.scores, {**identity, **outcome})
 

@@ -16,7 +16,6 @@ from genenet.baselines import BASELINES
 from genenet.config import (
     Config,
     Device,
-    Draws,
     Ensemble,
     Image,
     ImageRegion,
@@ -29,9 +28,11 @@ from genenet.config import (
 from genenet.errors import InputError
 from genenet.files import read_json
 from genenet.hyperparameters import HYPERPARAMETERS
-from genenet.paths import ResultPaths, of_baseline
+from genenet.paths import ResultPaths, of_baseline, slot_name
 from genenet.postprocessing import LabelChoice
 from genenet.recipe import Closed
+from genenet.rounds import Round, rounds
+from genenet.search_settings import Draws, Evolution
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -81,6 +82,12 @@ class BaselineSettings(Closed):
             raise InputError(f"{self.name}: no such baseline; known are {', '.join(BASELINES)}")
         options = validate(BASELINES[self.name], self.options, f"baselines.{self.name}")
         return options.genome(self.name)
+
+
+class BreedSettings(Draws):
+    """What the children of later rounds depend on, but for their parents."""
+
+    evolution: Evolution
 
 
 class TrainSettings(Closed):
@@ -187,6 +194,9 @@ def _report(config: Config, _: str) -> ReportSettings:
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "prepare": _prepare,
     "generate": lambda c, _: Draws(seed=c.search.seed, regions=c.search.regions),
+    "breed": lambda c, _: BreedSettings(
+        seed=c.search.seed, regions=c.search.regions, evolution=c.search.evolution
+    ),
     "baseline": lambda c, name: BaselineSettings(
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
     ),
@@ -219,15 +229,31 @@ def image_files(config: Config, image: Image) -> ImageFiles:
     return ImageFiles(image=files, labels=labels, **more)
 
 
+def search_rounds(config: Config) -> list[Round]:
+    """Return the rounds of genomes."""
+    return rounds(config.search, config.training.iterations, config.training.validation_interval)
+
+
 def runs(config: Config) -> list[str]:
     """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``, ``baselines/unet2015_2`` and so on."""
-    genomes = [f"r0/{index:03d}" for index in range(config.search.n_genomes)]
-    baselines = [
+    return [run for each in search_rounds(config) for run in each.runs] + baseline_runs(config)
+
+
+def baseline_runs(config: Config) -> list[str]:
+    """Return the names of the baselines' trainings."""
+    return [
         f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
         for name, options in config.baselines.chosen().items()
         for seed in range(1, options.n_seeds + 1)
     ]
-    return genomes + baselines
+
+
+def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:
+    """Return the files that are there when a round's trainings have ended."""
+    if not round_.rungs:
+        return [path for run in round_.runs for path in paths.run(run).outputs()]
+    last = round_.rungs[-1]
+    return [paths.slot(round_.number, last.iterations, slot_name(i)) for i in range(last.n_slots)]
 
 
 def train_stage(run: str) -> str:

@@ -109,9 +109,9 @@ class Trainer:
             border_maps(train, border, settings.loss.border_sigma_voxels) if border else None,
         )
 
-    def run(self) -> Iterator[None]:
-        """Train to the end, pausing after each iteration; raises Diverged."""
-        while not self.is_done:
+    def run(self, until: int | None = None) -> Iterator[None]:
+        """Train to the end, or until an iteration, pausing after each one; raises Diverged."""
+        while not self.is_done_until(until):
             began = time.monotonic()
             self.step()
             if self.iteration % self.settings.validation_interval == 0 or self.is_done:
@@ -126,6 +126,10 @@ class Trainer:
         return self.iteration >= self.settings.iterations or not is_patient(
             scores, self.settings.stopping.patience
         )
+
+    def is_done_until(self, iteration: int | None) -> bool:
+        """Whether nothing is left to do up to an iteration; None is the last."""
+        return self.is_done or (iteration is not None and self.iteration >= iteration)
 
     @property
     def chosen_row(self) -> Row:

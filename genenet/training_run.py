@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
+ENDLESS = {"exponential", "constant"}  # schedules whose steps don't depend on how many there are
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,10 @@ class TrainingRun:
     validation: Path
     settings: TrainSettings
     files: RunPaths
+    until: int | None = None  # iterations after which it pauses, published as it is; None: at the end
 
     def run(self, stop: Stop | None = None, show: Callable[[Trainer], None] | None = None) -> bool:
-        """Train to the end and publish; False if it had to stop before, with a checkpoint to go on from.
+        """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint to go on from.
 
         ``show`` is called after every iteration. A training that can't be built, diverges, doesn't fit in
         memory, or has crashed again and again without progress is published with that status. Waits while
@@ -70,8 +72,10 @@ class TrainingRun:
                 return True
             return self._attempt(network_plan, train, validation, stop or Stop(), show)
 
-    def _publication(self, network_plan: Plan | None, validation: Prepared) -> Publication:
-        return Publication(self.files, self.genome, network_plan, validation)
+    def _publication(
+        self, network_plan: Plan | None, validation: Prepared, fingerprint: str | None = None
+    ) -> Publication:
+        return Publication(self.files, self.genome, network_plan, validation, fingerprint)
 
     def _attempt(
         self,
@@ -83,10 +87,13 @@ class TrainingRun:
     ) -> bool:
         """Train and publish, unless it isn't worth another attempt: then publish that."""
         fingerprint = self._fingerprint(train, validation)
-        publication = self._publication(network_plan, validation)
+        publication = self._publication(network_plan, validation, fingerprint)
         attempts = Attempts(self.files.attempts, fingerprint)
-        state = checkpoint.load(self.files.checkpoint, fingerprint)
+        state = checkpoint.load(self.files.checkpoint, fingerprint, self.settings.training.iterations)
         start = state["iteration"] if state else 0
+        if self.until is not None and state and publication.iterations() >= self.until:
+            log.info("has %d iterations already; %d are asked for", start, self.until)
+            return True
         if reason := attempts.hopeless(start):
             attempts.give_up(start)
             publication.failure("failed", reason, [])
@@ -132,8 +139,16 @@ class TrainingRun:
         )
 
     def _fingerprint(self, train: Prepared, validation: Prepared) -> str:
-        """Return what a checkpoint must agree with: all that the weights depend on."""
-        settings = self.settings.model_dump(mode="json", exclude={"training": OBSERVERS})
+        """Return what a checkpoint must agree with: all that the weights depend on.
+
+        How many iterations there are is left out where those that were done are the first ones of a longer training.
+        """
+        training = self.settings.training
+        is_longer_alike = (
+            training.schedule.kind in ENDLESS and not training.iterations % training.validation_interval
+        )
+        unused = OBSERVERS | ({"iterations"} if is_longer_alike else set())
+        settings = self.settings.model_dump(mode="json", exclude={"training": unused})
         parts = [VERSION, self.genome.id, settings, len(train.classes), train.checksum, validation.checksum]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -151,19 +166,19 @@ class TrainingRun:
         stop: Stop,
         show: Callable[[Trainer], None] | None,
     ) -> bool:
-        """Train to the end (True) or until it must stop (False); a checkpoint is there after both."""
+        """Train as far as is wanted (True) or until it must stop (False); a checkpoint is there after both."""
         rhythm = checkpoint.Rhythm(trainer.settings.checkpoint_seconds)
         board = Board(self.files.tensorboard) if trainer.settings.tensorboard else None
         if board:
             board.show(trainer.history)
         n_rows = len(trainer.history)
-        for _ in trainer.run():
+        for _ in trainer.run(self.until):
             if show:
                 show(trainer)
             if len(trainer.history) > n_rows:
                 n_rows = len(trainer.history)
                 self._show_history(trainer, board)
-            reason = None if trainer.is_done else stop()
+            reason = None if trainer.is_done_until(self.until) else stop()
             if reason or rhythm.is_due():
                 with rhythm.saving():
                     self._save(trainer, fingerprint)

@@ -33,14 +33,29 @@ def generate(
         int | None, typer.Option(min=0, help="which genome of the search; not for a baseline")
     ] = None,
     round_: Annotated[int, typer.Option("--round", min=0, help="which round of the search")] = 0,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="of a search that evolves: the results folder, with the scores of the rounds before"
+        ),
+    ] = None,
 ) -> None:
-    """Draw one random genome, or write a baseline's."""
-    from genenet.config import Draws
+    """Draw one random genome, breed one from earlier rounds, or write a baseline's."""
     from genenet.genome import draw
-    from genenet.stages import BaselineSettings, read_settings
+    from genenet.search_settings import Draws
+    from genenet.stages import BaselineSettings, BreedSettings, read_settings
 
     if index is None:
         genome = read_settings(settings, BaselineSettings).genome()
+    elif results is not None:
+        from genenet.breeding import breed, scored
+        from genenet.paths import ResultPaths
+        from genenet.rungs import read_round
+
+        paths = ResultPaths(results)
+        earlier = [read_round(Path(paths.round(number))) for number in range(round_)]
+        candidates = scored(earlier, paths.genome)
+        genome = breed(read_settings(settings, BreedSettings), candidates, round_, index)
     else:
         draws = read_settings(settings, Draws)
         genome = draw(draws.feasible_regions(), draws.seed, index, round_)

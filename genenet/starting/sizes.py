@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.random import PCG64, Generator, SeedSequence
 
 from genenet.baselines import UNet2015
-from genenet.config import Draws
 from genenet.errors import InputError
 from genenet.genes import grow
 from genenet.genome import draw, drawn, lower_input_size
 from genenet.memory import TORCH_BYTES, training_bytes
 from genenet.plan import plan
+from genenet.search_settings import Draws
 
 if TYPE_CHECKING:
     from genenet.genome import Genome, Regions

@@ -18,6 +18,43 @@ def split_inputs(wildcards):
     return [path for image in images for path in image_inputs(image)]
 
 
+def is_bred(wildcards):
+    return ROUNDS[int(wildcards.round)].is_bred
+
+
+def earlier_rounds(wildcards):
+    n_earlier = int(wildcards.round) if is_bred(wildcards) else 0
+    return [PATHS.round(number) for number in range(n_earlier)]
+
+
+def rung_before(wildcards):
+    return ROUNDS[int(wildcards.round)].before(int(wildcards.iterations))
+
+
+def slot_genome(wildcards):
+    before = rung_before(wildcards)
+    if before:
+        return PATHS.rung(wildcards.round, before.iterations)
+    return PATHS.genome(f"r{wildcards.round}/{wildcards.index}")
+
+
+def rung_of(wildcards):
+    (rung,) = (
+        rung
+        for rung in ROUNDS[int(wildcards.round)].rungs
+        if rung.iterations == int(wildcards.iterations)
+    )
+    return rung
+
+
+def slots_of(wildcards):
+    n_slots = rung_of(wildcards).n_slots
+    return [
+        PATHS.slot(wildcards.round, wildcards.iterations, slot_name(i))
+        for i in range(n_slots)
+    ]
+
+
 def as_share(wildcards):
     part, n_parts = wildcards.part.split("-of-")
     return f"{int(part)}/{int(n_parts)}"
@@ -32,7 +69,7 @@ def stop_before_the_job_ends(wildcards, resources):
 # do better. Not a directive of the rules: Snakemake in a Slurm job would then retry as well.
 def limit_retries():
     for each in workflow.rules:
-        if each.name not in ("train", "segment"):
+        if each.name not in ("train", "rung", "segment"):
             each.restart_times = min(2, each.restart_times)
 
 

@@ -3,7 +3,12 @@
 
 rule select:
     input:
-        runs=[path for run in RUNS for path in PATHS.run(run).outputs()],
+        rounds=[path for each in ROUNDS for path in stages.ends_of_round(each, PATHS)],
+        baselines=[
+            path
+            for run in stages.baseline_runs(CONFIG)
+            for path in PATHS.run(run).outputs()
+        ],
         genomes=[PATHS.genome(run) for run in RUNS],
         train=PATHS.data("train"),
         validation=PATHS.data("validation"),

@@ -3,18 +3,25 @@
 
 rule generate:
     input:
-        PATHS.settings("generate"),
+        settings=lambda wildcards: PATHS.settings(
+            "breed" if is_bred(wildcards) else "generate"
+        ),
+        earlier=earlier_rounds,
     output:
         PATHS.genome("r{round}/{index}"),
     log:
         f"{PATHS.results}/logs/generate/r{{round}}/{{index}}.log",
     container:
         None
+    params:
+        parents=lambda wildcards: (
+            f"--results {PATHS.results}" if is_bred(wildcards) else ""
+        ),
     message:
-        "draw genome r{wildcards.round}/{wildcards.index}"
+        "make genome r{wildcards.round}/{wildcards.index}"
     shell:
-        "genenet generate --settings {input} --round {wildcards.round} --index {wildcards.index}"
-        " --out {output} --log {log}"
+        "genenet generate --settings {input.settings} {params.parents} --round {wildcards.round}"
+        " --index {wildcards.index} --out {output} --log {log}"
 
 
 rule baseline:

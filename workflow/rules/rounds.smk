@@ -1,0 +1,67 @@
+# Searches that train in steps: rungs of successive halving, rounds of evolution. How many slots there are is
+# known from the config; which genome each slot goes on with, when the rung before it is ranked.
+
+
+rule rung:
+    input:
+        genome=slot_genome,
+        train=PATHS.data("train"),
+        validation=PATHS.data("validation"),
+        settings=PATHS.settings("train"),
+    output:
+        PATHS.slot("{round}", "{iterations}", "{index}"),
+    log:
+        PATHS.slot_log("{round}", "{iterations}", "{index}"),
+    threads: CONFIG.training.threads
+    params:
+        results=lambda wildcards: PATHS.results,
+        slot=lambda wildcards: int(wildcards.index),
+        after=lambda wildcards: (
+            f"--after {rung_before(wildcards).iterations}"
+            if rung_before(wildcards)
+            else ""
+        ),
+        stop=stop_before_the_job_ends,
+    message:
+        "train slot {wildcards.index} of round {wildcards.round} up to iteration {wildcards.iterations}"
+    shell:
+        "genenet rung --results {params.results} --round {wildcards.round} --iterations {wildcards.iterations}"
+        " --slot {params.slot} {params.after} --settings {input.settings} {params.stop} --log {log}"
+
+
+rule rank:
+    input:
+        slots_of,
+    output:
+        PATHS.rung("{round}", "{iterations}"),
+    log:
+        f"{PATHS.results}/logs/rungs/r{{round}}/{{iterations}}.log",
+    container:
+        None
+    params:
+        results=lambda wildcards: PATHS.results,
+        slots=lambda wildcards: rung_of(wildcards).n_slots,
+    message:
+        "rank round {wildcards.round} after {wildcards.iterations} iterations"
+    shell:
+        "genenet rank --results {params.results} --round {wildcards.round} --iterations {wildcards.iterations}"
+        " --slots {params.slots} --log {log}"
+
+
+rule gather:
+    input:
+        lambda wildcards: stages.ends_of_round(ROUNDS[int(wildcards.round)], PATHS),
+    output:
+        PATHS.round("{round}"),
+    log:
+        f"{PATHS.results}/logs/rounds/r{{round}}.log",
+    container:
+        None
+    params:
+        results=lambda wildcards: PATHS.results,
+        genomes=lambda wildcards: ROUNDS[int(wildcards.round)].n_genomes,
+    message:
+        "gather the scores of round {wildcards.round}"
+    shell:
+        "genenet gather --results {params.results} --round {wildcards.round} --genomes {params.genomes}"
+        " --out {output} --log {log}"
