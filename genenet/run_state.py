@@ -6,7 +6,7 @@ At most five files are opened: ``scores.json`` and no other of a training that h
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +53,7 @@ class RunState:
         return self.state in ("done", "failed")
 
 
-def read_run(paths: ResultPaths, run: str, since: float, iterations: int) -> RunState:
+def read_run(paths: ResultPaths, run: str, since: float, iterations: int, is_whole: bool = True) -> RunState:
     """Look at a training's files.
 
     Args:
@@ -61,11 +61,13 @@ def read_run(paths: ResultPaths, run: str, since: float, iterations: int) -> Run
         run: such as r0/000.
         since: when the newest of its settings, genome and images was written; what is older is of earlier ones.
         iterations: that it is to do, unless its log says others.
+        is_whole: it trains in one go, so one that is published is done, however many iterations it has.
     """
     files = paths.run(run)
     scores = glimpse(files.scores)
-    if scores and scores.time >= since:
-        return _published(run, scores, iterations)
+    published = _published(run, scores, iterations) if scores and scores.time >= since else None
+    if published and (is_whole or published.state != "done" or published.iteration >= iterations):
+        return published
     holder = lock.look(files.lock)
     seen = glimpse(files.attempts)
     attempt = _last_attempt(seen)
@@ -74,6 +76,8 @@ def read_run(paths: ResultPaths, run: str, since: float, iterations: int) -> Run
             return _published(run, scores, iterations)  # it has ended since the first look
         begun = seen.time if seen else 0.0
         if not attempt or attempt.get("exit") in (FINISHED, GIVEN_UP) or begun < since:
+            if published:  # up to a rung's end, and it is to go on
+                return replace(published, state="waiting", iterations=iterations)
             old = scores is not None or (bool(attempt) and begun < since)
             return RunState(run=run, state="waiting", iterations=iterations, is_of_earlier_settings=old)
     return _unfinished(paths, run, iterations, since, holder, attempt)

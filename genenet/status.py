@@ -18,6 +18,7 @@ from genenet.errors import InputError
 from genenet.glimpse import glimpse, names_in, written
 from genenet.paths import ResultPaths, of_baseline
 from genenet.run_state import RunState, read_run
+from genenet.rung_state import read_aims
 from genenet.stage_state import StageState, later_stages, preparation
 from genenet.time_left import TimeLeft, time_left
 
@@ -35,7 +36,7 @@ class Status:
 
     results: Path
     iterations: int  # of each training
-    may_end_earlier: bool  # the config lets trainings end when they no longer get better
+    may_end_earlier: bool  # when they no longer get better, or others are better
     runs: list[RunState]
     left: TimeLeft
     stages: list[StageState]
@@ -101,19 +102,25 @@ def read_status(config: Config) -> Status:
     iterations = kept.get("training.iterations")
     if not isinstance(iterations, int):
         iterations = config.training.iterations
-    folders = {folder: set(names_in(paths.run(folder).folder)) for folder in ("r0", "baselines")}
-    runs = [
-        read_run(paths, run, since.of(run), iterations)
-        if Path(run).name in folders[Path(run).parent.name]
-        else RunState(run=run, state="waiting", iterations=iterations)
-        for run in stages.runs(config)
-    ]
+    rounds = stages.search_rounds(config)
+    aims, may_end_earlier = read_aims(rounds, paths), config.training.stopping.patience is not None
+    names = [*(f"r{each.number}" for each in rounds), "baselines"]
+    folders = {name: set(names_in(paths.run(name).folder)) for name in names}
+    bred = {run for each in rounds if each.is_bred for run in each.runs}
+    runs = []
+    for run in stages.runs(config):
+        aim = aims.iterations.get(run, iterations)
+        if Path(run).name in folders[Path(run).parent.name]:
+            is_whole = run not in aims.iterations or may_end_earlier
+            runs.append(read_run(paths, run, since.of(run, run in bred), aim, is_whole))
+        else:
+            runs.append(RunState(run=run, state="waiting", iterations=aim))
     return Status(
         results=config.results,
         iterations=iterations,
-        may_end_earlier=config.training.stopping.patience is not None,
+        may_end_earlier=may_end_earlier or bool(aims.iterations),
         runs=runs,
-        left=time_left(runs),
+        left=time_left([*runs, *aims.open]),
         stages=[preparation(config, paths), *later_stages(config, paths, runs)],
         changed=_changes(kept, config),
     )
@@ -126,10 +133,11 @@ class _Inputs:
         self.written = cache(lambda path: written(path) or 0.0)
         self.paths = paths
 
-    def of(self, run: str) -> float:
+    def of(self, run: str, is_bred: bool = False) -> float:
         """Return when the newest input of a training was written; genomes are as old as their settings."""
+        genome = "breed" if is_bred else "generate"
         is_baseline = run.startswith("baselines/")
-        names = [stages.train_stage(run), stages.baseline_stage(run) if is_baseline else "generate"]
+        names = [stages.train_stage(run), stages.baseline_stage(run) if is_baseline else genome]
         names += ["prepare_train", "prepare_validation"]
         files = [self.paths.settings(name) for name in names]
         return max(map(self.written, files + [self.paths.data("train"), self.paths.data("validation")]))

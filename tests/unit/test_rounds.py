@@ -22,6 +22,7 @@ from genenet.rounds import Rung, rounds
 from genenet.rungs import ari_after, gather, rank, run_of_slot
 from genenet.search_settings import Evolution, Search
 from genenet.stages import BreedSettings
+from genenet.status import read_status
 from runs import genenet, make, run
 
 NET = {
@@ -332,3 +333,41 @@ def test_what_would_redo_later_rounds_is_refused(tmp_path, search, change, messa
         check_additions(wanted, paths)
     assert str(error.value).startswith(f"search.{message}")
     assert "Add rounds at the end, or genomes to the last one" in str(error.value)
+
+
+def test_status_tells_who_is_to_go_on(tmp_path):
+    """Two of four are to go on: one of them has, the other waits; which one of round 1 will isn't known."""
+    phantom = {"phantom": {"shape": [1, 64, 64], "seed": 1}}
+    search = {"strategy": "evolution_and_halving", "n_genomes": [4, 2], "halving": {"eta": 2, "rungs": 2}}
+    config = check_config(
+        {
+            "results": str(tmp_path),
+            "data": {
+                "classes": ["a", "b"],
+                "voxel_size_nm": [1, 1, 1],
+                "train": [phantom],
+                "validation": [phantom],
+            },
+            "search": search,
+            "training": {"iterations": 100, "validation_interval": 50},
+        }
+    )
+    paths = ResultPaths(tmp_path)
+    done = {"r0/000": 50, "r0/001": 100, "r0/002": 50, "r0/003": 50}
+    for name, iterations in done.items():
+        scores = {"status": "ok", "iterations": iterations, "seconds": iterations, "validation": {"ari": 0.5}}
+        write(paths.run(name).scores, scores)
+        write(paths.run(name).attempts, {"attempts": [{"exit": "finished", "ended": "2026-01-01T00:00:00Z"}]})
+    best_first = ("r0/001", "r0/003", "r0/000", "r0/002")
+    write(tmp_path / "rungs/r0/50.json", {"slots": [{"run": name, "status": "ok"} for name in best_first]})
+    found = read_status(config)
+    assert {run.run: (run.state, run.iteration, run.iterations) for run in found.runs} == {
+        "r0/000": ("done", 50, 50),
+        "r0/001": ("done", 100, 100),
+        "r0/002": ("done", 50, 50),
+        "r0/003": ("waiting", 50, 100),
+        "r1/000": ("waiting", 0, 50),
+        "r1/001": ("waiting", 0, 50),
+    }
+    assert found.left.seconds_in_all == 50 + 2 * 50 + 50  # a second for each iteration
+    assert found.may_end_earlier
