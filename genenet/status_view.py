@@ -121,7 +121,8 @@ def _head(status: Status) -> Group:
     n_baselines = sum(run.is_baseline for run in status.runs)
     what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines, "genome")
     what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
-    what += f", {many(status.iterations, 'iteration')} each"
+    most = "at most " * status.may_end_earlier
+    what += f", {most}{many(status.iterations, 'iteration')} each"
     table.add_row("trainings", _counts(status))
     table.add_row("", _bar(status.runs))
     table.add_row("best", _score(status.best) if status.best else "none yet")
