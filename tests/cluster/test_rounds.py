@@ -1,0 +1,85 @@
+"""Rounds and rungs on the cluster: a controller that is killed between rounds, a genome that fails in a rung."""
+
+import itertools
+import json
+import os
+import re
+import signal
+
+import pytest
+
+from searches import ClusterSearch, digest, until
+
+STEPS = """
+data: {test: []}
+baselines: {unet2015: null}
+search: {strategy: evolution_and_halving, n_genomes: [4, 3], halving: {eta: 2, rungs: 2}}
+training: {iterations: 200, validation_interval: 50}
+"""
+CRASHES = "r0/001"
+RUNG = ("--set-resources", "rung:mem_mb=1500", "rung:runtime=10")
+
+
+def begin(search):
+    """Spoil a genome: something is in its training's way whenever it starts."""
+    search.add("steps.yaml", STEPS)
+    (search.run_folder(CRASHES) / "progress.csv").mkdir(parents=True)
+
+
+@pytest.fixture(scope="module")
+def searches(slurm, tmp_path_factory):
+    """The search on the cluster, whose controller is killed when round 0 is over, and the same on this machine."""
+    there = ClusterSearch(slurm, tmp_path_factory.mktemp("steps"), "tiny.yaml")
+    here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
+    for each in (there, here):
+        begin(each)
+    try:
+        first = there.sbatch_controller("results/ranking.csv", *RUNG)
+        until((there.results / "rounds/r0.json").exists, 300, there.log)
+        (snakemake,) = re.findall(r"snakemake is process (\d+)", there.log())
+        os.kill(int(snakemake), signal.SIGKILL)
+        until(lambda: not slurm.run("squeue", "-h", "-j", first, check=False), 60, there.log)
+        there.was_complete = (there.results / "ranking.csv").exists()
+        last = there.sbatch_controller("results/ranking.csv", *RUNG)
+        until(lambda: not slurm.run("squeue", "-h", "-j", last, check=False), 400, there.log)
+    finally:
+        slurm.cancel_all()
+    here.snakemake("results/ranking.csv", "--retries", "3")
+    return there, here
+
+
+def runs(search):
+    return sorted("/".join(path.parts[-3:-1]) for path in search.results.glob("runs/*/*/scores.json"))
+
+
+def test_the_search_ends_as_on_one_machine_bit_for_bit(searches):
+    there, here = searches
+    assert not there.was_complete
+    assert there.log().rstrip().endswith("ends with 0"), there.log()
+    assert runs(there) == runs(here) == [*(f"r0/00{i}" for i in range(4)), *(f"r1/00{i}" for i in range(3))]
+    names = [f"runs/{run}/model.safetensors" for run in runs(here)]
+    names += [f"genomes/r1/00{i}.json" for i in range(3)] + [
+        "rungs/r0/100.json",
+        "rungs/r1/100.json",
+        "rounds/r0.json",
+    ]
+    for name in names:
+        assert digest(there.results / name) == digest(here.results / name), name
+
+
+def test_the_genome_that_failed_neither_went_on_nor_stopped_the_others(searches):
+    for search in searches:
+        assert search.scores(CRASHES)["status"] == "failed"
+        ranking = json.loads((search.results / "rungs/r0/100.json").read_text())["slots"]
+        assert (ranking[-1]["run"], ranking[-1]["status"]) == (CRASHES, "failed")
+        done = {run: search.scores(run)["iterations"] for run in runs(search) if run != CRASHES}
+        assert sorted(n for run, n in done.items() if run.startswith("r0/")) == [100, 200, 200]
+        assert sorted(n for run, n in done.items() if run.startswith("r1/")) == [100, 100, 200]
+
+
+def test_nothing_was_trained_twice(searches):
+    there, _ = searches
+    for run in runs(there):
+        attempts = [a for a in there.attempts(run) if run != CRASHES and a["exit"] is not None]
+        for before, after in itertools.pairwise(attempts):
+            assert after["began_at_iteration"] == before["ended_at_iteration"]
