@@ -12,6 +12,7 @@ from genenet import config
 from genenet import ensemble as on_disk
 from genenet.array_ensemble import DESCRIPTION, Ensemble, VoxelSize, load_ensemble
 from genenet.config import Combination, validate
+from genenet.curve import best_size, curve_of
 from genenet.decomposition import member_weights
 from genenet.errors import InputError
 from genenet.files import write_json
@@ -66,14 +67,14 @@ def make_ensemble(
     chosen = validate(_Choice, {**values, "max_size": 10**6}, "make_ensemble")
     ranked = sorted(trained, key=lambda t: -_or_lowest(t.ari))
     first = ranked[0]
-    curve = on_disk.curve_of(
+    curve = curve_of(
         [first.labels],
         [[t.probabilities] for t in ranked],
         [_or_lowest(t.ari) for t in ranked],
         len(first.classes),
         chosen.combination,
     )
-    n_members = on_disk.best_size(curve, chosen.size)
+    n_members = best_size(curve, chosen.size)
     point = curve[n_members - 1]
     description = {
         **_description(first, chosen),

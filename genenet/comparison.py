@@ -79,5 +79,43 @@ def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
     ]
 
 
+@dataclass(frozen=True)
+class Strategy:
+    """An ensemble as one of the strategies chooses it."""
+
+    title: str
+    is_chosen: bool
+    members: list[tuple[str, float]]  # run, share of the weight
+    validation: dict[str, Any]
+    test: dict[str, Any] | None
+    price: float | None  # seconds for a million voxels
+    relative_price: float | None  # to best_n's
+
+
+TITLES = {"best_n": "best n", "greedy": "greedy", "weighted": "weighted"}
+
+
+def strategies(entries: Sequence[dict[str, Any]], test: dict[str, Any] | None) -> list[Strategy]:
+    """Return the strategies as ``ensemble_strategies.json`` and ``test_scores.json`` hold them, best n first."""
+    found = []
+    first = entries[0]["seconds_per_megavoxel"] if entries else None
+    for entry in entries:
+        total = sum(member["weight"] for member in entry["members"])
+        price = entry["seconds_per_megavoxel"]
+        others = (test or {}).get("strategies", {})
+        found.append(
+            Strategy(
+                TITLES[entry["strategy"]],
+                entry["chosen"],
+                [(member["run"], member["weight"] / total) for member in entry["members"]],
+                entry["validation"],
+                test if entry["chosen"] else others.get(entry["strategy"]),
+                price,
+                price / first if price and first else None,
+            )
+        )
+    return found
+
+
 def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b

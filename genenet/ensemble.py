@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from genenet.decomposition import Decomposition, Growing, member_weights, votes
+from genenet.decomposition import Decomposition
 from genenet.errors import InputError, naming
 from genenet.files import atomic_path, read_json, write_csv, write_json
 from genenet.genome import read_genome
-from genenet.metrics import Contingency, scores
-from genenet.paths import RunPaths
+from genenet.metrics import scores
 from genenet.plan import plan
-from genenet.prepare import Prepared, open_prepared
-from genenet.probabilities import open_probabilities
+from genenet.prepare import open_prepared
+from genenet.strategies import choose_all, write_strategies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from genenet.config import Combination, Segmentation
+    from genenet.curve import Point
     from genenet.inference import NormalisationRule, Predictor
     from genenet.network import Network
     from genenet.paths import ResultPaths
@@ -59,6 +56,12 @@ class Outcome:
         ari = self.scores["validation"]["ari"] if self.is_ok else None
         return -1.0 if ari is None else float(ari)
 
+    @property
+    def seconds_per_megavoxel(self) -> float | None:
+        """Time that its network took for the validation images; None if it wasn't measured."""
+        measured = self.scores.get("prediction") or {}
+        return measured["seconds"] / measured["voxels"] * 1e6 if measured.get("voxels") else None
+
 
 def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
     """Read the scores of all runs, best first; the successful before the others."""
@@ -67,7 +70,7 @@ def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
 
 
 def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
-    """Rank ``runs``, compute the best-k curve and write ``ensemble/``, ``ranking.csv``, ``ensemble_curve.csv``.
+    """Rank ``runs``, compare the strategies and write ``ensemble/``, ``ranking.csv``, ``ensemble_curve.csv``.
 
     Raises:
         InputError: If fewer trainings than ``ensemble.minimum`` were successful.
@@ -79,12 +82,12 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         open_prepared(Path(paths.data("train"))),
         open_prepared(Path(paths.data("validation"))),
     )
-    candidates = candidates[: settings.ensemble.max_size]
-    curve = best_k(paths, candidates, validation, settings.ensemble.combination)
-    n_members = best_size(curve, settings.ensemble.size)
-    chosen = curve[n_members - 1]
+    curve, ensembles = choose_all(paths, candidates, validation, settings.ensemble)
+    strategy = settings.ensemble.strategy
+    chosen = ensembles[strategy]
     write_ranking(Path(paths.ranking), outcomes)
-    _write_curve(Path(paths.curve), candidates, curve)
+    _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
+    write_strategies(Path(paths.strategies), ensembles, strategy)
     description = {
         "format": FORMAT,
         "classes": train.classes,
@@ -92,74 +95,12 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "dtypes": sorted({image.image.dtype.name for image in train.images}),
         "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
         "selected_on": [image.name for image in validation.images],
-        "validation": scores(chosen.contingency) | chosen.decomposition.as_dict(),
-        "combination": settings.ensemble.combination,
+        "validation": scores(chosen.point.contingency) | chosen.point.decomposition.as_dict(),
+        "strategy": strategy,
+        "combination": settings.ensemble.combination if strategy == "best_n" else "weighted",
         "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
     }
-    _write_ensemble(paths, candidates[:n_members], description)
-
-
-@dataclass
-class Point:
-    """A size on the best-k curve: the ensemble of that many members on the validation images."""
-
-    contingency: Contingency
-    decomposition: Decomposition
-
-
-def best_k(
-    paths: ResultPaths, ranked: Sequence[Outcome], validation: Prepared, combination: Combination
-) -> list[Point]:
-    """Return what the ensembles of the best 1, 2, … of ``ranked`` are worth; one slice of each is held at a time."""
-    labels = [image.labels for image in validation.images]
-    with ExitStack() as stack:
-        files = [_open(paths.run(o.run), validation, stack) for o in ranked]
-        return curve_of(labels, files, [o.ari for o in ranked], len(validation.classes), combination)
-
-
-def curve_of(
-    labels: Sequence[Any],
-    probabilities: Sequence[Sequence[Any]],
-    aris: Sequence[float],
-    n_classes: int,
-    combination: Combination,
-) -> list[Point]:
-    """Return what the ensembles of the first 1, 2, … networks are worth, slice by slice.
-
-    Args:
-        labels: (Z, Y, X) of each image.
-        probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
-        aris: of each network.
-        n_classes: C.
-        combination: of the members.
-    """
-    curve = [Point(Contingency.empty(n_classes), Decomposition()) for _ in aris]
-    weights = member_weights(combination, aris)
-    for index, of_image in enumerate(labels):
-        for z in range(of_image.shape[0]):
-            truth = np.asarray(of_image[z : z + 1])
-            ensemble = Growing(truth, n_classes)
-            for point, arrays, weight in zip(curve, probabilities, weights, strict=True):
-                levels = np.asarray(arrays[index][:, z : z + 1])
-                ensemble.add(votes(levels) if combination == "vote" else levels, weight)
-                ensemble.count(point.decomposition)
-                point.contingency.add(truth, ensemble.most_probable())
-    return curve
-
-
-def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
-    """Return how many members are chosen: as many as asked for and there, or the size of the highest ARI."""
-    aris = [point.contingency.adjusted_rand_index for point in curve]
-    return int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(curve))
-
-
-def _open(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
-    stored = stack.enter_context(open_probabilities(run.validation))
-    if stored.checksum != validation.checksum:
-        raise InputError(
-            f"{run.validation}: made from other validation images than those prepared; train again"
-        )
-    return stored.arrays
+    _write_ensemble(paths, chosen.members, description)
 
 
 def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths) -> None:
@@ -204,11 +145,12 @@ def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) 
     write_csv(path, columns, rows)
 
 
-def _write_ensemble(paths: ResultPaths, chosen: Sequence[Outcome], description: dict[str, Any]) -> None:
+def _write_ensemble(
+    paths: ResultPaths, chosen: Sequence[tuple[Outcome, float]], description: dict[str, Any]
+) -> None:
     with atomic_path(Path(paths.ensemble)) as folder:
         members = []
-        weights = member_weights(description["combination"], [o.ari for o in chosen])
-        for index, (outcome, weight) in enumerate(zip(chosen, weights, strict=True)):
+        for index, (outcome, weight) in enumerate(chosen):
             entry = member(index, outcome.run, outcome.scores["genome"], outcome.ari, weight)
             place = folder / entry["folder"]
             place.mkdir(parents=True)

@@ -124,6 +124,11 @@ class ResultPaths:
         return f"{self.results}/ensemble_curve.csv"
 
     @property
+    def strategies(self) -> str:
+        """The ensembles of all strategies."""
+        return f"{self.results}/ensemble_strategies.json"
+
+    @property
     def test_scores(self) -> str:
         """The ensemble's scores on the test images."""
         return f"{self.results}/test_scores.json"

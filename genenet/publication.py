@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,17 @@ class Publication:
                 yield z, probabilities
 
         save_weights(trainer.network.state_dict(), self.genome.id, self.files.weights)
+        began = time.monotonic()
         write_probabilities(
             self.files.validation,
             self.validation.checksum,
             n_classes,
             ((image.image.shape, scored(image)) for image in trainer.validation),
         )
+        predicting = {
+            "seconds": round(time.monotonic() - began, 4),
+            "voxels": sum(image.image.size for image in trainer.validation),
+        }
         write_history(self.files.history, trainer.history)
         self._write_scores(
             {
@@ -72,6 +78,7 @@ class Publication:
                 "iterations": trainer.iteration,
                 "best_iteration": trainer.chosen_row.iteration,
                 "seconds": round(trainer.seconds, 1),
+                "prediction": predicting,  # of the validation images, written as well
                 "made_with": made_with(trainer.device),
                 "validation": scores(contingency),
             }

@@ -20,6 +20,7 @@ from genenet.palette import class_colours
 from genenet.paths import ResultPaths
 from genenet.provenance import cost, provenance, settings_of
 from genenet.results import Run, as_float, optional_json, read_runs, rows
+from genenet.strategies import read_strategies
 from genenet.volume import open_volume
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class VolumeSection:
 
 COMBINED = {
     "mean": "their class probabilities averaged",
-    "weighted": "their class probabilities averaged, weighted by validation ARI",
+    "weighted": "their class probabilities averaged with their weights",
     "vote": "each with a vote for its most probable class",
 }
 
@@ -86,6 +87,9 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     return {
         "ensemble": ensemble,
         "combined": COMBINED[ensemble.get("combination", "mean")],
+        "strategies": comparison.strategies(
+            read_strategies(Path(paths.strategies)), optional_json(paths.test_scores)
+        ),
         "contenders": contenders,
         "beaten": comparison.beaten(runs, contenders),
         "n_random": sum(run.kind != "baseline" for run in runs),

@@ -212,6 +212,10 @@ def evaluate(
     segmentation: Annotated[Path | None, typer.Option(help="a finished segmentation, OME-Zarr")] = None,
     ensemble: Annotated[Path | None, typer.Option(help="an ensemble's folder, with --data")] = None,
     data: Annotated[Path | None, typer.Option(help="prepared images to score it on")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="the results folder: the other strategies' ensembles are scored as well"),
+    ] = None,
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""
     from genenet.files import write_json
@@ -224,10 +228,15 @@ def evaluate(
         write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label, labels.labels))
     elif ensemble and data:
         from genenet.device import choose_device, set_threads
-        from genenet.evaluation import evaluate_ensemble
+        from genenet.evaluation import evaluate_ensemble, evaluate_strategies
+        from genenet.paths import ResultPaths
 
         wanted = read_settings(settings, TestSettings)
         set_threads(wanted.threads)
-        write_json(out, evaluate_ensemble(ensemble, data, choose_device(wanted.device)))
+        device = choose_device(wanted.device)
+        found = evaluate_ensemble(ensemble, data, device)
+        if results:
+            found["strategies"] = evaluate_strategies(ResultPaths(results), ensemble, data, device)
+        write_json(out, found)
     else:
         raise InputError("give --segmentation, or --ensemble and --data")

@@ -17,6 +17,7 @@ rule select:
         ensemble=directory(PATHS.ensemble),
         ranking=PATHS.ranking,
         curve=PATHS.curve,
+        strategies=PATHS.strategies,
     log:
         f"{PATHS.results}/logs/select.log",
     params:
@@ -31,6 +32,7 @@ rule select:
 rule test:
     input:
         ensemble=PATHS.ensemble,
+        strategies=PATHS.strategies,
         data=PATHS.data("test"),
         settings=PATHS.settings("test"),
     output:
@@ -38,8 +40,10 @@ rule test:
     log:
         f"{PATHS.results}/logs/test.log",
     threads: CONFIG.training.threads
+    params:
+        results=lambda wildcards: PATHS.results,
     message:
         "score the ensemble on the test images"
     shell:
         "genenet evaluate --ensemble {input.ensemble} --data {input.data} --settings {input.settings}"
-        " --out {output} --log {log}"
+        " --results {params.results} --out {output} --log {log}"
