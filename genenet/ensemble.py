@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.anytime import moments, write_moments
 from genenet.decomposition import Decomposition
 from genenet.errors import InputError, naming
 from genenet.files import atomic_path, read_json, write_csv, write_json
@@ -88,6 +89,9 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     write_ranking(Path(paths.ranking), outcomes)
     _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
     write_strategies(Path(paths.strategies), ensembles, strategy)
+    genomes, size = [o for o in outcomes if not o.is_baseline], len(ensembles["best_n"].members)
+    found = moments(paths, genomes, validation, size, settings.ensemble.combination)
+    write_moments(Path(paths.anytime), found)
     description = {
         "format": FORMAT,
         "classes": train.classes,

@@ -129,6 +129,11 @@ class ResultPaths:
         return f"{self.results}/ensemble_strategies.json"
 
     @property
+    def anytime(self) -> str:
+        """What the search was worth when each of its genomes was ready."""
+        return f"{self.results}/anytime.csv"
+
+    @property
     def test_scores(self) -> str:
         """The ensemble's scores on the test images."""
         return f"{self.results}/test_scores.json"

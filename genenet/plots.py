@@ -110,7 +110,8 @@ def _spark(run: Run) -> str:
     )
 
 
-def _plot(x: str, y: str, height: int = 320, tips: Sequence[tuple[str, str]] = (), **more: Any) -> Figure:
+def axes(x: str, y: str, height: int = 320, tips: Sequence[tuple[str, str]] = (), **more: Any) -> Figure:
+    """Return an empty plot in the report's style; ``tips`` are shown under the pointer."""
     plot = figure(
         height=height,
         sizing_mode="stretch_width",
@@ -134,7 +135,8 @@ def _plot(x: str, y: str, height: int = 320, tips: Sequence[tuple[str, str]] = (
     return plot
 
 
-def _legend_below(plot: Figure) -> Figure:
+def legend_below(plot: Figure) -> Figure:
+    """Put a plot's legend below it; a click on it hides a line."""
     if plot.legend:
         legend = plot.legend[0]
         plot.add_layout(legend, "below")
@@ -158,7 +160,7 @@ def ensemble_curve(
     points = [(size, ari) for size, ari in enumerate(aris, start=1) if ari is not None]
     if not points:
         return None
-    plot = _plot(
+    plot = axes(
         "networks in the ensemble", "validation ARI", tips=[("networks", "@k"), ("ARI", "@ari{0.0000}")]
     )
     source = ColumnDataSource({"k": [k for k, _ in points], "ari": [ari for _, ari in points]})
@@ -179,7 +181,7 @@ def ensemble_curve(
                 legend_label=name,
             )  # fmt: skip
     plot.xaxis.ticker = FixedTicker(ticks=_whole_ticks(points[-1][0]))
-    return _legend_below(plot)
+    return legend_below(plot)
 
 
 def _whole_ticks(last: int) -> list[int]:
@@ -192,7 +194,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
     known = [run for run in runs if run.history]
     if not known:
         return None
-    plot = _plot("iteration", "validation ARI", tips=[("run", "@run"), ("status", "@status")])
+    plot = axes("iteration", "validation ARI", tips=[("run", "@run"), ("status", "@status")])
     for kind, title in KINDS.items():
         of_kind = [run for run in known if run.kind == kind]
         if of_kind:
@@ -212,7 +214,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
                 line_dash="dashed" if kind == "baseline" else "solid",
                 legend_label=title,
             )
-    return _legend_below(plot)
+    return legend_below(plot)
 
 
 def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str, Figure]:
@@ -240,7 +242,7 @@ def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str
 
 def _against(name: str, values: Sequence[Any], runs: Sequence[Run], **more: Any) -> Figure:
     tips = [("run", "@run"), (name, "@x{0.[0000]}"), ("ARI", "@y{0.000}")]
-    plot = _plot(name, "", 210, tips, **more)
+    plot = axes(name, "", 210, tips, **more)
     source = ColumnDataSource(
         {
             "x": [_or_nan(value) for value in values],
@@ -268,7 +270,7 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     """Show which class voxels of each class were taken for, as shares of the true class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows, columns = np.indices(counts.shape)
-    plot = _plot(
+    plot = axes(
         "predicted", "true", 130 + 34 * len(names),
         [("true", "@row"), ("predicted", "@column"), ("share", "@share{0.0%}"), ("voxels", "@n{0,0}")],
         x_range=(-0.5, len(names) - 0.5), y_range=(len(names) - 0.5, -0.5),

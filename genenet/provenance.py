@@ -122,6 +122,16 @@ def settings_of(paths: ResultPaths) -> list[tuple[str, str]]:
     return [(path.stem, json.dumps(read_json(path), indent=1)) for path in sorted(folder.glob("*.json"))]
 
 
+def _iterations(runs: Sequence[Run]) -> list[str]:
+    """Return how many iterations genomes and baselines have had."""
+    kinds = {"of the networks": False, "of the baselines": True}
+    sums = {
+        name: sum(run.iterations or 0 for run in runs if (run.kind == "baseline") == is_baseline)
+        for name, is_baseline in kinds.items()
+    }
+    return [f"{n:,} {name}" for name, n in sums.items() if n]
+
+
 def cost(runs: Sequence[Run]) -> dict[str, str]:
     """Return what the trainings took, as pairs of texts."""
     hours = [run.cost.job_seconds / 3600 for run in runs]
@@ -134,5 +144,6 @@ def cost(runs: Sequence[Run]) -> dict[str, str]:
         "Hours of jobs": f"{sum(hours):.2f} in all, {sum(hours) / len(runs):.3f} for a network, "
         f"{max(hours):.3f} at most{unknown}",
         "of which training": f"{training:.2f}",
+        "Iterations": " and ".join(_iterations(runs)),
         "Jobs": f"{n_jobs} for {len(runs)} networks, {n_jobs - sum(run.cost.n_jobs > 0 for run in runs)} of them again",
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet import comparison, figures, ngff, plots, slices
+from genenet import comparison, figures, ngff, plots, search_plots, slices
 from genenet.errors import InputError
 from genenet.files import read_json, write_text
 from genenet.genome import read_genome
@@ -129,8 +129,15 @@ def _plots(
         ),
         **{f"{AGAINST}{name}": plot for name, plot in plots.hyperparameters(runs, contenders[0].ari).items()},
         "learning": plots.learning_curves(runs),
+        "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths)),
+        "family": search_plots.family(runs),
         "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
     }
+
+
+def _n_best(paths: ResultPaths) -> int:
+    """Return the number of members of the ensemble that anytime.csv is of."""
+    return next((len(e["members"]) for e in read_strategies(Path(paths.strategies))), 0)
 
 
 def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:

@@ -44,12 +44,15 @@ class Run:
     mean_iou: float | None
     accuracy: float | None
     n_parameters: int | None
+    iterations: int | None
     best_iteration: int | None
     seconds: float | None
     reason: str
     history: list[tuple[int, float]]  # iteration, validation ARI
     values: dict[str, Number] = field(default_factory=dict)
     cost: Cost = Cost()
+    genome: str = ""  # its id
+    parents: tuple[str, ...] = ()  # ids
 
     @property
     def title(self) -> str:
@@ -70,6 +73,7 @@ def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
     points = [(int(r["iteration"]), as_float(r["validation_ari"])) for r in history]
     other = "baseline" if name.startswith(BASELINES) else "other"
     parameters = as_float(row["n_parameters"])
+    genome = read_genome(paths.genome(name)) if Path(paths.genome(name)).exists() else None
     return Run(
         rank=int(row["rank"]),
         run=name,
@@ -79,17 +83,16 @@ def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
         mean_iou=as_float(row["mean_iou"]),
         accuracy=as_float(row["accuracy"]),
         n_parameters=None if parameters is None else int(parameters),
+        iterations=int(row["iterations"]) if row["iterations"] else None,
         best_iteration=(optional_json(paths.run(name).scores) or {}).get("best_iteration"),
         seconds=as_float(row["seconds"]),
         reason=row["reason"],
         history=[(iteration, ari) for iteration, ari in points if ari is not None],
-        values=_root_values(Path(paths.genome(name))),
+        values=genome.net.values() if genome else {},
         cost=_cost(paths.run(name).attempts),
+        genome=row["genome"],
+        parents=genome.parents if genome else (),
     )
-
-
-def _root_values(genome: Path) -> dict[str, Number]:
-    return read_genome(genome).net.values() if genome.exists() else {}
 
 
 def _cost(attempts: Path) -> Cost:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 
 from genenet.config import check_config
+from genenet.evaluation import evaluate_ensemble
 from genenet.stages import runs
 from search import ROOT, Search
 
@@ -45,6 +47,38 @@ def test_the_road_leads_to_ranking_ensemble_segmentation_and_report(tiny):
     ).all()
     assert "<html" in (tiny.results / "report.html").read_text()
     assert "n_voxels" in json.loads((tiny.results / "test_scores.json").read_text())
+
+
+def test_all_strategies_are_compared_on_validation_and_test_images(tiny):
+    entries = json.loads((tiny.results / "ensemble_strategies.json").read_text())["strategies"]
+    assert [(e["strategy"], e["chosen"]) for e in entries] == [
+        ("best_n", True), ("greedy", False), ("weighted", False),
+    ]  # fmt: skip
+    assert all(e["seconds_per_megavoxel"] > 0 for e in entries)
+    test = json.loads((tiny.results / "test_scores.json").read_text())
+    assert {name: s["n_voxels"] for name, s in test["strategies"].items()} == {
+        "greedy": 128 * 128,
+        "weighted": 128 * 128,
+    }
+    with (tiny.results / "anytime.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["iterations"]) for row in rows][-1] == 3 * 20
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "weighted"])
+def test_an_ensemble_with_weights_scores_as_was_promised(tiny, strategy, tmp_path):
+    """The loaded ensemble on the validation images, beside what was computed from their stored probabilities."""
+    tiny.add("strategy.yaml", f"ensemble: {{strategy: {strategy}, size: auto}}")
+    tiny.snakemake("results/ranking.csv")
+    tiny.configs.pop()
+    ensemble = json.loads((tiny.results / "ensemble/ensemble.json").read_text())
+    assert ensemble["strategy"] == strategy
+    assert sum(m["weight"] for m in ensemble["members"]) == pytest.approx(1)
+    found = evaluate_ensemble(
+        tiny.results / "ensemble", tiny.results / "data/validation.zarr.zip", torch.device("cpu")
+    )
+    assert found["ari"] == pytest.approx(ensemble["validation"]["ari"], abs=0.01)  # stored in 255 steps
+    tiny.snakemake()
 
 
 def test_it_ends_with_the_ranking_and_where_things_are(tiny):

@@ -18,6 +18,7 @@ rule select:
         ranking=PATHS.ranking,
         curve=PATHS.curve,
         strategies=PATHS.strategies,
+        anytime=PATHS.anytime,
     log:
         f"{PATHS.results}/logs/select.log",
     params:
