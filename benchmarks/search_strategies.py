@@ -1,28 +1,26 @@
 """The searches that are compared: each yields (genome, validation up to which it is trained next).
 
 Random search trains all genomes in full. Successive halving is that of Jamieson and Talwalkar (2016, AISTATS,
-Algorithm 1), Hyperband that of Li et al. (2018, JMLR 18(185), Algorithm 1): its brackets follow one another until
-the genomes are used up. Optuna's pruners see one training after another through ask, report, should_prune and tell;
+Algorithm 1), Hyperband that of Li et al. (2018, JMLR 18(185), Algorithm 1), with the rungs and brackets that genenet
+works out for a config. Optuna's pruners see one training after another through ask, report, should_prune and tell;
 what they stopped doesn't go on. They are asked at each validation but the last: a network that has the full budget
 counts.
 """
 
-import itertools
 import math
 from functools import partial
+
+from genenet.rounds import rounds
+from genenet.search_settings import Search
 
 SIZE = 4  # of the ensemble
 
 
-def rungs(n_genomes, n_validations, eta, n_rungs):
-    """Return the rungs of successive halving as (genomes, validations that they have afterwards).
-
-    Budgets are the full one divided by powers of eta, rounded up to whole validations.
-    """
-    return [
-        (max(1, n_genomes // eta**j), math.ceil(n_validations / eta ** (n_rungs - 1 - j)))
-        for j in range(n_rungs)
-    ]
+def brackets(n_genomes, n_validations, eta, n_rungs, n_brackets=1):
+    """Return genenet's own rungs for a search, of each bracket; their iterations are validations here."""
+    halving = {"eta": eta, "rungs": n_rungs, "brackets": n_brackets}
+    search = Search(strategy="halving", n_genomes=n_genomes, halving=halving)
+    return [bracket.rungs for bracket in rounds(search, n_validations, 1)]
 
 
 def best_so_far(pool, genome, validation):
@@ -40,23 +38,31 @@ def random(pool, order, _seed):
 def halving(pool, order, _seed, eta, n_rungs, n_rounds=1):
     """Train all a little, the best 1/eta of them more, and so on; in rounds of equally many genomes."""
     for part in range(n_rounds):
-        some = order[part * len(order) // n_rounds : (part + 1) * len(order) // n_rounds]
-        for count, validation in rungs(len(some), pool.n_validations, eta, n_rungs):
-            some = some[:count]
-            for genome in some:
-                yield genome, validation
-            some = sorted(some, key=lambda g: -best_so_far(pool, g, validation))
+        genomes = order[part * len(order) // n_rounds : (part + 1) * len(order) // n_rounds]
+        (rungs,) = brackets(len(genomes), pool.n_validations, eta, n_rungs)
+        yield from climb(pool, genomes, rungs)
 
 
-def hyperband(pool, order, seed, eta, n_rungs):
-    """Halving with all numbers of rungs in turn, from ``n_rungs`` to one."""
-    genomes = list(order)
-    for k in itertools.cycle(range(n_rungs, 0, -1)):
-        if not genomes:
-            return
-        count = math.ceil(n_rungs / k * eta ** (k - 1))
-        yield from halving(pool, genomes[:count], seed, eta, k)
-        genomes = genomes[count:]
+def climb(pool, genomes, rungs):
+    """Train all genomes to the end of the first rung, the best of them to that of the second, and so on."""
+    for rung in rungs:
+        genomes = genomes[: rung.n_slots]
+        for genome in genomes:
+            yield genome, rung.iterations
+        genomes = sorted(genomes, key=lambda g: -best_so_far(pool, g, rung.iterations))
+
+
+def hyperband(pool, order, _seed, eta, n_rungs):
+    """Halving with all numbers of rungs from ``n_rungs`` to one, each of about the same cost.
+
+    The first bracket has as many genomes as leave enough for the others; one or two of the last stay unused.
+    """
+    shares = [n_rungs / (n_rungs - b) / eta**b for b in range(n_rungs)]
+    first = next(n for n in range(len(order), 0, -1) if sum(math.ceil(n * s) for s in shares) <= len(order))
+    start = 0
+    for rungs in brackets(first, pool.n_validations, eta, n_rungs, n_rungs):
+        yield from climb(pool, order[start : start + rungs[0].n_slots], rungs)
+        start += rungs[0].n_slots
 
 
 def optuna_search(pool, order, seed, make_pruner):
@@ -102,13 +108,15 @@ def strategies(pool, n_genomes):
     """Return all strategies by name, for searches in so many genomes; random comes first."""
     found = {"random": random}
     for eta in (2, 3, 4):
-        most = 1 + math.floor(math.log(n_genomes / SIZE, eta) + 1e-9)  # that leave four genomes
-        for n_rungs in range(2, most + 1):
+        all_rungs = [
+            k for k in range(2, 9) if n_genomes // eta ** (k - 1) >= SIZE - 1
+        ]  # one fewer is worth a try
+        for n_rungs in all_rungs:
             found[f"halving η={eta}, {n_rungs} rungs"] = partial(halving, eta=eta, n_rungs=n_rungs)
-        found[f"halving η={eta}, {most} rungs, 2 rounds"] = partial(
-            halving, eta=eta, n_rungs=most, n_rounds=2
-        )
-        found[f"hyperband η={eta}, {most} rungs"] = partial(hyperband, eta=eta, n_rungs=most)
+        for n_rungs in [k for k in all_rungs if n_genomes // eta ** (k - 1) >= SIZE][-1:]:
+            name = f"η={eta}, {n_rungs} rungs"
+            found[f"halving {name}, 2 rounds"] = partial(halving, eta=eta, n_rungs=n_rungs, n_rounds=2)
+            found[f"hyperband {name}"] = partial(hyperband, eta=eta, n_rungs=n_rungs)
     return found | _of_optuna(pool.n_validations)
 
 

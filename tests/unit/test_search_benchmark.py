@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from search_replay import Search, goal, quantiles, replay, show
-from search_strategies import halving, hyperband, random, rungs, strategies
+from search_strategies import halving, hyperband, random, strategies
 from search_tables import SIZES, Pool, all_ensembles, rank, read, write
 
 N_CLASSES = 7
@@ -97,12 +97,6 @@ def test_files_give_the_pool_back(labelled, tmp_path):
     assert pool.ensemble([6, 5, 4, 3]) == pytest.approx(tables[4][rank([2, 3, 4, 5])], abs=2.6e-5)
 
 
-def test_rungs():
-    assert rungs(60, 27, 3, 3) == [(60, 3), (20, 9), (6, 27)]
-    assert rungs(60, 27, 2, 4) == [(60, 4), (30, 7), (15, 14), (7, 27)]
-    assert rungs(5, 27, 3, 3) == [(5, 3), (1, 9), (1, 27)]
-
-
 def test_the_goal_is_the_best_four_that_did_not_diverge():
     assert goal(POOL, range(7)) == pytest.approx((0.9 + 0.8 + 0.6 + 0.5) / 4 + 0.3)
 
@@ -146,18 +140,19 @@ def test_a_search_that_never_matches_is_infinitely_long():
     assert quantiles([1.0, math.inf, math.inf]) == [math.inf, 1.0, math.inf]
 
 
-def test_hyperband_has_brackets_of_the_papers_sizes():
-    """Two brackets, of 3 genomes in two rungs and 2 in one; the genomes end in the third."""
+def test_hyperband_has_brackets_of_equal_cost():
+    """Of four genomes one goes on; three are trained in full at once."""
     pool = pool_of(*[[i / 20, i / 10, i / 5] for i in range(7)])
     steps = list(hyperband(pool, range(7), 0, eta=3, n_rungs=2))
-    first, second, third = [(0, 1), (1, 1), (2, 1), (2, 3)], [(3, 3), (4, 3)], [(5, 1), (6, 1), (6, 3)]
-    assert steps == first + second + third
+    assert steps == [*((g, 1) for g in range(4)), (3, 3), *((g, 3) for g in (4, 5, 6))]
 
 
 def test_the_table_has_a_line_for_each_strategy(capsys):
     show(POOL, "hand-made", 3, "halving", 1)
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("| halving η=2, ") for line in lines) == 2
+    assert (
+        sum(line.startswith("| halving η=2, 2 rungs | ") for line in lines) == 1
+    )  # four genomes are too few
     assert sum(line.startswith("| random | ") and "| 100.0 % | 1.00 |" in line for line in lines) == 2
 
 
