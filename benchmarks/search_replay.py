@@ -127,7 +127,9 @@ def line(pool, outcomes, of_random):
         _number(seconds[0] / seconds[1], "4.2f"),
         f"{100 * np.isfinite(iterations).mean():5.1f} %",
         f"{spent:4.2f}",
-        f"{differences.mean():+.4f} ({quantiles(differences)[1]:+.4f})",
+        f"{differences.mean():+.4f} ({quantiles(differences)[1]:+.4f})"
+        if np.isfinite(differences).all()
+        else "some without a full network",
     ]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genenet.errors import InputError
 from genenet.files import atomic_path, write_csv, write_json
 
 FOLDER = Path(__file__).parent / "data"
@@ -205,10 +206,16 @@ def read(data, folder=FOLDER):
 
 
 def tabulate(data, work, processes, folder=FOLDER):
-    """Make a data set's files in ``folder`` from what ``record`` left in ``work``."""
+    """Make a data set's files in ``folder`` from what ``record`` left in ``work``.
+
+    Raises:
+        InputError: If genomes are missing between others.
+    """
     from search_curves import N_VALIDATIONS, read_folder, truth  # torch, which replaying needs not
 
     description, files = read_folder(work)
+    if [index for index, _ in files] != list(range(len(files))):
+        raise InputError(f"{work}: the recording has gaps; let it end first")
     genomes = [_genome(index, file) for index, file in files]
     ok = [(index, file["probabilities"]) for index, file in files if str(file["status"]) == "ok"]
     labels, n_classes = truth(data)
