@@ -1,0 +1,200 @@
+"""Learning curves of random genomes, recorded once: what ``search.py replay`` searches in.
+
+Two data sets of about 200 000 validation voxels, 7 classes each: the real platelet slice as in ``quality.py``, and a
+phantom. Each genome trains once for the full budget, with a validation every 27th of it, so that the rungs of all
+usual reduction factors are validations (27 = 3^3). The decay of the learning rate counts absolute iterations: the
+start of a curve is what a training would give that was to be stopped there.
+"""
+
+import multiprocessing
+import os
+import platform
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genenet.allocation import keep_freed_memory
+from genenet.config import Training
+from genenet.errors import InputError
+from genenet.files import atomic_path, read_json, write_json
+from genenet.genome import draw
+from genenet.hyperparameters import read_region
+from genenet.images import LabelledArray
+from genenet.inference import Normalisation
+from genenet.phantom import CLASSES, slabs
+from genenet.plan import plan
+from genenet.training import Diverged, Trainer
+from genenet.version import build
+from quality import platelet
+
+N_VALIDATIONS = 27
+REGIONS = {
+    "net": {
+        "n_convkernels": [4, 20],
+        "n_stacks": [1, 3],
+        "n_convlayers": [1, 3],
+        "input_size": [76, 140],
+        "log_learning_rate": [-4.5, -1.5],
+        "batch_norm": [False, True],
+        "decay_steps": 200,
+        "decay_rate": [0.6, 0.95],
+    },
+    "stack": {"n_convlayers": [-1, 1]},
+}
+TRAINING = {
+    "batch_size": 3,
+    "threads": 1,
+    "device": "cpu",
+    "precision": "float32",
+    "loss": {"class_weight_exponent": 0.25},
+    "augmentation": {"flips_and_turns": True},
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a work folder's curves are of; all of it must agree before more are added."""
+
+    data: str
+    iterations: int
+    seed: int = 8
+    regions: dict = field(default_factory=lambda: REGIONS)
+    training: dict = field(default_factory=lambda: TRAINING)
+
+    def genome(self, index):
+        """Draw a genome of it."""
+        regions = {
+            level: {name: read_region(level, name, value) for name, value in values.items()}
+            for level, values in self.regions.items()
+        }
+        return draw(regions, self.seed, index)
+
+    def trainer(self, index):
+        """Return the genome's training, not begun."""
+        train, validation, n_classes = DATA_SETS[self.data]()
+        genome = self.genome(index)
+        counts = np.sum([np.bincount(i.labels.ravel(), minlength=256)[:n_classes] for i in train], axis=0)
+        interval = self.iterations // N_VALIDATIONS
+        settings = Training(iterations=self.iterations, validation_interval=interval, **self.training)
+        return Trainer(
+            genome,
+            plan(genome.net, n_classes),
+            train,
+            validation,
+            counts,
+            settings,
+            self.seed,
+            torch.device("cpu"),
+        )
+
+
+def phantom():
+    """Return training and validation images of two phantoms, and the number of classes."""
+    return [_phantom((8, 320, 320), 1)], [_phantom((2, 320, 320), 2)], len(CLASSES)
+
+
+def _phantom(shape, seed):
+    images, labels = zip(*((image, labels) for _, image, labels in slabs(shape, seed)), strict=True)
+    image = np.concatenate(images)
+    norm = Normalisation.of_volume(float(image.mean()), float(image.std()))
+    return LabelledArray(f"phantom {seed}", image, np.concatenate(labels), norm)
+
+
+DATA_SETS = {"platelet": platelet, "phantom": phantom}
+
+
+def truth(data):
+    """Return the labels of the validation voxels, (voxels,), and the number of classes."""
+    _, validation, n_classes = DATA_SETS[data]()
+    return np.concatenate([image.labels.ravel() for image in validation]), n_classes
+
+
+def train_one(recording, index, path):
+    """Train a genome and write its file; return its best ARI and the seconds of the processor.
+
+    The file holds ``iteration``, ``ari`` and ``seconds`` (of the processor, from the start of the training) of each
+    validation, fewer than 27 of a training that diverged, and the best weights' ``probabilities`` (C, voxels) in 255
+    levels, none if it diverged.
+    """
+    trainer = recording.trainer(index)
+    seconds, status, began = [], "ok", time.process_time()
+    try:
+        for _ in trainer.run():
+            if len(trainer.history) > len(seconds):
+                seconds.append(time.process_time() - began)
+    except Diverged as error:
+        status = str(error)
+    ari = [row.validation_ari for row in trainer.history]
+    found = {
+        "iteration": np.array([row.iteration for row in trainer.history], np.int32),
+        "ari": np.array(ari, np.float64),
+        "seconds": np.array(seconds, np.float64),
+        "status": np.array(status),
+        "n_parameters": np.array(trainer.network.plan.n_parameters),
+        "id": np.array(recording.genome(index).id),
+        "probabilities": _probabilities(trainer) if status == "ok" else np.zeros((0, 0), np.uint8),
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **found)
+    return max(ari, default=float("nan")), time.process_time() - began
+
+
+def _probabilities(trainer):
+    trainer.use_best()
+    images = [[p[:, 0] for _, p in trainer.predict(image)] for image in trainer.validation]
+    n_classes = trainer.network.plan.n_classes
+    return np.concatenate([np.stack(of, axis=1).reshape(n_classes, -1) for of in images], axis=1)
+
+
+def record(data, folder, n_genomes, iterations, processes):
+    """Train those of the genomes that have no file yet; kill it and start it again as you like.
+
+    Raises:
+        InputError: If the folder's curves were recorded otherwise.
+    """
+    if iterations % N_VALIDATIONS:
+        raise InputError(f"{iterations} iterations: must be a multiple of {N_VALIDATIONS}, the validations")
+    recording = Recording(data, iterations)
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same(folder / "recording.json", recording)
+    waiting = {i: folder / f"{i:03}.npz" for i in range(n_genomes) if not (folder / f"{i:03}.npz").exists()}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _prepare) as pool:
+        futures = {pool.submit(train_one, recording, i, path): i for i, path in waiting.items()}
+        for n_done, future in enumerate(as_completed(futures), n_genomes - len(waiting) + 1):
+            ari, seconds = future.result()
+            print(
+                f"{data} {futures[future]:03}: ARI {ari:.4f}, {seconds:.0f} s; {n_done} of {n_genomes}",
+                flush=True,
+            )
+
+
+def _prepare():
+    keep_freed_memory()
+    torch.set_num_threads(1)
+
+
+def _check_same(path, recording):
+    machine = {
+        "machine": f"{os.uname().machine}, {torch.backends.cpu.get_cpu_capability()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "genenet": build(),
+    }
+    if path.exists():
+        old = read_json(path)["recording"]
+        if old != asdict(recording):
+            raise InputError(f"{path}: other settings than now; choose another folder")
+    else:
+        write_json(path, {"recording": asdict(recording), "versions": machine})
+
+
+def read_folder(folder):
+    """Return what a work folder holds: its recording.json, and (index, file) of each genome, in order."""
+    paths = sorted(Path(folder).glob("[0-9][0-9][0-9].npz"))
+    return read_json(Path(folder) / "recording.json"), [(int(path.stem), np.load(path)) for path in paths]

@@ -1,0 +1,138 @@
+"""The searches that are compared: each yields (genome, validation up to which it is trained next).
+
+Random search trains all genomes in full. Successive halving is that of Jamieson and Talwalkar (2016, AISTATS,
+Algorithm 1), Hyperband that of Li et al. (2018, JMLR 18(185), Algorithm 1), with the rungs and brackets that genenet
+works out for a config. Optuna's pruners see one training after another through ask, report, should_prune and tell;
+what they stopped doesn't go on. They are asked at each validation but the last: a network that has the full budget
+counts.
+"""
+
+import math
+from functools import partial
+
+from genenet.rounds import rounds
+from genenet.search_settings import Search
+
+SIZE = 4  # of the ensemble
+
+
+def brackets(n_genomes, n_validations, eta, n_rungs, n_brackets=1):
+    """Return genenet's own rungs for a search, of each bracket; their iterations are validations here."""
+    halving = {"eta": eta, "rungs": n_rungs, "brackets": n_brackets}
+    search = Search(strategy="halving", n_genomes=n_genomes, halving=halving)
+    return [bracket.rungs for bracket in rounds(search, n_validations, 1)]
+
+
+def best_so_far(pool, genome, validation):
+    """Return the highest ARI up to a validation; minus infinity if the training diverged before."""
+    curve = pool.curves[genome]
+    return float(curve[:validation].max()) if len(curve) >= validation else -math.inf
+
+
+def random(pool, order, _seed):
+    """Train all in full."""
+    for genome in order:
+        yield genome, pool.n_validations
+
+
+def halving(pool, order, _seed, eta, n_rungs, n_rounds=1):
+    """Train all a little, the best 1/eta of them more, and so on; in rounds of equally many genomes."""
+    for part in range(n_rounds):
+        genomes = order[part * len(order) // n_rounds : (part + 1) * len(order) // n_rounds]
+        (rungs,) = brackets(len(genomes), pool.n_validations, eta, n_rungs)
+        yield from climb(pool, genomes, rungs)
+
+
+def climb(pool, genomes, rungs):
+    """Train all genomes to the end of the first rung, the best of them to that of the second, and so on."""
+    for rung in rungs:
+        genomes = genomes[: rung.n_slots]
+        for genome in genomes:
+            yield genome, rung.iterations
+        genomes = sorted(genomes, key=lambda g: -best_so_far(pool, g, rung.iterations))
+
+
+def hyperband(pool, order, _seed, eta, n_rungs):
+    """Halving with all numbers of rungs from ``n_rungs`` to one, each of about the same cost.
+
+    The first bracket has as many genomes as leave enough for the others; one or two of the last stay unused.
+    """
+    shares = [n_rungs / (n_rungs - b) / eta**b for b in range(n_rungs)]
+    first = next(n for n in range(len(order), 0, -1) if sum(math.ceil(n * s) for s in shares) <= len(order))
+    start = 0
+    for rungs in brackets(first, pool.n_validations, eta, n_rungs, n_rungs):
+        yield from climb(pool, order[start : start + rungs[0].n_slots], rungs)
+        start += rungs[0].n_slots
+
+
+def optuna_search(pool, order, seed, make_pruner):
+    """Train one after another, each until Optuna's pruner stops it."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=str(seed),  # Hyperband's brackets depend on it
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed),
+        pruner=make_pruner(optuna.pruners),
+    )
+    for genome in order:
+        trial = study.ask()
+        for validation in range(1, pool.n_validations + 1):
+            yield genome, validation
+            ari = best_so_far(pool, genome, validation)
+            if ari == -math.inf:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                break
+            trial.report(ari, validation)
+            if validation == pool.n_validations:
+                study.tell(trial, ari)
+            elif trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
+
+
+def _median(pruners, **settings):
+    return pruners.MedianPruner(**settings)
+
+
+def _successive_halving(pruners, **settings):
+    return pruners.SuccessiveHalvingPruner(**settings)
+
+
+def _hyperband(pruners, **settings):
+    return pruners.HyperbandPruner(**settings)
+
+
+def strategies(pool, n_genomes):
+    """Return all strategies by name, for searches in so many genomes; random comes first."""
+    found = {"random": random}
+    for eta in (2, 3, 4):
+        all_rungs = [
+            k for k in range(2, 9) if n_genomes // eta ** (k - 1) >= SIZE - 1
+        ]  # one fewer is worth a try
+        for n_rungs in all_rungs:
+            found[f"halving η={eta}, {n_rungs} rungs"] = partial(halving, eta=eta, n_rungs=n_rungs)
+        for n_rungs in [k for k in all_rungs if n_genomes // eta ** (k - 1) >= SIZE][-1:]:
+            name = f"η={eta}, {n_rungs} rungs"
+            found[f"halving {name}, 2 rounds"] = partial(halving, eta=eta, n_rungs=n_rungs, n_rounds=2)
+            found[f"hyperband {name}"] = partial(hyperband, eta=eta, n_rungs=n_rungs)
+    return found | _of_optuna(pool.n_validations)
+
+
+def _of_optuna(n_validations):
+    """Return Optuna's pruners, at their defaults and in other settings."""
+    makers = {}
+    for startup, warmup in ((5, 0), (1, 0), (10, 0), (5, 3), (5, 9)):
+        name = f"optuna median, {startup} at first, {warmup} to warm up"
+        makers[name] = partial(_median, n_startup_trials=startup, n_warmup_steps=warmup)
+    for eta, least in ((2, 1), (2, 4), (3, 1), (3, 3), (4, 1), (4, 2)):
+        name = f"optuna successive halving η={eta}, from {least}"
+        makers[name] = partial(_successive_halving, reduction_factor=eta, min_resource=least)
+    name = "optuna successive halving η=3, from 1, after 3 genomes"
+    makers[name] = partial(_successive_halving, reduction_factor=3, min_resource=1, bootstrap_count=3)
+    for eta, least in ((2, 1), (2, 4), (3, 1), (3, 3), (4, 1), (4, 2)):
+        makers[f"optuna hyperband η={eta}, from {least}"] = partial(
+            _hyperband, reduction_factor=eta, min_resource=least, max_resource=n_validations
+        )
+    return {name: partial(optuna_search, make_pruner=maker) for name, maker in makers.items()}

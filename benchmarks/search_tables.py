@@ -1,0 +1,238 @@
+"""The ARI of every ensemble of up to four of the recorded networks, as a table: what ``search.py replay`` looks up.
+
+``benchmarks/data/search_DATA.json`` says what was recorded and with what, ``.csv`` holds the curves, ``.npz`` the
+tables. All validation voxels count. An ARI is kept in steps of 1/20 000, so it is right to 0.000025.
+"""
+
+import csv
+import json
+import math
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from genenet.errors import InputError
+from genenet.files import atomic_path, write_csv, write_json
+
+FOLDER = Path(__file__).parent / "data"
+STEPS = 20_000
+SIZES = {"pairs": 2, "triples": 3, "quadruples": 4}
+WORDS = 8  # places of an encoded probability that are left for its class
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """Tables of ARIs by the members' places among ``members``, in the order of ``rank``."""
+
+    members: dict[int, int]  # genome: place
+    tables: dict[int, np.ndarray]  # of ensembles of two, three and four
+
+    def ari(self, genomes):
+        """Return the ARI of an ensemble of two to four genomes."""
+        places = sorted(self.members[g] for g in genomes)
+        return float(self.tables[len(places)][rank(places)]) / STEPS
+
+
+def rank(places):
+    """Return the number of an ascending combination among all of its size (combinatorial number system)."""
+    return sum(math.comb(place, k) for k, place in enumerate(places, 1))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Recorded genomes, by number.
+
+    Attributes:
+        curves: the ARI of each validation; fewer than ``n_validations`` of a training that diverged.
+        seconds: of the processor, up to each validation.
+        interval: iterations between two.
+        n_validations: of a full training.
+        ensembles: of full trainings: anything with ``ari(genomes)``.
+    """
+
+    curves: list[np.ndarray]
+    seconds: list[np.ndarray]
+    interval: int
+    n_validations: int
+    ensembles: object
+
+    def final(self, genome):
+        """Return the ARI of a full training's best weights; None if it diverged."""
+        curve = self.curves[genome]
+        return float(curve.max()) if len(curve) == self.n_validations else None
+
+    def ensemble(self, genomes):
+        """Return the ARI of the mean of full trainings' best weights."""
+        return self.final(genomes[0]) if len(genomes) == 1 else self.ensembles.ari(genomes)
+
+
+def encode(levels):
+    """Return probabilities (C, V) in 255 levels with room for their class below them, uint16."""
+    return levels.astype(np.uint16) * WORDS
+
+
+class Scorer:
+    """Scores sums of encoded probabilities whose voxels are in the order of their true class.
+
+    Four times 255, times 8, and 7 more: all in 16 bits. The class stands reversed in the lowest three, so that of
+    equal sums the first class is the largest, as in genenet.
+    """
+
+    def __init__(self, truth, n_classes):
+        """Sort the voxels: ``order`` is where each place's voxel stood."""
+        self.order = np.argsort(truth, kind="stable")
+        bounds = np.searchsorted(truth[self.order], np.arange(n_classes + 1))
+        self.segments = [slice(a, b) for a, b in pairwise(bounds)]
+        self.classes = (n_classes - 1 - np.arange(n_classes, dtype=np.uint16))[:, None]
+        self.n_classes = n_classes
+
+    def table(self, total):
+        """Return the contingency (C, C) of a sum (C, V) to which ``classes`` were added."""
+        found = (np.maximum.reduce(total, axis=0) & (WORDS - 1)).astype(np.uint8)
+        counts = np.empty((self.n_classes, self.n_classes), np.int64)
+        for given in range(self.n_classes):
+            is_given = found == self.n_classes - 1 - given
+            counts[:, given] = [np.count_nonzero(is_given[segment]) for segment in self.segments]
+        return counts
+
+
+def ari_of(tables):
+    """Return the ARI of contingencies (..., C, C), as genenet.metrics has it for one."""
+    tables = tables.astype(np.float64)
+    both, true, given, everything = (
+        (counts * (counts - 1)).sum(axis=axes) / 2
+        for counts, axes in (
+            (tables, (-2, -1)),
+            (tables.sum(axis=-1), -1),
+            (tables.sum(axis=-2), -1),
+            (tables.sum(axis=(-2, -1)), ()),
+        )
+    )
+    expected = true * given / everything
+    return (both - expected) / ((true + given) / 2 - expected)
+
+
+def ensembles_with(first, networks, scorer):
+    """Return {size: ARIs} of all ensembles whose lowest place is ``first``, in the order of ``combinations``."""
+    found = {size: [] for size in range(1, 5)}
+    start = networks[first] + scorer.classes
+    found[1].append(scorer.table(start))
+    rest = range(first + 1, len(networks))
+    two, three, four = (np.empty_like(start) for _ in range(3))
+    for b in rest:
+        np.add(start, networks[b], out=two)
+        found[2].append(scorer.table(two))
+        for c in range(b + 1, len(networks)):
+            np.add(two, networks[c], out=three)
+            found[3].append(scorer.table(three))
+            for d in range(c + 1, len(networks)):
+                np.add(three, networks[d], out=four)
+                found[4].append(scorer.table(four))
+    return {size: ari_of(np.array(tables)) if tables else np.empty(0) for size, tables in found.items()}
+
+
+_shared = {}
+
+
+def _share(networks, scorer):
+    _shared.update(networks=networks, scorer=scorer)
+
+
+def _ensembles_with(first):
+    return ensembles_with(first, **_shared)
+
+
+def all_ensembles(probabilities, truth, n_classes, processes=1):
+    """Return {size: ARIs in the order of ``rank``} of all ensembles of one to four of the networks.
+
+    Args:
+        probabilities: of each network, (C, V) in 255 levels.
+        truth: (V,) class ids.
+        n_classes: C, at most 8.
+        processes: at a time.
+    """
+    scorer = Scorer(truth, n_classes)
+    networks = [np.ascontiguousarray(encode(p)[:, scorer.order]) for p in probabilities]
+    n = len(networks)
+    with ProcessPoolExecutor(processes, initializer=_share, initargs=(networks, scorer)) as pool:
+        parts = list(pool.map(_ensembles_with, range(n)))
+    tables = {}
+    for size in range(1, 5):
+        values = np.concatenate([part[size] for part in parts])
+        tables[size] = np.empty(len(values))
+        tables[size][[rank(places) for places in combinations(range(n), size)]] = values
+    return tables
+
+
+def write(data, description, genomes, members, tables, folder):
+    """Write the three files of a data set."""
+    stem = folder / f"search_{data}"
+    write_json(stem.with_suffix(".json"), description | {"genomes": [g["description"] for g in genomes]})
+    rows = [
+        (g["description"]["genome"], iteration, f"{ari:.6f}", f"{seconds:.2f}")
+        for g in genomes
+        for iteration, ari, seconds in zip(g["iteration"], g["ari"], g["seconds"], strict=True)
+    ]
+    write_csv(stem.with_suffix(".csv"), ("genome", "iteration", "validation_ari", "processor_seconds"), rows)
+    arrays = {name: np.rint(tables[size] * STEPS).astype(np.int16) for name, size in SIZES.items()}
+    with atomic_path(stem.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, members=np.array(members, np.int16), **arrays)
+
+
+def read(data, folder=FOLDER):
+    """Return a data set's pool."""
+    stem = folder / f"search_{data}"
+    description = json.loads(stem.with_suffix(".json").read_text())
+    n_genomes = len(description["genomes"])
+    curves, seconds = ([[] for _ in range(n_genomes)] for _ in range(2))
+    with stem.with_suffix(".csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            curves[int(row["genome"])].append(float(row["validation_ari"]))
+            seconds[int(row["genome"])].append(float(row["processor_seconds"]))
+    with np.load(stem.with_suffix(".npz")) as arrays:
+        members = {int(genome): place for place, genome in enumerate(arrays["members"])}
+        tables = {size: arrays[name] for name, size in SIZES.items()}
+    n_validations = description["n_validations"]
+    return Pool(
+        list(map(np.array, curves)),
+        list(map(np.array, seconds)),
+        description["recording"]["iterations"] // n_validations,
+        n_validations,
+        Ensembles(members, tables),
+    )
+
+
+def tabulate(data, work, processes, folder=FOLDER):
+    """Make a data set's files in ``folder`` from what ``record`` left in ``work``.
+
+    Raises:
+        InputError: If genomes are missing between others.
+    """
+    from search_curves import N_VALIDATIONS, read_folder, truth  # torch, which replaying needs not
+
+    description, files = read_folder(work)
+    if [index for index, _ in files] != list(range(len(files))):
+        raise InputError(f"{work}: the recording has gaps; let it end first")
+    genomes = [_genome(index, file) for index, file in files]
+    ok = [(index, file["probabilities"]) for index, file in files if str(file["status"]) == "ok"]
+    labels, n_classes = truth(data)
+    tables = all_ensembles([p for _, p in ok], labels, n_classes, processes)
+    for (index, _), ari in zip(ok, tables[1], strict=True):
+        best = genomes[index]["ari"].max()
+        if abs(best - ari) > 1e-9:  # what was stored isn't what was trained
+            raise ValueError(f"genome {index}: ARI {ari} of the probabilities, {best} of the curve")
+    description |= {"n_validations": N_VALIDATIONS, "n_voxels": len(labels), "n_classes": n_classes}
+    write(data, description, genomes, [index for index, _ in ok], tables, folder)
+
+
+def _genome(index, file):
+    described = {
+        "genome": index,
+        "id": str(file["id"]),
+        "n_parameters": int(file["n_parameters"]),
+        "status": str(file["status"]),
+    }
+    return {"description": described} | {name: file[name] for name in ("iteration", "ari", "seconds")}
