@@ -3,11 +3,13 @@
 python benchmarks/search.py record [platelet|phantom] --work FOLDER [--genomes 60] [--iterations 1080] [--processes 2]
 python benchmarks/search.py tabulate [platelet|phantom] --work FOLDER [--processes 2]
 python benchmarks/search.py replay [platelet|phantom] [--seeds 1000] [--only NAME] [--processes 2]
+python benchmarks/search.py evolve --work FOLDER [--seeds 5]
 
 ``record`` trains (about an hour of one core for a data set, see search_curves.py), ``tabulate`` scores all
 ensembles of up to four of what was trained (minutes, see search_tables.py), ``replay`` needs what these left in
 benchmarks/data only, and Optuna (pip install genenet[bench]); what it counts is said in search_replay.py. The platelet
-slice is looked for as in quality.py.
+slice is looked for as in quality.py. ``evolve`` does whole searches on a phantom, random and
+evolution, with as many iterations (see search_evolve.py): half an hour.
 """
 
 import argparse
@@ -19,7 +21,7 @@ DATA = ["platelet", "phantom"]
 def main():
     """Do what the command line says, for one data set after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["record", "tabulate", "replay"])
+    parser.add_argument("what", choices=["record", "tabulate", "replay", "evolve"])
     parser.add_argument("data", nargs="*", default=DATA)
     parser.add_argument("--work", type=Path, help="folder that is written by record and read by tabulate")
     parser.add_argument(
@@ -28,11 +30,16 @@ def main():
     parser.add_argument("--genomes", type=int, default=60)
     parser.add_argument("--iterations", type=int, default=1080)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, help="1000 replays, 5 searches")
     parser.add_argument("--only", default="", help="strategies whose name begins so")
     options = parser.parse_args()
     if options.what != "replay" and options.work is None:
         parser.error("--work FOLDER is needed")
+    if options.what == "evolve":
+        from search_evolve import evolve
+
+        evolve(options.work, options.seeds or 5)
+        return
     for data in options.data:
         if options.what == "record":
             from search_curves import record
@@ -46,7 +53,7 @@ def main():
             from search_replay import show
             from search_tables import read
 
-            show(read(data, options.tables), data, options.seeds, options.only, options.processes)
+            show(read(data, options.tables), data, options.seeds or 1000, options.only, options.processes)
 
 
 if __name__ == "__main__":
