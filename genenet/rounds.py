@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from genenet.search_settings import Search
 
 
@@ -41,6 +44,18 @@ class Round:
 def run_name(round_: int, index: int) -> str:
     """Name a genome's training: ``r0/003``."""
     return f"r{round_}/{index:03d}"
+
+
+def expanded(names: Iterable[str]) -> list[str]:
+    """Return names of trainings; ``r0:3`` stands for ``r0/000``, ``r0/001`` and ``r0/002``.
+
+    So a line with the names of ten thousand stays short enough for a shell.
+    """
+    found = []
+    for name in names:
+        many = re.fullmatch(r"r(\d+):(\d+)", name)
+        found += [run_name(int(many[1]), i) for i in range(int(many[2]))] if many else [name]
+    return found
 
 
 def rounds(search: Search, iterations: int, validation_interval: int) -> list[Round]:

@@ -42,16 +42,20 @@ def train(
 
 @app.command()
 def select(
-    runs: Annotated[list[str], typer.Argument(help="names of runs, such as r0/000 baselines/unet2015")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="names of runs: r0/000, baselines/unet2015; r0:80 is r0/000 to r0/079"),
+    ],
     results: Annotated[Path, typer.Option(help="the results folder that they are in")],
     settings: Settings,
 ) -> None:
     """Rank the runs, compute the best-k curve, write the ensemble."""
     from genenet.ensemble import select as run
     from genenet.paths import ResultPaths
+    from genenet.rounds import expanded
     from genenet.stages import SelectSettings, read_settings
 
-    run(ResultPaths(results), runs, read_settings(settings, SelectSettings))
+    run(ResultPaths(results), expanded(runs), read_settings(settings, SelectSettings))
 
 
 @app.command()

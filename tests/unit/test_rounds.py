@@ -18,7 +18,7 @@ from genenet.config import check_config
 from genenet.errors import InputError
 from genenet.genome import Genome, draw, read_genome
 from genenet.paths import ResultPaths
-from genenet.rounds import Rung, rounds
+from genenet.rounds import Rung, expanded, rounds
 from genenet.rungs import ari_after, gather, rank, run_of_slot
 from genenet.search_settings import Evolution, Search
 from genenet.stages import BreedSettings
@@ -92,6 +92,13 @@ def test_what_contradicts_itself_is_one_line(search, message):
         check_config({"data": data, "search": search, "training": {"validation_interval": 200}})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_of_many_trainings_fit_on_a_line():
+    assert expanded(["r0:3", "baselines/unet2015_2", "r1/007", "r2:1"]) == [
+        *("r0/000", "r0/001", "r0/002", "baselines/unet2015_2", "r1/007", "r2/000"),
+    ]
+    assert expanded(["r0:20000"])[-1] == "r0/19999"
 
 
 def write(path, value):

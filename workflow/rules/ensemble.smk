@@ -22,7 +22,8 @@ rule select:
     log:
         f"{PATHS.results}/logs/select.log",
     params:
-        runs=RUNS,
+        runs=[f"r{each.number}:{each.n_genomes}" for each in ROUNDS]
+        + stages.baseline_runs(CONFIG),
         results=lambda wildcards: PATHS.results,
     message:
         "rank the networks and choose the ensemble"
