@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from genenet.curve import curve_with, open_run
 from genenet.decomposition import member_weights
+from genenet.errors import InputError
 from genenet.files import write_csv
 from genenet.results import optional_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from genenet.config import Combination
     from genenet.ensemble import Outcome
@@ -46,30 +47,37 @@ class Attempt:
 
 
 def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
-    """Return what is known of a training's attempts; of one that was killed its end isn't, and it is left out.
+    """Return what is known of a training's attempts.
 
-    A training without such a record counts with the seconds that it says itself.
+    Of one that was killed the end isn't: its time is left out, its iterations are those that the next one found. A
+    training without a record, or with a damaged one, counts with the seconds that it says itself, before its
+    scores were written.
     """
     files, scores = paths.run(outcome.run), outcome.scores
-    entries = (optional_json(files.attempts) or {}).get("attempts", [])
-    found = [_attempt(entry) for entry in entries if entry["ended"]]
+    found = list(_recorded(files.attempts))
     if found:
         return found
     ended = files.scores.stat().st_mtime
     return [Attempt(ended - scores.get("seconds", 0.0), ended, scores.get("iterations", 0))]
 
 
-def _attempt(entry: dict[str, Any]) -> Attempt:
-    began, ended = (
-        datetime.fromisoformat(entry[key]).astimezone(UTC).timestamp() for key in ("began", "ended")
-    )
-    return Attempt(began, ended, max(0, entry["ended_at_iteration"] - entry["began_at_iteration"]))
+def _recorded(path: Path) -> Iterator[Attempt]:
+    try:
+        entries = (optional_json(path) or {}).get("attempts", [])
+    except InputError:  # worth no more than none, as for the training itself
+        return
+    before = 0  # iterations that the attempts so far had come to
+    for entry in entries:
+        if entry["ended"]:
+            began, ended = (datetime.fromisoformat(entry[key]).timestamp() for key in ("began", "ended"))
+            yield Attempt(began, ended, max(0, entry["ended_at_iteration"] - before))
+            before = max(before, entry["ended_at_iteration"])
 
 
 def moments(
     paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: Combination
 ) -> list[Moment]:
-    """Return the moments at which genomes were ready, in order.
+    """Return the moments at which genomes were ready, in order; the last one also counts what failed later.
 
     Args:
         paths: of the search.
@@ -79,27 +87,40 @@ def moments(
         combination: of its members.
     """
     attempts = {outcome.run: attempts_at(paths, outcome) for outcome in genomes}
-    everything = [each for of_run in attempts.values() for each in of_run]
-    began, ended, added = (np.array([astuple(each)[i] for each in everything]) for i in range(3))
+    spent = _Spent([each for of_run in attempts.values() for each in of_run])
     ready = {run: max(each.ended for each in of_run) for run, of_run in attempts.items()}
+    in_order = sorted((o for o in genomes if o.is_ok), key=lambda o: (ready[o.run], o.run))
     found: list[Moment] = []
-    trained: list[Outcome] = []
+    best: list[Outcome] = []
     with ExitStack() as stack:
         scored = _Scored(paths, validation, combination, stack)
-        for outcome in sorted((o for o in genomes if o.is_ok), key=lambda o: (ready[o.run], o.run)):
-            now = ready[outcome.run]
-            trained = sorted([*trained, outcome], key=lambda o: (-o.ari, o.run))
-            found.append(
-                Moment(
-                    outcome.run,
-                    round(float(np.clip(np.minimum(ended, now) - began, 0, None).sum()), 1),
-                    int(added[ended <= now].sum()),
-                    len(found) + 1,
-                    trained[0].ari,
-                    scored.ari(trained[:size]),
-                )
-            )
+        for n, outcome in enumerate(in_order, start=1):
+            now = np.inf if n == len(in_order) else ready[outcome.run]
+            best = sorted([*best, outcome], key=lambda o: (-o.ari, o.run))[:size]
+            seconds, iterations = spent.until(now)
+            ari = scored.ari(best)
+            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ari, ari))
     return found
+
+
+class _Spent:
+    """Time and iterations of all attempts until some moment, by sums that are made once."""
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self.began = np.sort([each.began for each in attempts])
+        by_end = sorted(attempts, key=lambda each: each.ended)
+        self.ended = np.array([each.ended for each in by_end])
+        self.sums = [
+            np.concatenate([[0.0], np.cumsum(values)])
+            for values in (self.began, self.ended, [each.iterations for each in by_end])
+        ]
+
+    def until(self, now: float) -> tuple[float, int]:
+        """Return the seconds of jobs before ``now``, under way ones in part; and iterations of those that had ended."""
+        n_began, n_ended = (int(np.searchsorted(times, now, "right")) for times in (self.began, self.ended))
+        of_begins, of_ends, of_iterations = self.sums
+        open_until = (n_began - n_ended) * now if n_began > n_ended else 0.0
+        return float(open_until + of_ends[n_ended] - of_begins[n_began]), int(of_iterations[n_ended])
 
 
 class _Scored:

@@ -96,7 +96,10 @@ def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
 
 
 def _cost(attempts: Path) -> Cost:
-    entries = (optional_json(attempts) or {}).get("attempts", [])
+    try:
+        entries = (optional_json(attempts) or {}).get("attempts", [])
+    except InputError:  # damaged: worth no more than none
+        entries = []
     ended = [entry for entry in entries if entry["ended"]]
     seconds = [(_time(entry["ended"]) - _time(entry["began"])).total_seconds() for entry in ended]
     return Cost(len(entries), sum(seconds), len(entries) - len(ended))

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genenet import search_plots
-from genenet.anytime import moments, write_moments
+from genenet.anytime import Attempt, _Spent, moments, write_moments
 from genenet.curve import curve_of
 from genenet.ensemble import Outcome
 from genenet.paths import ResultPaths
@@ -78,7 +80,7 @@ def test_time_and_iterations_are_those_of_all_jobs_until_then(searched):
     found = searched.moments()
     assert [m.run for m in found] == ["r0/000", "r0/002", "r0/001"]
     assert [m.job_seconds for m in found] == [20 + 10, 20 + 20 + 20, 20 + 20 + 20 + 5 + 20]
-    assert [m.iterations for m in found] == [30, 30 + 10 + 30, 30 + 10 + 30 + 5 + 28]
+    assert [m.iterations for m in found] == [30, 30 + 10 + 30, 30 + 10 + 30 + 5 + 30]
     assert [m.n_trained for m in found] == [1, 2, 3]
 
 
@@ -92,6 +94,28 @@ def test_the_ensemble_is_that_of_the_best_so_far(searched):
         arrays, aris = [[searched.arrays[run]] for run in runs], [ari[run] for run in runs]
         point = curve_of([searched.labels], arrays, aris, len(CLASSES), "mean")[-1]
         assert moment.ensemble_ari == point.contingency.adjusted_rand_index
+
+
+def test_the_last_moment_is_the_total_whatever_failed_after_it(searched):
+    searched.add("r0/004", 1.0, [attempt(0, 200, 0, 9)], status="diverged")
+    searched.paths.run("r0/002").attempts.write_text("{")  # damaged
+    scores = searched.paths.run("r0/002").scores
+    os.utime(scores, (1767225660, 1767225660))  # 00:01:00
+    last = searched.moments()[-1]
+    assert last.job_seconds == 20 + (20 + 20) + 7 + 5 + 200
+    assert last.iterations == 30 + 40 + 30 + 5 + 9
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9)), min_size=1),
+    st.integers(0, 200),
+)
+def test_sums_are_those_of_each_attempt_by_itself(values, now):
+    attempts = [Attempt(a, a + length, n) for a, length, n in values]
+    seconds, iterations = _Spent(attempts).until(now)
+    assert seconds == sum(max(0, min(each.ended, now) - each.began) for each in attempts)
+    assert iterations == sum(each.iterations for each in attempts if each.ended <= now)
 
 
 def test_a_training_without_a_record_counts_with_its_own_seconds(tmp_path):

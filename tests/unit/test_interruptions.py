@@ -86,7 +86,7 @@ def iteration_of(out):
 def outcome(run):
     with (run / "history.csv").open() as file:
         history = [{**row, "seconds": 0} for row in csv.DictReader(file)]
-    scores = {**json.loads((run / "scores.json").read_text()), "seconds": 0}
+    scores = {**json.loads((run / "scores.json").read_text()), "seconds": 0, "prediction": 0}
     return (run / "model.safetensors").read_bytes(), history, scores
 
 

@@ -175,7 +175,7 @@ def test_rungs_end_with_the_weights_of_a_training_in_one_go(tmp_path):
     scores = [
         json.loads((place / "scores.json").read_text()) for place in (search.files.folder, tmp_path / "whole")
     ]
-    for volatile in ("seconds", "made_with"):
+    for volatile in ("seconds", "prediction", "made_with"):
         assert [s.pop(volatile) for s in scores]
     assert scores[0] == scores[1]
     assert last["ari"] == scores[0]["validation"]["ari"]
