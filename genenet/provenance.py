@@ -84,6 +84,11 @@ def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]
     return {name: text for name, text in found.items() if text}
 
 
+def devices(paths: ResultPaths, runs: Sequence[Run]) -> str:
+    """Return what the trainings ran on, by name."""
+    return _surroundings(paths, runs)["Device"]
+
+
 def _surroundings(paths: ResultPaths, runs: Sequence[Run]) -> dict[str, str]:
     """Return what the trainings ran with; if it differed, all there is."""
     scores = [optional_json(paths.run(run.run).scores) or {} for run in runs]
@@ -138,11 +143,12 @@ def cost(runs: Sequence[Run]) -> dict[str, str]:
     n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
     if not n_jobs:
         return {}
+    of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
     training = sum(run.seconds or 0 for run in runs) / 3600
     unknown = f"; of {n_killed} that were killed the time isn't known" if n_killed else ""
     return {
-        "Hours of jobs": f"{sum(hours):.2f} in all, {sum(hours) / len(runs):.3f} for a network, "
-        f"{max(hours):.3f} at most{unknown}",
+        "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of it for baselines, "
+        f"{sum(hours) / len(runs):.3f} for a network, {max(hours):.3f} at most{unknown}",
         "of which training": f"{training:.2f}",
         "Iterations": " and ".join(_iterations(runs)),
         "Jobs": f"{n_jobs} for {len(runs)} networks, {n_jobs - sum(run.cost.n_jobs > 0 for run in runs)} of them again",

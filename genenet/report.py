@@ -18,7 +18,7 @@ from genenet.geometry import Box, tiles
 from genenet.label_images import class_labels
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
-from genenet.provenance import cost, provenance, settings_of
+from genenet.provenance import cost, devices, provenance, settings_of
 from genenet.results import Run, as_float, optional_json, read_runs, rows
 from genenet.strategies import read_strategies
 from genenet.volume import open_volume
@@ -129,7 +129,7 @@ def _plots(
         ),
         **{f"{AGAINST}{name}": plot for name, plot in plots.hyperparameters(runs, contenders[0].ari).items()},
         "learning": plots.learning_curves(runs),
-        "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths)),
+        "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths), devices(paths, runs)),
         "family": search_plots.family(runs),
         "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
     }

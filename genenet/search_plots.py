@@ -21,12 +21,13 @@ UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 SPREAD = 0.6  # width of a round along the axis
 
 
-def anytime(rows: Sequence[Mapping[str, str]], size: int) -> Figure | None:
+def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> Figure | None:
     """Plot ARI of ensemble and best network against the jobs' time so far; None with fewer than two trainings.
 
     Args:
         rows: of anytime.csv.
         size: members of the ensemble.
+        device: that was trained on, by name.
     """
     if len(rows) < 2:
         return None
@@ -34,7 +35,8 @@ def anytime(rows: Sequence[Mapping[str, str]], size: int) -> Figure | None:
     unit, seconds = next((u for u in UNITS if spent[-1] >= 2 * u[1]), UNITS[-1])
     tips = [("trained", "@n"), ("last", "@run"), (unit, "@x{0.0}"), ("ensemble", "@ensemble{0.000}")]
     tips += [("best network", "@best{0.000}"), ("iterations", "@iterations{0,0}")]
-    plot = axes(f"{unit} of training jobs so far", "validation ARI", tips=tips)
+    where = f" on {device}" if device else ""
+    plot = axes(f"{unit} of training jobs so far{where}", "validation ARI", tips=tips)
     source = ColumnDataSource(
         {
             "x": [s / seconds for s in spent],

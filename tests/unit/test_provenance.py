@@ -27,7 +27,8 @@ def test_cost_counts_jobs_hours_and_those_that_were_killed(tmp_path):
         write_json(search.paths.run(run).attempts, {"attempts": entries})
     said = provenance.cost(read_runs(search.paths, set()))
     assert said["Hours of jobs"] == (
-        "3.00 in all, 0.750 for a network, 1.500 at most; of 1 that were killed the time isn't known"
+        "3.00 in all, 0.00 of it for baselines, 0.750 for a network, 1.500 at most; "
+        "of 1 that were killed the time isn't known"
     )
     assert said["Jobs"] == "5 for 4 networks, 2 of them again"
 
