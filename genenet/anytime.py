@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.attempts import read_attempts
 from genenet.curve import curve_with, open_run
 from genenet.decomposition import member_weights
-from genenet.errors import InputError
 from genenet.files import write_csv
-from genenet.results import optional_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,12 +61,8 @@ def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
 
 
 def _recorded(path: Path) -> Iterator[Attempt]:
-    try:
-        entries = (optional_json(path) or {}).get("attempts", [])
-    except InputError:  # worth no more than none, as for the training itself
-        return
     before = 0  # iterations that the attempts so far had come to
-    for entry in entries:
+    for entry in read_attempts(path):
         if entry["ended"]:
             began, ended = (datetime.fromisoformat(entry[key]).timestamp() for key in ("began", "ended"))
             yield Attempt(began, ended, max(0, entry["ended_at_iteration"] - before))

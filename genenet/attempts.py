@@ -23,15 +23,20 @@ STOPPED, FINISHED, GIVEN_UP = "stopped", "finished", "given up"
 log = logging.getLogger(__name__)
 
 
+def read_attempts(path: Path) -> list[dict[str, Any]]:
+    """Read the record of a training's attempts; none if there is no file, or a damaged one: worth no more than that."""
+    try:
+        return list(read_json(path)["attempts"]) if path.exists() else []
+    except InputError:
+        return []
+
+
 class Attempts:
     """The attempts at one training; the file outlives them, since a killed process can't say that it was."""
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path, self.fingerprint = path, fingerprint
-        try:
-            self.entries: list[dict[str, Any]] = read_json(path)["attempts"] if path.exists() else []
-        except InputError:  # damaged: worth no more than a new count
-            self.entries = []
+        self.entries = read_attempts(path)
 
     def hopeless(self, iteration: int) -> str | None:
         """Return why it isn't worth another attempt from ``iteration``; None if it is."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.attempts import read_attempts
 from genenet.baselines import title_of
 from genenet.errors import InputError
 from genenet.files import read_csv, read_json
@@ -96,10 +97,7 @@ def _run(paths: ResultPaths, row: dict[str, str], members: set[str]) -> Run:
 
 
 def _cost(attempts: Path) -> Cost:
-    try:
-        entries = (optional_json(attempts) or {}).get("attempts", [])
-    except InputError:  # damaged: worth no more than none
-        entries = []
+    entries = read_attempts(attempts)
     ended = [entry for entry in entries if entry["ended"]]
     seconds = [(_time(entry["ended"]) - _time(entry["began"])).total_seconds() for entry in ended]
     return Cost(len(entries), sum(seconds), len(entries) - len(ended))

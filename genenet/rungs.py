@@ -36,7 +36,7 @@ def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -
     """
     if after is None:
         return run_name(round_, slot)
-    ranking = read_json(Path(paths.rung(round_, after)))["slots"]
+    ranking = _read(Path(paths.rung(round_, after)), RUNG)["slots"]
     left = [entry["run"] for entry in ranking if entry["status"] == "ok"]
     return left[slot] if slot < len(left) else None
 
@@ -84,16 +84,16 @@ def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
 
 def read_round(path: Path) -> list[dict[str, Any]]:
     """Read what ``gather`` wrote; raises InputError if it is something else."""
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != ROUND:
-        raise InputError(
-            f"{path}: not the scores of a round ({ROUND}); remove it and start the workflow again"
-        )
-    return list(values["runs"])
+    return list(_read(path, ROUND)["runs"])
 
 
 def _slot(path: Path) -> dict[str, Any]:
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != SLOT:
-        raise InputError(f"{path}: not a slot of a rung ({SLOT}); remove it and start the workflow again")
+    values = _read(path, SLOT)
     return {key: values.get(key) for key in ("run", "genome", "status", "ari")}
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != what:
+        raise InputError(f"{path}: its format isn't {what}; remove it and start the workflow again")
+    return values
