@@ -88,11 +88,7 @@ class Strategy:
     members: list[tuple[str, float]]  # run, share of the weight
     validation: dict[str, Any]
     test: dict[str, Any] | None
-    price: float | None  # seconds for a million voxels
-    relative_price: float | None  # to best_n's
-
-
-TITLES = {"best_n": "best n", "greedy": "greedy", "weighted": "weighted"}
+    relative_price: float | None  # seconds for a million voxels, by those of best_n
 
 
 def strategies(entries: Sequence[dict[str, Any]], test: dict[str, Any] | None) -> list[Strategy]:
@@ -105,12 +101,11 @@ def strategies(entries: Sequence[dict[str, Any]], test: dict[str, Any] | None) -
         others = (test or {}).get("strategies", {})
         found.append(
             Strategy(
-                TITLES[entry["strategy"]],
+                entry["strategy"].replace("_", " "),
                 entry["chosen"],
                 [(member["run"], member["weight"] / total) for member in entry["members"]],
                 entry["validation"],
                 test if entry["chosen"] else others.get(entry["strategy"]),
-                price,
                 price / first if price and first else None,
             )
         )
