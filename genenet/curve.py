@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from genenet.metrics import Contingency
 from genenet.probabilities import open_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
 
     from genenet.config import Combination
@@ -27,6 +27,16 @@ class Point:
 
     contingency: Contingency
     decomposition: Decomposition
+
+    @classmethod
+    def empty(cls, n_classes: int) -> Self:
+        """Begin with no voxels."""
+        return cls(Contingency.empty(n_classes), Decomposition())
+
+    def add(self, ensemble: Growing) -> None:
+        """Count a slice."""
+        ensemble.count(self.decomposition)
+        self.contingency.add(ensemble.labels, ensemble.most_probable())
 
 
 def curve_of(
@@ -45,30 +55,43 @@ def curve_of(
         n_classes: C.
         combination: of the members.
     """
-    return curve_with(
-        labels, probabilities, member_weights(combination, aris), n_classes, combination == "vote"
-    )
+    curve = [Point.empty(n_classes) for _ in aris]
+    weights = member_weights(combination, aris)
+    for n, ensemble in _growing(labels, probabilities, weights, n_classes, combination == "vote"):
+        curve[n].add(ensemble)
+    return curve
 
 
-def curve_with(
+def worth_of(
     labels: Sequence[Any],
     probabilities: Sequence[Sequence[Any]],
     weights: Sequence[float],
     n_classes: int,
     voting: bool = False,
-) -> list[Point]:
-    """Return the same for networks with given weights."""
-    curve = [Point(Contingency.empty(n_classes), Decomposition()) for _ in weights]
+) -> Point:
+    """Return what the one ensemble of all of these networks is worth, with given weights; else as ``curve_of``."""
+    point = Point.empty(n_classes)
+    for n, ensemble in _growing(labels, probabilities, weights, n_classes, voting):
+        if n == len(weights) - 1:
+            point.add(ensemble)
+    return point
+
+
+def _growing(
+    labels: Sequence[Any],
+    probabilities: Sequence[Sequence[Any]],
+    weights: Sequence[float],
+    n_classes: int,
+    voting: bool,
+) -> Iterator[tuple[int, Growing]]:
+    """Yield, for each slice, the last member's index and the ensemble up to it."""
     for index, of_image in enumerate(labels):
         for z in range(of_image.shape[0]):
-            truth = np.asarray(of_image[z : z + 1])
-            ensemble = Growing(truth, n_classes)
-            for point, arrays, weight in zip(curve, probabilities, weights, strict=True):
+            ensemble = Growing(np.asarray(of_image[z : z + 1]), n_classes)
+            for n, (arrays, weight) in enumerate(zip(probabilities, weights, strict=True)):
                 levels = np.asarray(arrays[index][:, z : z + 1])
                 ensemble.add(votes(levels) if voting else levels, weight)
-                ensemble.count(point.decomposition)
-                point.contingency.add(truth, ensemble.most_probable())
-    return curve
+                yield n, ensemble
 
 
 def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:

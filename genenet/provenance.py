@@ -143,6 +143,7 @@ def cost(runs: Sequence[Run]) -> dict[str, str]:
     n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
     if not n_jobs:
         return {}
+    n_more = n_jobs - sum(run.cost.n_jobs > 0 for run in runs)
     of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
     training = sum(run.seconds or 0 for run in runs) / 3600
     unknown = f"; of {n_killed} that were killed the time isn't known" if n_killed else ""
@@ -151,5 +152,5 @@ def cost(runs: Sequence[Run]) -> dict[str, str]:
         f"{sum(hours) / len(runs):.3f} for a network, {max(hours):.3f} at most{unknown}",
         "of which training": f"{training:.2f}",
         "Iterations": " and ".join(_iterations(runs)),
-        "Jobs": f"{n_jobs} for {len(runs)} networks, {n_jobs - sum(run.cost.n_jobs > 0 for run in runs)} of them again",
+        "Jobs": f"{n_jobs} for {len(runs)} networks, {n_more} of them to go on or try again",
     }

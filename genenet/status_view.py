@@ -177,7 +177,7 @@ def _notes(status: Status) -> list[str]:
         first, n_more = status.changed[0], len(status.changed) - 1
         notes.append(
             f"the config has changed ({first}{f', {n_more} more' * bool(n_more)}); what is shown here was trained "
-            "before, and is trained anew when the workflow is started again"
+            "before; what depends on it is trained anew, or goes on, when the workflow is started again"
         )
     if old:
         notes.append(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import PCG64, SeedSequence
 
 from genenet.config import EnsembleStrategy
-from genenet.curve import best_size, curve_of, curve_with, open_run
+from genenet.curve import best_size, curve_of, open_run, worth_of
 from genenet.decomposition import member_weights
 from genenet.files import read_json, write_json
 from genenet.metrics import scores
@@ -92,7 +92,7 @@ def choose_all(
         for name in ("greedy", "weighted"):
             chosen = found[name]
             arrays = [files[i] for i in chosen]
-            points[name] = curve_with(labels, arrays, list(chosen.values()), n_classes)[-1]
+            points[name] = worth_of(labels, arrays, list(chosen.values()), n_classes)
     return curve, {
         name: Ensembled(name, [(pool[i], weight) for i, weight in found[name].items()], points[name])
         for name in get_args(EnsembleStrategy)

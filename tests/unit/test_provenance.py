@@ -30,7 +30,7 @@ def test_cost_counts_jobs_hours_and_those_that_were_killed(tmp_path):
         "3.00 in all, 0.00 of it for baselines, 0.750 for a network, 1.500 at most; "
         "of 1 that were killed the time isn't known"
     )
-    assert said["Jobs"] == "5 for 4 networks, 2 of them again"
+    assert said["Jobs"] == "5 for 4 networks, 2 of them to go on or try again"
 
 
 def test_what_trainings_ran_with_is_gathered(tmp_path):
