@@ -41,7 +41,6 @@ data:
 search:
   seed: 1
   n_genomes: {genomes}
-  baselines: []
   regions:
     net: {{n_convkernels: [4, 6], n_stacks: 1, n_convlayers: 1, input_size: 48}}
 training: {{iterations: {iterations}, batch_size: 2, threads: 1, validation_interval: {iterations}, device: cpu}}

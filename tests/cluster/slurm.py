@@ -33,7 +33,8 @@ SOCKET_PATH_BYTES = 107  # the kernel's limit
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Nodes are described, not measured (config_overrides): a smaller machine does too. Without DefMemPerCPU a job takes
-# all memory of its node. Jobs of both partitions share the nodes, each on cores of its own.
+# all memory of its node. Jobs of both partitions share the nodes, each on cores of its own. linuxproc would follow
+# parents to children: a stopped process whose parent ended first is lost, and its job stays COMPLETING for ever.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -46,7 +47,7 @@ SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
 MpiDefault=none
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 PropagateResourceLimits=NONE
 SlurmdParameters=config_overrides
@@ -191,6 +192,23 @@ class Slurm:
         rows = self.run("sacct", *options, "--format=" + ",".join(names)).splitlines()
         return [dict(zip(names, row.split("\t"), strict=True)) for row in rows]
 
+    def queue(self) -> str:
+        """All jobs that haven't ended, with state and node, and the processes of each: what a failure needs."""
+        jobs = self.run("squeue", "-a", "-o", "%i %A %T %N %r %j %M", check=False)
+        owners = _job_processes()
+        lines = subprocess.run(
+            ["ps", "-e", "-ww", "-o", "pid=,ppid=,stat=,etimes=,args="],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.splitlines()
+        own = [
+            f"{owners[int(line.split()[0])]}: {line[:150]}"
+            for line in lines
+            if int(line.split()[0]) in owners
+        ]
+        return "\n".join([jobs, *sorted(own)])
+
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node; don't wait until the node is idle."""
         self._launch(name, "slurmd", "-D", "-N", name)
@@ -217,7 +235,7 @@ class Slurm:
         self.kill_leftovers()
 
     def kill_leftovers(self) -> None:
-        """Kill processes of jobs that have ended: with proctrack/linuxproc some outlive their job."""
+        """Kill processes of jobs that have ended: those that left their process group outlive their job."""
         jobs = set(self.run("squeue", "-h", "-o", "%A", check=False).split())
         _kill_all(lambda: [pid for pid, job in _job_processes().items() if job not in jobs])
 

@@ -66,8 +66,8 @@ class Story:
         prepare(self.search)
 
     def until(self, condition, seconds):
-        """Wait for a condition; the controllers' log tells why it doesn't come."""
-        return until(condition, seconds, self.search.log)
+        """Wait for a condition; the controllers' log and Slurm's queue tell why it doesn't come."""
+        return until(condition, seconds, lambda: self.search.log() + self.slurm.queue())
 
     def ended(self, job):
         return not self.slurm.run("squeue", "-h", "-j", job, check=False)
