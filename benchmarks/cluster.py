@@ -7,7 +7,7 @@ database on the same machine). A job asks for so many of these that one job runs
 when everything but the trainings is made, and ends with the ranking:
 
 - training: as scores.json counts it, validations included;
-- start-up: the rest of the life of `genenet train`, from its log's birth to its scores, publishing included;
+- start-up: the rest of the life of `genenet train`, from its log's first line to the last, publishing included;
 - in the job: what Slurm counts for the job beyond these (its batch step, Snakemake in the job, srun);
 - between jobs: what is left of the cores' time: a place is free, the next job not there yet.
 
@@ -53,10 +53,11 @@ EDITS = [  # the site's, and numbers that suit this machine; how often is asked,
 ]
 
 
-def birth(path):
-    """Return when a file was made, in s since 1970."""
-    done = subprocess.run(["stat", "--format=%.W", path], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+def life_of(log):
+    """Return the s from a log's birth to its last line."""
+    done = subprocess.run(["stat", "--format=%.W %.Y", log], capture_output=True, text=True, check=True)
+    birth, last = map(float, done.stdout.split())
+    return last - birth
 
 
 def timed(search, *options):
@@ -100,11 +101,7 @@ def measure(cluster, folder, n_genomes, iterations):
     rows, calls = jobs_since(cluster, began)
     assert len(rows) == n_genomes, f"{len(rows)} jobs: {[row['State'] for row in rows]}"
     training = [search.scores(run)["seconds"] for run in runs]
-    lives = [
-        (search.run_folder(run) / "scores.json").stat().st_mtime
-        - birth(search.results / f"logs/train/{run}.log")
-        for run in runs
-    ]
+    lives = [life_of(search.results / f"logs/train/{run}.log") for run in runs]
     begins, ends = (
         [datetime.fromisoformat(row[name]).timestamp() for row in rows] for name in ("Start", "End")
     )

@@ -1,6 +1,6 @@
 """What a search costs until it is as good as the whole random search: recorded once, replayed as often as wanted.
 
-python benchmarks/search.py record [platelet|phantom] --work FOLDER [--genomes 60] [--iterations 1080] [--processes 2]
+python benchmarks/search.py record [platelet|phantom] --work FOLDER [--genomes 60] [--iterations 540] [--processes 2]
 python benchmarks/search.py tabulate [platelet|phantom] --work FOLDER [--processes 2]
 python benchmarks/search.py replay [platelet|phantom] [--seeds 1000] [--only NAME] [--processes 2]
 python benchmarks/search.py evolve --work FOLDER [--seeds 5]
@@ -28,7 +28,7 @@ def main():
         "--tables", type=Path, default=Path(__file__).parent / "data", help="instead of benchmarks/data"
     )
     parser.add_argument("--genomes", type=int, default=60)
-    parser.add_argument("--iterations", type=int, default=1080)
+    parser.add_argument("--iterations", type=int, default=540)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seeds", type=int, help="1000 replays, 5 searches")
     parser.add_argument("--only", default="", help="strategies whose name begins so")
