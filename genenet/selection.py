@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BAGS = 20  # random subsets of the networks that greedy selects from …
 SHARE = 0.5  # … of this share of them, as Caruana et al. (2004), section 2.3, found good
 SAMPLED = 200_000  # voxels that greedy looks at
+AT_ONCE = 2**18  # voxels whose probabilities are held as float32
 LEAST_WEIGHT = 0.01  # less isn't worth a network's time
 
 Weights = dict[int, float]  # by network, best first; their sum is 1
@@ -129,12 +130,13 @@ class Moments:
         k = len(probabilities)
         found = cls(np.zeros((k, k)), np.zeros(k))
         for truth, levels in _slices(labels, probabilities):
-            known = truth != IGNORE
-            p = levels[:, :, known].astype(np.float32) / np.float32(LEVELS)
-            flat = p.reshape(k, -1)
-            found.products += flat @ flat.T
-            found.hits += p[:, truth[known], np.arange(p.shape[2])].sum(axis=1, dtype=np.float64)
-            found.n_voxels += p.shape[2]
+            known = np.flatnonzero(truth != IGNORE)
+            for some in np.array_split(known, -(-len(known) // AT_ONCE) or 1):
+                p = levels[:, :, some].astype(np.float32) / np.float32(LEVELS)
+                flat = p.reshape(k, -1)
+                found.products += flat @ flat.T
+                found.hits += p[:, truth[some], np.arange(len(some))].sum(axis=1, dtype=np.float64)
+                found.n_voxels += len(some)
         return found
 
     def error(self, weights: NDArray[np.float64]) -> float:
