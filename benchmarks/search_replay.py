@@ -12,6 +12,7 @@ validation. What is counted:
 - The goal is the ARI of the best four when all genomes had the full budget. A search has matched it when it first
   comes within 0.002 of it, or above; nothing is asked of it afterwards.
 - Trainings run one after another, those of a rung by rank.
+- Beside the final ARI stands that of random search after as many iterations as the strategy spent in all.
 - A search that ends without having matched has needed infinitely many iterations. The quantiles are of all seeds, these
   included: a median is given only where more than half of the seeds have matched.
 - What rungs and pruners judge a genome by is its best validation ARI so far, the same for all of them.
@@ -41,12 +42,19 @@ class Outcome:
         seconds: of the processor, until then.
         spent: iterations of the whole search.
         difference: of the final ensemble's ARI from the goal's.
+        course: iterations spent, and that difference by then, each time the ensemble had changed.
     """
 
     iterations: float
     seconds: float
     spent: int
     difference: float
+    course: list[tuple[int, float]]
+
+    def after(self, iterations):
+        """Return the difference after so many iterations; that of the first ensemble, if there was none by then."""
+        by_then = [difference for spent, difference in self.course if spent <= iterations]
+        return by_then[-1] if by_then else self.course[0][1]
 
 
 class Search:
@@ -92,11 +100,14 @@ def replay(pool, order, strategy, seed):
     """Do a search over the genomes in this order."""
     search, target = Search(pool), goal(pool, order)
     iterations = seconds = math.inf
+    course = []
     for genome, validation in strategy(pool, order, seed):
         search.train(genome, validation)
+        if search.full and (not course or search.ari - target != course[-1][1]):
+            course.append((search.spent, search.ari - target))
         if search.ari >= target - TOLERANCE and iterations == math.inf:
             iterations, seconds = search.spent, search.seconds
-    return Outcome(iterations, seconds, search.spent, search.ari - target)
+    return Outcome(iterations, seconds, search.spent, search.ari - target, course)
 
 
 def replays(pool, strategy, n_genomes, seeds):
@@ -130,6 +141,7 @@ def line(pool, outcomes, of_random):
         f"{differences.mean():+.4f} ({quantiles(differences)[1]:+.4f})"
         if np.isfinite(differences).all()
         else "some without a full network",
+        f"{np.mean([r.after(o.spent) for r, o in zip(of_random, outcomes, strict=True)]):+.4f}",
     ]
 
 
@@ -141,6 +153,7 @@ HEADINGS = [
     "matched",
     "spent in all",
     "final ARI: mean (10 %)",
+    "random's after as much",
 ]
 
 

@@ -110,6 +110,17 @@ def test_random_search_counts_until_the_best_four_are_there():
     assert outcome.difference == 0
 
 
+def test_what_random_search_was_worth_after_as_many_iterations():
+    """One network, two, three: each is worth more, until the goal; nothing is there before the first."""
+    outcome = replay(POOL, [0, 5, 2, 3, 1, 6, 4], random, 0)
+    whole = (0.9 + 0.8 + 0.6 + 0.5) / 4 + 0.3
+    assert [outcome.after(n) for n in (10, 30, 79)] == pytest.approx([0.9 - whole] * 3)
+    assert [outcome.after(n) for n in (80, 110)] == pytest.approx(
+        [1.5 / 2 + 0.1 - whole, (0.9 + 0.6 + 0.5) / 3 + 0.2 - whole]
+    )
+    assert outcome.after(10_000) == 0
+
+
 def test_halving_goes_on_where_it_was():
     """Rungs of 7, 3 and 1: 0, 3 and 5 are best after one validation; 0 and 5 after two, and 0 goes on."""
     steps = list(halving(POOL, [1, 2, 0, 3, 4, 5, 6], 0, eta=2, n_rungs=3))
