@@ -5,7 +5,7 @@ python benchmarks/search.py tabulate [platelet|phantom] --work FOLDER [--process
 python benchmarks/search.py replay [platelet|phantom] [--seeds 1000] [--only NAME] [--processes 2]
 python benchmarks/search.py evolve --work FOLDER [--seeds 5]
 
-``record`` trains (about an hour of one core for a data set, see search_curves.py), ``tabulate`` scores all
+``record`` trains (three quarters of an hour of one core for a data set, see search_curves.py), ``tabulate`` scores all
 ensembles of up to four of what was trained (minutes, see search_tables.py), ``replay`` needs what these left in
 benchmarks/data only, and Optuna (pip install genenet[bench]); what it counts is said in search_replay.py. The platelet
 slice is looked for as in quality.py. ``evolve`` does whole searches on a phantom, random and
