@@ -16,6 +16,7 @@ The controller's time of the processor is Snakemake's, with all sbatch and sacct
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -60,27 +61,17 @@ def life_of(log):
     return last - birth
 
 
-def timed(search, *options):
+def timed(search):
     """Run the trainings and their ranking; return begin, wall time and the controller's processor time in s."""
-    command = [sys.executable, "-m", "snakemake", "--profile", str(search.profile)]
-    with (search.folder / "controller.log").open("w") as log:
-        began = time.time()
-        process = subprocess.Popen(
-            [*command, *search.arguments("results/ranking.csv", *options)],
-            cwd=search.folder,
-            env=search.environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, (search.folder / "controller.log").read_text()[-4000:]
-    return began, time.time() - began, usage.ru_utime + usage.ru_stime
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    search.on_cluster("results/ranking.csv")
+    wall, after = time.time() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return began, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def jobs_since(cluster, began):
     """Return the trainings' jobs as Slurm's accounting has them, and how many calls of sbatch they took."""
-    fields = ("JobID", "SubmitLine", "Submit", "Start", "End", "State")
+    fields = ("JobID", "SubmitLine", "Submit", "Start", "End")
     since = datetime.fromtimestamp(began).isoformat(timespec="seconds")
     rows = [r for r in cluster.sacct(*fields) if r["Submit"] >= since and "rule_train" in r["SubmitLine"]]
     return rows, len({row["JobID"].split("_")[0] for row in rows})
@@ -99,16 +90,16 @@ def measure(cluster, folder, n_genomes, iterations):
     search.snakemake(*data, "results/settings/train.json", *(f"results/genomes/{run}.json" for run in runs))
     began, wall, controller = timed(search)
     rows, calls = jobs_since(cluster, began)
-    assert len(rows) == n_genomes, f"{len(rows)} jobs: {[row['State'] for row in rows]}"
     training = [search.scores(run)["seconds"] for run in runs]
     lives = [life_of(search.results / f"logs/train/{run}.log") for run in runs]
     begins, ends = (
         [datetime.fromisoformat(row[name]).timestamp() for row in rows] for name in ("Start", "End")
     )
-    elapsed = statistics.mean(ends) - statistics.mean(begins)
+    elapsed = (sum(ends) - sum(begins)) / n_genomes
     trained, life = statistics.mean(training), statistics.mean(lives)
     share = wall * places / n_genomes
-    print(f"{n_genomes} trainings of {iterations} iterations, {places} at a time, in {calls} calls of sbatch")
+    print(f"{n_genomes} trainings of {iterations} iterations, {places} at a time")
+    print(f"{len(rows)} jobs, in {calls} calls of sbatch")
     print(f"{wall:.0f} s in all; {share:.1f} s of a place for each training, of which")
     parts = {
         "training": trained,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.attempts import read_attempts
-from genenet.curve import open_run, worth_of
+from genenet.curve import open_run, points_of
 from genenet.decomposition import member_weights
 from genenet.files import write_csv
 
@@ -134,11 +134,12 @@ class _Scored:
             for run in names:
                 if run not in self.files:
                     self.files[run] = open_run(self.paths.run(run), self.validation, self.stack)
-            point = worth_of(
+            (point,) = points_of(
                 [image.labels for image in self.validation.images],
                 [self.files[run] for run in names],
                 member_weights(self.combination, [outcome.ari for outcome in members]),
                 len(self.validation.classes),
+                [len(members)],
                 self.combination == "vote",
             )
             self.last = names, point.contingency.adjusted_rand_index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from genenet.metrics import Contingency
 from genenet.probabilities import open_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import ExitStack
 
     from genenet.config import Combination
@@ -27,16 +27,6 @@ class Point:
 
     contingency: Contingency
     decomposition: Decomposition
-
-    @classmethod
-    def empty(cls, n_classes: int) -> Self:
-        """Begin with no voxels."""
-        return cls(Contingency.empty(n_classes), Decomposition())
-
-    def add(self, ensemble: Growing) -> None:
-        """Count a slice."""
-        ensemble.count(self.decomposition)
-        self.contingency.add(ensemble.labels, ensemble.most_probable())
 
 
 def curve_of(
@@ -55,43 +45,31 @@ def curve_of(
         n_classes: C.
         combination: of the members.
     """
-    curve = [Point.empty(n_classes) for _ in aris]
-    weights = member_weights(combination, aris)
-    for n, ensemble in _growing(labels, probabilities, weights, n_classes, combination == "vote"):
-        curve[n].add(ensemble)
-    return curve
+    weights, sizes = member_weights(combination, aris), range(1, len(aris) + 1)
+    return points_of(labels, probabilities, weights, n_classes, sizes, combination == "vote")
 
 
-def worth_of(
+def points_of(
     labels: Sequence[Any],
     probabilities: Sequence[Sequence[Any]],
     weights: Sequence[float],
     n_classes: int,
+    sizes: Collection[int],
     voting: bool = False,
-) -> Point:
-    """Return what the one ensemble of all of these networks is worth, with given weights; else as ``curve_of``."""
-    point = Point.empty(n_classes)
-    for n, ensemble in _growing(labels, probabilities, weights, n_classes, voting):
-        if n == len(weights) - 1:
-            point.add(ensemble)
-    return point
-
-
-def _growing(
-    labels: Sequence[Any],
-    probabilities: Sequence[Sequence[Any]],
-    weights: Sequence[float],
-    n_classes: int,
-    voting: bool,
-) -> Iterator[tuple[int, Growing]]:
-    """Yield, for each slice, the last member's index and the ensemble up to it."""
+) -> list[Point]:
+    """Return the same for given weights, of the ensembles of the first ``sizes`` networks only."""
+    points = {size: Point(Contingency.empty(n_classes), Decomposition()) for size in sizes}
     for index, of_image in enumerate(labels):
         for z in range(of_image.shape[0]):
-            ensemble = Growing(np.asarray(of_image[z : z + 1]), n_classes)
-            for n, (arrays, weight) in enumerate(zip(probabilities, weights, strict=True)):
+            truth = np.asarray(of_image[z : z + 1])
+            ensemble = Growing(truth, n_classes)
+            for size, (arrays, weight) in enumerate(zip(probabilities, weights, strict=True), start=1):
                 levels = np.asarray(arrays[index][:, z : z + 1])
                 ensemble.add(votes(levels) if voting else levels, weight)
-                yield n, ensemble
+                if size in points:
+                    ensemble.count(points[size].decomposition)
+                    points[size].contingency.add(truth, ensemble.most_probable())
+    return list(points.values())
 
 
 def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import PCG64, SeedSequence
 
 from genenet.config import EnsembleStrategy
-from genenet.curve import best_size, curve_of, open_run, worth_of
+from genenet.curve import best_size, curve_of, open_run, points_of
 from genenet.decomposition import member_weights
 from genenet.files import read_json, write_json
 from genenet.metrics import scores
@@ -91,8 +91,8 @@ def choose_all(
         points = {"best_n": curve[size - 1]}
         for name in ("greedy", "weighted"):
             chosen = found[name]
-            arrays = [files[i] for i in chosen]
-            points[name] = worth_of(labels, arrays, list(chosen.values()), n_classes)
+            arrays, weights = [files[i] for i in chosen], list(chosen.values())
+            (points[name],) = points_of(labels, arrays, weights, n_classes, [len(weights)])
     return curve, {
         name: Ensembled(name, [(pool[i], weight) for i, weight in found[name].items()], points[name])
         for name in get_args(EnsembleStrategy)

@@ -193,21 +193,10 @@ class Slurm:
         return [dict(zip(names, row.split("\t"), strict=True)) for row in rows]
 
     def queue(self) -> str:
-        """All jobs that haven't ended, with state and node, and the processes of each: what a failure needs."""
+        """All jobs that haven't ended, with state and node, and the processes of jobs: what a failure needs."""
         jobs = self.run("squeue", "-a", "-o", "%i %A %T %N %r %j %M", check=False)
-        owners = _job_processes()
-        lines = subprocess.run(
-            ["ps", "-e", "-ww", "-o", "pid=,ppid=,stat=,etimes=,args="],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.splitlines()
-        own = [
-            f"{owners[int(line.split()[0])]}: {line[:150]}"
-            for line in lines
-            if int(line.split()[0]) in owners
-        ]
-        return "\n".join([jobs, *sorted(own)])
+        processes = ",".join(map(str, _job_processes()))
+        return jobs + self.run("ps", "-ww", "-o", "pid,ppid,stat,etimes,args", "-p", processes, check=False)
 
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node; don't wait until the node is idle."""
