@@ -1,4 +1,4 @@
-"""The claims of a search: the ensemble beside its best network and the baselines, random networks beside them."""
+"""The claims of a search: the ensemble beside its best network and the baselines, all networks beside them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Beaten:
-    """How many random networks have a higher ARI than a baseline, and by how much the best of them."""
+    """How many networks have a higher ARI than a baseline, and by how much the best of them."""
 
     title: str
     n: int
@@ -69,7 +69,7 @@ def _of_seeds(runs: Sequence[Run], ensemble_ari: float | None) -> Contender:
 
 
 def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
-    """Return how each baseline fares against the random networks."""
+    """Return how each baseline fares against the networks."""
     random = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
     baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
     return [

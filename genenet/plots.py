@@ -10,27 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.embed import components
-from bokeh.models import (
-    BasicTicker,
-    ColumnDataSource,
-    FixedTicker,
-    LinearColorMapper,
-    LogTicker,
-    NumeralTickFormatter,
-)
-from bokeh.models.annotations import Span
+from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, NumberFormatter, TableColumn
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from genenet.hyperparameters import HYPERPARAMETERS
+from genenet.focus import Focus
 
 if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
-    from genenet.hyperparameters import Hyperparameter
     from genenet.results import Run
 
 INK, QUIET, GRID = "#24292f", "#6b7480", "#e1e5ea"
@@ -62,13 +53,13 @@ def ranking(runs: Sequence[Run]) -> DataTable:
         "run": ("Run", 170, None, lambda r: r.run),
         "note": ("", 90, None, lambda r: {"member": "ensemble", "baseline": "baseline"}.get(r.kind, "")),
         "status": ("Status", 110, None, lambda r: r.status),
-        "ari": ("ARI", 70, _number("0.000"), lambda r: _or_nan(r.ari)),
-        "iou": ("Mean IoU", 80, _number("0.000"), lambda r: _or_nan(r.mean_iou)),
+        "ari": ("ARI", 70, _number("0.000"), lambda r: or_nan(r.ari)),
+        "iou": ("Mean IoU", 80, _number("0.000"), lambda r: or_nan(r.mean_iou)),
         "curve": ("Learning curve", SPARK[0] + 20, HTMLTemplateFormatter(template="<%= value %>"), _spark),
-        "parameters": ("Parameters", 100, _number("0,0"), lambda r: _or_nan(r.n_parameters)),
-        "best": ("Best iteration", 105, _number("0,0"), lambda r: _or_nan(r.best_iteration)),
-        "seconds": ("Seconds", 80, _number("0,0"), lambda r: _or_nan(r.seconds)),
-        "jobs": ("Jobs", 55, _number("0"), lambda r: _or_nan(r.cost.n_jobs)),
+        "parameters": ("Parameters", 100, _number("0,0"), lambda r: or_nan(r.n_parameters)),
+        "best": ("Best iteration", 105, _number("0,0"), lambda r: or_nan(r.best_iteration)),
+        "seconds": ("Seconds", 80, _number("0,0"), lambda r: or_nan(r.seconds)),
+        "jobs": ("Jobs", 55, _number("0"), lambda r: or_nan(r.cost.n_jobs)),
     }
     source = ColumnDataSource({name: [value(run) for run in runs] for name, (*_, value) in columns.items()})
     return DataTable(
@@ -90,7 +81,8 @@ def _number(pattern: str) -> NumberFormatter:
     return NumberFormatter(format=pattern, nan_format="–", text_align="right")
 
 
-def _or_nan(value: float | None) -> float:
+def or_nan(value: float | None) -> float:
+    """Return a number, nan if there is none: what Bokeh leaves out."""
     return float("nan") if value is None else float(value)
 
 
@@ -140,7 +132,7 @@ def legend_below(plot: Figure) -> Figure:
     if plot.legend:
         legend = plot.legend[0]
         plot.add_layout(legend, "below")
-        legend.orientation, legend.ncols = "horizontal", 2
+        legend.orientation, legend.ncols, legend.spacing = "horizontal", 2, 12
         legend.background_fill_color = legend.border_line_color = None
         legend.label_text_color = INK
         legend.click_policy = "hide"
@@ -194,7 +186,11 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
     known = [run for run in runs if run.history]
     if not known:
         return None
-    plot = axes("iteration", "validation ARI", tips=[("run", "@run"), ("status", "@status")])
+    focus = Focus.of(
+        [min(ari for _, ari in run.history) for run in known], [a for r in known for _, a in r.history]
+    )
+    tips = [("run", "@run"), ("status", "@status")]
+    plot = axes("iteration", "validation ARI", tips=tips, y_range=focus.range)
     for kind, title in KINDS.items():
         of_kind = [run for run in known if run.kind == kind]
         if of_kind:
@@ -204,7 +200,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
                 source=ColumnDataSource(
                     {
                         "xs": [[i for i, _ in run.history] for run in of_kind],
-                        "ys": [[ari for _, ari in run.history] for run in of_kind],
+                        "ys": [[focus.height(ari) for _, ari in run.history] for run in of_kind],
                         "run": [run.run for run in of_kind],
                         "status": [run.status for run in of_kind],
                     }
@@ -215,55 +211,6 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
                 legend_label=title,
             )
     return legend_below(plot)
-
-
-def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str, Figure]:
-    """Plot the scores of random networks against each value at the root that differs among them, by its name.
-
-    The number of parameters comes first; a line shows the ensemble. Nothing if no network has a score.
-    """
-    known = [run for run in runs if run.kind != "baseline" and run.ari is not None]
-    if not known:
-        return {}
-    names = [name for name in HYPERPARAMETERS if len({run.values.get(name) for run in known}) > 1]
-    plots = {
-        "parameters": _against(
-            "parameters", [run.n_parameters or 1 for run in known], known, x_axis_type="log"
-        )
-    }
-    plots["parameters"].xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
-    plots["parameters"].xaxis.ticker = LogTicker(mantissas=[1, 3], num_minor_ticks=0)
-    plots |= {name: _against(name, [run.values.get(name) for run in known], known) for name in names}
-    if ensemble_ari is not None:
-        for plot in plots.values():
-            plot.add_layout(Span(location=ensemble_ari, line_color=COLOURS["member"], line_width=1))
-    return plots
-
-
-def _against(name: str, values: Sequence[Any], runs: Sequence[Run], **more: Any) -> Figure:
-    tips = [("run", "@run"), (name, "@x{0.[0000]}"), ("ARI", "@y{0.000}")]
-    plot = axes(name, "", 210, tips, **more)
-    source = ColumnDataSource(
-        {
-            "x": [_or_nan(value) for value in values],
-            "y": [run.ari for run in runs],
-            "run": [run.run for run in runs],
-            "colour": [COLOURS[run.kind] for run in runs],
-        }
-    )
-    plot.scatter("x", "y", source=source, size=7, fill_color="colour", line_color="colour", fill_alpha=0.5)
-    if name in HYPERPARAMETERS:
-        _mark(plot, HYPERPARAMETERS[name])
-    return plot
-
-
-def _mark(plot: Figure, h: Hyperparameter) -> None:
-    """Mark what can be drawn: integers, or choices by their words."""
-    if h.choices:
-        plot.xaxis.ticker = FixedTicker(ticks=list(range(len(h.choices))))
-        plot.xaxis.major_label_overrides = {i: h.word(i) for i in range(len(h.choices))}
-    elif not h.is_float:
-        plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
 
 
 def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:

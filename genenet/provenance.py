@@ -74,7 +74,7 @@ def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]
         "Commit": commit(),
         "Seed": str(settings.get("seed", "unknown")),
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Trainings": f"{len(runs) - n_baselines} random networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
+        "Trainings": f"{len(runs) - n_baselines} networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
         **_surroundings(paths, runs),
         "Data": "; ".join(_checksums(paths)),

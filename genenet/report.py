@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet import comparison, figures, ngff, plots, search_plots, slices
+from genenet import comparison, figures, ngff, plots, score_plots, search_plots, slices
 from genenet.errors import InputError
 from genenet.files import read_json, write_text
 from genenet.genome import read_genome
@@ -92,7 +92,9 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         ),
         "contenders": contenders,
         "beaten": comparison.beaten(runs, contenders),
-        "n_random": sum(run.kind != "baseline" for run in runs),
+        "baselines_failed": any(run.kind == "baseline" for run in runs),
+        "n_below": score_plots.n_below(runs),
+        "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": optional_json(paths.test_scores),
         "volumes": [
@@ -127,10 +129,13 @@ def _plots(
         "curve": plots.ensemble_curve(
             curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
         ),
-        **{f"{AGAINST}{name}": plot for name, plot in plots.hyperparameters(runs, contenders[0].ari).items()},
+        **{
+            f"{AGAINST}{name}": plot
+            for name, plot in score_plots.hyperparameters(runs, contenders[0].ari).items()
+        },
         "learning": plots.learning_curves(runs),
         "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths), devices(paths, runs)),
-        "family": search_plots.family(runs),
+        "family": score_plots.family(runs),
         "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
     }
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genenet import search_plots
+from genenet import score_plots, search_plots
 from genenet.anytime import Attempt, _Spent, moments, write_moments
 from genenet.curve import curve_of
 from genenet.ensemble import Outcome
@@ -148,9 +148,9 @@ def a_run(run, genome, ari, parents=()):
 
 def test_children_are_joined_to_their_parents_by_ari_and_round():
     drawn = [a_run("r0/000", "a", 0.5), a_run("r0/001", "b", 0.6)]
-    assert search_plots.family(drawn) is None
+    assert score_plots.family(drawn) is None
     child = a_run("r1/000", "c", 0.7, ("a", "b"))
-    plot = search_plots.family([child, *drawn, replace(child, run="baselines/unet2015", kind="baseline")])
+    plot = score_plots.family([child, *drawn, replace(child, run="baselines/unet2015", kind="baseline")])
     lines = plot.renderers[0].data_source.data
     assert sorted(map(tuple, lines["ys"])) == [(0.5, 0.7), (0.6, 0.7)]
     dots = plot.renderers[1].data_source.data

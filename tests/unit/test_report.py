@@ -1,7 +1,7 @@
 """The report is made from a small results folder written by hand; it must survive whatever is missing."""
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from genenet import __version__, figures, ngff, plots, report
+from genenet import __version__, figures, ngff, plots, report, score_plots
 from genenet.ensemble import Outcome, write_ranking
 from genenet.errors import InputError
 from genenet.files import write_json
@@ -196,10 +196,7 @@ def test_the_answer_comes_first(page: Page) -> None:
     assert "Best single network, r0/000 0.700 ARI" in text
     assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
     assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
-    assert (
-        "1 of 3 random networks beat the U-Net 2015, the best by 0.100 ARI; 1 of the 3 failed to train."
-        in text
-    )
+    assert "1 of 3 networks beat the U-Net 2015, the best by 0.100 ARI; 1 of the 3 failed to train." in text
     assert "Measured on the validation images: validation.tif" in text
     assert "Scored once" not in text
 
@@ -241,13 +238,46 @@ def plotted(model: object) -> dict[str, list[object]]:
     return {key: list(values) for key, values in model.renderers[0].data_source.data.items()}  # type: ignore[attr-defined]
 
 
-def test_scores_are_shown_against_what_differs_among_the_random_networks(search: Search) -> None:
+def test_scores_are_shown_against_what_differs_among_the_networks(search: Search) -> None:
     runs = read_runs(search.paths, {"r0/000"})
-    shown = plots.hyperparameters(runs, 0.7)
+    shown = score_plots.hyperparameters(runs, 0.7)
     assert list(shown) == ["parameters", "n_convkernels", "batch_norm"]
     points = plotted(shown["n_convkernels"])
     assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
     assert shown["batch_norm"].xaxis[0].major_label_overrides == {0: "false", 1: "true"}
+
+
+def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_them_together(
+    search: Search,
+) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    runs = [
+        replace(run, run=f"r0/00{i}", ari=ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))
+    ]
+    plot = score_plots.hyperparameters(runs, 0.92)["parameters"]
+    points = plotted(plot)
+    assert points["marker"] == [*["circle"] * 5, "inverted_triangle"]
+    assert points["y"][:5] == points["ari"][:5]
+    assert plot.y_range.start < points["y"][5] < 0.82
+    assert plot.y_range.end > 0.92  # the ensemble's line
+    assert points["ari"][5] == 0
+    assert score_plots.n_below(runs) == 1
+    assert score_plots.n_below(runs[:-1]) == score_plots.n_below([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1200, 340_000, [10_000, 100_000]),
+        (12_900, 130_000, [30_000, 100_000]),
+        (41_000, 160_000, [50_000, 100_000]),
+        (130_000, 140_000, [130_000]),
+    ],
+)
+def test_ticks_of_numbers_of_parameters_are_round_and_few(
+    low: float, high: float, ticks: list[float]
+) -> None:
+    assert score_plots.log_ticks(low, high) == ticks
 
 
 def test_confusion_is_in_shares_of_the_true_class() -> None:
@@ -273,7 +303,7 @@ def test_failures_say_why_and_where_the_log_is(search: Search) -> None:
 def test_provenance(page: Page) -> None:
     assert f"genenet {__version__} (source " in page.text
     assert "Seed 4711" in page.text
-    assert "3 random networks, 1 baseline" in page.text
+    assert "3 networks, 1 baseline" in page.text
     assert "3 ok, 1 diverged" in page.text
 
 
@@ -361,7 +391,7 @@ def test_no_baseline_one_genome(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={"r0/000": ok(0.7)})
     search.write()
     page = search.page()
-    assert "No baseline to compare with" in page.text
+    assert "No baseline to compare with: the config names none." in page.text
     assert "None: all 1 trainings were successful." in page.text
     assert not page.images
 
@@ -369,7 +399,7 @@ def test_no_baseline_one_genome(tmp_path: Path) -> None:
 def test_failed_baseline(tmp_path: Path) -> None:
     search = Search(tmp_path, runs={"r0/000": ok(0.7), "baselines/unet2015": FAILED})
     search.write()
-    assert "No baseline to compare with" in search.page().text
+    assert "No baseline to compare with: none was trained successfully." in search.page().text
 
 
 def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path: Path) -> None:
@@ -385,9 +415,9 @@ def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path
     text = search.page().text
     assert "U-Net 2015 (baseline, mean of 2 seeds) 0.620 ± 0.028 ARI" in text
     assert "The ensemble beats the U-Net 2015 by 0.092 ± 0.028 ARI." in text
-    assert "1 of 2 random networks beat the U-Net 2015, the best by 0.080 ± 0.028 ARI." in text
+    assert "1 of 2 networks beat the U-Net 2015, the best by 0.080 ± 0.028 ARI." in text
     assert "The ensemble doesn't beat the sliding window 2012: it is 0.008 ARI behind." in text
-    assert "0 of 2 random networks beat the sliding window 2012, the best is behind by 0.020 ARI." in text
+    assert "0 of 2 networks beat the sliding window 2012, the best is behind by 0.020 ARI." in text
 
 
 def test_no_ari_at_all(tmp_path: Path) -> None:
@@ -407,7 +437,7 @@ def test_eighty_runs(tmp_path: Path) -> None:
     search.write()
     page = search.page()
     assert (
-        "17 of 80 random networks beat the U-Net 2015, the best by 0.095 ARI; 9 of the 80 failed to train."
+        "17 of 80 networks beat the U-Net 2015, the best by 0.095 ARI; 9 of the 80 failed to train."
         in page.text
     )
     assert len(page.all("details")) == 1 + 4  # scores by class, the members' pictures
