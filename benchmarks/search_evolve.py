@@ -87,12 +87,18 @@ def evolve(work, n_seeds):
             print(
                 f"seed {seed} {name:12} " + "  ".join(f"{k} {v:.4g}" for k, v in result.items()), flush=True
             )
-    print(f"{'':12}" + "".join(f"{key:>20}" for key in ("best", "ensemble", "test", "iterations")))
+    keys = ("best", "ensemble", "test")
+    print(f"{'':12}" + "".join(f"{key:>20}" for key in (*keys, "iterations")))
     for name, results in found.items():
-        cells = []
-        for key in ("best", "ensemble", "test"):
-            values = [result[key] for result in results]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            cells.append(f"{statistics.mean(values):.4f} ± {spread:.4f}")
+        cells = [mean_and_spread([result[key] for result in results]) for key in keys]
         cells.append(f"{statistics.mean(result['iterations'] for result in results):.0f}")
         print(f"{name:12}" + "".join(f"{cell:>20}" for cell in cells))
+    pairs = list(zip(found["evolution"], found["random"], strict=True))
+    cells = [mean_and_spread([own[key] - other[key] for own, other in pairs], "+") for key in keys]
+    print(f"{'difference':12}" + "".join(f"{cell:>20}" for cell in cells))
+
+
+def mean_and_spread(values, sign=""):
+    """Return mean and standard deviation over seeds, as text."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):{sign}.4f} ± {spread:.4f}"
