@@ -18,15 +18,13 @@ from genenet.stages import TrainSettings, read_settings
 from genenet.stopping import Stop
 from genenet.training_run import TrainingRun
 
-ITERATIONS = 2000
-INTERRUPTIONS, REAL = (
-    50,
-    10,
-)  # so many of them hit a real `genenet train`, the others a process that was forked
+ITERATIONS = 1000
+INTERRUPTIONS = 50
+REAL = 10  # so many of them hit a real `genenet train`, the others a process that was forked
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 RECIPE = {
     "iterations": ITERATIONS,
-    "validation_interval": 100,
+    "validation_interval": 50,
     "checkpoint_seconds": 0.02,
     "sampling": {"rare_classes": 0.3},
     "augmentation": {"elastic_voxels": 2, "noise": 0.2, "blur_voxels": 0.5, "contrast": 0.2},
@@ -103,8 +101,8 @@ def test_fifty_kills_and_signals_at_random_moments_change_nothing(tmp_path):
         # a kill before any progress counts as a crash, of which two in a row are given up: every other one waits
         reached = (k + 1) * ITERATIONS // (INTERRUPTIONS + 5) if k % 2 else 0
         while process.is_alive() and iteration_of(out) < reached:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.3 if is_real else 0.1))
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 0.15 if is_real else 0.05))
         number = SIGNALS[k % 3]
         assert process.is_alive(), f"over after {k} interruptions"
         os.kill(process.pid, number)
