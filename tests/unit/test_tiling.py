@@ -71,9 +71,8 @@ def test_a_deep_network_is_given_deep_tiles():
 @pytest.mark.parametrize("values", [{"n_convkernels": 32}, {"spatial_mode": "3d", "input_depth": 60}])
 def test_the_memory_of_a_tile_is_about_what_is_said(values):
     p = planned(**values)
-    shape = p.read_shape(
-        (24, 128, 128) if p.has_depth else (1, 400, 400)
-    )  # large beside the kernels' own code
+    # so large that the 10 MB by which a process's memory varies are little beside it
+    shape = p.read_shape((24, 128, 128) if p.has_depth else (1, 400, 400))
     code = f"""
 import torch
 from genenet.genome import Genome
