@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here 
     *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20", "--jobs", "5"),
     *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
 ]
+SAMPLE = 500  # iterations of a training by which a machine's speed is measured
 
 
 def until(condition, seconds, what):
@@ -105,14 +107,32 @@ class ClusterSearch(Search):
         path = self.folder / "genenet.log"
         return path.read_text() if path.exists() else ""
 
-    def genenet_train(self, run, out):
+    def genenet_train(self, run, out, settings=None):
         """Train on this machine, outside of the cluster."""
         data = [self.results / f"data/{split}.zarr.zip" for split in ("train", "validation")]
-        settings = self.results / "settings/train.json"
+        settings = settings or self.results / "settings/train.json"
         options = zip(("--train", "--validation", "--settings", "--out"), (*data, settings, out), strict=True)
         genome = ("--genome", self.results / f"genomes/{run}.json")
         command = [sys.executable, "-m", "genenet", "train", *genome, *(x for pair in options for x in pair)]
         subprocess.run(command, capture_output=True, check=True)
+
+    def iterations_in(self, seconds, runs=("r0/000", "r0/001")):
+        """How many iterations, in thousands, two trainings side by side on this machine make in about that time.
+
+        What the search prepares is there already; nothing of its results is touched.
+        """
+        settings = json.loads((self.results / "settings/train.json").read_text())
+        settings["training"]["iterations"] = SAMPLE
+        path = self.folder / "sample.json"
+        path.write_text(json.dumps(settings))
+
+        def rate(run):
+            out = self.folder / "sample" / run
+            self.genenet_train(run, out, path)
+            return SAMPLE / json.loads((out / "scores.json").read_text())["seconds"]
+
+        with ThreadPoolExecutor(len(runs)) as pool:
+            return max(2000, 1000 * round(seconds * min(pool.map(rate, runs)) / 1000))
 
     def run_folder(self, run):
         return self.results / "runs" / run

@@ -19,6 +19,7 @@ DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
 # trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time
 TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=10")
 SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
+TRAINING_S = 30  # long enough for faults to hit it, on two cores of any speed
 DOWN_S = 60  # accounting
 DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 
@@ -27,6 +28,8 @@ def prepare(search):
     """Make all that comes before training with the local profile; spoil three genomes."""
     genomes = [f"results/genomes/{run}.json" for run in GOOD + BAD]
     search.snakemake(*DATA, *genomes, "results/settings/train.json")
+    search.add("length.yaml", f"training: {{iterations: {search.iterations_in(TRAINING_S)}}}")
+    search.snakemake("results/settings/train.json")
     wild = {"log_learning_rate": 0, "log_alpha1": 0, "log_alpha2": 0, "decay_rate": 1}  # 0 / 0 in Adam
     spoil(search, DIVERGES, **wild, n_convlayers=6, input_size=80, activation=1)
     spoil(search, TOO_LARGE, n_convkernels=1024, input_size=4096)

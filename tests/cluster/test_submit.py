@@ -22,12 +22,23 @@ class Submitted(ClusterSearch):
 
     def __init__(self, slurm, folder, n_genomes, iterations):
         super().__init__(slurm, folder)
-        values = yaml.safe_load((Path(__file__).parent / "faults.yaml").read_text())
-        values["search"]["n_genomes"] = n_genomes
-        values["training"]["iterations"] = iterations
-        self.add("config.yaml", yaml.safe_dump(values))
+        self.values = yaml.safe_load((Path(__file__).parent / "faults.yaml").read_text())
+        self.values["search"]["n_genomes"] = n_genomes
         self.runs = [f"r0/{index:03d}" for index in range(n_genomes)]
         self.processes = []
+        self.iterate(iterations)
+
+    def iterate(self, iterations):
+        self.values["training"]["iterations"] = iterations
+        self.configs = []
+        self.add("config.yaml", yaml.safe_dump(self.values))
+
+    def train_for(self, seconds):
+        """Let a training take about that time on two cores, however fast they are."""
+        inputs = ["settings/train.json", *(f"data/{split}.zarr.zip" for split in ("train", "validation"))]
+        inputs += [f"genomes/{run}.json" for run in self.runs]
+        self.snakemake(*(f"results/{name}" for name in inputs))
+        self.iterate(self.iterations_in(seconds, self.runs))
 
     def submit(self, *options):
         """Start `genenet submit`; it is stopped with the test, at the latest."""
@@ -76,7 +87,8 @@ def finish(process, seconds):
 def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
-    search = new_search(n_genomes=2, iterations=14000)
+    search = new_search(n_genomes=2, iterations=1000)
+    search.train_for(40)  # a job of a minute trains for a quarter of it
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
