@@ -70,12 +70,12 @@ def _of_seeds(runs: Sequence[Run], ensemble_ari: float | None) -> Contender:
 
 def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
     """Return how each baseline fares against the networks."""
-    random = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
+    networks = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
     baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
     return [
-        Beaten(c.title, sum(a > ari for a in random), max(random) - ari, c.spread)
+        Beaten(c.title, sum(a > ari for a in networks), max(networks) - ari, c.spread)
         for c, ari in baselines
-        if ari is not None and random
+        if ari is not None and networks
     ]
 
 

@@ -32,7 +32,7 @@ class Focus:
 
         Args:
             aris: that say what is far below.
-            shown: what the axis must reach up to besides.
+            shown: what else is drawn; the axis reaches up to it.
         """
         q1, q3 = np.quantile(aris, [0.25, 0.75])
         lowest = min(ari for ari in aris if ari >= q1 - FENCE * max(q3 - q1, LEAST_SPREAD))

@@ -92,9 +92,9 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         ),
         "contenders": contenders,
         "beaten": comparison.beaten(runs, contenders),
-        "baselines_failed": any(run.kind == "baseline" for run in runs),
-        "n_below": score_plots.n_below(runs),
         "n_networks": sum(run.kind != "baseline" for run in runs),
+        "n_baselines": sum(run.kind == "baseline" for run in runs),
+        "n_below": score_plots.n_below(runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": optional_json(paths.test_scores),
         "volumes": [

@@ -30,18 +30,23 @@ if TYPE_CHECKING:
     from genenet.hyperparameters import Hyperparameter
     from genenet.results import Run
 
+BELOW = "inverted_triangle"  # the marker of a network far below the others
 SPREAD = 0.6  # width of a round along the axis
 LOG_MANTISSAS = ((1,), (1, 3), (1, 2, 5))
 
 
 def n_below(runs: Sequence[Run]) -> int:
     """Return how many networks stand at the lower edge."""
-    aris = [or_nan(run.ari) for run in _networks(runs)]
-    return int(np.sum(np.array(aris) < Focus.of(aris).lowest)) if aris else 0
+    known = _networks(runs)
+    return _dots(known, _focus(known))["marker"].count(BELOW) if known else 0
 
 
 def _networks(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.kind != "baseline" and run.ari is not None]
+
+
+def _focus(runs: Sequence[Run], shown: Sequence[float] = ()) -> Focus:
+    return Focus.of([or_nan(run.ari) for run in runs], shown)
 
 
 def _dots(runs: Sequence[Run], focus: Focus) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def _dots(runs: Sequence[Run], focus: Focus) -> dict[str, Any]:
     aris = [or_nan(run.ari) for run in runs]
     return {
         "y": [focus.height(ari) for ari in aris],
-        "marker": ["inverted_triangle" if ari < focus.lowest else "circle" for ari in aris],
+        "marker": [BELOW if ari < focus.lowest else "circle" for ari in aris],
         "ari": aris,
     }
 
@@ -64,8 +69,7 @@ def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str
         return {}
     names = [name for name in HYPERPARAMETERS if len({run.values.get(name) for run in known}) > 1]
     sizes = [run.n_parameters or 1 for run in known]
-    aris = [or_nan(run.ari) for run in known]
-    focus = Focus.of(aris, aris if ensemble_ari is None else [*aris, ensemble_ari])
+    focus = _focus(known, [] if ensemble_ari is None else [ensemble_ari])
     plots = {"parameters": _against("parameters", sizes, known, focus, x_axis_type="log")}
     plots["parameters"].xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
     plots["parameters"].xaxis.ticker = FixedTicker(ticks=log_ticks(min(sizes), max(sizes)))
@@ -127,7 +131,7 @@ def family(runs: Sequence[Run]) -> Figure | None:
     if not any(run.parents for run in known):
         return None
     by_id = {run.genome: run for run in reversed(known)}  # of equal genomes the best
-    focus = Focus.of([or_nan(run.ari) for run in known])
+    focus = _focus(known)
     places = {run.run: (_place(run.run, known), focus.height(or_nan(run.ari))) for run in known}
     pairs = [(by_id[p], child) for child in known for p in child.parents if p in by_id]
     tips = [("run", "@run"), ("ARI", "@ari{0.000}"), ("parents", "@parents")]

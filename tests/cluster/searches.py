@@ -119,8 +119,10 @@ class ClusterSearch(Search):
     def iterations_in(self, seconds, runs=("r0/000", "r0/001")):
         """How many iterations, in thousands, two trainings side by side on this machine make in about that time.
 
-        What the search prepares is there already; nothing of its results is touched.
+        Their inputs are made; nothing else of the results is touched.
         """
+        inputs = [f"data/{split}.zarr.zip" for split in ("train", "validation")] + ["settings/train.json"]
+        self.snakemake(*(f"results/{name}" for name in (*inputs, *(f"genomes/{run}.json" for run in runs))))
         settings = json.loads((self.results / "settings/train.json").read_text())
         settings["training"]["iterations"] = SAMPLE
         path = self.folder / "sample.json"

@@ -27,9 +27,8 @@ DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 def prepare(search):
     """Make all that comes before training with the local profile; spoil three genomes."""
     genomes = [f"results/genomes/{run}.json" for run in GOOD + BAD]
-    search.snakemake(*DATA, *genomes, "results/settings/train.json")
     search.add("length.yaml", f"training: {{iterations: {search.iterations_in(TRAINING_S)}}}")
-    search.snakemake("results/settings/train.json")
+    search.snakemake(*DATA, *genomes, "results/settings/train.json")
     wild = {"log_learning_rate": 0, "log_alpha1": 0, "log_alpha2": 0, "decay_rate": 1}  # 0 / 0 in Adam
     spoil(search, DIVERGES, **wild, n_convlayers=6, input_size=80, activation=1)
     spoil(search, TOO_LARGE, n_convkernels=1024, input_size=4096)

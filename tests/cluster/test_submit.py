@@ -33,13 +33,6 @@ class Submitted(ClusterSearch):
         self.configs = []
         self.add("config.yaml", yaml.safe_dump(self.values))
 
-    def train_for(self, seconds):
-        """Let a training take about that time on two cores, however fast they are."""
-        inputs = ["settings/train.json", *(f"data/{split}.zarr.zip" for split in ("train", "validation"))]
-        inputs += [f"genomes/{run}.json" for run in self.runs]
-        self.snakemake(*(f"results/{name}" for name in inputs))
-        self.iterate(self.iterations_in(seconds, self.runs))
-
     def submit(self, *options):
         """Start `genenet submit`; it is stopped with the test, at the latest."""
         command = [sys.executable, "-m", "genenet", "submit", "--cluster", "slurm", "--mem-gb", "2", *options]
@@ -88,7 +81,7 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
     search = new_search(n_genomes=2, iterations=1000)
-    search.train_for(40)  # a job of a minute trains for a quarter of it
+    search.iterate(search.iterations_in(40))  # a job of a minute trains for a quarter of it
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")

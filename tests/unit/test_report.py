@@ -265,6 +265,20 @@ def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_
     assert score_plots.n_below(runs[:-1]) == score_plots.n_below([]) == 0
 
 
+def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(search: Search) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    courses = [[0.6, 0.7], [0.62, 0.72], [0.65, 0.8], [0.66, 0.81], [0.0, 0.0]]
+    runs = [
+        replace(run, run=f"r0/00{i}", kind="other", history=list(enumerate(course, start=1)))
+        for i, course in enumerate(courses)
+    ]
+    plot = plots.learning_curves(runs)
+    assert plot is not None
+    *learning, still = plotted(plot)["ys"]
+    assert learning == courses[:-1]
+    assert plot.y_range.start < still[0] == still[1] < 0.6  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
