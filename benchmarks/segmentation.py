@@ -34,6 +34,7 @@ from genenet.phantom import slabs
 from genenet.plan import plan
 from genenet.segmentation import SegmentationJob
 from genenet.stages import ImageFiles
+from processor import has_bfloat16
 
 CPU = torch.device("cpu")
 THREADS = 2
@@ -109,11 +110,18 @@ def bare(network, size, precision, together):
     return found
 
 
+def precisions():
+    """Return the precisions that this processor computes in."""
+    return ("float32", "bfloat16") if has_bfloat16() else ("float32",)
+
+
 def speed(folder):
     """Print the whole's rate beside that of the bare networks at their best tile size."""
     shape, block = (16, 1280, 1280), (4, 1280, 1280)
     path = volume(folder, shape)
     for n_members, precision in ((1, "float32"), (1, "bfloat16"), (4, "float32")):
+        if precision not in precisions():
+            continue
         ensemble(folder / "ensemble", [NET] * n_members)
         network = load_ensemble(folder / "ensemble").networks[0].placed(CPU).eval()
         found = {(size, together): [] for size in TILES for together in (True, False)}
@@ -143,11 +151,11 @@ def monai(folder):
     shape = (48, 1280, 1280)
     path = volume(folder, shape)
     ensemble(folder / "ensemble", [NET])
-    found = {"MONAI, float32": [], "genenet, float32": [], "genenet, bfloat16": []}
+    found = {"MONAI, float32": [], **{f"genenet, {precision}": [] for precision in precisions()}}
     for _ in range(ROUNDS):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             found["MONAI, float32"].append(pool.submit(monai_rate, path).result())
-        for precision in ("float32", "bfloat16"):
+        for precision in precisions():
             found[f"genenet, {precision}"].append(end_to_end(folder, path, shape, compute=precision)[0])
     medians = {name: statistics.median(values) for name, values in found.items()}
     for name, value in medians.items():

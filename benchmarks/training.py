@@ -28,6 +28,7 @@ from genenet.patches import class_weights
 from genenet.phantom import slabs
 from genenet.plan import plan
 from genenet.training import Trainer
+from processor import has_bfloat16
 
 THREADS = 2
 ROUNDS = 5  # alternating, so that a machine that grows slower doesn't favour one
@@ -152,10 +153,16 @@ def speed():
     variants = {
         "plain loop": None,
         "genenet, float32": {"precision": "float32"},
-        "genenet, bfloat16": {"precision": "bfloat16"},
-        "genenet, bfloat16, compiled": {"precision": "bfloat16", "compile": True},
+        "genenet, float32, compiled": {"precision": "float32", "compile": True},
     }
-    peaks = ", ".join(f"{peak(t) / 1e9:.0f} in {t}" for t in (torch.float32, torch.bfloat16))
+    types = [torch.float32]
+    if has_bfloat16():
+        variants["genenet, bfloat16"] = {"precision": "bfloat16"}
+        variants["genenet, bfloat16, compiled"] = {"precision": "bfloat16", "compile": True}
+        types.append(torch.bfloat16)
+    else:
+        print("without bfloat16: this processor doesn't compute in it")
+    peaks = ", ".join(f"{peak(t) / 1e9:.0f} in {t}" for t in types)
     print(f"products of matrices, thousand million operations/s: {peaks}")
     for n_kernels, (size, batch) in CASES.items():
         _, network_plan, _ = network_of(n_kernels)

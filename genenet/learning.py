@@ -10,7 +10,7 @@ import torch
 
 from genenet.device import compute_type
 from genenet.losses import make_loss
-from genenet.optimisation import WeightAverage, clip_gradient, make_optimiser
+from genenet.optimisation import WeightAverage, clip_gradient, make_optimiser, restore_optimiser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Learner:
     """A network and what changes its weights.
 
     Attributes:
-        network: on the device, in the memory format that is fastest there.
+        network: on the device, in the memory format that is fastest to train there.
         parts: 1, or 2 once a batch didn't fit in memory: then its halves' gradients are added up.
         average: of the weights, if the recipe wants one.
     """
@@ -45,7 +45,7 @@ class Learner:
         device: torch.device,
     ) -> None:
         self.settings, self.device = settings, device
-        self.network = network.placed(device)
+        self.network = network.placed(device, to_train=True)
         self.forward = torch.compile(network, dynamic=False) if settings.compile else network
         self.type = compute_type(settings.precision, device)
         self.loss = make_loss(settings.loss, class_weights.to(device))
@@ -129,10 +129,13 @@ class Learner:
 
     @contextmanager
     def evaluated(self) -> Iterator[Network]:
-        """Give the network as it is validated: in evaluation mode, with the averaged weights if there are."""
-        self.network.eval()
-        with self.average.applied(self.network) if self.average else nullcontext():
-            yield self.network
+        """Give the network as it is validated: as it will predict, with the averaged weights if there are."""
+        self.network.placed(self.device).eval()
+        try:
+            with self.average.applied(self.network) if self.average else nullcontext():
+                yield self.network
+        finally:
+            self.network.placed(self.device, to_train=True)
 
     def state(self) -> dict[str, Any]:
         """Return all that a checkpoint needs."""
@@ -146,7 +149,7 @@ class Learner:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        restore_optimiser(self.optimiser, state["optimiser"])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.parts = state["parts"]

@@ -43,9 +43,14 @@ class Modules:
     norm: Callable[..., nn.Module]
     n_axes: int
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """The layout in which they are fastest: channels last."""
+    def memory_format(self, device: torch.device, to_train: bool) -> torch.memory_format:
+        """Return the layout in which they are fastest: channels last.
+
+        But for training on processors without AVX-512, where oneDNN takes up to five times as long for the gradients
+        of kernels if channels are last (docs/benchmarks.md).
+        """
+        if to_train and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+            return torch.contiguous_format
         return torch.channels_last if self.n_axes == 2 else torch.channels_last_3d
 
     def size(self, triple: Triple) -> tuple[int, ...]:
@@ -160,9 +165,10 @@ class Network(nn.Module):
         self.head = self.modules_of.conv(channels, plan.n_classes, 1)
         self.apply(_initialise)
 
-    def placed(self, device: torch.device) -> Network:
-        """Move to a device, in the memory format that is fastest; returns itself."""
-        return self.to(device=device, memory_format=self.modules_of.memory_format)  # type: ignore[call-overload, no-any-return]
+    def placed(self, device: torch.device, to_train: bool = False) -> Network:
+        """Move to a device, in the memory format that is fastest to predict or to train; returns itself."""
+        memory_format = self.modules_of.memory_format(device, to_train)
+        return self.to(device=device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
 
     def without_norms(self) -> Network:
         """Put batch normalisations into the convolutions before them, to predict only; returns itself.

@@ -55,6 +55,18 @@ def make_optimiser(
     return kind(groups, lr=learning_rate, betas=betas, fused=fused)
 
 
+def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
+    """Load a state, whatever memory format the weights had where it was made.
+
+    Fused kernels go through a weight and its moments in the order of memory, and don't ask whether it is the same.
+    """
+    optimiser.load_state_dict(state)
+    for parameter, values in optimiser.state.items():
+        for name, value in values.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
+
+
 def learning_rate(
     iteration: int, base: float, schedule: recipe.Schedule, iterations: int, decay: tuple[float, int]
 ) -> float:

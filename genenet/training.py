@@ -82,10 +82,10 @@ class Trainer:
         weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(0))
         self.network = Network(plan)
+        self.predictor = Predictor([self.network], device, threads=settings.threads)
         self.learner = Learner(
             self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )
-        self.predictor = Predictor([self.network], device, threads=settings.threads)
         self.sampler = self._sampler(train, plan, float(weights[0]))
         self.augment = Augmenter(settings.augmentation)
         self.iteration = 0
@@ -219,8 +219,8 @@ class Trainer:
             yield z, to_uint8(probabilities)
 
     def use_best(self) -> None:
-        """Go back to the weights that were chosen."""
-        self.network.load_state_dict(self.best)
+        """Go back to the weights that were chosen, to predict with them."""
+        self.network.placed(self.device).load_state_dict(self.best)
 
     def state(self) -> dict[str, Any]:
         """Return all that a checkpoint needs."""

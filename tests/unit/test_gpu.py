@@ -33,7 +33,8 @@ def test_the_whole_recipe_learns(device, precision):
         assert tensor.device.type == device, name
         assert tensor.dtype in (torch.float32, torch.int64), name
     kernel = t.network.layers["decode_stack1_layer0"].conv.weight
-    assert kernel.is_contiguous(memory_format=torch.channels_last)
+    memory_format = t.network.modules_of.memory_format(t.device, to_train=True)
+    assert kernel.is_contiguous(memory_format=memory_format)
     assert t.learner.type == compute_type(precision, t.device)
 
 

@@ -32,6 +32,24 @@ def test_bfloat16_learns_like_float32():
     assert all(p.dtype == torch.float32 for p in rough.network.parameters())
 
 
+@pytest.mark.parametrize(("first", "then"), [("AVX2", "AVX512"), ("AVX512", "AVX2")])
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_a_training_goes_on_on_another_processor(kind, first, then, monkeypatch):
+    def on(capability):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        return trainer(optimiser={"kind": kind})
+
+    whole, begun = train(on(first)), on(first)
+    for _ in begun.run(until=10):
+        pass
+    goes_on = on(then)
+    goes_on.restore(begun.state())
+    train(goes_on)
+    layouts = [[p.stride() for p in t.network.parameters()] for t in (whole, goes_on)]
+    assert layouts[0] != layouts[1]
+    assert torch.allclose(weights(whole), weights(goes_on), rtol=1e-3, atol=1e-4)
+
+
 def test_auto_is_bfloat16_where_the_hardware_computes_it():
     assert compute_type("float32", CPU) is None
     assert compute_type("bfloat16", CPU) == torch.bfloat16
