@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from genenet import pages
+from genenet.allocation import give_back_freed_memory
 from genenet.errors import InputError, one_line
 from genenet.learning import is_out_of_memory
 from genenet.tiling import waste
@@ -53,7 +55,7 @@ class Channels:
     def zeros(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
         """Return an array for a block."""
         n = 1 + self.disagreement + n_classes * self.probabilities
-        return np.zeros((n, *shape), self.dtype)
+        return pages.zeros((n, *shape), self.dtype)
 
     @torch.inference_mode()
     def write(self, prediction: Prediction, into: NDArray[Any]) -> None:
@@ -145,7 +147,7 @@ class Pipeline:
 
     def _begin(self, box: Box, piece: Piece | None) -> Block:
         """Hand the tiles of a block to the workers."""
-        labels = np.zeros(box.shape, np.uint8)
+        labels = pages.zeros(box.shape, np.uint8)
         channels = self.channels.zeros(box.shape, self.predictor.plans[0].n_classes)
         if piece is None:
             return Block(box, labels, channels, [])
@@ -173,6 +175,7 @@ class Pipeline:
         if self.mask:
             self.mask.clear(block.box, block.labels, block.channels)
         self.write(block.box, block.labels, block.channels)
+        give_back_freed_memory()  # or gaps of the size of blocks add up from block to block
         return block.box
 
 

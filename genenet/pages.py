@@ -1,0 +1,18 @@
+"""Arrays in pages of their own, which the system has again as soon as the array is gone."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros; for the large arrays of blocks, which leave gaps if they come and go between those of tiles."""
+    n_voxels, kind = math.prod(shape), np.dtype(dtype)
+    return np.frombuffer(mmap.mmap(-1, max(1, n_voxels * kind.itemsize)), kind, n_voxels).reshape(shape)
