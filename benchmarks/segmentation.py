@@ -1,6 +1,6 @@
 """Segmenting: the speed of the whole beside that of the bare networks and of MONAI; scaling; memory.
 
-python benchmarks/segmentation.py [speed] [monai] [scaling] [memory]     (pip install 'genenet[bench]' for MONAI)
+python benchmarks/segmentation.py [speed] [monai] [depth] [scaling] [memory]     (MONAI: pip install 'genenet[bench]')
 python benchmarks/segmentation.py scaling --launcher "srun -n1 -c1"      the workers as Slurm jobs
 
 All networks have random weights; time and memory don't depend on them. `memory` takes half an hour.
@@ -19,11 +19,13 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tifffile
 import torch
 
+import genenet.network as network_module
 from genenet.allocation import keep_freed_memory
 from genenet.config import Segmentation
 from genenet.ensemble import FORMAT, load_ensemble
@@ -185,6 +187,28 @@ def monai_rate(path):
     return rate(segment, image.numel(), 1)
 
 
+def depth(folder):
+    """Print the rate of bare 3D networks with genenet's convolution, and with torch's as it comes."""
+    for n_kernels, shape in ((8, (16, 64, 64)), (16, (16, 64, 64)), (8, (24, 128, 128))):
+        net = {**NET, "n_convkernels": n_kernels, "spatial_mode": "3d", "input_depth": 60}
+        network = load_ensemble(ensemble(folder, [net])).networks[0].placed(CPU).eval()
+        x = torch.rand(network.plan.read_shape(shape))
+        theirs, ours = torch.nn.Conv3d.forward, network_module.Conv3d.forward
+        found = {"torch's": [], "genenet's": []}
+        with torch.inference_mode():
+            for _ in range(ROUNDS):
+                for name, function in (("torch's", theirs), ("genenet's", ours)):
+                    with mock.patch.object(network_module.Conv3d, "forward", function):
+                        found[name].append(rate(functools.partial(network.planes, x), np.prod(shape), 3))
+        medians = {name: statistics.median(values) for name, values in found.items()}
+        slow, fast = medians.values()
+        print(
+            f"  {n_kernels:2} kernels, tiles of {shape}: torch's {slow / 1e6:.2f}, genenet's {fast / 1e6:.2f} "
+            f"million voxels/s, ratio {fast / slow:.2f}",
+            flush=True,
+        )
+
+
 def scaling(folder, launcher=""):
     """Print how much time b blocks take on w processes of one core each, beside b / w blocks on one.
 
@@ -268,8 +292,8 @@ def peak_anonymous(process):
 def main():
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parts = {"speed": speed, "monai": monai, "scaling": scaling, "memory": memory}
-    parser.add_argument("parts", nargs="*", default=["speed", "monai", "scaling"])
+    parts = {"speed": speed, "monai": monai, "depth": depth, "scaling": scaling, "memory": memory}
+    parser.add_argument("parts", nargs="*", default=["speed", "monai", "depth", "scaling"])
     parser.add_argument("--launcher", default="", help="what starts each worker of scaling")
     options = parser.parse_args()
     parts["scaling"] = functools.partial(scaling, launcher=options.launcher)

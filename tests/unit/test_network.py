@@ -12,7 +12,7 @@ from genenet.device import is_faster_in_bfloat16
 from genenet.errors import InputError
 from genenet.genome import Genome, draw
 from genenet.inspection import inspect
-from genenet.network import Network, centre_crop, load_weights, save_weights
+from genenet.network import Conv3d, Network, centre_crop, load_weights, save_weights
 from genenet.plan import plan
 from genenet.sizes import output_size
 from published import PUBLISHED
@@ -197,6 +197,21 @@ def test_2d_layers_treat_each_slice_by_itself_whatever_stands_beside_it():
         alone = torch.cat([network(x[:, :, z : z + 1]) for z in range(3)], dim=2)
     assert torch.allclose(found, alone, atol=1e-6)
     assert torch.allclose(found, of_flat, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": 1}, {"dilation": 2}, {"kernel_size": 1}, {"kernel_size": 2, "stride": 2}]
+)
+def test_a_volume_is_predicted_by_the_convolution_that_it_was_trained_with(options):
+    torch.manual_seed(0)
+    conv = Conv3d(5, 4, **{"kernel_size": 3, **options})
+    x = torch.rand(1, 5, 8, 10, 12)
+    trained = conv(x)
+    assert trained.grad_fn
+    with torch.inference_mode():
+        assert torch.allclose(conv(x), trained, atol=1e-6)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert conv(x).dtype == torch.bfloat16
 
 
 def test_depth_is_pooled_where_a_3d_layer_follows_and_given_back_at_the_same_scale():
