@@ -62,7 +62,7 @@ class Conv3d(nn.Conv3d):
     """Torch's, but that a single volume is predicted by oneDNN, whatever its size.
 
     Torch takes an implementation of its own for a batch of one where channels × Z × Y is at most 20 480, as in most
-    tiles: up to 17 times as slow, and the kernel's volume times the memory (docs/benchmarks.md).
+    tiles: up to 17 times as slow, and with each voxel's whole neighbourhood in memory (docs/benchmarks.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
