@@ -1,9 +1,8 @@
 """What this machine's processor can do."""
 
-from pathlib import Path
+from genenet.device import processor
 
 
-def has_bfloat16():
-    """Return whether the processor computes in bfloat16; one that doesn't emulates it, ten times as slowly."""
-    flags = set(Path("/proc/cpuinfo").read_text().split())
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
+def bfloat16_instructions():
+    """Return those that the processor has; one that has none emulates bfloat16, ten times as slowly."""
+    return sorted(processor() & {"avx512_bf16", "amx_bf16"})

@@ -36,7 +36,7 @@ from genenet.phantom import slabs
 from genenet.plan import plan
 from genenet.segmentation import SegmentationJob
 from genenet.stages import ImageFiles
-from processor import has_bfloat16
+from processor import bfloat16_instructions
 
 CPU = torch.device("cpu")
 THREADS = 2
@@ -114,16 +114,14 @@ def bare(network, size, precision, together):
 
 def precisions():
     """Return the precisions that this processor computes in."""
-    return ("float32", "bfloat16") if has_bfloat16() else ("float32",)
+    return ("float32", "bfloat16") if bfloat16_instructions() else ("float32",)
 
 
 def speed(folder):
     """Print the whole's rate beside that of the bare networks at their best tile size."""
     shape, block = (16, 1280, 1280), (4, 1280, 1280)
     path = volume(folder, shape)
-    for n_members, precision in ((1, "float32"), (1, "bfloat16"), (4, "float32")):
-        if precision not in precisions():
-            continue
+    for n_members, precision in (*((1, each) for each in precisions()), (4, "float32")):
         ensemble(folder / "ensemble", [NET] * n_members)
         network = load_ensemble(folder / "ensemble").networks[0].placed(CPU).eval()
         found = {(size, together): [] for size in TILES for together in (True, False)}

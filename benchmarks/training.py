@@ -28,7 +28,7 @@ from genenet.patches import class_weights
 from genenet.phantom import slabs
 from genenet.plan import plan
 from genenet.training import Trainer
-from processor import has_bfloat16
+from processor import bfloat16_instructions
 
 THREADS = 2
 ROUNDS = 5  # alternating, so that a machine that grows slower doesn't favour one
@@ -156,12 +156,10 @@ def speed():
         "genenet, float32, compiled": {"precision": "float32", "compile": True},
     }
     types = [torch.float32]
-    if has_bfloat16():
+    if bfloat16_instructions():
         variants["genenet, bfloat16"] = {"precision": "bfloat16"}
         variants["genenet, bfloat16, compiled"] = {"precision": "bfloat16", "compile": True}
         types.append(torch.bfloat16)
-    else:
-        print("without bfloat16: this processor doesn't compute in it")
     peaks = ", ".join(f"{peak(t) / 1e9:.0f} in {t}" for t in types)
     print(f"products of matrices, thousand million operations/s: {peaks}")
     for n_kernels, (size, batch) in CASES.items():
@@ -292,8 +290,7 @@ PARTS = {"speed": speed, "overhead": overhead, "checkpoints": checkpoints, "qual
 def main():
     """Run what is asked for, or all."""
     torch.set_num_threads(THREADS)
-    flags = Path("/proc/cpuinfo").read_text().split() if sys.platform == "linux" else []
-    print("bfloat16 in hardware:", ", ".join(f for f in ("avx512_bf16", "amx_bf16") if f in flags) or "no")
+    print("bfloat16 in hardware:", ", ".join(bfloat16_instructions()) or "no")
     for part in sys.argv[1:] or PARTS:
         PARTS[part]()
 

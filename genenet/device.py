@@ -61,11 +61,11 @@ def is_faster_in_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    flags = _processor()
+    flags = processor()
     return "amx_bf16" in flags or {"avx512_bf16", "AuthenticAMD"} <= flags
 
 
-def _processor() -> set[str]:
+def processor() -> set[str]:
     """Return the words of the processor's description, its flags and vendor among them."""
     try:
         return set(Path("/proc/cpuinfo").read_text().split())

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genenet import pages
 from genenet.geometry import Box, tiles
 from genenet.symmetry import Turn
 from genenet.tiling import Reading, readings, tile_shape, union
@@ -180,9 +179,7 @@ class Predictor:
             for needs in readings(plan, turn.box(core, volume.shape), self.blended)
         ]
         whole = union(needed)
-        data = pages.zeros(whole.shape, volume.dtype)
-        data[...] = read_reflected(volume, whole)
-        return Piece(data, whole, volume.shape, normalisation)
+        return Piece(read_reflected(volume, whole), whole, volume.shape, normalisation)
 
     @torch.inference_mode()
     def predict(self, piece: Piece, core: Box) -> Prediction:

@@ -16,3 +16,10 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros; for the large arrays of blocks, which leave gaps if they come and go between those of tiles."""
     n_voxels, kind = math.prod(shape), np.dtype(dtype)
     return np.frombuffer(mmap.mmap(-1, max(1, n_voxels * kind.itemsize)), kind, n_voxels).reshape(shape)
+
+
+def copied(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy."""
+    copy = zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy

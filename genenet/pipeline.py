@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,7 +143,7 @@ class Pipeline:
             raise InputError(
                 f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
             )
-        return piece
+        return replace(piece, data=pages.copied(piece.data))
 
     def _begin(self, box: Box, piece: Piece | None) -> Block:
         """Hand the tiles of a block to the workers."""

@@ -83,6 +83,7 @@ class Trainer:
         torch.manual_seed(self._torch_seed(0))
         self.network = Network(plan)
         self.predictor = Predictor([self.network], device, threads=settings.threads)
+        # after it: it places the network to predict
         self.learner = Learner(
             self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )

@@ -35,6 +35,7 @@ def test_the_whole_recipe_learns(device, precision):
     kernel = t.network.layers["decode_stack1_layer0"].conv.weight
     memory_format = t.network.modules_of.memory_format(t.device, to_train=True)
     assert kernel.is_contiguous(memory_format=memory_format)
+    assert memory_format == torch.channels_last or device == "cpu"
     assert t.learner.type == compute_type(precision, t.device)
 
 
