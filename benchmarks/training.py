@@ -1,6 +1,6 @@
 """Training steps per second, beside a plain PyTorch loop, in one run: the same network, batch, patches and data.
 
-python benchmarks/training.py [speed|quality|overhead|checkpoints]
+python benchmarks/training.py [speed] [quality] [overhead] [checkpoints]
 
 The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoader, torch's Adam with its defaults.
 """
@@ -35,7 +35,8 @@ ROUNDS = 5  # alternating, so that a machine that grows slower doesn't favour on
 SECONDS = 5  # of each round
 N_CLASSES = 7
 CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
-QUALITY_ITERATIONS = 300
+QUALITY_ITERATIONS = {16: 300, 64: 100}  # kernels: iterations
+SEEDS = range(3)
 
 
 def phantom(shape, seed):
@@ -248,40 +249,40 @@ def checkpoints():
         )
 
 
-def score(network, precise):
-    """Return the validation ARI of a network."""
+def score(whole):
+    """Return the validation ARI of a trainer's network."""
     table = Contingency.empty(N_CLASSES)
-    with precise.learner.evaluated():
-        for z, probabilities in precise.predict(VALIDATION):
+    with whole.learner.evaluated():
+        for z, probabilities in whole.predict(VALIDATION):
             table.add(VALIDATION.labels[z : z + 1], probabilities.argmax(axis=0))
     return table.adjusted_rand_index
 
 
 def quality():
-    """Print validation ARI after the same iterations, for 3 seeds."""
-    for name, settings in (("float32", {}), ("bfloat16", {})):
-        found = []
-        for seed in range(3):
-            t = trainer(16, seed, precision=name, **settings)
-            for _ in range(QUALITY_ITERATIONS):
-                t.step()
-            found.append(score(t.network, t))
-        print(
-            f"genenet, {name:10} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}",
-            flush=True,
-        )
-    found = []
-    for seed in range(3):
-        loop = PlainLoop(16, seed)
-        for _ in range(QUALITY_ITERATIONS):
-            loop.step()
-        t = trainer(16, seed, precision="float32")
-        t.network.load_state_dict(loop.network.state_dict())
-        found.append(score(t.network, t))
-    print(
-        f"plain loop          ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}  {found}",
-        flush=True,
-    )
+    """Print the validation ARI of each variant after the same iterations, for each seed."""
+    variants = {"plain loop": None, "genenet, float32": {"precision": "float32"}}
+    if bfloat16_instructions():
+        variants["genenet, bfloat16"] = {"precision": "bfloat16"}
+    for n_kernels, iterations in QUALITY_ITERATIONS.items():
+        print(f"U-Net of {n_kernels} kernels, {iterations} iterations, seeds {', '.join(map(str, SEEDS))}")
+        for name, settings in variants.items():
+            found = [learned(n_kernels, seed, iterations, settings) for seed in SEEDS]
+            each = " ".join(f"{value:.3f}" for value in found)
+            print(
+                f"  {name:30} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}   {each}",
+                flush=True,
+            )
+
+
+def learned(n_kernels, seed, iterations, settings):
+    """Train; return the validation ARI of the network. No settings: the plain loop."""
+    whole = trainer(n_kernels, seed, **(settings or {"precision": "float32"}))
+    variant = whole if settings else PlainLoop(n_kernels, seed, iterations)
+    for _ in range(iterations):
+        variant.step()
+    if variant is not whole:
+        whole.network.load_state_dict(variant.network.state_dict())  # all are scored by the same program
+    return score(whole)
 
 
 PARTS = {"speed": speed, "overhead": overhead, "checkpoints": checkpoints, "quality": quality}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,9 +51,39 @@ def make_optimiser(
     fused = device.type in ("cpu", "cuda")
     if settings.kind == "sgd":
         momentum = settings.momentum
-        return SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
-    kind = AdamW if settings.kind == "adamw" else Adam
+        return EagerSGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
+    kind = EagerAdamW if settings.kind == "adamw" else EagerAdam
     return kind(groups, lr=learning_rate, betas=betas, fused=fused)
+
+
+class Eager(Optimizer):
+    """An optimiser of torch without torch's compiler, whose import takes a quarter of a training's start-up.
+
+    torch wraps these methods so that its compiler, which it imports for that, leaves them alone. Networks may be
+    compiled; optimisers aren't.
+    """
+
+    add_param_group = unwrap(Optimizer.add_param_group)
+    load_state_dict = unwrap(Optimizer.load_state_dict)
+    state_dict = unwrap(Optimizer.state_dict)
+    zero_grad = unwrap(Optimizer.zero_grad)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Do one step by the gradients that there are."""
+        unwrap(super().step)(self, closure)
+
+
+class EagerAdam(Eager, Adam):
+    """See Eager and torch's Adam."""
+
+
+class EagerAdamW(Eager, AdamW):
+    """See Eager and torch's AdamW."""
+
+
+class EagerSGD(Eager, SGD):
+    """See Eager and torch's SGD."""
 
 
 def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
