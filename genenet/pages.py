@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros; for the large arrays of blocks, which leave gaps if they come and go between those of tiles."""
     n_voxels, kind = math.prod(shape), np.dtype(dtype)
-    return np.frombuffer(mmap.mmap(-1, max(1, n_voxels * kind.itemsize)), kind, n_voxels).reshape(shape)
+    pages = mmap.mmap(-1, max(1, n_voxels * kind.itemsize), mmap.MAP_PRIVATE)
+    return np.frombuffer(pages, kind, n_voxels).reshape(shape)
 
 
 def copied(array: NDArray[Any]) -> NDArray[Any]:

@@ -18,9 +18,10 @@ from genenet.memory import prediction_bytes
 if TYPE_CHECKING:
     from genenet.plan import Plan
 
-LARGEST = 1_500_000  # voxels read for a tile
+LARGEST, LARGEST_WITH_DEPTH = 1_500_000, 4_000_000  # voxels read for a tile
 CACHED = 260_000  # of so many the caches hold most; a voxel of …
-TWICE_AS_SLOW = 2_000_000  # … so many more takes twice the time (16 kernels, 2 cores with 2 MiB of L2 each)
+TWICE_AS_SLOW = 2_000_000  # … so many more takes twice the time (16 kernels, 2 cores with 2 MiB of L2 each) …
+TWICE_AS_SLOW_WITH_DEPTH = 8_000_000  # … but where networks have depth, halos cost far more than that
 MOST_WASTE = 1.15  # voxels computed for each that is written, where tiles can be chosen so
 LEAST_TILES = 4  # of a block, so that several cores have work …
 SMALL = 2**14  # … unless tiles would be smaller than this
@@ -100,6 +101,7 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
     """
     cut = [_Axis.of(plans, axis, block[axis]) for axis in range(3)]
     enough = max(SMALL, math.prod(block) / LEAST_TILES)
+    largest = LARGEST_WITH_DEPTH if any(plan.has_depth for plan in plans) else LARGEST
     candidates = [
         Candidate(tuple(a.edges[i] for a, i in zip(cut, at, strict=True)), tuple(  # type: ignore[arg-type]
             (cut[0].reads[at[0]][p], cut[1].reads[at[1]][p], cut[2].reads[at[2]][p]) for p in range(len(plans))
@@ -108,7 +110,7 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
     ]  # fmt: skip
     by_cost = sorted(candidates, key=lambda c: (c.waste(plans) > MOST_WASTE, c.seconds(plans), c.shape))
     smallest = min(candidates, key=lambda c: (max(map(math.prod, c.reads)), c.shape))
-    fitting = (c for c in by_cost if c.n_read <= LARGEST and math.prod(c.shape) <= enough)
+    fitting = (c for c in by_cost if c.n_read <= largest and math.prod(c.shape) <= enough)
     for candidate in [*fitting, smallest]:
         if candidate.n_bytes(plans, value_bytes) <= memory_bytes:
             return candidate.shape
@@ -130,6 +132,8 @@ class _Axis:
         multiple = max(plan.multiple[axis] for plan in plans)
         most = max(8, -(-2 * n // 512))
         edges = {-(-n // k) for k in range(1, most + 1)} | {edge for edge in (16, 32, 64) if edge < n}
+        if axis == 0:
+            edges.add(1)  # slices of networks without depth don't need each other
         grid = sorted({-(-edge // multiple) * multiple for edge in edges})
         reads = [
             [sizes.smallest_input(p.stacks, axis, edge + 2 * p.halo[axis]) for p in plans] for edge in grid
@@ -157,10 +161,10 @@ class Candidate:
 
     def seconds(self, plans: Sequence[Plan]) -> float:
         """Return the time for each voxel that is written, in some unit."""
-        total = sum(
-            _work(plan) * (OVERHEAD + n * (1 + max(0, n - CACHED) / TWICE_AS_SLOW))
-            for plan, n in zip(plans, map(math.prod, self.reads), strict=True)
-        )
+        total = 0.0
+        for plan, n in zip(plans, map(math.prod, self.reads), strict=True):
+            slow = TWICE_AS_SLOW_WITH_DEPTH if plan.has_depth else TWICE_AS_SLOW
+            total += _work(plan) * (OVERHEAD + n * (1 + max(0, n - CACHED) / slow))
         return total / math.prod(self.shape)
 
     def n_bytes(self, plans: Sequence[Plan], value_bytes: int) -> int:

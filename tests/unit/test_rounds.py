@@ -151,6 +151,12 @@ class Halved:
             *("--settings", self.settings, *more),
         )
 
+    def validated(self):
+        """The last iteration with a validation so far, by what is written to the end."""
+        path = self.files.progress
+        lines = path.read_text().split("\n")[1:-1] if path.exists() else []
+        return int(lines[-1].split(",")[0]) if lines else 0
+
     def climb(self, *ends):
         for before, end in zip((None, *ends), ends, strict=False):
             done = run(self.rung(end, before))
@@ -195,24 +201,25 @@ def test_a_genome_that_has_the_budget_returns_at_once(tmp_path):
 
 
 def test_killed_between_rungs_or_within_it_goes_on(tmp_path):
-    search = Halved(tmp_path, iterations=4000, validation_interval=1000)
-    search.climb(1000)
-    process = run_until(search.rung(4000, 1000), lambda: search.files.lock.exists(), 1.5)
+    search = Halved(tmp_path, iterations=400, validation_interval=20)
+    search.climb(100)
+    rung = search.rung(400, 100)
+    process = run_until(rung, lambda: search.validated() >= 120)  # with fourteen more validations before it
     assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "results/rungs/r0/4000").exists()
-    again = run(search.rung(4000, 1000))
+    assert not (tmp_path / "results/rungs/r0/400").exists()
+    again = run(rung)
     assert again.returncode == 0
     assert "going on from iteration " in again.stderr
     start = int(again.stderr.split("going on from iteration ")[1].split()[0])
-    assert start >= 1000
+    assert 100 <= start < 400
 
 
-def run_until(command, condition, seconds):
-    """Start a process; kill it so many seconds after the condition has come true."""
+def run_until(command, condition):
+    """Start a process; kill it as soon as the condition has come true."""
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
     while not condition():
+        assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(seconds)
     process.kill()
     process.wait()
     return process
