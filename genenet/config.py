@@ -239,8 +239,10 @@ class Segmentation(Closed):
     """How volumes are segmented."""
 
     jobs: Positive = Field(1, description="jobs a volume is shared among")
-    block: Shape = Field(
-        (16, 1280, 1280), description="voxels written in one piece, z, y, x; a job that is killed loses one"
+    block: Shape | None = Field(
+        None,
+        description="voxels written in one piece, z, y, x; a job that is killed loses one; null: 16 × 1280 × 1280, "
+        "or 64 × 640 × 640 for networks with depth",
     )
     memory_mb: Positive = Field(
         1000, description="what the networks may take, on each CPU core or on the GPU: bounds the tiles"

@@ -14,7 +14,7 @@ from genenet.errors import InputError, naming
 from genenet.files import atomic_path, read_json, write_csv, write_json
 from genenet.genome import read_genome
 from genenet.metrics import scores
-from genenet.plan import plan
+from genenet.plan import Plan, plan
 from genenet.prepare import open_prepared
 from genenet.strategies import choose_all, write_strategies
 
@@ -189,6 +189,11 @@ class Ensemble:
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
 
+    @property
+    def plans(self) -> list[Plan]:
+        """The networks' plans."""
+        return [network.plan for network in self.networks]
+
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
         """Return the networks, ready to predict; they are on the device from then on."""
         from genenet.config import Segmentation as Defaults
@@ -197,7 +202,7 @@ class Ensemble:
         from genenet.symmetry import Turn, symmetries
 
         wanted = settings or Defaults()
-        has_depth = any(network.plan.has_depth for network in self.networks)
+        has_depth = any(plan.has_depth for plan in self.plans)
         return Predictor(
             [network.without_norms() for network in self.networks],
             device,

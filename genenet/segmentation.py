@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from genenet.masks import Mask
 from genenet.pipeline import Channels, Pipeline
 from genenet.statistics import sample_statistics
 from genenet.suitability import fit, warn_of_other_images
+from genenet.tiling import block_shape
 from genenet.volume import Volume, crop, open_volume
 from genenet.writers import check_no_other_writer, writing
 from genenet.zarr_in import warn_of_missing_chunks
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from genenet.config import Segmentation
     from genenet.ensemble import Ensemble
+    from genenet.geometry import Triple
     from genenet.stages import ImageFiles
 
 CACHE_BYTES = 2**30  # of decoded chunks of an image, at most
@@ -57,6 +59,11 @@ class SegmentationJob:
     device: torch.device
     out: Path
 
+    @cached_property
+    def block(self) -> Triple:
+        """Voxels written in one piece, z, y, x."""
+        return self.settings.block or block_shape(self.ensemble.plans)
+
     def run(
         self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None
     ) -> dict[str, Any]:
@@ -70,7 +77,7 @@ class SegmentationJob:
         whole = open_volume(self.source.image)
         if self.source.labels:  # what is wrong with them is better known before than after
             ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
-        mask = Mask.open(self.source.mask, whole, self.source.region, self.settings.block)
+        mask = Mask.open(self.source.mask, whole, self.source.region, self.block)
         volume = crop(whole, self.source.region)
         volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
         with writing(self.out, self._fingerprint(volume), part, n_parts):
@@ -88,7 +95,7 @@ class SegmentationJob:
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
         predictor = self.ensemble.predictor(self.device, self.settings)
-        blocks = share(blocks_of(volume.shape, self.settings.block), part, n_parts)
+        blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
         missing = [block for block in blocks if not store.has_block(block)]
         done = len(blocks) - len(missing)
         pipeline = Pipeline(
@@ -122,8 +129,8 @@ class SegmentationJob:
 
     def _cached(self, volume: Volume) -> Volume:
         """Return the volume so that each of its chunks is decoded once, if they fit into memory."""
-        halos = [network.plan.halo for network in self.ensemble.networks]
-        return cached(volume, self.settings.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
+        halos = [plan.halo for plan in self.ensemble.plans]
+        return cached(volume, self.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
 
     def _open_store(self, volume: Volume) -> ngff.Store:
         """Open the store, or make it if it isn't there or was made from something else."""
@@ -144,7 +151,7 @@ class SegmentationJob:
                 shape=volume.shape,
                 classes=self.ensemble.classes,
                 voxel_size_nm=volume.voxel_size_nm or self.ensemble.voxel_size_nm,
-                block=self.settings.block,
+                block=self.block,
                 channels=Channels.of(self.settings).names(self.ensemble.classes),
                 dtype=self.settings.precision,
                 attributes={
@@ -161,7 +168,7 @@ class SegmentationJob:
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [
             self.ensemble.fingerprint,
-            settings,
+            settings | {"block": self.block},
             files,
             self.source.region,
             volume.shape,

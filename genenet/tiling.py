@@ -18,6 +18,7 @@ from genenet.memory import prediction_bytes
 if TYPE_CHECKING:
     from genenet.plan import Plan
 
+BLOCK, BLOCK_WITH_DEPTH = (16, 1280, 1280), (64, 640, 640)  # voxels written in one piece
 LARGEST, LARGEST_WITH_DEPTH = 1_500_000, 4_000_000  # voxels read for a tile
 CACHED = 260_000  # of so many the caches hold most; a voxel of …
 TWICE_AS_SLOW = 2_000_000  # … so many more takes twice the time (16 kernels, 2 cores with 2 MiB of L2 each) …
@@ -90,6 +91,11 @@ def _join(a: Box, b: Box) -> Box:
     return Box(each(min, a.start, b.start), each(max, a.stop, b.stop))
 
 
+def block_shape(plans: Sequence[Plan]) -> Triple:
+    """Return the shape of blocks, unless another is asked for: networks with depth have halos along z, too."""
+    return BLOCK_WITH_DEPTH if _have_depth(plans) else BLOCK
+
+
 def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_bytes: int = 4) -> Triple:
     """Return the shape of the tiles by which networks write a block in the least time.
 
@@ -101,7 +107,7 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
     """
     cut = [_Axis.of(plans, axis, block[axis]) for axis in range(3)]
     enough = max(SMALL, math.prod(block) / LEAST_TILES)
-    largest = LARGEST_WITH_DEPTH if any(plan.has_depth for plan in plans) else LARGEST
+    largest = LARGEST_WITH_DEPTH if _have_depth(plans) else LARGEST
     candidates = [
         Candidate(tuple(a.edges[i] for a, i in zip(cut, at, strict=True)), tuple(  # type: ignore[arg-type]
             (cut[0].reads[at[0]][p], cut[1].reads[at[1]][p], cut[2].reads[at[2]][p]) for p in range(len(plans))
@@ -163,7 +169,7 @@ class Candidate:
         """Return the time for each voxel that is written, in some unit."""
         total = 0.0
         for plan, n in zip(plans, map(math.prod, self.reads), strict=True):
-            slow = TWICE_AS_SLOW_WITH_DEPTH if plan.has_depth else TWICE_AS_SLOW
+            slow = TWICE_AS_SLOW_WITH_DEPTH if plan.halo[0] else TWICE_AS_SLOW
             total += _work(plan) * (OVERHEAD + n * (1 + max(0, n - CACHED) / slow))
         return total / math.prod(self.shape)
 
@@ -172,6 +178,11 @@ class Candidate:
         return max(
             prediction_bytes(plan, read, value_bytes) for plan, read in zip(plans, self.reads, strict=True)
         )
+
+
+def _have_depth(plans: Sequence[Plan]) -> bool:
+    """Whether a network looks at other slices than it writes."""
+    return any(plan.halo[0] for plan in plans)
 
 
 def _work(plan: Plan) -> float:

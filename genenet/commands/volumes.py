@@ -21,7 +21,12 @@ def segment(
     ] = None,
     part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
     receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
-    block: Annotated[str, typer.Option(help="voxels written in one piece, z, y, x")] = "16x1280x1280",
+    block: Annotated[
+        str | None,
+        typer.Option(
+            help="voxels written in one piece, z, y, x; by default 16x1280x1280, networks with depth 64x640x640"
+        ),
+    ] = None,
     memory_mb: Annotated[
         int, typer.Option(min=1, help="what the networks may take, on each CPU core or on the GPU")
     ] = 1000,
@@ -72,7 +77,7 @@ def segment(
                 "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
             },
             "segmentation": {
-                "block": block.split("x"),
+                "block": block.split("x") if block else None,
                 "memory_mb": memory_mb,
                 "compute": compute,
                 "turns": turns,

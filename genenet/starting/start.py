@@ -27,6 +27,7 @@ from genenet.starting.sizes import (
 )
 from genenet.starting.split import split
 from genenet.starting.text import Choices, config_text
+from genenet.tiling import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from genenet.starting.trial import Speed
 
 UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
-BLOCK = (16, 1280, 1280)  # of segmentation, by default
 MAX_JOBS = 16
 VOLUME_VOXELS = 2**22  # of a volume to segment that are looked at
 

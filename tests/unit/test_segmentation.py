@@ -189,6 +189,17 @@ def test_uint8_is_the_default_and_holds_255_steps(setting):
     assert np.abs(a - b / 255).max() < 0.51 / 255
 
 
+def test_networks_with_depth_are_given_deep_blocks(tmp_path):
+    """Their halos along z would be most of what they compute of flat ones."""
+    for mode, expected in (("2d", (16, 1280, 1280)), ("3d", (64, 640, 640))):
+        write_ensemble(tmp_path / mode, net={"spatial_mode": mode, "input_depth": 20})
+        source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
+        ensemble = load_ensemble(tmp_path / mode)
+        assert SegmentationJob(ensemble, source, Segmentation(), CPU, tmp_path / "o").block == expected
+        given = Segmentation(block=(1, 20, 30))
+        assert SegmentationJob(ensemble, source, given, CPU, tmp_path / "o").block == (1, 20, 30)
+
+
 def test_normalisation_by_training_uses_the_ensembles_numbers(tmp_path):
     normalisation = {"mode": "training", "mean": 100.0, "deviation": 20.0}
     write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2), normalisation=normalisation)

@@ -13,7 +13,7 @@ from genenet.genome import Genome
 from genenet.geometry import Box, tiles
 from genenet.memory import prediction_bytes
 from genenet.plan import plan
-from genenet.tiling import LARGEST, reading, tile_shape, union, waste
+from genenet.tiling import LARGEST, block_shape, reading, tile_shape, union, waste
 
 BLOCK = (16, 1280, 1280)
 
@@ -62,11 +62,11 @@ def test_less_memory_makes_smaller_tiles_and_too_little_is_an_error():
 
 
 def test_a_deep_network_is_given_deep_tiles():
-    p = planned(spatial_mode="3d", n_stacks=1, input_depth=30)
-    depth, height, width = tile_shape([p], (64, 512, 512), 1e9)
-    assert depth >= 16
-    assert height >= 32
-    assert width >= 32
+    p = planned(spatial_mode="3d", input_depth=60)
+    assert p.halo == (20, 20, 20)
+    assert block_shape([p]) == (64, 640, 640)
+    shape = tile_shape([p], block_shape([p]), 1e9)
+    assert waste([p], list(tiles(Box.of_shape(block_shape([p])), shape))) <= 3  # 1.6 along z alone
 
 
 @pytest.mark.parametrize("values", [{"n_convkernels": 32}, {"spatial_mode": "3d", "input_depth": 60}])
