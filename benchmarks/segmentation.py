@@ -45,6 +45,10 @@ NET = {"n_convkernels": 16, "n_stacks": 2, "n_convlayers": 2, "input_size": 252}
 CLASSES = ["background", *(f"class {i}" for i in range(1, 7))]
 TILES = (84, 324, 468, 660)  # outputs along y and x of the bare network
 MONAI_SLICES = 4
+DEPTH_CASES = (  # kernels, tile
+    *((8, (16, 64, 64)), (8, (24, 128, 128)), (16, (16, 64, 64))),
+    *((16, (16, 64, 160)), (16, (64, 128, 128))),  # that were and are chosen for the default block
+)
 MIB = 2**20
 
 
@@ -187,7 +191,7 @@ def monai_rate(path):
 
 def depth(folder):
     """Print the rate of bare 3D networks with genenet's convolution, and with torch's as it comes."""
-    for n_kernels, shape in ((8, (16, 64, 64)), (16, (16, 64, 64)), (8, (24, 128, 128))):
+    for n_kernels, shape in DEPTH_CASES:
         net = {**NET, "n_convkernels": n_kernels, "spatial_mode": "3d", "input_depth": 60}
         network = load_ensemble(ensemble(folder, [net])).networks[0].placed(CPU).eval()
         x = torch.rand(network.plan.read_shape(shape))
