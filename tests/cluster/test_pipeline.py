@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from searches import ClusterSearch, digest, most_at_once
+from searches import FIRST_CHECK_S, ClusterSearch, digest, most_at_once
 
 N_GPUS = 4
 OVERLAY = """
@@ -21,7 +21,7 @@ EDITS = [  # what docs/cluster.md says is the site's, and numbers that suit two 
     ("slurm_extra: *gpu", "slurm_extra: --gres\\=gpu:k80:1,lscratch:10", 1),  # segment asks in the other way
     *(("jobs: 100", "jobs: 5"), ("runtime: 120", "runtime: 10"), ("runtime: 240", "runtime: 10")),
     *(("mem_mb: 8000", "mem_mb: 1000"), ("mem_mb: 16000", "mem_mb: 1500")),
-    *(("status-checks: 40", "status-checks: 2"), ("latency-wait: 60", "latency-wait: 20")),
+    *(("status-checks: 40", f"status-checks: {FIRST_CHECK_S}"), ("latency-wait: 60", "latency-wait: 20")),
 ]
 
 
