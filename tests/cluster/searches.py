@@ -30,7 +30,7 @@ def until(condition, seconds, what):
     while not (value := condition()):
         if time.monotonic() > deadline:  # an assertion would show its arguments in full, for each test
             pytest.fail(
-                f"not within {seconds} s: {(what() if callable(what) else what)[-4000:]}", pytrace=False
+                f"not within {seconds} s: {(what() if callable(what) else what)[-12000:]}", pytrace=False
             )
         time.sleep(0.2)
     return value

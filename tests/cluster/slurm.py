@@ -29,6 +29,7 @@ START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
 POLL_S = 0.1
 LOG_TAIL_LINES = 25
+LINE_CHARACTERS = 160
 SOCKET_PATH_BYTES = 107  # the kernel's limit
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -193,10 +194,13 @@ class Slurm:
         return [dict(zip(names, row.split("\t"), strict=True)) for row in rows]
 
     def queue(self) -> str:
-        """All jobs that haven't ended, with state and node, and the processes of jobs: what a failure needs."""
+        """What a failure needs: ends of the daemons' logs, jobs that haven't ended, and processes of jobs."""
+        logs = [f"{name}: {line}" for name in ("slurmctld", *NODES) for line in self._log_tail(name)]
         jobs = self.run("squeue", "-a", "-o", "%i %A %T %N %r %j %M", check=False)
         processes = ",".join(map(str, _job_processes()))
-        return jobs + self.run("ps", "-ww", "-o", "pid,ppid,stat,etimes,args", "-p", processes, check=False)
+        columns = "pid,ppid,pgid,stat,etimes,args"
+        there = self.run("ps", "-ww", "-o", columns, "-p", processes, check=False).splitlines()
+        return "\n".join([*logs, jobs, *(line[:LINE_CHARACTERS] for line in there)])
 
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node; don't wait until the node is idle."""
@@ -324,9 +328,12 @@ class Slurm:
             ended = self._daemons[name].poll()
             if ended is not None or time.monotonic() > deadline:
                 reason = f"not ready after {START_TIMEOUT_S} s" if ended is None else f"ended with {ended}"
-                lines = (self.folder / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
-                raise RuntimeError("\n".join([f"{name}: {reason}", *lines[-LOG_TAIL_LINES:]]))
+                raise RuntimeError("\n".join([f"{name}: {reason}", *self._log_tail(name)]))
             time.sleep(POLL_S)
+
+    def _log_tail(self, name: str) -> list[str]:
+        lines = (self.folder / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+        return lines[-LOG_TAIL_LINES:]
 
     def _end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         daemon = self._daemons.pop(name, None)

@@ -131,7 +131,8 @@ class Story:
         """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
         self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
         self.end_in(2, self.first)
-        self.until(lambda: self.search.log().count("starts snakemake") == 2, 150)
+        # the successor waits up to five minutes for jobs that don't end
+        self.until(lambda: self.search.log().count("starts snakemake") == 2, 400)
         self.until(lambda: self.at_work([self.run["orphan"]]), 300)
         self.freeze("orphan")
         (snakemake,) = re.findall(r"snakemake is process (\d+)", self.search.log())[1:]
