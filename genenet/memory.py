@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
 POOLED_INDEX_BYTES = 8
+WITH_DEPTH = (
+    1.2  # what oneDNN takes in all for each byte of values, where kernels have three axes: 1.1 to 1.5
+)
 TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
 
 
@@ -75,4 +78,5 @@ def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
         if stack.is_encoder and layer is stack.layers[-1]:
             skips[stack.scale] = before
     logits = plan.n_classes * n_written
-    return max(value_bytes * peak, value_bytes * (before + logits) + 2 * 4 * logits)
+    n_bytes = max(value_bytes * peak, value_bytes * (before + logits) + 2 * 4 * logits)
+    return round(n_bytes * WITH_DEPTH) if plan.has_depth else n_bytes
