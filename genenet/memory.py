@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
 POOLED_INDEX_BYTES = 8
-WITH_DEPTH = (
-    1.2  # what oneDNN takes in all for each byte of values, where kernels have three axes: 1.1 to 1.5
-)
+# of oneDNN, for each byte of values, where kernels have three axes: 1.1 to 1.5
+WITH_DEPTH = 1.2
 TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
 
 
