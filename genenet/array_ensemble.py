@@ -133,7 +133,6 @@ class Ensemble:
         from genenet.segmentation import blocks_of
         from genenet.statistics import sample_statistics
         from genenet.suitability import warn_of_other_images
-        from genenet.tiling import block_shape
 
         volume, wanted = volume_of(image, "image"), _run_settings(threads, device)
         warn_of_other_images(volume, self._loaded)
@@ -141,8 +140,7 @@ class Ensemble:
             norm: Normalisation = self._loaded.normalisation.of(partial(sample_statistics, volume))
             predictor = self._loaded.predictor(choose_device(wanted.device), settings)
             pipeline = Pipeline(predictor, volume, norm, Channels.of(settings), keep)
-            block = settings.block or block_shape(predictor.plans)
-            for _ in pipeline.run(blocks_of(volume.shape, block)):
+            for _ in pipeline.run(blocks_of(volume.shape, self._loaded.block(settings))):
                 pass
 
 

@@ -17,6 +17,7 @@ from genenet.metrics import scores
 from genenet.plan import Plan, plan
 from genenet.prepare import open_prepared
 from genenet.strategies import choose_all, write_strategies
+from genenet.tiling import block_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from genenet.config import Combination, Segmentation
     from genenet.curve import Point
+    from genenet.geometry import Triple
     from genenet.inference import NormalisationRule, Predictor
     from genenet.network import Network
     from genenet.paths import ResultPaths
@@ -193,6 +195,10 @@ class Ensemble:
     def plans(self) -> list[Plan]:
         """The networks' plans."""
         return [network.plan for network in self.networks]
+
+    def block(self, settings: Segmentation) -> Triple:
+        """Return the voxels written in one piece, z, y, x: those asked for, or what suits the networks."""
+        return settings.block or block_shape(self.plans)
 
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
         """Return the networks, ready to predict; they are on the device from then on."""

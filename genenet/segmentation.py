@@ -29,7 +29,6 @@ from genenet.masks import Mask
 from genenet.pipeline import Channels, Pipeline
 from genenet.statistics import sample_statistics
 from genenet.suitability import fit, warn_of_other_images
-from genenet.tiling import block_shape
 from genenet.volume import Volume, crop, open_volume
 from genenet.writers import check_no_other_writer, writing
 from genenet.zarr_in import warn_of_missing_chunks
@@ -62,7 +61,7 @@ class SegmentationJob:
     @cached_property
     def block(self) -> Triple:
         """Voxels written in one piece, z, y, x."""
-        return self.settings.block or block_shape(self.ensemble.plans)
+        return self.ensemble.block(self.settings)
 
     def run(
         self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None

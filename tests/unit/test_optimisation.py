@@ -115,6 +115,8 @@ def test_the_kinds_are_those_of_torch(kind):
     ]
     torchs = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[kind]
     options = {"momentum": 0.9, "nesterov": True} if kind == "sgd" else {"betas": BETAS}
+    assert isinstance(ours.optimiser, torchs)
+    assert kind != "adam" or not isinstance(ours.optimiser, torch.optim.AdamW)
     theirs.optimiser = torchs(groups, lr=0.02, fused=True, **options)
     for _ in range(4):
         ours.step()

@@ -62,6 +62,14 @@ def test_less_memory_makes_smaller_tiles_and_too_little_is_an_error():
 
 
 def test_a_deep_network_is_given_deep_tiles():
+    p = planned(spatial_mode="3d", n_stacks=1, input_depth=30)
+    depth, height, width = tile_shape([p], (64, 512, 512), 1e9)
+    assert depth >= 16
+    assert height >= 32
+    assert width >= 32
+
+
+def test_a_deep_networks_blocks_are_deep_so_that_little_of_what_it_computes_is_halo():
     p = planned(spatial_mode="3d", input_depth=60)
     assert p.halo == (20, 20, 20)
     assert block_shape([p]) == (64, 640, 640)
