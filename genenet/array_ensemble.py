@@ -128,9 +128,9 @@ class Ensemble:
     ) -> None:
         """Segment an array as SegmentationJob does a file, but for where the blocks go."""
         from genenet.device import choose_device
+        from genenet.geometry import blocks_of
         from genenet.inference import Normalisation
         from genenet.pipeline import Channels, Pipeline
-        from genenet.segmentation import blocks_of
         from genenet.statistics import sample_statistics
         from genenet.suitability import warn_of_other_images
 

@@ -73,6 +73,11 @@ def tiles(box: Box, shape: Triple) -> Iterator[Box]:
         yield Box.of_shape(shape, (z, y, x)).intersect(box)
 
 
+def blocks_of(shape: Triple, block: Triple) -> list[Box]:
+    """Return all blocks of a volume, in C order."""
+    return list(tiles(Box.of_shape(shape), block))
+
+
 def by(shape: Iterable[int]) -> str:
     """Write a shape for people: ``12 x 320 x 320``."""
     return " x ".join(map(str, shape))

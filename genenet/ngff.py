@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 
 from genenet.errors import InputError
 from genenet.files import atomic_path, read_json, write_json
-from genenet.geometry import Box, Triple, tiles
+from genenet.geometry import Box, Triple, blocks_of, tiles
 from genenet.palette import class_colours
 from genenet.pyramid import Level, Size, levels, mean_of_cells, mode_of_cells
 
@@ -64,6 +64,21 @@ class Store:
         assert self.labels.shards
         z, y, x = self.labels.shards
         return z, y, x
+
+    @property
+    def blocks(self) -> list[Box]:
+        """All its blocks, in C order."""
+        return blocks_of(self.shape, self.block)
+
+    def check_complete(self) -> None:
+        """Raise InputError if a block is missing."""
+        blocks = self.blocks
+        missing = [block for block in blocks if not self.has_block(block)]
+        if missing:
+            raise InputError(
+                f"{self.path}: {len(missing)} of {len(blocks)} blocks are missing, the first at {missing[0].start}; "
+                "run genenet segment again"
+            )
 
     def has_block(self, box: Box) -> bool:
         """Return whether a block is there; then it is complete."""

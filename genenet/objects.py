@@ -71,15 +71,13 @@ class PostprocessingJob:
         Raises:
             InputError: If blocks of the segmentation are missing, or it hasn't the classes.
         """
-        from genenet.segmentation import check_complete  # with torch
-
         began = time.monotonic()
         try:
             self.settings.check_classes(self.store.attributes["classes"])
         except ValueError as error:
             raise InputError(f"{self.path}: {error}") from None
         with exclusive(self.path.with_name(self.path.name + ".lock")):
-            check_complete(self.store)
+            self.store.check_complete()
             self.table.unlink(missing_ok=True)
             for name in (OBJECTS, CLEANED):
                 remove_labels(self.store, name)

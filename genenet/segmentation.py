@@ -19,9 +19,8 @@ import numpy as np
 
 from genenet import ngff
 from genenet.chunk_cache import cached
-from genenet.errors import InputError
 from genenet.files import remove
-from genenet.geometry import Box, each, tiles
+from genenet.geometry import Box, blocks_of, each
 from genenet.inference import Normalisation
 from genenet.labels import ClassLabels
 from genenet.lock import exclusive
@@ -183,22 +182,6 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
 
 
-def blocks_of(shape: tuple[int, int, int], block: tuple[int, int, int]) -> list[Box]:
-    """Return all blocks of a volume, in C order."""
-    return list(tiles(Box.of_shape(shape), block))
-
-
 def share(blocks: Sequence[Box], part: int, n_parts: int) -> list[Box]:
     """Return the ``part``-th (from 1) of ``n_parts`` shares that differ by one block at most."""
     return list(blocks[(part - 1) * len(blocks) // n_parts : part * len(blocks) // n_parts])
-
-
-def check_complete(store: ngff.Store) -> None:
-    """Raise InputError if a block of a store is missing."""
-    blocks = blocks_of(store.shape, store.block)
-    missing = [block for block in blocks if not store.has_block(block)]
-    if missing:
-        raise InputError(
-            f"{store.path}: {len(missing)} of {len(blocks)} blocks are missing, the first at {missing[0].start}; "
-            "run genenet segment again"
-        )

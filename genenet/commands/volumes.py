@@ -183,11 +183,10 @@ def export(
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
     from genenet import ngff
     from genenet.label_images import class_labels
-    from genenet.segmentation import check_complete
     from genenet.tiff import export_tiff
 
     opened = ngff.open_store(store)
-    check_complete(opened)
+    opened.check_complete()
     class_labels(opened, labels)
     ngff.build_pyramid(store)
     if tiff:
@@ -233,7 +232,7 @@ def evaluate(
         write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label, labels.labels))
     elif ensemble and data:
         from genenet.device import choose_device, set_threads
-        from genenet.evaluation import evaluate_ensemble, evaluate_strategies
+        from genenet.ensemble_scores import evaluate_ensemble, evaluate_strategies
         from genenet.paths import ResultPaths
 
         wanted = read_settings(settings, TestSettings)

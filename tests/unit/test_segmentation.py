@@ -1,6 +1,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from genenet.ensemble import load_ensemble
 from genenet.errors import InputError
 from genenet.evaluation import evaluate_store
 from genenet.files import write_json
-from genenet.geometry import Box
+from genenet.geometry import Box, blocks_of
 from genenet.inference import Normalisation, Predictor
 from genenet.pipeline import entropy
-from genenet.segmentation import SegmentationJob, blocks_of, check_complete, share
+from genenet.segmentation import SegmentationJob, share
 from genenet.stages import ImageFiles
 from genenet.volume import ArrayVolume
 
@@ -110,10 +111,10 @@ def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
     folder, _, job = setting
     job("a.ome.zarr").run(1, 2)
     with pytest.raises(InputError, match=r"a\.ome\.zarr: 9 of 18 blocks are missing, the first at .* again"):
-        check_complete(ngff.open_store(folder / "a.ome.zarr"))
+        ngff.open_store(folder / "a.ome.zarr").check_complete()
     receipt = job("a.ome.zarr").run()
     assert (receipt["written"], receipt["kept"]) == (9, 9)
-    check_complete(ngff.open_store(folder / "a.ome.zarr"))
+    ngff.open_store(folder / "a.ome.zarr").check_complete()
 
 
 def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
@@ -246,3 +247,22 @@ def test_scores_against_labels_block_by_block(setting):
         InputError, match=r"labels\.tif: its shape 2 x 70 x 90 isn't that of .*image\.tif, 5 x 70 x 90"
     ):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
+
+
+def test_finishing_and_scoring_a_segmentation_need_no_torch(setting):
+    """Importing it would be half of their time."""
+    folder, image, job = setting
+    job("a.ome.zarr").run()
+    tifffile.imwrite(folder / "labels.tif", np.zeros_like(image))
+    volume = {"image": [str(folder / "image.tif")], "labels": [str(folder / "labels.tif")], "region": None}
+    write_json(folder / "evaluate.json", {"volume": volume, "ignore_label": None})
+    store, settings = str(folder / "a.ome.zarr"), str(folder / "evaluate.json")
+    code = "import sys; sys.argv[1:] = {}; from genenet.cli import main"
+    code += "\ntry: main()\nfinally: print('torch' in sys.modules)"
+    for arguments in (
+        ["export", store, "--tiff", str(folder / "a.tif")],
+        ["evaluate", "--segmentation", store, "--settings", settings, "--out", str(folder / "s.json")],
+    ):
+        done = runs.run([sys.executable, "-c", code.format(arguments)])
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "False"), done.stderr
+    assert json.loads((folder / "s.json").read_text())["n_voxels"] == image.size

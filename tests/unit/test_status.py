@@ -25,12 +25,12 @@ from genenet.config import read_config
 from genenet.ensemble import FORMAT
 from genenet.files import write_json
 from genenet.genome import Genome
+from genenet.geometry import blocks_of
 from genenet.glimpse import glimpse
 from genenet.paths import ResultPaths, part_name
 from genenet.prepare import open_prepared
 from genenet.publication import Publication, write_history
 from genenet.run_state import RunState
-from genenet.segmentation import blocks_of
 from genenet.time_left import time_left
 from genenet.training import Row
 

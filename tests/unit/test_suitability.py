@@ -12,7 +12,6 @@ from ensembles import arrays, job, write_ensemble, write_image
 from genenet import ngff
 from genenet.cli import app
 from genenet.errors import InputError
-from genenet.segmentation import check_complete
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_a_slice_for_3d_networks(tmp_path, caplog, mode, depth, warns):
     )
     write_image(tmp_path, (depth, 40, 40))
     job(tmp_path).run()
-    check_complete(ngff.open_store(tmp_path / "a.ome.zarr"))
+    ngff.open_store(tmp_path / "a.ome.zarr").check_complete()
     message = "image.tif: is a single slice, and the ensemble's networks are 3D"
     assert [message in line for line in said(caplog)] == [True] * warns
 

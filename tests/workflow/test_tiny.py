@@ -14,7 +14,7 @@ import torch
 import zarr
 
 from genenet.config import check_config
-from genenet.evaluation import evaluate_ensemble
+from genenet.ensemble_scores import evaluate_ensemble
 from genenet.stages import runs
 from search import ROOT, Search
 
