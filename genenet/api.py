@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
 from genenet.arrays import Pair, labelled_arrays, threads_of_torch, volume_of
-from genenet.config import NormalisationMode, Training, validate
+from genenet.config import NormalisationMode, Training
 from genenet.errors import InputError
 from genenet.geometry import Box
 from genenet.labels import ClassLabels, check_integers
 from genenet.metrics import IGNORE, Contingency, scores
 from genenet.search_settings import Search
+from genenet.validation import validate
 
 if TYPE_CHECKING:
     from genenet.genome import Genome

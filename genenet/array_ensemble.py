@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from genenet import ensemble as on_disk
 from genenet.arrays import threads_of_torch, volume_of
-from genenet.config import Segmentation, validate
+from genenet.config import Segmentation
 from genenet.errors import InputError
 from genenet.files import atomic_path, read_json
 from genenet.stages import SegmentSettings
+from genenet.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

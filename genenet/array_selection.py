@@ -11,12 +11,13 @@ import numpy as np
 from genenet import config
 from genenet import ensemble as on_disk
 from genenet.array_ensemble import DESCRIPTION, Ensemble, VoxelSize, load_ensemble
-from genenet.config import Combination, validate
+from genenet.config import Combination
 from genenet.curve import best_size, curve_of
 from genenet.decomposition import member_weights
 from genenet.errors import InputError
 from genenet.files import write_json
 from genenet.metrics import scores
+from genenet.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

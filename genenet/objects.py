@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.cleaning import fill_holes, find_objects, remove_specks
-from genenet.config import validate
 from genenet.errors import InputError
 from genenet.files import write_csv
 from genenet.geometry import Box, Triple, tiles
@@ -26,6 +25,7 @@ from genenet.ngff import CLEANED, OBJECTS, open_store
 from genenet.piece_graph import find_pieces
 from genenet.pieces import LabelledBlock
 from genenet.postprocessing import ALL, Postprocessing
+from genenet.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

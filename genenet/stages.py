@@ -23,7 +23,6 @@ from genenet.config import (
     Segmentation,
     Training,
     VoxelSize,
-    validate,
 )
 from genenet.errors import InputError
 from genenet.files import read_json
@@ -33,6 +32,7 @@ from genenet.postprocessing import LabelChoice
 from genenet.recipe import Closed
 from genenet.rounds import Round, rounds
 from genenet.search_settings import Draws, Evolution
+from genenet.validation import validate
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

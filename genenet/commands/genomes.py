@@ -136,9 +136,9 @@ def mutate(
 
     Where regions are a number, or none are given, nothing is changed.
     """
-    from genenet.config import validate
     from genenet.genome import read_genome
     from genenet.hyperparameters import LEVELS
+    from genenet.validation import validate
     from genenet.variation import mutate as mutated
     from genenet.variation_settings import Mutation
 

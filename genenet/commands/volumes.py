@@ -60,8 +60,8 @@ def segment(
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
 ) -> None:
     """Segment a volume with an ensemble, into an OME-Zarr; run again, it does the blocks that are missing."""
-    from genenet.config import validate
     from genenet.stages import SegmentSettings, read_settings
+    from genenet.validation import validate
 
     if (settings is None) == (not images):
         raise InputError("give either an image or --settings")

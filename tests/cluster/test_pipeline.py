@@ -1,6 +1,7 @@
 """The whole pipeline through profiles/slurm, in the container: what comes out is what a laptop gets."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -33,12 +34,14 @@ def searches(slurm, image, tmp_path_factory):
     there.edit_profile(*EDITS)
     there.without_torch(tmp_path_factory.mktemp("without"))
     began = datetime.now().isoformat(timespec="seconds")  # as sacct writes; its database lags behind
-    there.output = there.on_cluster()
-    jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")
-    there.jobs = [job for job in jobs if job["Submit"] >= began]
     here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
     here.add("more.yaml", "search: {n_genomes: 5}")
-    here.snakemake()
+    with ThreadPoolExecutor(1) as pool:  # jobs wait for Slurm most of the time
+        laptop = pool.submit(here.snakemake)
+        there.output = there.on_cluster()
+        laptop.result()
+    jobs = slurm.sacct("JobID", "SubmitLine", "AllocTRES", "Submit", "Start", "End")
+    there.jobs = [job for job in jobs if job["Submit"] >= began]
     return there, here
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -33,19 +34,25 @@ def searches(slurm, tmp_path_factory):
     here = ClusterSearch(slurm, tmp_path_factory.mktemp("laptop"), "tiny.yaml")
     for each in (there, here):
         begin(each)
+    with ThreadPoolExecutor(1) as pool:  # jobs wait for Slurm most of the time
+        laptop = pool.submit(here.snakemake, "results/ranking.csv", "--retries", "3")
+        kill_between_rounds(slurm, there)
+        laptop.result()
+    return there, here
+
+
+def kill_between_rounds(slurm, there):
     try:
         first = there.sbatch_controller("results/ranking.csv", *RUNG)
-        until((there.results / "rounds/r0.json").exists, 300, there.log)
+        until((there.results / "rounds/r0.json").exists, 600, there.log)
         (snakemake,) = re.findall(r"snakemake is process (\d+)", there.log())
         os.kill(int(snakemake), signal.SIGKILL)
         until(lambda: not slurm.run("squeue", "-h", "-j", first, check=False), 60, there.log)
         there.was_complete = (there.results / "ranking.csv").exists()
         last = there.sbatch_controller("results/ranking.csv", *RUNG)
-        until(lambda: not slurm.run("squeue", "-h", "-j", last, check=False), 400, there.log)
+        until(lambda: not slurm.run("squeue", "-h", "-j", last, check=False), 600, there.log)
     finally:
         slurm.cancel_all()
-    here.snakemake("results/ranking.csv", "--retries", "3")
-    return there, here
 
 
 def runs(search):

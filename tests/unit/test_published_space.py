@@ -132,7 +132,7 @@ def test_own_regions_take_the_place_of_the_presets():
 
 
 def test_an_unknown_preset():
-    from genenet.config import validate
+    from genenet.validation import validate
 
     with pytest.raises(InputError, match=r"search: preset: input should be 'published'"):
         validate(Search, {"preset": "publisched"}, "search")
