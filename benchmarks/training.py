@@ -53,11 +53,11 @@ COUNTS = np.bincount(TRAIN.labels.ravel(), minlength=N_CLASSES)
 class Patches(Dataset):
     """Random crops with flips and turns, one at a time."""
 
-    def __init__(self, network_plan, n_patches):
+    def __init__(self, network_plan, n_patches, seed):
         self.size, self.margin = network_plan.input_shape[1], network_plan.margin[1]
         self.n_patches = n_patches
         halo = ((0, 0), (self.margin, self.margin), (self.margin, self.margin))
-        self.rng = np.random.default_rng(0)
+        self.rng = np.random.default_rng(seed)
         self.image = np.pad(TRAIN.normalisation.apply(TRAIN.image, 0), halo, mode="reflect")
 
     def __len__(self):
@@ -82,7 +82,7 @@ class PlainLoop:
         self.genome, self.plan, self.batch = network_of(n_kernels)
         torch.manual_seed(seed)
         self.network = Network(self.plan)
-        patches = Patches(self.plan, self.batch * iterations)
+        patches = Patches(self.plan, self.batch * iterations, seed)
         self.batches = iter(DataLoader(patches, batch_size=self.batch, num_workers=0))
         weights = torch.from_numpy(class_weights(COUNTS, 0.5))
         self.loss = torch.nn.CrossEntropyLoss(weights)
@@ -275,13 +275,23 @@ def quality():
 
 
 def learned(n_kernels, seed, iterations, settings):
-    """Train; return the validation ARI of the network. No settings: the plain loop."""
-    whole = trainer(n_kernels, seed, **(settings or {"precision": "float32"}))
-    variant = whole if settings else PlainLoop(n_kernels, seed, iterations)
+    """Train; return the validation ARI of the network. No settings: the plain loop.
+
+    The learning rate falls to 0 as a cosine does: at a constant one, the ARI of the last iterations varies by 0.05.
+    """
+    fall = {"iterations": iterations, "schedule": {"kind": "cosine"}}
+    whole = trainer(n_kernels, seed, **fall, **(settings or {"precision": "float32"}))
+    if settings:
+        for _ in range(iterations):
+            whole.step()
+        return score(whole)
+    variant = PlainLoop(n_kernels, seed, iterations)
+    variant.network.load_state_dict(whole.network.state_dict())  # both begin with the same weights
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(variant.optimiser, iterations)
     for _ in range(iterations):
         variant.step()
-    if variant is not whole:
-        whole.network.load_state_dict(variant.network.state_dict())  # all are scored by the same program
+        schedule.step()
+    whole.network.load_state_dict(variant.network.state_dict())  # and are scored by the same program
     return score(whole)
 
 
