@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,17 +103,36 @@ def _take_away_if_dead(path: Path) -> bool:
     """Take a dead holder's lock away, for one of those who wait: it is renamed, and put back if it lives."""
     if not _is_dead(path):
         return False
-    taken = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
-    try:
-        os.rename(path, taken)
-    except FileNotFoundError:
-        return True  # another one was faster
-    if _is_dead(taken):
-        log.warning("%s: taking over from a process that is gone: %s", path, _read(taken))
-    else:
-        os.link(taken, path)
-    taken.unlink()
+    with _alone_in(path.parent):
+        if not _is_dead(path):
+            return True  # another one was faster
+        taken = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+        try:
+            os.rename(path, taken)
+        except FileNotFoundError:
+            return True
+        if _is_dead(taken):
+            log.warning("%s: taking over from a process that is gone: %s", path, _read(taken))
+        else:  # its heart beat again, or others take over where folders can't be locked
+            with suppress(FileExistsError):
+                os.link(taken, path)
+        taken.unlink()
     return True
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Lock the folder itself, where its file system can; the system lets go of it whenever the process ends.
+
+    Else one who saw a dead lock could take away, a moment later, the living one that has replaced it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # NFS locks no folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, object]:

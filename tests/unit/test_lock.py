@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -90,3 +91,21 @@ with exclusive(Path({str(path)!r}), poll_seconds=0.001):
     assert journal.read_text().split() == ["in", "out"] * 8
     assert not path.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["journal"]
+
+
+def test_a_dead_lock_that_another_has_taken_over_meanwhile_is_left_to_it(tmp_path, monkeypatch):
+    path, alone_in = tmp_path / "lock", lock._alone_in
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+
+    @contextmanager
+    def too_late(folder):
+        with alone_in(folder):
+            path.write_text(json.dumps(lock._me()))
+            yield
+
+    monkeypatch.setattr(lock, "_alone_in", too_late)
+    monkeypatch.setattr(
+        os, "rename", lambda *_: pytest.fail("away for a moment, in which a third could come in")
+    )
+    assert lock._take_away_if_dead(path)
+    assert lock._read(path) == lock._me()
