@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from genenet.geometry import Box, tiles
 from genenet.ngff import create_store, open_store
 from genenet.objects import PostprocessingJob, table_of
 from genenet.phantom import write_phantom
@@ -111,7 +110,7 @@ def make_store(shape, folder):
     )
     store, labels = open_store(path), open_volume([folder / "labels.tif"])
     rng = np.random.default_rng(0)
-    for box in tiles(Box.of_shape(shape), store.block):
+    for box in store.blocks:
         block = labels.read(box).astype(np.uint8)
         noisy = rng.random(box.shape) < NOISE
         block[noisy] = rng.integers(0, len(CLASSES), noisy.sum(), np.uint8)

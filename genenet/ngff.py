@@ -70,14 +70,17 @@ class Store:
         """All its blocks, in C order."""
         return blocks_of(self.shape, self.block)
 
+    @property
+    def missing(self) -> list[Box]:
+        """Its blocks that aren't there now."""
+        return [block for block in self.blocks if not self.has_block(block)]
+
     def check_complete(self) -> None:
         """Raise InputError if a block is missing."""
-        blocks = self.blocks
-        missing = [block for block in blocks if not self.has_block(block)]
-        if missing:
+        if missing := self.missing:
             raise InputError(
-                f"{self.path}: {len(missing)} of {len(blocks)} blocks are missing, the first at {missing[0].start}; "
-                "run genenet segment again"
+                f"{self.path}: {len(missing)} of {len(self.blocks)} blocks are missing, "
+                f"the first at {missing[0].start}; run genenet segment again"
             )
 
     def has_block(self, box: Box) -> bool:

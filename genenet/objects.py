@@ -18,7 +18,7 @@ import numpy as np
 from genenet.cleaning import fill_holes, find_objects, remove_specks
 from genenet.errors import InputError
 from genenet.files import write_csv
-from genenet.geometry import Box, Triple, tiles
+from genenet.geometry import Box, Triple, blocks_of
 from genenet.label_images import new_labels, remove_labels
 from genenet.lock import exclusive
 from genenet.ngff import CLEANED, OBJECTS, open_store
@@ -113,7 +113,7 @@ class PostprocessingJob:
 
     def _boxes(self, rounds_before: int, show: Callable[[int, int, Box], None]) -> Iterator[Box]:
         """Yield all blocks of one of two rounds; each is shown when the next one is asked for."""
-        boxes = list(tiles(Box.of_shape(self.store.shape), self._work_shape()))
+        boxes = blocks_of(self.store.shape, self._work_shape())
         for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):
             yield box
             show(number, 2 * len(boxes), box)

@@ -14,7 +14,7 @@ from genenet import comparison, figures, ngff, plots, score_plots, search_plots,
 from genenet.errors import InputError
 from genenet.files import read_json, write_text
 from genenet.genome import read_genome
-from genenet.geometry import Box, tiles
+from genenet.geometry import Box
 from genenet.label_images import class_labels
 from genenet.palette import class_colours
 from genenet.paths import ResultPaths
@@ -169,9 +169,8 @@ def _volume_section(
         viewer = slices.viewer(image, labels, store, choice, budget)
     except InputError as error:
         return VolumeSection(name, "", str(error), [], None, scores)
-    blocks = list(tiles(Box.of_shape(store.shape), store.block))
-    missing = sum(not store.has_block(block) for block in blocks)
-    note = f"{missing} of {len(blocks)} blocks aren't segmented yet; they look like background."
+    missing = len(store.missing)
+    note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they look like background."
     caption = _caption(store, _middle(store.shape))
     return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
 

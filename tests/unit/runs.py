@@ -72,5 +72,14 @@ def genenet(*arguments):
     return [sys.executable, "-m", "genenet", *map(str, arguments)]
 
 
+def run_without_torch(*arguments):
+    """Run genenet in a process of its own, and see that it didn't import torch, which takes seconds."""
+    code = "import sys; sys.argv[1:] = {}; from genenet.cli import main"
+    code += "\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = run([sys.executable, "-c", code.format(list(map(str, arguments)))])
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+    return done
+
+
 def run(command, **options):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -199,22 +197,7 @@ def test_other_mistakes(tmp_path):
 
 def test_help_and_generate_answer_in_no_time(tmp_path):
     """Without torch: that alone would take two seconds. The figures are in docs/benchmarks.md."""
-    run = "import sys; sys.argv[1:] = {}; from genenet.cli import main"
-    code = run + "\ntry: main()\nfinally: print('torch' in sys.modules)"
     (tmp_path / "s.json").write_text('{"seed": 1, "regions": {"net": {"n_stacks": [1, 2]}}}')
-    for arguments in (
-        ["--help"],
-        [
-            "generate",
-            "--settings",
-            str(tmp_path / "s.json"),
-            "--index",
-            "0",
-            "--out",
-            str(tmp_path / "g.json"),
-        ],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(arguments)], capture_output=True, text=True, check=False
-        )
-        assert done.stdout.splitlines()[-1] == "False", done.stderr
+    files = ("--settings", tmp_path / "s.json", "--out", tmp_path / "g.json")
+    for arguments in (["--help"], ["generate", *files, "--index", "0"]):
+        runs.run_without_torch(*arguments)
