@@ -1,13 +1,13 @@
 """Training steps per second, beside a plain PyTorch loop, in one run: the same network, batch, patches and data.
 
-python benchmarks/training.py [speed] [quality] [overhead] [checkpoints]
+python benchmarks/training.py [speed] [quality] [overhead] [checkpoints] [--kernels 16 64] [--seeds 3]
 
 The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoader, torch's Adam with its defaults.
 """
 
+import argparse
 import multiprocessing
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,7 +36,6 @@ SECONDS = 5  # of each round
 N_CLASSES = 7
 CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
 QUALITY_ITERATIONS = {16: 300, 64: 100}  # kernels: iterations
-SEEDS = range(3)
 
 
 def phantom(shape, seed):
@@ -149,7 +148,7 @@ def rates(n_kernels, variants):
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def speed():
+def speed(arguments):
     """Print steps per second and ratios, and how near the plain loop is to what the processor can do."""
     variants = {
         "plain loop": None,
@@ -163,7 +162,8 @@ def speed():
         types.append(torch.bfloat16)
     peaks = ", ".join(f"{peak(t) / 1e9:.0f} in {t}" for t in types)
     print(f"products of matrices, thousand million operations/s: {peaks}")
-    for n_kernels, (size, batch) in CASES.items():
+    for n_kernels in arguments.kernels:
+        size, batch = CASES[n_kernels]
         _, network_plan, _ = network_of(n_kernels)
         operations = 3 * batch * network_plan.flops_per_voxel * network_plan.output_shape[1] ** 2
         print(
@@ -185,7 +185,7 @@ def peak(dtype):
     return 2 * 2048**3 / min(times)
 
 
-def overhead():
+def overhead(arguments):
     """Print which share of the time is not forward, backward and optimiser step."""
     full = {
         "elastic_voxels": 4,
@@ -198,16 +198,16 @@ def overhead():
         "shifted_slices": 0.1,
         "shifted_slices_voxels": 4,
     }
-    for n_kernels in CASES:
+    for n_kernels in arguments.kernels:
         for name, augmentation in (("flips and turns", {}), ("full augmentation", full)):
             whole = trainer(n_kernels, augmentation=augmentation)
             outside = inside = 0.0
             learn = whole.learner.step
 
-            def timed(*arguments, learn=learn):
+            def timed(*batch, learn=learn):
                 nonlocal inside
                 began = time.perf_counter()
-                result = learn(*arguments)
+                result = learn(*batch)
                 inside += time.perf_counter() - began
                 return result
 
@@ -225,9 +225,9 @@ def overhead():
             )
 
 
-def checkpoints():
+def checkpoints(arguments):
     """Print how long a checkpoint takes, into the folder for temporary files, and which share of the time that is."""
-    for n_kernels in CASES:
+    for n_kernels in arguments.kernels:
         whole = trainer(n_kernels)
         for _ in range(2):
             whole.step()
@@ -258,20 +258,29 @@ def score(whole):
     return table.adjusted_rand_index
 
 
-def quality():
-    """Print the validation ARI of each variant after the same iterations, for each seed."""
+def quality(arguments):
+    """Print the validation ARI of each variant after the same iterations, seed by seed, and how they differ."""
     variants = {"plain loop": None, "genenet, float32": {"precision": "float32"}}
     if bfloat16_instructions():
         variants["genenet, bfloat16"] = {"precision": "bfloat16"}
-    for n_kernels, iterations in QUALITY_ITERATIONS.items():
-        print(f"U-Net of {n_kernels} kernels, {iterations} iterations, seeds {', '.join(map(str, SEEDS))}")
-        for name, settings in variants.items():
-            found = [learned(n_kernels, seed, iterations, settings) for seed in SEEDS]
-            each = " ".join(f"{value:.3f}" for value in found)
-            print(
-                f"  {name:30} ARI {statistics.mean(found):.3f} ± {statistics.stdev(found):.3f}   {each}",
-                flush=True,
-            )
+    for n_kernels in arguments.kernels:
+        iterations = QUALITY_ITERATIONS[n_kernels]
+        print(f"U-Net of {n_kernels} kernels, {iterations} iterations, ARI of {', '.join(variants)}")
+        found = []
+        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+            found.append([learned(n_kernels, seed, iterations, each) for each in variants.values()])
+            print(f"  seed {seed}: {' '.join(f'{value:.3f}' for value in found[-1])}", flush=True)
+        plain, *others = zip(*found, strict=True)
+        print(f"  plain loop: {mean_and_spread(plain)}")
+        for name, values in zip(list(variants)[1:], others, strict=True):
+            differences = [value - beside for value, beside in zip(values, plain, strict=True)]
+            print(f"  {name}: {mean_and_spread(values)}, less the plain loop {mean_and_spread(differences)}")
+
+
+def mean_and_spread(values):
+    """Return mean and standard deviation as text."""
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def learned(n_kernels, seed, iterations, settings):
@@ -300,10 +309,22 @@ PARTS = {"speed": speed, "overhead": overhead, "checkpoints": checkpoints, "qual
 
 def main():
     """Run what is asked for, or all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument(
+        "--kernels", type=int, nargs="+", choices=CASES, default=list(CASES), help="of the U-Nets"
+    )
+    parser.add_argument("--first-seed", type=int, default=0, help="of quality")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, of quality")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     torch.set_num_threads(THREADS)
     print("bfloat16 in hardware:", ", ".join(bfloat16_instructions()) or "no")
-    for part in sys.argv[1:] or PARTS:
-        PARTS[part]()
+    for part in arguments.parts:
+        PARTS[part](arguments)
 
 
 if __name__ == "__main__":
