@@ -1,17 +1,30 @@
 """A small training, as files: what the command line needs."""
 
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from genenet.cli import main
 from genenet.genome import Genome
 from genenet.prepare import prepare
 from genenet.stages import ImageFiles, PrepareSettings
 
+# what a fork server imports before it forks
+FORK_SERVER = [
+    "genenet.cli",
+    "genenet.prepare",
+    "genenet.segmentation",
+    "genenet.training_run",
+    "genenet.weight_maps",
+]
 CLASSES = ["background", "blob", "absent"]
 GENOME = {
     "n_convkernels": 3,
@@ -82,4 +95,37 @@ def run_without_torch(*arguments):
 
 
 def run(command, **options):
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    """Run a command to its end; genenet in a process that has its imports, seconds of each start, from its birth."""
+    command = list(map(str, command))
+    if command[:3] == genenet() and set(options) <= {"cwd"}:
+        return forked(command, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def forked(command, cwd="."):
+    """What ``subprocess.run`` returns, of a process that a fork server made and that does what genenet does."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(FORK_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = context.Process(target=be, args=(command[3:], dict(os.environ), cwd, said))
+        process.start()
+        process.join()
+        return subprocess.CompletedProcess(command, process.exitcode, *(path.read_text() for path in said))
+
+
+def be(arguments, environment, folder, said):
+    """Be ``python -m genenet``."""
+    for stream, path in zip((1, 2), said, strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv[1:] = arguments
+    main()
+
+
+def wait(process, condition):
+    """Wait for a condition, or for the end of a process, without taking the core that it works on."""
+    while process.poll() is None and not condition():
+        time.sleep(0.01)

@@ -112,8 +112,7 @@ def test_asked_to_stop_it_keeps_a_checkpoint_and_exits_with_75(tmp_path, number)
     command = runs.make(tmp_path, iterations=100_000, validation_interval=20, checkpoint_seconds=1000)
     out = tmp_path / "run"
     process = subprocess.Popen([*command, "--out", out], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (out / "progress.csv").exists():
-        pass
+    runs.wait(process, (out / "progress.csv").exists)
     process.send_signal(number)
     _, messages = process.communicate()
     assert process.returncode == 75, messages

@@ -92,7 +92,7 @@ def test_fifty_kills_and_signals_at_random_moments_change_nothing(tmp_path):
     rng = random.Random(1)
     command = runs.make(tmp_path, {"dropout_rate": 0.2}, **RECIPE)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["genenet.training_run", "genenet.weight_maps"])
+    context.set_forkserver_preload(runs.FORK_SERVER)
     assert Forked(context, tmp_path, tmp_path / "undisturbed").end() == 0
     out, killed = tmp_path / "run", []
     for k in range(INTERRUPTIONS):

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from genenet.rungs import ari_after, gather, rank, run_of_slot
 from genenet.search_settings import Evolution, Search
 from genenet.stages import BreedSettings
 from genenet.status import read_status
-from runs import genenet, make, run
+from runs import genenet, make, run, wait
 
 NET = {
     "log_learning_rate": [-3, -2],
@@ -217,9 +216,8 @@ def test_killed_between_rungs_or_within_it_goes_on(tmp_path):
 def run_until(command, condition):
     """Start a process; kill it as soon as the condition has come true."""
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-    while not condition():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait(process, condition)
+    assert process.poll() is None
     process.kill()
     process.wait()
     return process

@@ -97,8 +97,7 @@ def iteration_of(run):
 def kill_when(command, is_time):
     """Start it, kill it when ``is_time()``; return whether it was killed before its end."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not is_time():
-        pass
+    runs.wait(process, is_time)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return process.returncode == -signal.SIGKILL
@@ -216,8 +215,8 @@ def test_two_processes_on_one_run_take_turns(undisturbed, tmp_path):
         subprocess.Popen, [*command, "--out", tmp_path], stderr=subprocess.PIPE, text=True
     )
     with start() as first:
-        while not (tmp_path / "lock").exists():
-            assert first.poll() is None
+        runs.wait(first, (tmp_path / "lock").exists)
+        assert first.poll() is None
         first.send_signal(signal.SIGSTOP)  # it has the lock, and time for the other to meet it
         with start() as second:
             waits = second.stderr.readline()
@@ -237,13 +236,13 @@ def limit_files(process, size):
 
 
 def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_not_the_training(tmp_path):
-    command = runs.make(tmp_path, iterations=400, validation_interval=20)
+    command = runs.make(tmp_path, iterations=200, validation_interval=20)
     reference, run = tmp_path / "reference", tmp_path / "run"
     assert runs.run([*command, "--out", reference]).returncode == 0
     messages = []
     with subprocess.Popen([*command, "--out", run], stderr=subprocess.PIPE, text=True) as process:
-        while iteration_of(run) < 30:
-            assert process.poll() is None
+        runs.wait(process, lambda: iteration_of(run) >= 30)
+        assert process.poll() is None
         limit_files(process, 0)
         for line in process.stderr:
             messages.append(line)
