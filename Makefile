@@ -15,10 +15,10 @@ install: .venv/installed-workflow
 demo: install
 	snakemake --profile profiles/local
 
+# of the last two, one runs the cluster's tests, which wait for Slurm half of the time, the other the workflow's
 test: .venv/installed-dev lint
-	pytest -n 2 --dist loadgroup --ignore tests/workflow/test_real.py --ignore tests/cluster
-	pytest tests/workflow/test_real.py
-	pytest tests/cluster
+	pytest -n 2 --dist loadgroup tests/unit
+	pytest -n 2 --dist loadgroup tests/cluster tests/workflow
 
 lint: .venv/installed-dev
 	ruff check .

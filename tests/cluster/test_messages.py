@@ -12,6 +12,8 @@ from genenet import __version__
 from search import ROOT
 from searches import ClusterSearch
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 
 @pytest.fixture
 def search(slurm, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 
 from searches import ClusterSearch, digest, until
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 STEPS = """
 data: {test: []}
 baselines: {unet2015: null}

@@ -145,7 +145,7 @@ def attempts(search):
     return json.loads((search.results / "runs/r0/000/attempts.json").read_text())["attempts"]
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline
@@ -183,7 +183,7 @@ def test_signals_of_a_scheduler_cost_seconds_and_no_weights(tmp_path, undisturbe
         os.kill(second, signal.SIGUSR2)
         until(lambda: not (search.results / "runs/r0/000/lock").exists())
         os.kill(task, signal.SIGUSR2)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=600)[0]
     assert process.returncode == 0
     assert "1 of 1 trainings ok" in output
     assert [a["exit"] for a in attempts(search)] == ["stopped", "stopped", "finished"]
@@ -206,7 +206,7 @@ def test_ctrl_c_stops_everything_in_order(tmp_path, undisturbed):
     )
     pid = trainer(search)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert output.endswith("stopping; the same command goes on from the last checkpoints\n")
     assert "Traceback" not in errors
