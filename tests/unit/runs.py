@@ -125,7 +125,9 @@ def be(arguments, environment, folder, said):
     main()
 
 
-def wait(process, condition):
+def wait(process, condition, seconds=300):
     """Wait for a condition, or for the end of a process, without taking the core that it works on."""
+    deadline = time.monotonic() + seconds
     while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
