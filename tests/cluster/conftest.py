@@ -11,6 +11,14 @@ import debian
 import slurm as slurm_module
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let one worker run all tests of this folder, since there is one cluster."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def slurm():
     """A running Slurm cluster: two nodes with two GPUs each."""

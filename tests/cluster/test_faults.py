@@ -14,8 +14,6 @@ import pytest
 
 from searches import ClusterSearch, digest, until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
 # trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time

@@ -12,8 +12,6 @@ from genenet import __version__
 from search import ROOT
 from searches import ClusterSearch
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 
 @pytest.fixture
 def search(slurm, tmp_path):

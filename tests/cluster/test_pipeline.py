@@ -10,8 +10,6 @@ import zarr
 
 from searches import FIRST_CHECK_S, ClusterSearch, digest, most_at_once
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 N_GPUS = 4
 OVERLAY = """
 search: {{n_genomes: 5}}

@@ -11,8 +11,6 @@ import pytest
 
 from searches import ClusterSearch, digest, until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 STEPS = """
 data: {test: []}
 baselines: {unet2015: null}

@@ -11,8 +11,6 @@ from safetensors.numpy import load_file
 
 from searches import ClusterSearch, until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 
 def weights(folder):
     """All weights, bit for bit; the file's header names its fields in any order."""
