@@ -27,7 +27,7 @@ lint: .venv/installed-dev
 	snakefmt --check --compact-diff workflow
 
 acceptance: .venv/installed-dev
-	python tests/acceptance.py
+	python -m tests.acceptance
 
 docs: .venv/installed-docs
 	sphinx-build -E -W --keep-going -q docs docs/_build/html

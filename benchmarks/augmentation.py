@@ -10,8 +10,8 @@ import time
 
 import torch
 
-from genenet.augmentation import Augmenter
-from genenet.recipe import Augmentation
+from genenet.config.training import Augmentation
+from genenet.training.augmentation import Augmenter
 
 THREADS = 2
 RUNS = 100

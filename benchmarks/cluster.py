@@ -26,11 +26,11 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/cluster")]
+sys.path.insert(0, str(ROOT))
 
-import debian  # noqa: E402  (it lies with the tests)
-import slurm as slurm_module  # noqa: E402
-from searches import ClusterSearch  # noqa: E402
+from tests.support import debian  # noqa: E402  (it lies with the tests)
+from tests.support import slurm as slurm_module  # noqa: E402
+from tests.support.searches import ClusterSearch  # noqa: E402
 
 CONFIG = """
 results: results

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from genenet.ngff import create_store, open_store
-from genenet.objects import PostprocessingJob, table_of
-from genenet.phantom import write_phantom
-from genenet.postprocessing import Postprocessing
-from genenet.volume import open_volume
+from genenet.config.postprocessing import Postprocessing
+from genenet.phantoms.phantom import write_phantom
+from genenet.segmentation.objects import PostprocessingJob, table_of
+from genenet.volumes.base import open_volume
+from genenet.volumes.ome_zarr import create_store, open_store
 
 BLOCK = (8, 512, 512)
 CLASSES = [
@@ -64,7 +64,7 @@ def child(work, path, queue):
     """Measure seconds and peak MB of some work."""
     import skimage.measure  # noqa: F401
 
-    import genenet.segmentation  # noqa: F401  imports apart
+    import genenet.segmentation.job  # noqa: F401  imports apart
 
     before, stop = anonymous_mb(), threading.Event()
     peak = [before]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from genenet.phantom import write_phantom
+from genenet.phantoms.phantom import write_phantom
 
 
 def phantom(shape, folder):

@@ -1,6 +1,6 @@
 """What this machine's processor can do."""
 
-from genenet.device import processor
+from genenet.networks.device import processor
 
 
 def bfloat16_instructions():

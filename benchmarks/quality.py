@@ -17,14 +17,14 @@ import numpy as np
 import tifffile
 import torch
 
-from genenet.allocation import keep_freed_memory
-from genenet.config import Training
-from genenet.genome import Genome
-from genenet.images import LabelledArray
-from genenet.inference import Normalisation
-from genenet.metrics import Contingency, scores
-from genenet.plan import plan
-from genenet.training import Trainer
+from genenet.config.model import Training
+from genenet.core.resources import keep_freed_memory
+from genenet.genes.genome import Genome
+from genenet.genes.plan import plan
+from genenet.metrics.contingency import Contingency, scores
+from genenet.networks.predictor import Normalisation
+from genenet.training.prepared_images import LabelledArray
+from genenet.training.trainer import Trainer
 
 DATA = Path(os.environ.get("GENENET_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
 VALIDATIONS = 10

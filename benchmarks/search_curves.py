@@ -17,18 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genenet.allocation import keep_freed_memory
-from genenet.config import Training
-from genenet.errors import InputError
-from genenet.files import atomic_path, read_json, write_json
-from genenet.genome import draw
-from genenet.hyperparameters import read_region
-from genenet.images import LabelledArray
-from genenet.inference import Normalisation
-from genenet.phantom import CLASSES, slabs
-from genenet.plan import plan
-from genenet.training import Diverged, Trainer
-from genenet.version import build
+from genenet.config.model import Training
+from genenet.core.atomic_files import atomic_path, read_json, write_json
+from genenet.core.errors import InputError
+from genenet.core.resources import keep_freed_memory
+from genenet.core.version import build
+from genenet.genes.genome import draw
+from genenet.genes.hyperparameters import read_region
+from genenet.genes.plan import plan
+from genenet.networks.predictor import Normalisation
+from genenet.phantoms.phantom import CLASSES, slabs
+from genenet.training.prepared_images import LabelledArray
+from genenet.training.trainer import Diverged, Trainer
 from quality import platelet
 
 N_VALIDATIONS = 27

@@ -10,8 +10,8 @@ counts.
 import math
 from functools import partial
 
-from genenet.rounds import rounds
-from genenet.search_settings import Search
+from genenet.config.rounds import rounds
+from genenet.config.search import Search
 
 SIZE = 4  # of the ensemble
 

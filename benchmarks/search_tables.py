@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genenet.errors import InputError
-from genenet.files import atomic_path, write_csv, write_json
+from genenet.core.atomic_files import atomic_path, write_csv, write_json
+from genenet.core.errors import InputError
 
 FOLDER = Path(__file__).parent / "data"
 STEPS = 20_000
@@ -100,7 +100,7 @@ class Scorer:
 
 
 def ari_of(tables):
-    """Return the ARI of contingencies (..., C, C), as genenet.metrics has it for one."""
+    """Return the ARI of contingencies (..., C, C), as genenet.metrics.contingency has it for one."""
     tables = tables.astype(np.float64)
     both, true, given, everything = (
         (counts * (counts - 1)).sum(axis=axes) / 2

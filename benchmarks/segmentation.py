@@ -25,17 +25,17 @@ import numpy as np
 import tifffile
 import torch
 
-import genenet.network as network_module
-from genenet.allocation import keep_freed_memory
-from genenet.config import Segmentation
-from genenet.ensemble import FORMAT, load_ensemble
-from genenet.files import write_json
-from genenet.genome import Genome
-from genenet.network import Network, save_weights
-from genenet.phantom import slabs
-from genenet.plan import plan
-from genenet.segmentation import SegmentationJob
-from genenet.stages import ImageFiles
+import genenet.networks.network as network_module
+from genenet.config.model import Segmentation
+from genenet.config.stages import ImageFiles
+from genenet.core.atomic_files import write_json
+from genenet.core.resources import keep_freed_memory
+from genenet.ensembles.ensemble import FORMAT, load_ensemble
+from genenet.genes.genome import Genome
+from genenet.genes.plan import plan
+from genenet.networks.network import Network, save_weights
+from genenet.phantoms.phantom import slabs
+from genenet.segmentation.job import SegmentationJob
 from processor import bfloat16_instructions
 
 CPU = torch.device("cpu")

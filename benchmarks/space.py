@@ -8,11 +8,11 @@ import time
 
 import torch
 
-from genenet.config import Search
-from genenet.genome import draw
-from genenet.inspection import inspect
-from genenet.network import Network
-from genenet.plan import plan
+from genenet.config.model import Search
+from genenet.genes.genome import draw
+from genenet.genes.inspection import inspect
+from genenet.genes.plan import plan
+from genenet.networks.network import Network
 
 BUILT = 200  # networks, on torch's meta device: without their memory
 

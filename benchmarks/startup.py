@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from genenet.baselines import UNet2015
-from genenet.phantom import slabs
-from genenet.prepare import prepare
-from genenet.stages import ImageFiles, PrepareSettings
+from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.genes.baselines import UNet2015
+from genenet.phantoms.phantom import slabs
+from genenet.training.prepare import prepare
 
 RUNS = 7
 SHAPE = (8, 320, 320)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import yaml
 
-from genenet.attempts import Attempts
-from genenet.config import check_config
-from genenet.files import write_csv, write_json
-from genenet.paths import ResultPaths
-from genenet.stages import settings_json
+from genenet.config.model import check_config
+from genenet.config.stages import settings_json
+from genenet.core.atomic_files import write_csv, write_json
+from genenet.core.paths import ResultPaths
+from genenet.training.attempts import Attempts
 
 ROOT = Path(__file__).parents[1]
 RUNS, GENOMES = 5, 1000

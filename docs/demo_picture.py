@@ -7,11 +7,12 @@ import tifffile
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from genenet import figures, ngff
-from genenet.config import read_config
-from genenet.palette import class_colours
-from genenet.paths import ResultPaths
-from genenet.stages import image_files
+from genenet.config.model import read_config
+from genenet.config.stages import image_files
+from genenet.core.paths import ResultPaths
+from genenet.report import figures
+from genenet.volumes import ome_zarr
+from genenet.volumes.palette import class_colours
 
 Z = 4
 
@@ -22,7 +23,7 @@ def main():
     paths = ResultPaths(config.results)
     files = image_files(config, config.data.volumes["demo"])
     image, truth = (tifffile.imread(path)[Z] for path in (files.image[0], files.labels[0]))
-    found = np.asarray(ngff.open_store(Path(paths.store("demo"))).labels[Z])
+    found = np.asarray(ome_zarr.open_store(Path(paths.store("demo"))).labels[Z])
     n_classes = len(config.data.classes)
     grey = figures.stretch(image)
     colours = np.array(class_colours(n_classes), np.uint8)

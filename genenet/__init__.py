@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genenet.api import Trained, build, draw, make_phantom, score, train
-    from genenet.array_ensemble import Ensemble, load_ensemble, segment
-    from genenet.array_selection import make_ensemble
-    from genenet.errors import InputError
-    from genenet.genome import Genome, read_genome
-    from genenet.training import Diverged
+    from genenet.api.ensemble import Ensemble, load_ensemble, segment
+    from genenet.api.selection import make_ensemble
+    from genenet.api.training import Trained, build, draw, make_phantom, score, train
+    from genenet.core.errors import InputError
+    from genenet.core.version import __version__
+    from genenet.genes.genome import Genome, read_genome
+    from genenet.training.trainer import Diverged
 
-__version__ = "0.1.0"
 __all__ = [
     "Diverged",
     "Ensemble",
@@ -37,12 +37,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "api": ("Trained", "build", "draw", "make_phantom", "score", "train"),
-    "array_ensemble": ("Ensemble", "load_ensemble", "segment"),
-    "array_selection": ("make_ensemble",),
-    "errors": ("InputError",),
-    "genome": ("Genome", "read_genome"),
-    "training": ("Diverged",),
+    "api.ensemble": ("Ensemble", "load_ensemble", "segment"),
+    "api.selection": ("make_ensemble",),
+    "api.training": ("Trained", "build", "draw", "make_phantom", "score", "train"),
+    "core.errors": ("InputError",),
+    "core.version": ("__version__",),
+    "genes.genome": ("Genome", "read_genome"),
+    "training.trainer": ("Diverged",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,5 +1,5 @@
 """``python -m genenet`` is the command line."""
 
-from genenet.cli import main
+from genenet.cli.main import main
 
 main()

@@ -8,12 +8,11 @@ import json
 import shutil
 import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from search import ROOT, Search, data_folder
+from tests.support.search import ROOT, Search, data_folder
 
 LIMIT_SECONDS = 600
 PLATELET_ARI = 0.72
@@ -93,5 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main()

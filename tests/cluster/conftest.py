@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import container
-import debian
-import slurm as slurm_module
+from tests.support import container, debian
+from tests.support import slurm as slurm_module
 
 
 @pytest.hookimpl(tryfirst=True)

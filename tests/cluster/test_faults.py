@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from searches import ClusterSearch, digest, until
+from tests.support.searches import ClusterSearch, digest, until
 
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-import container
 from genenet import __version__
-from search import ROOT
-from searches import ClusterSearch
+from tests.support import container
+from tests.support.search import ROOT
+from tests.support.searches import ClusterSearch
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_missing_image_and_one_that_is_none(search):
 def test_an_image_of_another_genenet(search, image):
     """Of the launcher's, that is: a changed copy of the project starts the search."""
     shutil.copytree(ROOT / "genenet", search.folder / "genenet")
-    changed = search.folder / "genenet/palette.py"
+    changed = search.folder / "genenet/volumes/palette.py"
     changed.write_text(changed.read_text() + "# changed\n")
     search.environment["PYTHONPATH"] = str(search.folder)
     search.add("image.yaml", f"container: {image}")

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import zarr
 
-from searches import FIRST_CHECK_S, ClusterSearch, digest, most_at_once
+from tests.support.searches import FIRST_CHECK_S, ClusterSearch, digest, most_at_once
 
 N_GPUS = 4
 OVERLAY = """

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from searches import ClusterSearch, digest, until
+from tests.support.searches import ClusterSearch, digest, until
 
 STEPS = """
 data: {test: []}

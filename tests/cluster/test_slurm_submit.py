@@ -9,7 +9,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from searches import ClusterSearch, until
+from tests.support.searches import ClusterSearch, until
 
 
 def weights(folder):

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from search import ROOT
+from tests.support.search import ROOT
 
 
 def test_every_rule_has_a_log_and_those_that_are_jobs_have_a_container():

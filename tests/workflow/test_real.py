@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from search import Search, data_folder
+from tests.support.search import Search, data_folder
 
 
 @pytest.fixture(autouse=True)

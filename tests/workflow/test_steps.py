@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from genenet.genome import read_genome
-from search import Search
+from genenet.genes.genome import read_genome
+from tests.support.search import Search
 
 pytestmark = pytest.mark.xdist_group("rounds")
 STEPS = """

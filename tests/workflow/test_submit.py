@@ -14,7 +14,7 @@ import tifffile
 import yaml
 from safetensors.numpy import load_file
 
-from search import Search
+from tests.support.search import Search
 
 pytestmark = pytest.mark.xdist_group("submit")
 needs_proc = pytest.mark.skipif(

@@ -13,10 +13,10 @@ import tifffile
 import torch
 import zarr
 
-from genenet.config import check_config
-from genenet.ensemble_scores import evaluate_ensemble
-from genenet.stages import runs
-from search import ROOT, Search
+from genenet.config.model import check_config
+from genenet.config.stages import runs
+from genenet.ensembles.scoring import evaluate_ensemble
+from tests.support.search import ROOT, Search
 
 pytestmark = pytest.mark.xdist_group("tiny")
 AFTER_SELECT = {"select": 1, "test": 1, "segment": 2, "export": 1, "evaluate": 1, "report": 1, "all": 1}

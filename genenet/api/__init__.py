@@ -1,0 +1,1 @@
+"""The Python interface, on arrays; ``genenet/__init__.py`` hands its names on."""

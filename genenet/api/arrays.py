@@ -1,0 +1,102 @@
+"""Arrays as what trainings and segmentations read otherwise from files, with the same checks."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, by
+from genenet.volumes.base import ArrayVolume
+from genenet.volumes.labels import ClassLabels, check_integers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genenet.config.model import NormalisationMode
+    from genenet.core.geometry import Triple
+    from genenet.networks.predictor import NormalisationRule
+    from genenet.training.prepare import Facts, Source
+    from genenet.training.prepared_images import LabelledArray
+
+Pair = tuple[ArrayLike, ArrayLike]
+ClassIds = tuple[int, int | None]  # how many classes, and the label that is ignored
+
+
+def volume_of(array: ArrayLike, name: str) -> ArrayVolume:
+    """Return an array as a volume (Z, Y, X); raises InputError for other dimensions or no numbers."""
+    if not isinstance(
+        getattr(array, "dtype", None), np.dtype
+    ):  # those that have one, as Zarr's, are read lazily
+        array = np.asarray(array)
+    volume = ArrayVolume(array, name)
+    if 0 in volume.shape:
+        raise InputError(f"{name}: holds no voxels, its shape is {by(volume.shape)}")
+    return volume
+
+
+@contextmanager
+def threads_of_torch(n_threads: int) -> Iterator[None]:
+    """Let torch use so many cores meanwhile; raises InputError if there are fewer."""
+    import torch
+
+    from genenet.networks.device import set_threads
+
+    before = torch.get_num_threads()
+    set_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def labelled_arrays(
+    train: Pair, validation: Pair, ids: ClassIds, mode: NormalisationMode, input_shape: Triple
+) -> tuple[list[LabelledArray], list[int], NormalisationRule]:
+    """Check a training and a validation image and their labels.
+
+    Returns:
+        Both, the training image's voxels of each class, and what normalises images.
+
+    Raises:
+        InputError: If they can't be learnt from, or the training image is smaller than the network's input.
+    """
+    from genenet.networks.predictor import NormalisationRule
+    from genenet.training.prepare import check
+
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise InputError("validation: give a pair, (image, labels)")
+    sources = [_source(train, "", ids), _source(validation, "validation ", ids)]
+    _check_size(sources[0], input_shape)
+    facts = [check(source) for source in sources]
+    mean, deviation = facts[0].statistics(per_slice=False)
+    rule = NormalisationRule(mode, float(mean[0]), float(deviation[0]))
+    arrays = [_labelled(s, f, rule) for s, f in zip(sources, facts, strict=True)]
+    return arrays, facts[0].counts.tolist(), rule
+
+
+def _source(pair: Pair, prefix: str, ids: ClassIds) -> Source:
+    from genenet.training.prepare import Source
+
+    image, labels = volume_of(pair[0], f"{prefix}image"), volume_of(pair[1], f"{prefix}labels")
+    check_integers(labels, image, "labels are {}; give the class ids as integers")
+    return Source(image.name, image, ClassLabels(labels, *ids), 1.0)
+
+
+def _check_size(source: Source, input_shape: Triple) -> None:
+    if min(source.image.shape[1:]) < input_shape[1]:
+        raise InputError(
+            f"{source.name}: is {by(source.image.shape[1:])} voxels (y, x), smaller than the network's input, "
+            f"{by(input_shape[1:])}; draw genomes of a smaller input_size, or give a larger image"
+        )
+
+
+def _labelled(source: Source, facts: Facts, rule: NormalisationRule) -> LabelledArray:
+    from genenet.training.prepared_images import LabelledArray
+
+    whole = Box.of_shape(source.image.shape)
+    voxels, ids = source.image.read(whole), source.labels.read(whole)
+    return LabelledArray(source.name, voxels, ids, rule.of(facts.statistics))

@@ -1,0 +1,231 @@
+"""Ensembles from Python: loaded, saved, and let loose on arrays or files.
+
+An ensemble is the same files here as on disk, so that what is saved is what was used, byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from genenet.api.arrays import threads_of_torch, volume_of
+from genenet.config.model import Segmentation
+from genenet.config.stages import SegmentSettings
+from genenet.core.atomic_files import atomic_path, read_json
+from genenet.core.errors import InputError
+from genenet.core.validation import validate
+from genenet.ensembles import ensemble as on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import zarr
+
+    from genenet.core.geometry import Box
+
+VoxelSize = tuple[float, float, float]
+DESCRIPTION = "ensemble.json"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that segment together; of ``make_ensemble`` or ``load_ensemble``.
+
+    Attributes:
+        description: what ensemble.json says: ``members``, ``classes``, ``voxel_size_nm``, ``validation`` (scores) …
+    """
+
+    description: dict[str, Any]
+    _files: dict[str, bytes]
+    _loaded: on_disk.Ensemble
+
+    @property
+    def classes(self) -> list[str]:
+        """Names by class id."""
+        return list(self.description["classes"])
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members, best first."""
+        return [str(member["run"]) for member in self.description["members"]]
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Scores on the validation image that the members were chosen on, so they flatter."""
+        return dict(self.description["validation"])
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __repr__(self) -> str:
+        return f"<Ensemble of {', '.join(self.members)}: {len(self.classes)} classes>"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the folder that ``genenet segment --ensemble`` and ``load_ensemble`` read; return it.
+
+        Raises:
+            InputError: If something else than an ensemble stands there.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / DESCRIPTION).is_file():
+            raise InputError(f"{folder}: is there, and no ensemble; choose another name")
+        with atomic_path(folder) as new:
+            for name, content in self._files.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                (new / name).write_bytes(content)
+        return folder
+
+    def segment(
+        self, image: ArrayLike, *, threads: int = 2, device: str = "auto", **settings: Any
+    ) -> NDArray[np.uint8]:
+        """Return the most probable class of each voxel, uint8, of the image's shape.
+
+        Args:
+            image: (Z, Y, X) or (Y, X), like the training images: same voxel size, same type.
+            threads: CPU cores.
+            device: ``auto``, ``cuda`` or ``cpu``.
+            **settings: of ``segmentation:`` in config.yaml: ``turns``, ``compute``, ``memory_mb``, ``block`` …
+
+        Raises:
+            InputError: For an image without contrast or with NaN, or wrong settings.
+        """
+        found = np.empty(volume_of(image, "image").shape, np.uint8)
+
+        def keep(box: Box, labels: NDArray[np.uint8], channels: NDArray[Any]) -> None:
+            found[box.slices] = labels
+
+        self._run(image, _settings(settings), threads, device, keep)
+        return found[0] if np.ndim(image) == 2 else found
+
+    def probabilities(
+        self, image: ArrayLike, *, threads: int = 2, device: str = "auto", **settings: Any
+    ) -> NDArray[np.float32]:
+        """Return the probability of each class, (C, Z, Y, X) or (C, Y, X) float32; they sum to 1 at each voxel.
+
+        Arguments and errors are those of ``segment``. Takes 4 C bytes for each voxel.
+        """
+        n_classes = len(self.classes)
+        found = np.empty((n_classes, *volume_of(image, "image").shape), np.float32)
+
+        def keep(box: Box, labels: NDArray[np.uint8], channels: NDArray[Any]) -> None:
+            found[:, *box.slices] = channels[-n_classes:]
+
+        chosen = _settings({**settings, "probabilities": True, "precision": "float32"})
+        self._run(image, chosen, threads, device, keep)
+        return found[:, 0] if np.ndim(image) == 2 else found
+
+    def _run(
+        self,
+        image: ArrayLike,
+        settings: Segmentation,
+        threads: int,
+        device: str,
+        keep: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
+    ) -> None:
+        """Segment an array as SegmentationJob does a file, but for where the blocks go."""
+        from genenet.core.geometry import blocks_of
+        from genenet.networks.device import choose_device
+        from genenet.networks.predictor import Normalisation
+        from genenet.segmentation.pipeline import Channels, Pipeline
+        from genenet.segmentation.suitability import warn_of_other_images
+        from genenet.volumes.statistics import sample_statistics
+
+        volume, wanted = volume_of(image, "image"), _run_settings(threads, device)
+        warn_of_other_images(volume, self._loaded)
+        with threads_of_torch(wanted.threads):
+            norm: Normalisation = self._loaded.normalisation.of(partial(sample_statistics, volume))
+            predictor = self._loaded.predictor(choose_device(wanted.device), settings)
+            pipeline = Pipeline(predictor, volume, norm, Channels.of(settings), keep)
+            for _ in pipeline.run(blocks_of(volume.shape, self._loaded.block(settings))):
+                pass
+
+
+def load_ensemble(folder: str | Path) -> Ensemble:
+    """Read an ensemble, of ``Ensemble.save`` or of a search (``results/ensemble``).
+
+    Raises:
+        InputError: If it isn't one, or a member's weights don't match its genome.
+    """
+    folder = Path(folder)
+    loaded = on_disk.load_ensemble(folder)
+    description = read_json(folder / DESCRIPTION)
+    names = [
+        f"{member['folder']}/{name}"
+        for member in description["members"]
+        for name in (on_disk.GENOME, on_disk.WEIGHTS)
+    ]
+    files = {name: (folder / name).read_bytes() for name in (DESCRIPTION, *names)}
+    return Ensemble(description, files, loaded)
+
+
+def segment(
+    ensemble: Ensemble | str | Path,
+    image: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    region: Any = None,
+    mask: str | Path | Sequence[str | Path] | None = None,
+    voxel_size_nm: VoxelSize | None = None,
+    threads: int = 2,
+    device: str = "auto",
+    **settings: Any,
+) -> zarr.Array[Any]:
+    """Segment files of any size into an OME-Zarr, block by block, as ``genenet segment`` does.
+
+    Run again after an interruption, it does the blocks that are missing.
+
+    Args:
+        ensemble: or its folder.
+        image: a TIFF, OME-Zarr, MRC, a folder of slices, or several files to stack along z.
+        out: the OME-Zarr to write; with the same ensemble, image and settings one that is there is gone on with,
+            any other that genenet wrote is made anew.
+        region: half-open ``[[z0, z1], [y0, y1], [x0, x1]]`` in voxels; ``None`` is a whole axis.
+        mask: integer image of the same shape; where it is 0, nothing is segmented.
+        voxel_size_nm: along z, y, x, if the file doesn't say.
+        threads: CPU cores.
+        device: ``auto``, ``cuda`` or ``cpu``.
+        **settings: of ``segmentation:`` in config.yaml.
+
+    Returns:
+        The classes, (Z, Y, X) uint8, as a Zarr array: what is indexed is read.
+
+    Raises:
+        InputError: If the files can't be read, or the settings can't be.
+    """
+    from genenet.networks.device import choose_device
+    from genenet.segmentation.job import SegmentationJob
+    from genenet.volumes import ome_zarr
+
+    volume = {"image": _paths(image), "labels": None, "region": region}
+    volume |= {"mask": _paths(mask) if mask else None, "voxel_size_nm": voxel_size_nm}
+    wanted = _run_settings(threads, device, volume, settings)
+    chosen = ensemble if isinstance(ensemble, Ensemble) else load_ensemble(ensemble)
+    with threads_of_torch(wanted.threads):
+        where = choose_device(wanted.device)
+        SegmentationJob(chosen._loaded, wanted.volume, wanted.segmentation, where, Path(out)).run()
+    return ome_zarr.open_store(Path(out)).labels
+
+
+def _settings(values: dict[str, Any]) -> Segmentation:
+    return validate(Segmentation, values, "segment")
+
+
+def _run_settings(
+    threads: int, device: str, volume: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+) -> SegmentSettings:
+    values = {
+        "volume": volume or {"image": [], "labels": None, "region": None},
+        "segmentation": settings or {},
+        "threads": threads,
+        "device": device,
+    }
+    return validate(SegmentSettings, values, "segment")
+
+
+def _paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]

@@ -1,0 +1,141 @@
+"""Ensembles from Python: chosen among networks that were trained on arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from genenet.api.ensemble import DESCRIPTION, Ensemble, VoxelSize, load_ensemble
+from genenet.config import model
+from genenet.config.model import Combination
+from genenet.core.atomic_files import write_json
+from genenet.core.errors import InputError
+from genenet.core.validation import validate
+from genenet.ensembles import ensemble as on_disk
+from genenet.ensembles.curve import best_size, curve_of
+from genenet.metrics.ambiguity import member_weights
+from genenet.metrics.contingency import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.api.training import Trained
+
+
+def make_ensemble(
+    trained: Sequence[Trained],
+    *,
+    voxel_size_nm: VoxelSize,
+    size: int | Literal["auto"] = "auto",
+    combination: Combination = "mean",
+) -> Ensemble:
+    """Rank trained networks by validation ARI and let the best few segment together.
+
+    Args:
+        trained: trained with the same classes, normalisation, training and validation image.
+        voxel_size_nm: of these images, along z, y, x, in nm; it is stored, and ``genenet segment`` compares.
+        size: members; ``auto``: the size of the highest ARI on the validation image.
+        combination: of the members: ``mean`` of probabilities, ``weighted`` by ARI, or ``vote`` of the majority.
+
+    Raises:
+        InputError: If there are none, or they were trained differently.
+
+    Example:
+        >>> import genenet
+        >>> from genenet.phantoms.phantom import CLASSES
+        >>> train, validation = (genenet.make_phantom((1, 96, 96), seed) for seed in (1, 2))
+        >>> regions = {"net": {"n_convkernels": [3, 6], "n_stacks": 1, "input_size": 64}}
+        >>> trained = [
+        ...     genenet.train(
+        ...         genenet.draw(regions, seed=1, index=index),
+        ...         *train,
+        ...         validation=validation,
+        ...         classes=CLASSES,
+        ...         iterations=4,
+        ...         threads=1,
+        ...     )
+        ...     for index in range(2)
+        ... ]
+        >>> ensemble = genenet.make_ensemble(trained, voxel_size_nm=(40, 10, 10), size=2)
+        >>> len(ensemble), ensemble.segment(validation[0], threads=1).shape
+        (2, (1, 96, 96))
+    """
+    _check_alike(trained)
+    values = {"size": size, "combination": combination, "voxel_size_nm": voxel_size_nm}
+    chosen = validate(_Choice, {**values, "max_size": 10**6}, "make_ensemble")
+    ranked = sorted(trained, key=lambda t: -_or_lowest(t.ari))
+    first = ranked[0]
+    curve = curve_of(
+        [first.labels],
+        [[t.probabilities] for t in ranked],
+        [_or_lowest(t.ari) for t in ranked],
+        len(first.classes),
+        chosen.combination,
+    )
+    n_members = best_size(curve, chosen.size)
+    point = curve[n_members - 1]
+    description = {
+        **_description(first, chosen),
+        "validation": scores(point.contingency) | point.decomposition.as_dict(),
+    }
+    with TemporaryDirectory() as folder:
+        _write(Path(folder), ranked[:n_members], description)
+        return load_ensemble(folder)
+
+
+class _Choice(model.Ensemble):
+    """How an ensemble is chosen, and its voxels."""
+
+    voxel_size_nm: model.VoxelSize
+
+
+def _description(trained: Trained, chosen: _Choice) -> dict[str, Any]:
+    rule = trained.normalisation
+    return {
+        "format": on_disk.FORMAT,
+        "classes": trained.classes,
+        "voxel_size_nm": list(chosen.voxel_size_nm),
+        "dtypes": [trained.dtype],
+        "normalisation": {"mode": rule.mode, "mean": rule.mean, "deviation": rule.deviation},
+        "selected_on": ["validation image"],
+        "combination": chosen.combination,
+        "baselines": {},
+    }
+
+
+def _or_lowest(ari: float) -> float:
+    """Return an ARI, or -1 for one that isn't defined: it comes last."""
+    return -1.0 if np.isnan(ari) else ari
+
+
+def _check_alike(trained: Sequence[Trained]) -> None:
+    if not trained:
+        raise InputError("make_ensemble: no trained networks are given; give at least one")
+    first = trained[0]
+    for each in trained[1:]:
+        if each.classes != first.classes or each.normalisation != first.normalisation:
+            raise InputError(
+                f"{each!r}: was trained with other classes, normalisation or image than {first!r}; members must agree"
+            )
+        if not np.array_equal(each.labels, first.labels):
+            raise InputError(
+                f"{each!r}: was scored on another validation image than {first!r}; their scores can't be compared"
+            )
+
+
+def _write(folder: Path, chosen: Sequence[Trained], description: dict[str, Any]) -> None:
+    from genenet.networks.network import save_weights
+
+    members = []
+    weights = member_weights(description["combination"], [_or_lowest(t.ari) for t in chosen])
+    for index, (trained, weight) in enumerate(zip(chosen, weights, strict=True)):
+        genome, ari = trained.genome, _or_lowest(trained.ari)
+        member = on_disk.member(index, genome.name, genome.id, ari, weight)
+        place = folder / member["folder"]
+        genome.write(place / on_disk.GENOME)
+        save_weights(trained.network.state_dict(), genome.id, place / on_disk.WEIGHTS)
+        members.append(member)
+    write_json(folder / DESCRIPTION, {**description, "members": members})

@@ -1,0 +1,316 @@
+"""Drawing, building, training and scoring from Python, on arrays; ``import genenet`` gives these names.
+
+Arrays are (Z, Y, X), or (Y, X) for a single slice: anything that numpy takes. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import NonNegativeInt
+
+from genenet.api.arrays import Pair, labelled_arrays, threads_of_torch, volume_of
+from genenet.config.model import NormalisationMode, Training
+from genenet.config.search import Search
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box
+from genenet.core.validation import validate
+from genenet.metrics.contingency import IGNORE, Contingency, scores
+from genenet.volumes.labels import ClassLabels, check_integers
+
+if TYPE_CHECKING:
+    from genenet.config.presets import Preset
+    from genenet.genes.genome import Genome
+    from genenet.genes.plan import Plan
+    from genenet.networks.network import Network
+    from genenet.networks.predictor import NormalisationRule
+    from genenet.training.prepared_images import LabelledArray
+    from genenet.training.trainer import Row, Trainer
+
+OF_FOLDERS = ("checkpoint_seconds", "data_memory_mb", "tensorboard")  # settings that nothing here would heed
+
+
+def make_phantom(shape: tuple[int, int, int], seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make a synthetic, labelled volume: platelets with organelles, as a block-face microscope shows them.
+
+    Args:
+        shape: voxels along z, y, x; a voxel is 40 x 10 x 10 nm.
+        seed: not negative; the same seed and shape give the same voxels.
+
+    Returns:
+        Image and labels, both (Z, Y, X) uint8. The labels are places in ``genenet.phantoms.phantom.CLASSES``, of which
+        there are seven.
+
+    Raises:
+        InputError: If the shape or the seed is none.
+
+    Example:
+        >>> import genenet
+        >>> image, labels = genenet.make_phantom((2, 64, 80), seed=1)
+        >>> image.shape, int(labels.max()) < 7
+        ((2, 64, 80), True)
+    """
+    from genenet.phantoms.phantom import slabs
+
+    parts = [(image, labels) for _, image, labels in slabs(shape, seed)]
+    return np.concatenate([image for image, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
+def draw(
+    regions: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    preset: Preset | None = None,
+    seed: int = 0,
+    index: int = 0,
+) -> Genome:
+    """Draw genome ``index`` of a search: the same on any machine, whatever else is drawn.
+
+    Args:
+        regions: feasible regions by level of the gene (``net``: values; ``path``, ``stack``, ``layer``, ``edge``:
+            deltas) and hyperparameter, as ``search.regions`` of config.yaml: ``[low, high]``, or one value.
+        preset: regions by name (``published``), of which ``regions`` replace some.
+        seed: the search's, not negative.
+        index: from 0 on.
+
+    Raises:
+        InputError: For regions that can't be, or of which none of 1000 draws can be built.
+
+    Example:
+        >>> import genenet
+        >>> genome = genenet.draw({"net": {"n_convkernels": [6, 16], "n_stacks": [1, 3]}}, seed=1)
+        >>> genome.name, 6 <= genome.net.value("n_convkernels") <= 16
+        ('r0_000', True)
+    """
+    from genenet.genes.genome import draw as drawn
+
+    values = {"seed": seed, "preset": preset, "regions": regions or {}}
+    search = validate(Search, values, "draw")
+    if not isinstance(index, int) or index < 0:
+        raise InputError(f"draw: index: an integer of at least 0 is needed, not {index!r}")
+    return drawn(search.feasible_regions(), search.seed, index)
+
+
+def build(genome: Genome, n_classes: int) -> Network:
+    """Build the network of a genome, a ``torch.nn.Module``, with random weights (of torch's own seed).
+
+    It takes normalised images (B, 1, Z, Y, X) of at least ``network.plan.input_shape`` voxels,
+    and returns logits (B, n_classes, Z', Y', X'), smaller by the halo where convolutions are valid.
+
+    Raises:
+        InputError: If it can't be built.
+
+    Example:
+        >>> import genenet, torch
+        >>> genome = genenet.draw({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
+        >>> network = genenet.build(genome, n_classes=3)
+        >>> network.plan.input_shape, network.plan.output_shape
+        ((1, 64, 64), (1, 48, 48))
+        >>> network(torch.zeros(2, 1, 1, 64, 64)).shape
+        torch.Size([2, 3, 1, 48, 48])
+    """
+    from genenet.networks.network import Network
+
+    return Network(_plan(genome, n_classes))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and what it says of the validation image.
+
+    Attributes:
+        genome: what it was built from.
+        network: with the weights of the best validation.
+        history: a row for each validation: ``iteration``, ``training_loss``, ``learning_rate``,
+            ``validation_ari``, ``seconds``.
+        scores: of the validation image; see ``score``.
+        probabilities: of its classes, (C, Z, Y, X) uint8, where 255 is 1.
+        labels: of it, (Z, Y, X) uint8; 255 where nothing is scored.
+        classes: names by label id.
+        normalisation: by which images are normalised.
+        dtype: of the training image.
+    """
+
+    genome: Genome
+    network: Network
+    history: list[Row]
+    scores: dict[str, Any]
+    probabilities: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    classes: list[str]
+    normalisation: NormalisationRule
+    dtype: str
+
+    @property
+    def ari(self) -> float:
+        """Adjusted Rand index on the validation image; 1 is perfect, nan if no voxel of it is labelled."""
+        value = self.scores["ari"]
+        return float("nan") if value is None else float(value)
+
+    def __repr__(self) -> str:
+        return f"<Trained {self.genome.name} ({self.genome.id}): validation ARI {self.ari:.3f}>"
+
+
+def train(
+    genome: Genome,
+    image: ArrayLike,
+    labels: ArrayLike,
+    *,
+    validation: Pair,
+    classes: Sequence[str],
+    ignore_label: int | None = None,
+    normalisation: NormalisationMode = "volume",
+    seed: int = 0,
+    show: Callable[[Trainer], None] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train the network of a genome: with the same settings, the weights of ``genenet train``.
+
+    Args:
+        genome: what is built.
+        image: (Z, Y, X) or (Y, X), integers or floats, with contrast, at least as large as the network's input.
+        labels: integers of the same shape: class ids, from 0 on.
+        validation: another image and its labels, which choose the weights and give the score.
+        classes: names by label id.
+        ignore_label: voxels of this label are neither learnt nor scored.
+        normalisation: (x - mean) / deviation of each ``volume``, each ``slice``, or of the ``training`` image for
+            all; choose the last where both images are regions of one.
+        seed: not negative; the genome's id is added to it.
+        show: is called with the Trainer after each iteration (``trainer.iteration``, ``trainer.history``).
+        **settings: of ``training:`` in config.yaml: ``iterations``, ``batch_size``, ``threads``, ``device``,
+            ``validation_interval``, ``precision``, ``loss``, ``augmentation``, ``optimiser``, ``schedule`` …
+
+    Returns:
+        The network with the weights of the best validation, its history and scores; make an ensemble of several.
+
+    Raises:
+        InputError: For images, labels or settings that can't be; it says what would be right.
+        Diverged: If the loss isn't finite any more.
+
+    Example:
+        >>> import genenet
+        >>> from genenet.phantoms.phantom import CLASSES
+        >>> genome = genenet.draw({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
+        >>> trained = genenet.train(
+        ...     genome,
+        ...     *genenet.make_phantom((1, 96, 96), seed=1),
+        ...     validation=genenet.make_phantom((1, 96, 96), seed=2),
+        ...     classes=CLASSES,
+        ...     iterations=4,
+        ...     threads=1,
+        ... )
+        >>> trained.history[-1].iteration, trained.probabilities.shape
+        (4, (7, 1, 96, 96))
+    """
+    from genenet.networks.device import choose_device
+    from genenet.training.trainer import Trainer
+
+    chosen = _arguments({**settings, "seed": seed, "normalisation": normalisation})
+    plan = _plan(genome, len(classes))
+    arrays, counts, rule = labelled_arrays(
+        (image, labels), validation, (len(classes), ignore_label), chosen.normalisation, plan.input_shape
+    )
+    with threads_of_torch(chosen.threads):
+        device = choose_device(chosen.device)
+        trainer = Trainer(genome, plan, arrays[:1], arrays[1:], counts, chosen, chosen.seed, device)
+        for _ in trainer.run():
+            if show:
+                show(trainer)
+        return _result(trainer, genome, classes, rule, arrays)
+
+
+def _result(
+    trainer: Trainer,
+    genome: Genome,
+    classes: Sequence[str],
+    rule: NormalisationRule,
+    arrays: Sequence[LabelledArray],
+) -> Trained:
+    trainer.use_best()
+    train, validation = arrays
+    levels = np.concatenate([found for _, found in trainer.predict(validation)], axis=1)
+    contingency = Contingency.empty(len(classes))
+    contingency.add(validation.labels, levels.argmax(axis=0))
+    trainer.network.forget_activations()
+    return Trained(
+        genome=genome,
+        network=trainer.network,
+        history=trainer.history,
+        scores=scores(contingency, classes),
+        probabilities=levels,
+        labels=validation.labels,
+        classes=list(classes),
+        normalisation=rule,
+        dtype=train.image.dtype.name,
+    )
+
+
+def score(
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    classes: Sequence[str] | None = None,
+    ignore_label: int | None = None,
+) -> dict[str, Any]:
+    """Score classes against labels: ``ari`` (1 is perfect), ``accuracy``, ``mean_iou``, ``iou`` of each class.
+
+    Args:
+        labels: true class ids, integers of any 2D or 3D shape.
+        predicted: class ids, integers of the same shape.
+        classes: names by label id; by default as many as the largest id says.
+        ignore_label: voxels with this label aren't counted.
+
+    Returns:
+        The scores by name; ``None`` where one isn't defined.
+
+    Raises:
+        InputError: For arrays that aren't integers, differ in shape, or hold ids of no class.
+
+    Example:
+        >>> import genenet
+        >>> scores = genenet.score([[0, 0, 1], [0, 1, 1]], [[0, 0, 1], [1, 1, 1]])
+        >>> round(scores["accuracy"], 3), scores["iou"]
+        (0.833, [0.6666666666666666, 0.75])
+    """
+    prediction = volume_of(predicted, "predicted")
+    check_integers(prediction, prediction, "the classes are {}; give class ids as integers")
+    truth = check_integers(volume_of(labels, "labels"), prediction, "labels are {}; give integers")
+    whole = Box.of_shape(truth.shape)
+    ids, found = truth.read(whole), prediction.read(whole)
+    known = ids[ids != ignore_label] if ignore_label is not None else ids
+    n = len(classes) if classes is not None else 1 + int(max(known.max(initial=0), found.max(initial=0)))
+    if n > IGNORE:
+        raise InputError(f"labels: ids up to {n - 1}; {IGNORE} classes are possible, from 0 on")
+    contingency = Contingency.empty(n)
+    true = ClassLabels(truth, n, ignore_label).read(whole)
+    if found.size and not 0 <= found.min() <= found.max() < n:
+        raise InputError(
+            f"predicted: ids {found.min()} to {found.max()}; those of {n} classes are 0 to {n - 1}"
+        )
+    contingency.add(true, found)
+    return scores(contingency, classes)
+
+
+class _Arguments(Training):
+    """Settings of a training and the arguments beside them."""
+
+    seed: NonNegativeInt
+    normalisation: NormalisationMode
+
+
+def _arguments(values: Mapping[str, Any]) -> _Arguments:
+    for name in OF_FOLDERS:
+        if name in values:
+            raise InputError(f"train: {name}: is for trainings in a folder (genenet train); leave it out")
+    return validate(_Arguments, values, "train")
+
+
+def _plan(genome: Genome, n_classes: int) -> Plan:
+    from genenet.genes.plan import plan
+
+    if not 1 <= n_classes < IGNORE:
+        raise InputError(f"{n_classes} classes: 1 to {IGNORE - 1} are possible")
+    return plan(genome.net, n_classes)

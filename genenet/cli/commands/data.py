@@ -1,0 +1,72 @@
+"""Images and settings: commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genenet.cli.commands import Out, Settings, app
+from genenet.core.errors import InputError
+
+
+@app.command()
+def phantom(
+    shape: Annotated[str, typer.Option(help="voxels along z, y, x, such as 12x512x512")],
+    image: Annotated[Path, typer.Option(help="TIFF to write")],
+    labels: Annotated[Path, typer.Option(help="TIFF to write")],
+    seed: Annotated[int, typer.Option(help="others give other volumes")] = 0,
+) -> None:
+    """Make a synthetic SBF-SEM volume of platelets, with labels of 7 classes."""
+    from genenet.phantoms.phantom import write_phantom
+
+    try:
+        z, y, x = (int(n) for n in shape.split("x"))
+    except ValueError:
+        raise InputError(
+            f"--shape {shape}: give three numbers of voxels, z, y, x, such as 12x512x512"
+        ) from None
+    write_phantom((z, y, x), seed, image, labels)
+
+
+@app.command()
+def prepare(settings: Settings, out: Out) -> None:
+    """Check labelled images and pack them for training."""
+    from genenet.config.stages import PrepareSettings, read_settings
+    from genenet.training.prepare import prepare as run
+
+    run(read_settings(settings, PrepareSettings), out)
+
+
+@app.command()
+def settings(
+    stage: Annotated[str, typer.Argument(help="such as train or prepare_test")],
+    value: Annotated[str, typer.Option("--json", help="the settings")],
+    out: Out,
+) -> None:
+    """Write a stage's settings as a file (the workflow does this)."""
+    from genenet.core.atomic_files import write_json
+
+    try:
+        write_json(out, json.loads(value))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{stage}: --json is not JSON ({error})") from None
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml")) -> None:
+    """Check a config.yaml."""
+    from genenet.config.model import read_config
+
+    read_config(config)
+    print(f"{config}: fine")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml, for editors."""
+    from genenet.config.model import Config
+
+    print(json.dumps(Config.model_json_schema(), indent=1))

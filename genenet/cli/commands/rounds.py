@@ -1,0 +1,90 @@
+"""Rungs and rounds of a search: commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genenet.cli.commands import EXIT_STOPPED, Out, Settings, app
+
+Results = Annotated[Path, typer.Option(help="the results folder")]
+RoundNumber = Annotated[int, typer.Option("--round", min=0, help="which round of the search")]
+Iterations = Annotated[int, typer.Option(min=1, help="after which the rung ends")]
+
+
+@app.command()
+def rung(
+    results: Results,
+    round_: RoundNumber,
+    iterations: Iterations,
+    slot: Annotated[int, typer.Option(min=0, help="which of its slots")],
+    settings: Settings,
+    after: Annotated[
+        int | None, typer.Option(min=1, help="iterations of the rung before it; none if it is the first")
+    ] = None,
+    stop_after_minutes: Annotated[
+        float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
+    ] = None,
+) -> None:
+    """Train the genome of a slot up to its rung's end, from where it is; run again, it goes on."""
+    from genenet.cli.console import also_logged
+    from genenet.cli.progress import show_training
+    from genenet.config.stages import TrainSettings, read_settings
+    from genenet.core.paths import ResultPaths, slot_name
+    from genenet.core.resources import keep_freed_memory
+    from genenet.genes.genome import read_genome
+    from genenet.search.halving import run_of_slot, write_slot
+    from genenet.training.run import TrainingRun
+    from genenet.training.stopping import Stop
+
+    keep_freed_memory()
+    paths, values = ResultPaths(results), read_settings(settings, TrainSettings)
+    out = Path(paths.slot(round_, iterations, slot_name(slot)))
+    weights = values.training.stopping.weights
+    name = run_of_slot(paths, round_, slot, after)
+    if name is None:
+        write_slot(out, None, None, iterations, weights)
+        return
+    genome, files = read_genome(paths.genome(name)), paths.run(name)
+    train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
+    run = TrainingRun(genome, train, validation, values, files, iterations)
+    logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
+    with logged, show_training(genome.name) as show, stopping.on_signals() as stop:
+        finished = run.run(stop, show)
+    if not finished:
+        sys.exit(EXIT_STOPPED)
+    write_slot(out, name, files, iterations, weights)
+
+
+@app.command()
+def rank(
+    results: Results,
+    round_: RoundNumber,
+    iterations: Iterations,
+    slots: Annotated[int, typer.Option(min=1, help="how many it has")],
+) -> None:
+    """Rank the genomes of a rung: the best go on to the next."""
+    from genenet.core.paths import ResultPaths, slot_name
+    from genenet.search.halving import rank as run
+
+    paths = ResultPaths(results)
+    files = [Path(paths.slot(round_, iterations, slot_name(i))) for i in range(slots)]
+    run(files, Path(paths.rung(round_, iterations)))
+
+
+@app.command()
+def gather(
+    out: Out,
+    results: Results,
+    round_: RoundNumber,
+    genomes: Annotated[int, typer.Option(min=1, help="how many the round has")],
+) -> None:
+    """Write how a round's trainings have ended, for the rounds that are bred from it."""
+    from genenet.config.rounds import run_name
+    from genenet.core.paths import ResultPaths
+    from genenet.search.halving import gather as run
+
+    run(ResultPaths(results), [run_name(round_, i) for i in range(genomes)], out)

@@ -1,0 +1,81 @@
+"""The beginning: from images to a config.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from genenet.cli.commands import app
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(help="a labelled image: TIFF, OME-Zarr, MRC, or a folder of slices; again for more"),
+]
+
+
+@app.command()
+def init(
+    image: Files = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help="its class ids, an integer image of the same shape; one for each --image"),
+    ] = None,
+    validation_image: Annotated[
+        list[Path] | None,
+        typer.Option(help="judges the networks; by default the last --image, or a region of the only one"),
+    ] = None,
+    validation_labels: Annotated[list[Path] | None, typer.Option(help="its class ids")] = None,
+    segment: Annotated[
+        list[Path] | None,
+        typer.Option(help="a volume for the ensemble to segment; by default the last image"),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="names by label id, from 0 on, such as background,cell,mitochondrion")
+    ] = None,
+    ignore_label: Annotated[
+        int | None,
+        typer.Option(min=0, help="label that means: not labelled; by default 255, if it is above classes"),
+    ] = None,
+    voxel_size: Annotated[
+        str | None, typer.Option(help="in nm along z, y, x, such as 40x10x10; by default what the files say")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write; by default config.yaml")] = None,
+    genomes: Annotated[int | None, typer.Option(min=1, help="networks to draw and train")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="of each training")] = None,
+    device: Annotated[
+        Literal["gpu", "cpu"] | None,
+        typer.Option(
+            help="what trainings will run on; by default a GPU, if one is here or on the Slurm cluster"
+        ),
+    ] = None,
+    trial: Annotated[bool, typer.Option(help="train some seconds, to say how long it takes")] = True,
+    force: Annotated[bool, typer.Option("--force", help="replace the file, if it is there")] = False,
+) -> None:
+    """Look at images and labels, and write a config.yaml for them: asks for what isn't given.
+
+    Says what the classes are, how often each occurs, what a search costs, and what is wrong with the images.
+    """
+    from genenet.init.prompts import read_names, read_voxel_size
+    from genenet.init.request import Request
+    from genenet.init.wizard import start
+
+    start(
+        Request(
+            images=image or [],
+            labels=labels or [],
+            validation_images=validation_image or [],
+            validation_labels=validation_labels or [],
+            volumes=segment or [],
+            classes=read_names(classes) if classes else None,
+            ignore_label=ignore_label,
+            voxel_size_nm=read_voxel_size(voxel_size) if voxel_size else None,
+            out=out,
+            n_genomes=genomes,
+            iterations=iterations,
+            device=device,
+            trial=trial,
+            force=force,
+        )
+    )

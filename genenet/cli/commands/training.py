@@ -1,0 +1,102 @@
+"""Trainings and what is chosen from them: commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genenet.cli.commands import EXIT_STOPPED, Settings, app
+
+
+@app.command()
+def train(
+    genome: Annotated[Path, typer.Option(help="a genome's JSON file")],
+    train: Annotated[Path, typer.Option(help="prepared training images")],
+    validation: Annotated[Path, typer.Option(help="prepared validation images")],
+    settings: Settings,
+    out: Annotated[Path, typer.Option("--out", help="the run's folder")],
+    stop_after_minutes: Annotated[
+        float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
+    ] = None,
+) -> None:
+    """Train one genome; run again after an interruption, it goes on from its last checkpoint."""
+    from genenet.cli.progress import show_training
+    from genenet.config.stages import TrainSettings, read_settings
+    from genenet.core.paths import RunPaths
+    from genenet.core.resources import keep_freed_memory
+    from genenet.genes.genome import read_genome
+    from genenet.training.run import TrainingRun
+    from genenet.training.stopping import Stop
+
+    keep_freed_memory()
+    chosen = read_genome(genome)
+    run = TrainingRun(chosen, train, validation, read_settings(settings, TrainSettings), RunPaths(out))
+    with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
+        finished = run.run(stop, show)
+    if not finished:
+        sys.exit(EXIT_STOPPED)
+
+
+@app.command()
+def select(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="names of runs: r0/000, baselines/unet2015; r0:80 is r0/000 to r0/079"),
+    ],
+    results: Annotated[Path, typer.Option(help="the results folder that they are in")],
+    settings: Settings,
+) -> None:
+    """Rank the runs, compute the best-k curve, write the ensemble."""
+    from genenet.config.rounds import expanded
+    from genenet.config.stages import SelectSettings, read_settings
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.ensemble import select as run
+
+    run(ResultPaths(results), expanded(runs), read_settings(settings, SelectSettings))
+
+
+@app.command()
+def submit(
+    config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml"),
+    cluster: Annotated[
+        str | None, typer.Option(help="slurm or local; slurm, if sbatch is on the PATH")
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="Slurm: partition")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm: account")] = None,
+    gpu: Annotated[
+        str,
+        typer.Option(
+            help="Slurm: options of sbatch that ask for a GPU, such as gpus=v100x:1 or gres=gpu:v100x:1,lscratch:100"
+        ),
+    ] = "",
+    minutes: Annotated[
+        int, typer.Option(min=1, help="Slurm: time limit of a job; a longer training goes on in the next")
+    ] = 240,
+    mem_gb: Annotated[int, typer.Option(min=1, help="Slurm: memory of a job in GB")] = 16,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="trainings at a time; all on Slurm, as many as there are cores for on this machine"
+        ),
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option(help="image that genenet runs in, instead of the config's; '' for none")
+    ] = None,
+    container_args: Annotated[
+        str, typer.Option(help="options of apptainer exec besides --nv, such as '--bind /data/em'")
+    ] = "",
+    wait: Annotated[bool, typer.Option(help="tell how each training ends (Slurm)")] = True,
+) -> None:
+    """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
+    from genenet.cluster.launch import submit as run
+    from genenet.cluster.submitit_launcher import Options
+    from genenet.config.model import read_config
+
+    search = read_config(config)
+    if container is not None:
+        search = search.model_copy(update={"container": container or None})
+    options = Options(cluster, partition, account, gpu, minutes, mem_gb, jobs, container_args, wait)
+    sys.exit(0 if run(search, options) else 1)

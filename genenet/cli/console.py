@@ -1,0 +1,109 @@
+"""What all commands have in common: errors as one line, ``--debug``, ``--log FILE``."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import shlex
+import socket
+import sys
+import traceback
+from contextlib import contextmanager, redirect_stderr
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from genenet.core.errors import InputError
+from genenet.core.logs import ERROR
+from genenet.core.version import check_launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def run(app: Callable[..., object]) -> None:
+    """Run a command-line application; errors that a user can mend are one line, without a traceback."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    with _logged(_take_log(arguments), arguments):
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
+        try:
+            check_launcher()
+            app(args=arguments)
+        except (InputError, OSError) as error:
+            if debug:
+                traceback.print_exc()
+            _fail(_describe(error), getattr(error, "status", 1))
+        except KeyboardInterrupt:
+            print("genenet: stopped", file=sys.stderr)
+            sys.exit(130)
+        except Exception:
+            traceback.print_exc()
+            _fail("this is a bug in genenet; please report it with the lines above")
+
+
+def _take_log(arguments: list[str]) -> Path | None:
+    """Take ``--log FILE``, which any command understands, out of the arguments."""
+    if "--log" not in arguments[:-1]:
+        return None
+    at = arguments.index("--log")
+    _, file = arguments.pop(at), arguments.pop(at)
+    return Path(file)
+
+
+@contextmanager
+def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
+    """Add what goes to standard error to a file as well, below what earlier attempts have left there."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        image = f", in {image}" if (image := os.environ.get("APPTAINER_CONTAINER")) else ""
+        file.write(f"--- {now}, {socket.gethostname()}{job}{image}: genenet {shlex.join(arguments)[:500]}\n")
+        with redirect_stderr(_Both(sys.stderr, file)):
+            yield
+
+
+@contextmanager
+def also_logged(path: Path) -> Iterator[None]:
+    """Add what goes to standard error meanwhile, logging included, to one more file."""
+    handlers = [h for h in logging.root.handlers if isinstance(h, logging.StreamHandler)]
+    with _logged(path, sys.argv[1:]):
+        before = [handler.setStream(sys.stderr) for handler in handlers]
+        try:
+            yield
+        finally:
+            for handler, stream in zip(handlers, before, strict=True):
+                handler.setStream(stream or sys.stderr)
+
+
+class _Both(io.TextIOBase):
+    """A stream that writes to two, line by line."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+
+def _describe(error: InputError | OSError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
+    return str(error)
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    for line in message.splitlines():
+        print(f"{ERROR}{line}", file=sys.stderr)
+    sys.exit(status)

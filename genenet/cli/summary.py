@@ -1,0 +1,77 @@
+"""The end of a search in the terminal: the ranking, and where the results are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from genenet.core.atomic_files import read_csv, read_json
+from genenet.core.errors import InputError
+from genenet.core.paths import ResultPaths
+
+SHOWN = 15  # rows of the ranking
+
+
+def print_summary(results: Path) -> None:
+    """Print it to standard output; raises InputError if there is no ranking yet."""
+    paths = ResultPaths(results)
+    if not Path(paths.ranking).exists():
+        raise InputError(f"{paths.ranking}: no ranking yet; run snakemake --profile profiles/local first")
+    rows = read_csv(Path(paths.ranking))
+    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
+    members = {member["run"] for member in ensemble["members"]}
+    table = Table("rank", "run", "ARI", "mean IoU", "parameters", "seconds", "", box=None)
+    for row in rows[:SHOWN]:
+        note = "in the ensemble" if row["run"] in members else ""
+        note = "baseline" if row["run"].startswith("baselines/") else note
+        cells = (
+            _number(row["validation_ari"], 3),
+            _number(row["mean_iou"], 3),
+            f"{int(row['n_parameters']):,}" if row["n_parameters"] else "-",
+        )
+        status = note if row["status"] == "ok" else row["status"]
+        table.add_row(row["rank"], row["run"], *cells, _number(row["seconds"], 0), status)
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
+    for line in _failures(rows, paths):
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
+
+
+def _number(text: str, digits: int) -> str:
+    return f"{float(text):.{digits}f}" if text else "-"
+
+
+def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
+    failed = [row for row in rows if row["status"] != "ok"]
+    lines = [
+        f"{row['run']} {row['status']}: {row['reason']}\n  log: {paths.train_log(row['run'])}"
+        for row in failed
+    ]
+    again = (
+        f"to train such a one again: rm {paths.run(failed[0]['run']).scores}, and start again"
+        if failed
+        else ""
+    )
+    return ["", *lines, again] if failed else []
+
+
+def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:
+    scores, members, baselines = ensemble["validation"], ensemble["members"], ensemble["baselines"]
+    assert isinstance(scores, dict)
+    assert isinstance(members, list)
+    assert isinstance(baselines, dict)
+    size = f"{len(members)} network{'s' * (len(members) > 1)}"
+    beside = [f"best single {members[0]['validation_ari']:.3f}"]
+    beside += [f"{name} {ari:.3f}" for name, ari in baselines.items()]
+    lines = [f"\nensemble of {size}: validation ARI {scores['ari']:.3f} ({', '.join(beside)})"]
+    lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
+    folder = Path(paths.store("x")).parent
+    lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]
+    lines += [f"objects       {path}" for path in sorted(folder.glob("*.objects.csv"))]
+    return "\n".join(lines)

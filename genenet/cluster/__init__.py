@@ -1,0 +1,1 @@
+"""Where jobs run: Slurm, Apptainer, submitit, and the doctor that looks at all of them."""

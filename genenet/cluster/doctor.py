@@ -1,0 +1,193 @@
+"""``genenet doctor``: what this machine offers a search, and what has to be mended. Works without torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.cluster.diagnosis import Answer, Finding, ask, first_of, probe
+from genenet.cluster.gpu_check import look_at_gpu
+from genenet.core.errors import one_line
+from genenet.core.resources import available_cores, gpu_granted, in_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+DEFAULT_RESULTS, DEFAULT_THREADS = Path("results"), 2
+GB = 1e9
+LITTLE_SPACE, NO_SPACE = 10 * GB, 1 * GB
+LIBRARIES = ("numpy", "zarr")
+LAUNCHERS = ("snakemake", "snakemake-executor-plugin-slurm", "submitit")
+IMAGE_VARIABLES = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
+
+
+def examine(config: Path | None, results: Path | None) -> list[Finding]:
+    """Look at everything; never raises.
+
+    Args:
+        config: Says where results go and how many threads train; None is config.yaml, if there is one.
+        results: Where results go, instead.
+    """
+    wrong, folder, threads = _wanted(config)
+    looks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "versions": _versions,
+        "torch": look_at_gpu,
+        "cores": partial(_cores, threads),
+        "space": partial(_space, results or folder),
+        "Slurm": _slurm,
+        "container": _container,
+    }
+    return wrong + [finding for topic, look in looks.items() for finding in probe(topic, look)]
+
+
+def _wanted(config: Path | None) -> tuple[list[Finding], Path, int]:
+    """Return what is wrong with the config, its results folder and its threads."""
+    path = config or Path("config.yaml")
+    try:
+        if config is None and not path.exists():
+            return [], DEFAULT_RESULTS, DEFAULT_THREADS
+        from genenet.config.model import read_config
+
+        read = read_config(path)
+    except Exception as error:
+        return [Finding("config", "problem", one_line(error))], DEFAULT_RESULTS, DEFAULT_THREADS
+    return [], read.results, read.training.threads
+
+
+def _versions() -> Iterator[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    here = [f"{name} {version}" for name in ("genenet", *LIBRARIES) if (version := _version(name))]
+    yield Finding("versions", "ok", ", ".join([*here, f"Python {python}"]))
+    launchers = [f"{name} {version}" for name in LAUNCHERS if (version := _version(name))]
+    missing = [name for name in LAUNCHERS if not _version(name)]
+    text = ", ".join(launchers) + "; " * bool(launchers and missing)
+    if not missing:
+        yield Finding("workflow", "ok", text)
+    else:
+        hint = "needed only where the search is started: pip install -e '.[workflow]', or environment.yml"
+        yield Finding("workflow", "note", f"{text}not here: {', '.join(missing)}", hint)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cores(threads: int) -> Iterator[Finding]:
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "") if in_job() else ""
+    cores = min(available_cores(), int(given) if given.isdigit() else sys.maxsize)
+    text = f"{cores} for this process; training.threads is {threads}"
+    if given:
+        text = f"{available_cores()} for this process, SLURM_CPUS_PER_TASK is {given}; training.threads is {threads}"
+    if omp := os.environ.get("OMP_NUM_THREADS"):
+        text += f" (OMP_NUM_THREADS is {omp}, which genenet doesn't heed)"
+    if cores >= threads:
+        yield Finding("cores", "ok", text)
+    else:
+        hint = f"give the job {threads} cores (cpus_per_task), or set training.threads: {cores}"
+        yield Finding("cores", "problem", text, hint)
+
+
+def _space(results: Path) -> Iterator[Finding]:
+    folder = results.absolute()
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(there, os.W_OK):
+        yield Finding(
+            "space", "note", f"{there} isn't writable, so results can't go to {results}", "give --results"
+        )
+        return
+    free = shutil.disk_usage(there).free
+    text = f"{_size(free)} free for {results}, on the file system of {there}"
+    if free < NO_SPACE:
+        yield Finding("space", "problem", text, "free some, or choose another results: folder")
+    elif free < LITTLE_SPACE:
+        yield Finding("space", "note", text, "each segmentation takes about as much as its image")
+    else:
+        yield Finding("space", "ok", text)
+
+
+def _size(n_bytes: int) -> str:
+    n = n_bytes / GB
+    return f"{n / 1000:.1f} TB" if n >= 1000 else f"{n:.0f} GB" if n >= 10 else f"{n:.1f} GB"
+
+
+def _slurm() -> Iterator[Finding]:
+    if in_job():
+        yield _job()
+    missing = [program for program in ("sbatch", "sinfo") if not shutil.which(program)]
+    if missing:
+        yield Finding(
+            "Slurm", "note", f"no {' and no '.join(missing)} here: jobs can't be submitted from here"
+        )
+        return
+    nodes = ask("sinfo", "--noheader", "--format=%P|%G")
+    if nodes.ok:
+        version = ask("sinfo", "--version").text.removeprefix("slurm-wlm ").removeprefix("slurm ")
+        yield Finding("Slurm", "ok", f"{version}, slurmctld answers; {describe_partitions(nodes.text)}")
+        yield _accounting()
+    elif "configuration source" in nodes.text or "slurm.conf" in nodes.text:
+        yield Finding("Slurm", "note", "its programs are here, but no cluster is configured: no slurm.conf")
+    else:
+        text = f"slurmctld doesn't answer ({_last_line(nodes) or 'sinfo failed'})"
+        yield Finding("Slurm", "problem", text, "try sinfo, or again later")
+
+
+def _accounting() -> Finding:
+    answer = ask("sacct", "--allocations", "--noheader", "--starttime=now", "--format=jobid")
+    if answer.ok:
+        return Finding("accounting", "ok", "sacct answers")
+    hint = "the workflow learns from sacct what became of its jobs; genenet submit does without"
+    text = f"sacct doesn't answer ({_last_line(answer) or 'it failed'})"
+    return Finding("accounting", "problem", text, hint)
+
+
+def _job() -> Finding:
+    at = os.environ.get("SLURM_JOB_PARTITION")
+    where = f" of partition {at}" if at else ""
+    gpu = "granted a GPU" if gpu_granted() else "not granted a GPU"
+    return Finding("Slurm job", "ok", f"this is job {os.environ['SLURM_JOB_ID']}{where}, {gpu}")
+
+
+def _last_line(answer: Answer) -> str:
+    return answer.text.splitlines()[-1] if answer.text else ""
+
+
+def describe_partitions(lines: str) -> str:
+    """Describe what ``sinfo --format=%P|%G`` lists: partitions with GPUs and their models, then the others."""
+    models: dict[str, list[str]] = {}
+    for line in lines.splitlines():
+        name, _, resources = line.strip().partition("|")
+        known = models.setdefault(name.rstrip("*"), [])
+        found = re.findall(r"\bgpu(?::([A-Za-z][^:,(]*))?(?::\d+)?", resources)
+        known.extend(model for model in (m or "any model" for m in found) if model not in known)
+    with_gpus = [f"{name} ({', '.join(known)})" for name, known in models.items() if known]
+    others = [name for name, known in models.items() if not known]
+    text = f"GPUs in {_some(with_gpus)}" if with_gpus else "no partition has GPUs"
+    return f"{text}; other partitions: {_some(others)}" if others else text
+
+
+def _some(names: list[str], n: int = 8) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def _container() -> Iterator[Finding]:
+    image = next((os.environ[name] for name in IMAGE_VARIABLES if os.environ.get(name)), None)
+    if image:
+        yield Finding("container", "ok", f"inside {image}")
+    elif program := first_of("apptainer", "singularity"):
+        answer = ask(program, "--version")
+        if answer.ok:
+            yield Finding("container", "ok", answer.text.replace(" version", ""))
+        else:
+            yield Finding("container", "problem", f"{program} doesn't run: {answer.text}")
+    else:
+        hint = "not needed with container: null; on many clusters: module load apptainer"
+        yield Finding("container", "note", "no apptainer and no singularity here", hint)

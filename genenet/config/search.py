@@ -1,0 +1,147 @@
+"""Which genomes a search trains, and for how long: the keys under search: in config.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+from pydantic import NonNegativeInt as NonNegative
+from pydantic import PositiveInt as Positive
+
+from genenet.config.presets import Preset, merged, preset_regions
+from genenet.config.training import Closed
+from genenet.genes.hyperparameters import LEVELS, HyperparameterError, Region, read_region
+from genenet.genes.variation_settings import Crossover, Mutation, Probability
+
+Strategy = Literal["random", "halving", "evolution", "evolution_and_halving"]
+
+
+class Draws(Closed):
+    """What a genome depends on, but for its round and index."""
+
+    seed: NonNegative = 0
+    regions: dict[str, dict[str, Any]] = Field(
+        {},
+        description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)",
+    )
+
+    @model_validator(mode="after")
+    def _regions_can_be_read(self) -> Self:
+        regions = self.feasible_regions()
+        for level, name in ((a, b) for a in LEVELS[1:] for b in regions.get(a, {})):
+            values = self.regions.get("net", {}).get(name)
+            if values is not None and not (isinstance(values, list) and len(values) > 1):
+                raise ValueError(
+                    f"regions.{level}.{name}: has no room, since net.{name} is fixed; give net a region"
+                )
+        return self
+
+    def feasible_regions(self) -> dict[str, dict[str, Region]]:
+        """Return the regions by level and hyperparameter."""
+        unknown = set(self.regions) - set(LEVELS)
+        if unknown:
+            raise ValueError(f"regions.{min(unknown)}: no such level; use one of {', '.join(LEVELS)}")
+        try:
+            return {
+                level: {name: read_region(level, name, value) for name, value in regions.items()}
+                for level, regions in self.regions.items()
+            }
+        except HyperparameterError as error:
+            raise ValueError(f"regions.{error}") from None
+
+
+class Halving(Closed):
+    """Successive halving (Jamieson and Talwalkar 2016): short trainings of many, longer ones of the best of them."""
+
+    eta: Annotated[int, Field(ge=2)] = Field(
+        3,
+        description="one genome in so many goes on to the next rung, which ends after so many times the iterations",
+    )
+    rungs: Annotated[int, Field(ge=2)] = Field(3, description="the last one ends after training.iterations")
+    brackets: Positive = Field(
+        1,
+        description="Hyperband (Li et al. 2018): so many halvings; each begins one rung later, with fewer genomes",
+    )
+
+    @model_validator(mode="after")
+    def _brackets_have_rungs(self) -> Self:
+        if self.brackets > self.rungs:
+            raise ValueError(
+                f"brackets {self.brackets} is more than rungs {self.rungs}; each begins one rung later"
+            )
+        return self
+
+
+class Evolution(Closed):
+    """Regularised evolution (Real et al. 2019): the best of a few of the newest genomes become parents."""
+
+    population: Positive = Field(
+        20, description="the newest genomes with a score can be parents, so many of them; older ones retire"
+    )
+    tournament: Positive = Field(5, description="of so many, drawn at random, the best becomes a parent")
+    crossover: Probability = Field(0.3, description="share of children that have two parents")
+    mutation: Mutation = Mutation()
+    crossing: Crossover = Crossover()
+
+
+class Search(Draws):
+    """Which genomes are drawn, and how many."""
+
+    strategy: Strategy = Field(
+        "random",
+        description="random: all are drawn and trained in full; halving: only the best go on; evolution: later rounds "
+        "are children of the best",
+    )
+    n_genomes: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
+        6, description="how many; of each round, if there are several: [20, 10, 10]"
+    )
+    halving: Halving = Halving()
+    evolution: Evolution = Evolution()
+    preset: Preset | None = Field(
+        None,
+        description="regions by name; those under regions: take their places. published: the networks of Guay (2017)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_is_written_out(cls, value: Any) -> Any:
+        """Put the preset's regions in, so that what depends on them doesn't depend on a name."""
+        if not isinstance(value, dict) or value.get("preset") not in get_args(Preset):
+            return value
+        own = value.get("regions") or {}
+        if not isinstance(own, dict) or not all(isinstance(of_level, dict) for of_level in own.values()):
+            return value
+        return {**value, "regions": merged(preset_regions(value["preset"]), own)}
+
+    @model_validator(mode="after")
+    def _rounds_fit_the_strategy(self) -> Self:
+        n = self.n_genomes
+        if self.evolves and (isinstance(n, int) or len(n) < 2):
+            raise ValueError(
+                f"n_genomes: {self.strategy} has rounds; give the number of genomes of each, such as [20, 10, 10]"
+            )
+        if not self.evolves and not isinstance(n, int):
+            raise ValueError(f"n_genomes: {self.strategy} has one round; give one number, such as {sum(n)}")
+        if self.evolves and self.halving.brackets > 1:
+            raise ValueError(f"halving.brackets: not with {self.strategy}, whose rounds have the same rungs")
+        return self
+
+    @property
+    def evolves(self) -> bool:
+        """Whether later rounds are children of earlier ones."""
+        return self.strategy.startswith("evolution")
+
+    @property
+    def halves(self) -> bool:
+        """Whether trainings are cut short if others are better."""
+        return self.strategy.endswith("halving")
+
+    @property
+    def n_by_round(self) -> list[int]:
+        """How many genomes each round has. Brackets are rounds: they cost about the same (Li et al. 2018, alg. 1)."""
+        if not isinstance(self.n_genomes, int):
+            return self.n_genomes
+        if not self.halves:
+            return [self.n_genomes]
+        eta, k = self.halving.eta, self.halving.rungs
+        return [-(-self.n_genomes * k // ((k - b) * eta**b)) for b in range(self.halving.brackets)]

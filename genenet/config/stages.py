@@ -1,0 +1,279 @@
+"""The settings of each stage: what its files depend on, and nothing else.
+
+The workflow writes each as ``settings/{stage}.json`` and hands it to the stage's command. A setting that
+isn't in a stage's file can't make that stage run again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genenet.config.model import (
+    Config,
+    Device,
+    Ensemble,
+    Image,
+    ImageRegion,
+    NormalisationMode,
+    Segmentation,
+    Training,
+    VoxelSize,
+)
+from genenet.config.postprocessing import LabelChoice
+from genenet.config.rounds import Round, rounds
+from genenet.config.search import Draws, Evolution
+from genenet.config.training import Closed
+from genenet.core.atomic_files import read_json
+from genenet.core.errors import InputError
+from genenet.core.paths import ResultPaths, of_baseline, slot_name
+from genenet.core.validation import validate
+from genenet.genes.baselines import BASELINES
+from genenet.genes.hyperparameters import HYPERPARAMETERS
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from genenet.genes.genome import Genome
+
+LONGEST_ARGUMENT = 120_000  # of 131 072 bytes that Linux lets an argument have
+
+Model = TypeVar("Model", bound="BaseModel")
+
+
+class ImageFiles(Closed):
+    """An image as files: phantoms are files by now."""
+
+    image: list[Path]
+    labels: list[Path] | None
+    region: ImageRegion | None
+    mask: list[Path] | None = None
+    weight: float = 1.0
+    voxel_size_nm: VoxelSize | None = None  # of a volume to segment, if it is known better than by the file
+
+    @property
+    def all(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.image, *(self.labels or []), *(self.mask or [])]
+
+
+class PrepareSettings(Closed):
+    """What a prepared set of labelled images depends on."""
+
+    images: list[ImageFiles]
+    classes: list[str]
+    ignore_label: int | None
+    voxel_size_nm: tuple[float, float, float]
+    smallest_input_voxels: int | None = None
+
+
+class BaselineSettings(Closed):
+    """A baseline and its options."""
+
+    name: str
+    options: dict[str, Any]
+
+    def genome(self) -> Genome:
+        """Return the genome; raises InputError for an unknown baseline or wrong options."""
+        if self.name not in BASELINES:
+            raise InputError(f"{self.name}: no such baseline; known are {', '.join(BASELINES)}")
+        options = validate(BASELINES[self.name], self.options, f"baselines.{self.name}")
+        return options.genome(self.name)
+
+
+class BreedSettings(Draws):
+    """What the children of later rounds depend on, but for their parents."""
+
+    evolution: Evolution
+
+
+class TrainSettings(Closed):
+    """What a training depends on, but for genome and images."""
+
+    seed: int
+    repeat: int = 1  # which training of the same genome; others have other random numbers
+    normalisation: NormalisationMode
+    training: Training
+
+
+class SelectSettings(Closed):
+    """What the ensemble depends on, but for the trainings."""
+
+    normalisation: NormalisationMode
+    ensemble: Ensemble
+
+
+class SegmentSettings(Closed):
+    """What a volume's segmentation depends on, but for ensemble and image."""
+
+    volume: ImageFiles
+    segmentation: Segmentation
+    threads: int
+    device: Device
+
+
+class EvaluateSettings(Closed):
+    """Labels that a volume's segmentation is scored against, and which labels of its store are scored."""
+
+    volume: ImageFiles
+    ignore_label: int | None
+    labels: LabelChoice | None = None
+
+
+class TestSettings(Closed):
+    """How the ensemble is run on the test images."""
+
+    threads: int
+    device: Device
+
+
+class ReportSettings(Closed):
+    """What the report shows."""
+
+    volumes: dict[str, ImageFiles]
+    labels: LabelChoice | None = None
+
+
+def label_choice(config: Config) -> LabelChoice:
+    """Return which labels of a store are exported, scored and shown."""
+    return "cleaned" if config.segmentation.postprocessing.cleans else "segmentation"
+
+
+def stage_settings(config: Config, stage: str) -> Closed:
+    """Return the settings of a stage, such as ``train``, ``prepare_test`` or ``segment_myvolume``."""
+    kind, _, name = stage.partition("_")
+    return _MAKERS[kind](config, name)
+
+
+def settings_json(config: Config, stage: str) -> str:
+    """Return a stage's settings for a shell line, which can't be longer than the system allows.
+
+    Raises:
+        InputError: If they are longer, as lists of very many files are.
+    """
+    text = stage_settings(config, stage).model_dump_json()
+    if len(text) > LONGEST_ARGUMENT:
+        raise InputError(
+            f"settings of {stage}: too many files for one line; give the folder that they are in, or stack them "
+            "into one TIFF or an OME-Zarr"
+        )
+    return text
+
+
+def _prepare(config: Config, split: str) -> PrepareSettings:
+    data = config.data
+    images = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    region = config.search.feasible_regions().get("net", {}).get("input_size")
+    smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
+    return PrepareSettings(
+        images=[image_files(config, image) for image in images],
+        classes=data.classes,
+        ignore_label=data.ignore_label,
+        voxel_size_nm=data.voxel_size_nm,
+        smallest_input_voxels=int(smallest) if split == "train" else None,
+    )
+
+
+def _segment(config: Config, name: str) -> SegmentSettings:
+    return SegmentSettings(
+        volume=image_files(config, config.data.volumes[name]),
+        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing"})),
+        threads=config.training.threads,
+        device=config.training.device,
+    )
+
+
+def _report(config: Config, _: str) -> ReportSettings:
+    volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
+    return ReportSettings(volumes=volumes, labels=label_choice(config))
+
+
+_MAKERS: dict[str, Callable[[Config, str], Closed]] = {
+    "prepare": _prepare,
+    "generate": lambda c, _: Draws(seed=c.search.seed, regions=c.search.regions),
+    "breed": lambda c, _: BreedSettings(
+        seed=c.search.seed, regions=c.search.regions, evolution=c.search.evolution
+    ),
+    "baseline": lambda c, name: BaselineSettings(
+        name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
+    ),
+    "train": lambda c, repeat: TrainSettings(
+        seed=c.search.seed,
+        repeat=int(repeat or 1),
+        normalisation=c.data.normalisation,
+        training=c.training,
+    ),
+    "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
+    "segment": _segment,
+    "postprocess": lambda c, _: c.segmentation.postprocessing,
+    "evaluate": lambda c, name: EvaluateSettings(
+        volume=image_files(c, c.data.volumes[name]),
+        ignore_label=c.data.ignore_label,
+        labels=label_choice(c),
+    ),
+    "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
+    "report": _report,
+}
+
+
+def image_files(config: Config, image: Image) -> ImageFiles:
+    """Return an image's files; a phantom's are where the workflow writes them."""
+    files, labels = image.path or [], image.labels
+    if image.phantom:
+        paths = ResultPaths(config.results)
+        files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
+    more = image.model_dump(include={"region", "mask", "weight", "voxel_size_nm"})
+    return ImageFiles(image=files, labels=labels, **more)
+
+
+def search_rounds(config: Config) -> list[Round]:
+    """Return the rounds of genomes."""
+    return rounds(config.search, config.training.iterations, config.training.validation_interval)
+
+
+def runs(config: Config) -> list[str]:
+    """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``, ``baselines/unet2015_2`` and so on."""
+    return [run for each in search_rounds(config) for run in each.runs] + baseline_runs(config)
+
+
+def baseline_runs(config: Config) -> list[str]:
+    """Return the names of the baselines' trainings."""
+    return [
+        f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
+        for name, options in config.baselines.chosen().items()
+        for seed in range(1, options.n_seeds + 1)
+    ]
+
+
+def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:
+    """Return the files that are there when a round's trainings have ended."""
+    if not round_.rungs:
+        return [path for run in round_.runs for path in paths.run(run).outputs()]
+    last = round_.rungs[-1]
+    return [paths.slot(round_.number, last.iterations, slot_name(i)) for i in range(last.n_slots)]
+
+
+def train_stage(run: str) -> str:
+    """Return the stage whose settings a training reads."""
+    _, seed = of_baseline(run)
+    return "train" if seed == 1 else f"train_{seed}"
+
+
+def baseline_stage(run: str) -> str:
+    """Return the stage whose settings a baseline's genome is made from."""
+    return f"baseline_{of_baseline(run)[0]}"
+
+
+def put_own_commands_first() -> None:
+    """Let the workflow's shell lines find the commands of this Python, also if its environment isn't activated."""
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
+
+
+def read_settings(path: Path, model: type[Model]) -> Model:
+    """Read a stage's settings; raises InputError if they aren't such settings."""
+    return validate(model, read_json(path), str(path))

@@ -1,0 +1,1 @@
+"""What all packages stand on. It needs the standard library, numpy and pydantic only."""

@@ -1,0 +1,38 @@
+"""Which genenet this is, to the byte: a launcher and the image its jobs run in must be the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from genenet.core.errors import InputError
+
+__version__ = "0.1.0"
+LAUNCHER = "GENENET_LAUNCHER"  # set by the workflow for the commands of its jobs
+
+
+def build() -> str:
+    """Return the version and the first digits of the checksum of the package's files."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parents[1]
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".j2", ".js", ".yaml"):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{__version__} (source {digest.hexdigest()[:8]})"
+
+
+def announce_launcher() -> None:
+    """Let the commands that this process starts, wherever they run, know which genenet they belong to."""
+    os.environ[LAUNCHER] = build()
+
+
+def check_launcher() -> None:
+    """Raise InputError in an image if a workflow of another genenet started this command."""
+    launcher = os.environ.get(LAUNCHER)
+    image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    if image and launcher and launcher != build():
+        raise InputError(
+            f"the image {image} holds genenet {build()}, the launcher is {launcher}: "
+            "build the image again (make container)"
+        )

@@ -1,0 +1,151 @@
+"""What a search was worth at any time: the ensemble's ARI against the time that its trainings had taken until then."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.atomic_files import write_csv
+from genenet.ensembles.curve import open_run, points_of
+from genenet.metrics.ambiguity import member_weights
+from genenet.training.attempts import read_attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from genenet.config.model import Combination
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.ensemble import Outcome
+    from genenet.training.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a genome had what it has published."""
+
+    run: str
+    job_seconds: float  # of all jobs of genomes until then, baselines apart
+    iterations: int  # of all genomes until then
+    n_trained: int
+    best_ari: float
+    ensemble_ari: float  # of the best so far, as many as were chosen in the end
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A job's work on a genome: seconds since 1970, and iterations that it added."""
+
+    began: float
+    ended: float
+    iterations: int
+
+
+def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
+    """Return what is known of a training's attempts.
+
+    Of one that was killed the end isn't: its time is left out, its iterations are those that the next one found. A
+    training without a record, or with a damaged one, counts with the seconds that it says itself, before its
+    scores were written.
+    """
+    files, scores = paths.run(outcome.run), outcome.scores
+    found = list(_recorded(files.attempts))
+    if found:
+        return found
+    ended = files.scores.stat().st_mtime
+    return [Attempt(ended - scores.get("seconds", 0.0), ended, scores.get("iterations", 0))]
+
+
+def _recorded(path: Path) -> Iterator[Attempt]:
+    before = 0  # iterations that the attempts so far had come to
+    for entry in read_attempts(path):
+        if entry["ended"]:
+            began, ended = (datetime.fromisoformat(entry[key]).timestamp() for key in ("began", "ended"))
+            yield Attempt(began, ended, max(0, entry["ended_at_iteration"] - before))
+            before = max(before, entry["ended_at_iteration"])
+
+
+def moments(
+    paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: Combination
+) -> list[Moment]:
+    """Return the moments at which genomes were ready, in order; the last one also counts what failed later.
+
+    Args:
+        paths: of the search.
+        genomes: all trainings of genomes, whatever became of them.
+        validation: images that their probabilities are of.
+        size: members of the ensemble.
+        combination: of its members.
+    """
+    attempts = {outcome.run: attempts_at(paths, outcome) for outcome in genomes}
+    spent = _Spent([each for of_run in attempts.values() for each in of_run])
+    ready = {run: max(each.ended for each in of_run) for run, of_run in attempts.items()}
+    in_order = sorted((o for o in genomes if o.is_ok), key=lambda o: (ready[o.run], o.run))
+    found: list[Moment] = []
+    best: list[Outcome] = []
+    with ExitStack() as stack:
+        scored = _Scored(paths, validation, combination, stack)
+        for n, outcome in enumerate(in_order, start=1):
+            now = np.inf if n == len(in_order) else ready[outcome.run]
+            best = sorted([*best, outcome], key=lambda o: (-o.ari, o.run))[:size]
+            seconds, iterations = spent.until(now)
+            ari = scored.ari(best)
+            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ari, ari))
+    return found
+
+
+class _Spent:
+    """Time and iterations of all attempts until some moment, by sums that are made once."""
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self.began = np.sort([each.began for each in attempts])
+        by_end = sorted(attempts, key=lambda each: each.ended)
+        self.ended = np.array([each.ended for each in by_end])
+        self.sums = [
+            np.concatenate([[0.0], np.cumsum(values)])
+            for values in (self.began, self.ended, [each.iterations for each in by_end])
+        ]
+
+    def until(self, now: float) -> tuple[float, int]:
+        """Return the seconds of jobs before ``now``, under way ones in part; and iterations of those that had ended."""
+        n_began, n_ended = (int(np.searchsorted(times, now, "right")) for times in (self.began, self.ended))
+        of_begins, of_ends, of_iterations = self.sums
+        open_until = (n_began - n_ended) * now if n_began > n_ended else 0.0
+        return float(open_until + of_ends[n_ended] - of_begins[n_began]), int(of_iterations[n_ended])
+
+
+class _Scored:
+    """ARI of ensembles on the validation images; the last one's is remembered."""
+
+    def __init__(
+        self, paths: ResultPaths, validation: Prepared, combination: Combination, stack: ExitStack
+    ) -> None:
+        self.paths, self.validation, self.combination, self.stack = paths, validation, combination, stack
+        self.files: dict[str, list[Any]] = {}
+        self.last: tuple[list[str], float] = ([], np.nan)
+
+    def ari(self, members: Sequence[Outcome]) -> float:
+        names = [outcome.run for outcome in members]
+        if names != self.last[0]:
+            for run in names:
+                if run not in self.files:
+                    self.files[run] = open_run(self.paths.run(run), self.validation, self.stack)
+            (point,) = points_of(
+                [image.labels for image in self.validation.images],
+                [self.files[run] for run in names],
+                member_weights(self.combination, [outcome.ari for outcome in members]),
+                len(self.validation.classes),
+                [len(members)],
+                self.combination == "vote",
+            )
+            self.last = names, point.contingency.adjusted_rand_index
+        return self.last[1]
+
+
+def write_moments(path: Path, found: Sequence[Moment]) -> None:
+    """Write them as CSV."""
+    write_csv(path, [field.name for field in fields(Moment)], [astuple(moment) for moment in found])

@@ -1,0 +1,116 @@
+"""The claims of a search: the ensemble beside its best network and the baselines, all networks beside them."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from genenet.ensembles.results import Run
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that the answer compares; a baseline of several seeds by its means."""
+
+    title: str
+    kind: str
+    ari: float | None
+    mean_iou: float | None
+    lead: float | None = None  # of the ensemble's ARI over this one's
+    n_seeds: int = 1
+    spread: float | None = None  # standard deviation of the ARI over seeds, if there are several
+
+
+@dataclass(frozen=True)
+class Beaten:
+    """How many networks have a higher ARI than a baseline, and by how much the best of them."""
+
+    title: str
+    n: int
+    lead: float
+    spread: float | None
+
+
+def contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender]:
+    """Return the ensemble, the best single network, the baselines."""
+    n, ari = len(ensemble["members"]), ensemble["validation"]["ari"]
+    found = [Contender(f"Ensemble of {n}", "member", ari, ensemble["validation"]["mean_iou"])]
+    single = next((run for run in runs if run.kind != "baseline" and run.status == "ok"), None)
+    if single:
+        title = f"Best single network, {single.title}"
+        found.append(Contender(title, "other", single.ari, single.mean_iou, _minus(ari, single.ari)))
+    return found + [_of_seeds(of_one, ari) for of_one in _by_title(runs)]
+
+
+def _by_title(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Yield each baseline's successful trainings."""
+    baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
+    for title in dict.fromkeys(run.title for run in baselines):
+        yield [run for run in baselines if run.title == title]
+
+
+def _of_seeds(runs: Sequence[Run], ensemble_ari: float | None) -> Contender:
+    aris = [run.ari for run in runs if run.ari is not None]
+    ious = [run.mean_iou for run in runs if run.mean_iou is not None]
+    ari = statistics.fmean(aris) if aris else None
+    return Contender(
+        runs[0].title,
+        "baseline",
+        ari,
+        statistics.fmean(ious) if ious else None,
+        _minus(ensemble_ari, ari),
+        len(runs),
+        statistics.stdev(aris) if len(aris) > 1 else None,
+    )
+
+
+def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
+    """Return how each baseline fares against the networks."""
+    networks = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
+    baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
+    return [
+        Beaten(c.title, sum(a > ari for a in networks), max(networks) - ari, c.spread)
+        for c, ari in baselines
+        if ari is not None and networks
+    ]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """An ensemble as one of the strategies chooses it."""
+
+    title: str
+    is_chosen: bool
+    members: list[tuple[str, float]]  # run, share of the weight
+    validation: dict[str, Any]
+    test: dict[str, Any] | None
+    relative_price: float | None  # seconds for a million voxels, by those of best_n
+
+
+def strategies(entries: Sequence[dict[str, Any]], test: dict[str, Any] | None) -> list[Strategy]:
+    """Return the strategies as ``ensemble_strategies.json`` and ``test_scores.json`` hold them, best n first."""
+    found = []
+    first = entries[0]["seconds_per_megavoxel"] if entries else None
+    for entry in entries:
+        total = sum(member["weight"] for member in entry["members"])
+        price = entry["seconds_per_megavoxel"]
+        others = (test or {}).get("strategies", {})
+        found.append(
+            Strategy(
+                entry["strategy"].replace("_", " "),
+                entry["chosen"],
+                [(member["run"], member["weight"] / total) for member in entry["members"]],
+                entry["validation"],
+                test if entry["chosen"] else others.get(entry["strategy"]),
+                price / first if price and first else None,
+            )
+        )
+    return found
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b

@@ -1,0 +1,88 @@
+"""What ensembles of the first 1, 2, … networks are worth on the validation images, from stored probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.metrics.ambiguity import Decomposition, Growing, member_weights, votes
+from genenet.metrics.contingency import Contingency
+from genenet.training.probabilities import open_probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from contextlib import ExitStack
+
+    from genenet.config.model import Combination
+    from genenet.core.paths import RunPaths
+    from genenet.training.prepare import Prepared
+
+
+@dataclass
+class Point:
+    """A size on the best-k curve: the ensemble of that many members on the validation images."""
+
+    contingency: Contingency
+    decomposition: Decomposition
+
+
+def curve_of(
+    labels: Sequence[Any],
+    probabilities: Sequence[Sequence[Any]],
+    aris: Sequence[float],
+    n_classes: int,
+    combination: Combination,
+) -> list[Point]:
+    """Return what the ensembles of the first 1, 2, … networks are worth, slice by slice.
+
+    Args:
+        labels: (Z, Y, X) of each image.
+        probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
+        aris: of each network.
+        n_classes: C.
+        combination: of the members.
+    """
+    weights, sizes = member_weights(combination, aris), range(1, len(aris) + 1)
+    return points_of(labels, probabilities, weights, n_classes, sizes, combination == "vote")
+
+
+def points_of(
+    labels: Sequence[Any],
+    probabilities: Sequence[Sequence[Any]],
+    weights: Sequence[float],
+    n_classes: int,
+    sizes: Collection[int],
+    voting: bool = False,
+) -> list[Point]:
+    """Return the same for given weights, of the ensembles of the first ``sizes`` networks only."""
+    points = {size: Point(Contingency.empty(n_classes), Decomposition()) for size in sizes}
+    for index, of_image in enumerate(labels):
+        for z in range(of_image.shape[0]):
+            truth = np.asarray(of_image[z : z + 1])
+            ensemble = Growing(truth, n_classes)
+            for size, (arrays, weight) in enumerate(zip(probabilities, weights, strict=True), start=1):
+                levels = np.asarray(arrays[index][:, z : z + 1])
+                ensemble.add(votes(levels) if voting else levels, weight)
+                if size in points:
+                    ensemble.count(points[size].decomposition)
+                    points[size].contingency.add(truth, ensemble.most_probable())
+    return list(points.values())
+
+
+def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
+    """Return how many members are chosen: as many as asked for and there, or the size of the highest ARI."""
+    aris = [point.contingency.adjusted_rand_index for point in curve]
+    return int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(curve))
+
+
+def open_run(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
+    """Open a training's probabilities of the validation images, one array for each."""
+    stored = stack.enter_context(open_probabilities(run.validation))
+    if stored.checksum != validation.checksum:
+        raise InputError(
+            f"{run.validation}: made from other validation images than those prepared; train again"
+        )
+    return stored.arrays

@@ -1,0 +1,261 @@
+"""From scored trainings to an ensemble: the ranking, the best-k curve, the members in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genenet.core.atomic_files import atomic_path, read_json, write_csv, write_json
+from genenet.core.errors import InputError, naming
+from genenet.ensembles.anytime import moments, write_moments
+from genenet.ensembles.strategies import choose_all, write_strategies
+from genenet.genes.genome import read_genome
+from genenet.genes.plan import Plan, plan
+from genenet.metrics.ambiguity import Decomposition
+from genenet.metrics.contingency import scores
+from genenet.networks.tiling import block_shape
+from genenet.training.prepare import open_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from genenet.config.model import Combination, Segmentation
+    from genenet.config.stages import SelectSettings
+    from genenet.core.geometry import Triple
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.curve import Point
+    from genenet.networks.network import Network
+    from genenet.networks.predictor import NormalisationRule, Predictor
+
+FORMAT = "genenet.ensemble/1"
+GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    run: str  # r0/000 or baselines/unet2015
+    scores: dict[str, Any]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Baselines are ranked, never members."""
+        return self.run.startswith("baselines/")
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there are weights."""
+        return bool(self.scores["status"] == "ok")
+
+    @property
+    def ari(self) -> float:
+        """ARI on the validation images; -1 without one, so that it comes last."""
+        ari = self.scores["validation"]["ari"] if self.is_ok else None
+        return -1.0 if ari is None else float(ari)
+
+    @property
+    def seconds_per_megavoxel(self) -> float | None:
+        """Time that its network took for the validation images; None if it wasn't measured."""
+        measured = self.scores.get("prediction") or {}
+        return measured["seconds"] / measured["voxels"] * 1e6 if measured.get("voxels") else None
+
+
+def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
+    """Read the scores of all runs, best first; the successful before the others."""
+    outcomes = [Outcome(run, read_json(paths.run(run).scores)) for run in runs]
+    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ari, o.run))
+
+
+def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
+    """Rank ``runs``, compare the strategies and write ``ensemble/``, ``ranking.csv``, ``ensemble_curve.csv``.
+
+    Raises:
+        InputError: If fewer trainings than ``ensemble.minimum`` were successful.
+    """
+    outcomes = read_outcomes(paths, runs)
+    candidates = [o for o in outcomes if o.is_ok and not o.is_baseline]
+    _require(candidates, outcomes, settings.ensemble.minimum, paths)
+    train, validation = (
+        open_prepared(Path(paths.data("train"))),
+        open_prepared(Path(paths.data("validation"))),
+    )
+    curve, ensembles = choose_all(paths, candidates, validation, settings.ensemble)
+    strategy = settings.ensemble.strategy
+    chosen = ensembles[strategy]
+    write_ranking(Path(paths.ranking), outcomes)
+    _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
+    write_strategies(Path(paths.strategies), ensembles, strategy)
+    genomes, size = [o for o in outcomes if not o.is_baseline], len(ensembles["best_n"].members)
+    found = moments(paths, genomes, validation, size, settings.ensemble.combination)
+    write_moments(Path(paths.anytime), found)
+    description = {
+        "format": FORMAT,
+        "classes": train.classes,
+        "voxel_size_nm": list(train.voxel_size_nm),
+        "dtypes": sorted({image.image.dtype.name for image in train.images}),
+        "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
+        "selected_on": [image.name for image in validation.images],
+        "validation": scores(chosen.point.contingency) | chosen.point.decomposition.as_dict(),
+        "strategy": strategy,
+        "combination": settings.ensemble.combination if strategy == "best_n" else "weighted",
+        "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
+    }
+    _write_ensemble(paths, chosen.members, description)
+
+
+def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths) -> None:
+    if len(candidates) >= minimum:
+        return
+    failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
+    reasons = "; ".join(
+        f"{o.run} {o.scores['status']} ({o.scores.get('reason')}; log: {paths.train_log(o.run)})"
+        for o in failed[:3]
+    )
+    raise InputError(
+        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
+        f"{reasons}{' …' if len(failed) > 3 else ''}"
+    )
+
+
+def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write a CSV row for every run, best first."""
+    own = ("name", "genome", "status")
+    of_validation = ("ari", "mean_iou", "accuracy")
+    more = ("n_parameters", "iterations", "seconds", "reason")
+    rows = []
+    for rank, outcome in enumerate(outcomes, start=1):
+        validation = outcome.scores.get("validation", {})
+        cells = [outcome.scores.get(k) for k in own], [validation.get(k) for k in of_validation]
+        rows.append([rank, outcome.run, *cells[0], *cells[1], *(outcome.scores.get(k) for k in more)])
+    write_csv(path, ("rank", "run", *own, "validation_ari", *of_validation[1:], *more), rows)
+
+
+def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:
+    rows = [
+        (
+            n,
+            o.run,
+            p.contingency.adjusted_rand_index,
+            p.contingency.mean_iou,
+            *p.decomposition.as_dict().values(),
+        )
+        for n, (o, p) in enumerate(zip(ranked, curve, strict=True), 1)
+    ]
+    columns = ("size", "added", "validation_ari", "mean_iou", *Decomposition().as_dict())
+    write_csv(path, columns, rows)
+
+
+def _write_ensemble(
+    paths: ResultPaths, chosen: Sequence[tuple[Outcome, float]], description: dict[str, Any]
+) -> None:
+    with atomic_path(Path(paths.ensemble)) as folder:
+        members = []
+        for index, (outcome, weight) in enumerate(chosen):
+            entry = member(index, outcome.run, outcome.scores["genome"], outcome.ari, weight)
+            place = folder / entry["folder"]
+            place.mkdir(parents=True)
+            shutil.copyfile(paths.genome(outcome.run), place / GENOME)
+            shutil.copyfile(paths.run(outcome.run).weights, place / WEIGHTS)
+            members.append(entry)
+        write_json(folder / "ensemble.json", {**description, "members": members})
+
+
+def member(index: int, run: str, genome_id: str, ari: float, weight: float) -> dict[str, Any]:
+    """Return what ensemble.json says of a member; GENOME and WEIGHTS are in its folder."""
+    return {
+        "folder": f"members/{index:02d}",
+        "run": run,
+        "genome": genome_id,
+        "validation_ari": ari,
+        "weight": weight,
+    }
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble's folder, read: what segmenting needs."""
+
+    folder: Path
+    classes: list[str]
+    voxel_size_nm: tuple[float, float, float]
+    normalisation: NormalisationRule
+    networks: list[Network]
+    weights: list[float] | None  # of the members; None: all alike
+    combination: Combination
+    fingerprint: str  # of members and normalisation
+    dtypes: list[str]  # of the training images; empty if an older version made the ensemble
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The networks' plans."""
+        return [network.plan for network in self.networks]
+
+    def block(self, settings: Segmentation) -> Triple:
+        """Return the voxels written in one piece, z, y, x: those asked for, or what suits the networks."""
+        return settings.block or block_shape(self.plans)
+
+    def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
+        """Return the networks, ready to predict; they are on the device from then on."""
+        from genenet.config.model import Segmentation as Defaults
+        from genenet.networks.device import compute_type
+        from genenet.networks.predictor import Predictor
+        from genenet.networks.symmetry import Turn, symmetries
+
+        wanted = settings or Defaults()
+        has_depth = any(plan.has_depth for plan in self.plans)
+        return Predictor(
+            [network.without_norms() for network in self.networks],
+            device,
+            weights=self.weights,
+            combination="vote" if self.combination == "vote" else "mean",
+            turns=symmetries(has_depth) if wanted.turns else (Turn(),),
+            disagreement=wanted.disagreement,
+            type=compute_type(wanted.compute, device),
+            memory_bytes=wanted.memory_mb * 1e6,
+            tile=wanted.tile,
+            blended=wanted.blend,
+        )
+
+
+def load_ensemble(folder: Path) -> Ensemble:
+    """Read an ensemble with its networks, on the CPU.
+
+    Raises:
+        InputError: If it isn't an ensemble, or a member's weights don't match its genome.
+    """
+    from genenet.networks.network import Network, load_weights
+    from genenet.networks.predictor import NormalisationRule
+
+    description = read_json(folder / "ensemble.json")
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise InputError(f"{folder}/ensemble.json: not an ensemble ({FORMAT})")
+    digest = hashlib.sha256((folder / "ensemble.json").read_bytes())
+    networks = []
+    for entry in description["members"]:
+        place = folder / entry["folder"]
+        genome = read_genome(place / GENOME)
+        with naming(place / GENOME):
+            network = Network(plan(genome.net, len(description["classes"])))
+        load_weights(network, genome.id, place / WEIGHTS)
+        digest.update((place / WEIGHTS).read_bytes())
+        networks.append(network)
+    z, y, x = description["voxel_size_nm"]
+    rule = NormalisationRule(**description["normalisation"])
+    combination = description.get("combination", "mean")
+    return Ensemble(
+        folder,
+        description["classes"],
+        (z, y, x),
+        rule,
+        networks,
+        weights=[m["weight"] for m in description["members"]] if combination == "weighted" else None,
+        combination=combination,
+        fingerprint=digest.hexdigest(),
+        dtypes=description.get("dtypes", []),
+    )

@@ -1,0 +1,77 @@
+"""An ensemble's scores on prepared images, such as the test set, and those of the ensembles that weren't chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box
+from genenet.ensembles.ensemble import load_ensemble
+from genenet.ensembles.strategies import read_strategies
+from genenet.genes.genome import read_genome
+from genenet.genes.plan import plan
+from genenet.metrics.contingency import Contingency, scores
+from genenet.networks.network import Network, load_weights
+from genenet.networks.predictor import Predictor
+from genenet.training.prepare import open_prepared
+from genenet.volumes.base import ArrayVolume
+
+if TYPE_CHECKING:
+    import torch
+
+    from genenet.core.paths import ResultPaths
+
+
+def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[str, Any]:
+    """Return the ensemble's scores over all images of a prepared file, slice by slice.
+
+    Raises:
+        InputError: If the classes aren't those of the ensemble.
+    """
+    ensemble, prepared = load_ensemble(folder), open_prepared(data)
+    if list(prepared.classes) != list(ensemble.classes):
+        raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
+    predictor = ensemble.predictor(device)
+    table = Contingency.empty(len(ensemble.classes))
+    for image in prepared.images:
+        norm = ensemble.normalisation.of(image.statistics)
+        for z, probabilities in predictor.slices(ArrayVolume(image.image, image.name), norm):
+            table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+    return {"volumes": [image.name for image in prepared.images], **scores(table)}
+
+
+def evaluate_strategies(
+    paths: ResultPaths, folder: Path, data: Path, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Return the scores over all images of a prepared file of those strategies that weren't chosen, by name.
+
+    Each network predicts once, whichever ensembles it is a member of; a slice of each is held at a time.
+    """
+    ensemble, prepared = load_ensemble(folder), open_prepared(data)
+    others = {e["strategy"]: e["members"] for e in read_strategies(Path(paths.strategies)) if not e["chosen"]}
+    runs = sorted({member["run"] for members in others.values() for member in members})
+    predictors = [Predictor([_network(paths, run, len(ensemble.classes))], device) for run in runs]
+    weights = {
+        name: {member["run"]: member["weight"] for member in members} for name, members in others.items()
+    }
+    tables = {name: Contingency.empty(len(ensemble.classes)) for name in others}
+    for image in prepared.images:
+        norm = ensemble.normalisation.of(image.statistics)
+        volume = ArrayVolume(image.image, image.name)
+        for z in range(volume.shape[0]):
+            box = Box.of_shape((1, *volume.shape[1:]), (z, 0, 0))
+            found = [predictor.probabilities(volume, norm, box) for predictor in predictors]
+            for name, of_run in weights.items():
+                mean = sum(of_run[r] * p for r, p in zip(runs, found, strict=True) if r in of_run)
+                tables[name].add(image.labels[z : z + 1], np.asarray(mean).argmax(axis=0))
+    return {name: scores(table) for name, table in tables.items()}
+
+
+def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:
+    genome = read_genome(paths.genome(run))
+    network = Network(plan(genome.net, n_classes))
+    load_weights(network, genome.id, paths.run(run).weights)
+    return network.without_norms()

@@ -1,0 +1,187 @@
+"""Which networks become members and with what weight, told from probabilities of the validation images alone.
+
+Networks are numbered by rank, best first. Probabilities are the stored ones, (C, …) in 255 levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+
+from genenet.metrics.ambiguity import LEVELS
+from genenet.metrics.contingency import IGNORE, Contingency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+BAGS = 20  # random subsets of the networks that greedy selects from …
+SHARE = 0.5  # … of this share of them, as Caruana et al. (2004), section 2.3, found good
+SAMPLED = 200_000  # voxels that greedy looks at
+AT_ONCE = 2**18  # voxels whose probabilities are held as float32
+LEAST_WEIGHT = 0.01  # less isn't worth a network's time
+
+Weights = dict[int, float]  # by network, best first; their sum is 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labelled voxels: ``labels`` (N,) and ``levels`` (K, C, N) uint8 of K networks."""
+
+    labels: NDArray[np.uint8]
+    levels: NDArray[np.uint8]
+
+    def ari(self, sums: NDArray[np.int32]) -> float:
+        """Return the ARI of the classes with the largest sums (C, N) of levels; -1 if it isn't defined."""
+        table = Contingency.empty(len(sums))
+        table.add(self.labels, _largest(sums))
+        ari = table.adjusted_rand_index
+        return -1.0 if np.isnan(ari) else ari
+
+
+def _largest(sums: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return the class of the largest of (C, N), of equal ones the first; twice as fast as argmax."""
+    best, found = sums[0].copy(), np.zeros(sums.shape[1], np.uint8)
+    for index in range(1, len(sums)):
+        is_larger = sums[index] > best
+        np.copyto(best, sums[index], where=is_larger)
+        found[is_larger] = index
+    return found
+
+
+def sample(labels: Sequence[Any], probabilities: Sequence[Sequence[Any]], rng: Generator) -> Sample:
+    """Draw voxels evenly from all images, all of them if they are few.
+
+    Args:
+        labels: (Z, Y, X) of each image.
+        probabilities: of each network, of each image, (C, Z, Y, X).
+        rng: what draws.
+    """
+    share = SAMPLED / max(1, sum(int(np.prod(of_image.shape)) for of_image in labels))
+    found = []
+    for truth, levels in _slices(labels, probabilities):
+        known = np.flatnonzero(truth != IGNORE)
+        if share < 1:
+            known = rng.permutation(known)[: -(-int(len(known) * share) // 1)]
+        found.append((truth[known], levels[:, :, known]))
+    return Sample(
+        np.concatenate([truth for truth, _ in found]), np.concatenate([p for _, p in found], axis=2)
+    )
+
+
+def _slices(
+    labels: Sequence[Any], probabilities: Sequence[Sequence[Any]]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Yield labels (N,) and levels (K, C, N) of each slice."""
+    for index, of_image in enumerate(labels):
+        for z in range(of_image.shape[0]):
+            levels = [np.asarray(arrays[index][:, z]) for arrays in probabilities]
+            yield np.asarray(of_image[z]).ravel(), np.stack([a.reshape(len(a), -1) for a in levels])
+
+
+def greedy(voxels: Sample, most: int, rng: Generator) -> Weights:
+    """Add, again and again, the network that makes the ensemble's ARI highest (Caruana et al. 2004).
+
+    A network can be added several times, which gives it weight. Each of 20 random halves of the networks begins with
+    its best one (section 2.2) and keeps its best ensemble; the weights are those of all of them together, which
+    fits the validation images less closely than one search would (section 2.3). At most ``most`` networks are kept.
+    """
+    n = len(voxels.levels)
+    counts = np.zeros(n)
+    size = max(min(n, 2), round(n * SHARE))
+    for _ in range(BAGS if size < n else 1):
+        bag = np.sort(rng.permutation(n)[:size])
+        for network in _best_of(voxels, bag.tolist(), 2 * most):
+            counts[network] += 1
+    return _kept(counts, most)
+
+
+def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int) -> list[int]:
+    """Return the picks of one forward selection, up to the best ensemble on the way."""
+    sums = voxels.levels[bag[0]].astype(np.int32)
+    picks, aris = [bag[0]], [voxels.ari(sums)]
+    while len(picks) < n_picks:
+        candidates = [voxels.ari(sums + voxels.levels[network]) for network in bag]
+        best = int(np.argmax(candidates))
+        sums += voxels.levels[bag[best]]
+        picks.append(bag[best])
+        aris.append(candidates[best])
+    return picks[: int(np.argmax(aris)) + 1]
+
+
+@dataclass
+class Moments:
+    """Sums over voxels of products of probabilities: all that a weighted mean's squared error depends on.
+
+    ``products`` (K, K) of networks with each other, ``hits`` (K,) their probabilities of the true class.
+    """
+
+    products: NDArray[np.float64]
+    hits: NDArray[np.float64]
+    n_voxels: int = 0
+
+    @classmethod
+    def of(cls, labels: Sequence[Any], probabilities: Sequence[Sequence[Any]]) -> Moments:
+        """Sum over all labelled voxels, slice by slice."""
+        k = len(probabilities)
+        found = cls(np.zeros((k, k)), np.zeros(k))
+        for truth, levels in _slices(labels, probabilities):
+            known = np.flatnonzero(truth != IGNORE)
+            for some in np.array_split(known, -(-len(known) // AT_ONCE) or 1):
+                p = levels[:, :, some].astype(np.float32) / np.float32(LEVELS)
+                flat = p.reshape(k, -1)
+                found.products += flat @ flat.T
+                found.hits += p[:, truth[some], np.arange(len(some))].sum(axis=1, dtype=np.float64)
+                found.n_voxels += len(some)
+        return found
+
+    def error(self, weights: NDArray[np.float64]) -> float:
+        """Return the mean squared distance of the weighted mean from the labels as 0 and 1."""
+        n = max(1, self.n_voxels)
+        return float(1 + (weights @ self.products @ weights - 2 * weights @ self.hits) / n)
+
+    def best(self, networks: Sequence[int]) -> NDArray[np.float64]:
+        """Return the weights, at least 0 and 1 together, with the least error: stacking (Breiman 1996)."""
+        from scipy.optimize import minimize
+
+        n, k = max(1, self.n_voxels), len(networks)
+        products, hits = self.products[np.ix_(networks, networks)] / n, self.hits[list(networks)] / n
+        solved = minimize(
+            lambda w: w @ products @ w - 2 * w @ hits,
+            np.full(k, 1 / k),
+            jac=lambda w: 2 * (products @ w - hits),
+            bounds=[(0, 1)] * k,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda _: np.ones(k)},
+            method="SLSQP",
+            options={"ftol": 1e-12, "maxiter": 500},
+        )
+        weights = np.clip(solved.x, 0, None)
+        found: NDArray[np.float64] = weights / weights.sum()
+        return found
+
+
+def weighted(moments: Moments, most: int) -> Weights:
+    """Return the weights of least squared error of the ``most`` networks that matter most."""
+    everyone = range(len(moments.hits))
+    first = moments.best(everyone)
+    networks = sorted(_kept(first, most))
+    return _kept(_spread(moments.best(networks), networks, len(first)), most)
+
+
+def _spread(weights: NDArray[np.float64], networks: Sequence[int], n: int) -> NDArray[np.float64]:
+    found = np.zeros(n)
+    found[list(networks)] = weights
+    return found
+
+
+def _kept(weights: NDArray[np.float64], most: int) -> Weights:
+    """Return the largest weights, of equal ones the first, without those that hardly count."""
+    shares = weights / weights.sum()
+    order = sorted(range(len(shares)), key=lambda i: (-shares[i], i))[:most]
+    kept = {i: float(shares[i]) for i in order if shares[i] >= LEAST_WEIGHT}
+    total = sum(kept.values())
+    return {i: share / total for i, share in kept.items()}

@@ -1,0 +1,247 @@
+"""A genome: a gene graph written down as one JSON file. Draw, check, read, write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.random import PCG64, Generator, SeedSequence
+
+from genenet.core.atomic_files import read_json, write_json
+from genenet.core.errors import InputError, naming
+from genenet.genes.gene_graph import Deltas, Gene, NetGene, grow
+from genenet.genes.hyperparameters import (
+    HYPERPARAMETERS,
+    HyperparameterError,
+    Number,
+    Region,
+    hyperparameter,
+    settable,
+)
+from genenet.genes.plan import plan
+
+FORMAT = "genenet.genome/1"
+MAX_DRAWS = 1000
+Regions = Mapping[str, Mapping[str, Region]]
+
+log = logging.getLogger(__name__)
+
+
+class GenomeError(InputError):
+    """A genome that can't be: names the path and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Deltas by the path of their gene; absent ones are 0, at the root the default.
+
+    Attributes:
+        name: what it is called; the id says whether two are the same.
+        deltas: by path of the gene and hyperparameter.
+        seed: of the search that it was drawn in, if it was.
+        parents: ids, of a child.
+        round: of the search that bred it, of a child.
+        net: the root of the gene graph: ``net.value("n_stacks")``.
+
+    Raises:
+        GenomeError: On construction, for an unknown path or hyperparameter or a value outside its domain.
+    """
+
+    name: str
+    deltas: Mapping[str, Deltas]
+    seed: int | None = None
+    parents: tuple[str, ...] = ()
+    round: int | None = None
+    net: NetGene = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        deltas = {path: _numbers(path, values) for path, values in self.deltas.items()}
+        net = grow(lambda gene: _checked(gene, deltas.get(gene.path, {})))
+        _check_paths(net, deltas)
+        object.__setattr__(self, "deltas", _without_zeros(deltas))
+        object.__setattr__(self, "net", net)
+
+    @cached_property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the deltas as canonical JSON."""
+        text = json.dumps(self.deltas, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "seed": self.seed,
+            "parents": list(self.parents),
+            **({} if self.round is None else {"round": self.round}),
+            "deltas": {path: dict(values) for path, values in self.deltas.items()},
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write the JSON file."""
+        write_json(Path(path), self.to_json())
+
+
+def read_genome(path: str | Path) -> Genome:
+    """Read and check a genome file.
+
+    Raises:
+        InputError: If the file isn't a genome, or says something that can't be built.
+    """
+    with naming(path):
+        return genome_from_json(read_json(Path(path)))
+
+
+def genome_from_json(value: Any) -> Genome:
+    """Make a genome from parsed JSON; raises GenomeError."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        found = value.get("format") if isinstance(value, dict) else value
+        raise GenomeError(f'format is {found!r}; a genome has "format": "{FORMAT}"')
+    unknown = set(value) - {"format", *_FIELDS}
+    if unknown:
+        raise GenomeError(f"{min(unknown)}: unknown key; known are format, {', '.join(_FIELDS)}")
+    name, deltas, seed, parents, round_ = (value.get(k, d) for k, d in _FIELDS.items())
+    if not isinstance(name, str) or not isinstance(deltas, dict) or not isinstance(parents, list):
+        raise GenomeError("name must be a text, deltas an object of objects, parents a list")
+    if not all(isinstance(v, dict) for v in deltas.values()):
+        raise GenomeError("deltas must hold an object of hyperparameters for each path")
+    return Genome(name, deltas, seed, tuple(parents), round_)
+
+
+_FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
+
+
+def draw(regions: Regions, seed: int, index: int, round_: int = 0) -> Genome:
+    """Draw genome ``index`` of a search: the same on any machine, whatever else is drawn.
+
+    One value for each hyperparameter with a region at the root, then, level by level, each descendant's
+    delta. Draws that no input size fits are rejected and redrawn.
+
+    Raises:
+        InputError: If none of 1000 draws is feasible.
+    """
+    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(round_, index))))
+    name = f"r{round_}_{index:03d}"
+    nets = feasible(lambda: grow(lambda gene: drawn(gene, regions, rng)), regions, name)
+    with naming("search.regions"):
+        return Genome(name, next(nets), seed)
+
+
+def feasible(attempt: Callable[[], NetGene], regions: Regions, name: str) -> Iterator[dict[str, Deltas]]:
+    """Yield the deltas of those of 1000 attempts that build, input sizes lowered; log why the others don't.
+
+    Raises:
+        InputError: At the end, if none of them was feasible.
+    """
+    n_feasible = 0
+    for number in range(1, MAX_DRAWS + 1):
+        net = attempt()
+        reason = lower_input_size(net, regions)
+        if reason is None:
+            n_feasible += 1
+            yield {gene.path: gene.deltas for gene in net.walk() if gene.deltas}
+        else:
+            log.info("genome %s: draw %d rejected: %s", name, number, reason)
+    if not n_feasible:
+        raise InputError(
+            f"none of {MAX_DRAWS} draws is feasible ({reason}); "
+            "raise net.input_size or lower net.n_stacks, n_convlayers, kernel_width"
+        )
+
+
+def drawn(gene: Gene, regions: Regions, rng: Generator) -> Deltas:
+    """Draw a gene's deltas, at the root its values; its parent must have its own."""
+    own = regions.get(gene.level, {})
+    if gene.parent is None:
+        return {n: own[n].draw(rng) if n in own else h.default for n, h in HYPERPARAMETERS.items()}
+    return {n: clipped(gene.parent, n, own[n].draw(rng), regions) for n in HYPERPARAMETERS if n in own}
+
+
+def clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number:
+    """Clip a delta so that the value stays within the root's feasible region.
+
+    In the domain, if there is no such region, or if the parent's value lies outside of it, as a genome's may that
+    wasn't drawn from these regions.
+    """
+    h = HYPERPARAMETERS[name]
+    region = regions.get("net", {}).get(name, h.domain)
+    base = parent.value(name)
+    if base not in region:
+        region = h.domain
+    if base + delta in region:
+        return delta
+    delta = region.clip(base + delta) - base
+    while base + delta not in region:  # a float's last digit
+        delta = math.nextafter(delta, 0)
+    return delta
+
+
+def lower_input_size(net: NetGene, regions: Regions) -> str | None:
+    """Lower the root's input_size and input_depth to feasible ones; return the reason if there are none.
+
+    One that was in its region must stay in it.
+    """
+    try:
+        built = plan(net, n_classes=2)
+    except InputError as error:
+        return str(error)
+    depth, width, _ = built.input_shape
+    found = {"input_size": width, "input_depth": depth} if built.has_depth else {"input_size": width}
+    for name, size in found.items():
+        region = regions.get("net", {}).get(name)
+        if region is not None and net.integer(name) in region and size not in region:
+            return f"net: the largest feasible {name}, {size}, is below the region {region}"
+    net.deltas = {**net.deltas, **found}
+    return None
+
+
+def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:
+    numbers = {}
+    for name, value in values.items():
+        try:
+            numbers[name] = hyperparameter(name).number(value)
+        except HyperparameterError as error:
+            text = str(error)
+            raise GenomeError(f"{path}: {text if text.startswith(name) else f'{name}: {text}'}") from None
+    return numbers
+
+
+def _checked(gene: Gene, deltas: Deltas) -> Deltas:
+    """Check a gene's deltas and values; called before its children are made."""
+    gene.deltas = deltas
+    for name in deltas:
+        h = HYPERPARAMETERS[name]
+        if not settable(h, gene.level):
+            raise GenomeError(
+                f"{gene.path}: {name} is read at {h.level} genes; no delta is allowed below them"
+            )
+        value = gene.value(name)
+        if value not in h.domain:
+            raise GenomeError(f"{gene.path}: {name} is {value:g}; allowed: {h.allowed}")
+    return deltas
+
+
+def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:
+    known = {gene.path: gene for gene in net.walk()}
+    for path in deltas:
+        if path in known:
+            continue
+        parent = path
+        while parent not in known and "/" in parent:
+            parent = parent.rsplit("/", 1)[0]
+        children = known[parent].children if parent in known else [net]
+        names = ", ".join(child.path for child in children) or "nothing"
+        raise GenomeError(f"{path}: no such gene in this genome; at this level it has {names}")
+
+
+def _without_zeros(deltas: Mapping[str, Deltas]) -> dict[str, dict[str, Number]]:
+    kept = {p: {n: v for n, v in values.items() if p == "net" or v != 0} for p, values in deltas.items()}
+    return {path: values for path, values in kept.items() if values}

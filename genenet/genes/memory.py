@@ -1,0 +1,81 @@
+"""How much memory a training takes, or a network that predicts: estimated from the plan without torch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genenet.core.geometry import Triple
+    from genenet.genes.plan import Plan
+
+COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
+LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
+POOLED_INDEX_BYTES = 8
+# of oneDNN, for each byte of values, where kernels have three axes: 1.1 to 1.5
+WITH_DEPTH = 1.2
+TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
+
+
+def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
+    """Return about how many bytes a training step takes beyond torch itself and the images, within some 30 %.
+
+    What backward needs of each layer is kept until then: the convolution's input, its output too if it is
+    normalised, the dropout's mask, where maxima were. At the widest layer three more arrays of its size are there.
+
+    Args:
+        plan: of the network.
+        batch_size: patches of a step.
+        value_bytes: of a value between layers: 4 in float32, 2 in bfloat16.
+    """
+    kept = list(kept_values(plan))
+    widest = max(values for values, _ in kept)
+    activations = sum(value_bytes * values + other for values, other in kept) + 3 * value_bytes * widest
+    logits = LOGITS * 4 * plan.n_classes * math.prod(plan.output_shape)
+    return COPIES * 4 * plan.n_parameters + batch_size * (activations + logits)
+
+
+def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
+    """Yield, for each layer and one patch, values that are kept, and bytes of other types."""
+    channels = 1
+    for layer, entered, shape in plan.shapes():
+        inside, output = math.prod(entered), layer.out_channels * math.prod(shape)
+        values = other = 0
+        if layer.entry == "down":
+            values += channels * inside
+            other += POOLED_INDEX_BYTES * channels * inside if layer.pooling == "max" else 0
+        if layer.entry == "up":
+            values += layer.in_channels * inside
+        if layer.window_pool:
+            values += layer.in_channels * inside
+            other += POOLED_INDEX_BYTES * layer.in_channels * inside
+        values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
+        other += output * 5 if layer.dropout_rate else 0
+        channels = layer.out_channels
+        yield values, other
+
+
+def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
+    """Return about how many bytes a forward without gradients takes for an input of ``shape``, at its peak.
+
+    While a layer is computed there are its input and output, what it concatenates, and the outputs of the
+    encoder that are still to be merged; at the end the logits in float32, three times.
+    """
+    peak, skips, before = 0, [0] * (plan.n_poolings + 1), math.prod(shape)
+    stacks = [stack for stack in plan.stacks for _ in stack.layers]
+    for stack, (layer, entered, output) in zip(stacks, plan.shapes(shape), strict=True):
+        n_written = math.prod(output)
+        merged = layer.in_channels * math.prod(entered) if layer.entry == "up" else 0
+        if layer.entry == "up":
+            skips[stack.scale] = 0
+        written = layer.out_channels * n_written * (1 + layer.residual)
+        pooled = layer.in_channels * math.prod(entered) if layer.window_pool else 0
+        peak = max(peak, sum(skips) + before + 2 * merged + pooled + written)
+        before = layer.out_channels * n_written
+        if stack.is_encoder and layer is stack.layers[-1]:
+            skips[stack.scale] = before
+    logits = plan.n_classes * n_written
+    n_bytes = max(value_bytes * peak, value_bytes * (before + logits) + 2 * 4 * logits)
+    return round(n_bytes * WITH_DEPTH) if plan.has_depth else n_bytes

@@ -1,0 +1,241 @@
+"""What a gene graph builds, worked out without torch: layers, channels, sizes, parameters, FLOPs.
+
+The network builder, ``inspect`` and the tiling all read this one description, so they can't disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from operator import floordiv, mul, sub
+from typing import TYPE_CHECKING
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Triple, each
+from genenet.genes import sizes
+from genenet.genes.layers import Convolution, Layer, Stack, Step
+
+if TYPE_CHECKING:
+    from genenet.genes.gene_graph import ConvLayerGene, NetGene, StackGene
+
+AXES: Triple = (0, 1, 2)
+OFF = -10.0  # log10 of a penalty's weight below which it is off
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network, encoder stacks first, then the decoder's from the bottom up, then a 1×1 convolution.
+
+    Attributes:
+        stacks: in the order in which data passes them.
+        n_classes: channels of the output.
+        input_shape: voxels along z, y, x of a training patch; the largest feasible ones that the genome
+            allows. A network of 2D layers alone takes one slice.
+        has_depth: whether it takes several slices at a time (a layer is 3d or 2.5d).
+    """
+
+    stacks: tuple[Stack, ...]
+    n_classes: int
+    input_shape: Triple
+    has_depth: bool
+
+    @property
+    def n_poolings(self) -> int:
+        """How often the size is halved."""
+        return len(self.stacks) // 2
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All convolution layers, in the order in which data passes them."""
+        return [layer for stack in self.stacks for layer in stack.layers]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether what comes out is as large as what goes in."""
+        return all(layer.same for layer in self.layers)
+
+    @cached_property
+    def multiple(self) -> Triple:
+        """Tiles begin at multiples of this, so that all are pooled on one grid."""
+        return each(lambda axis: sizes.multiple(self.stacks, axis), AXES)
+
+    @cached_property
+    def output_shape(self) -> Triple:
+        """Voxels along z, y, x that come out of ``input_shape``."""
+        return each(lambda axis: sizes.output_size(self.stacks, axis, self.input_shape[axis]), AXES)
+
+    @cached_property
+    def margin(self) -> Triple:
+        """Voxels that an output lacks on each side of its input."""
+        return each(lambda axis: (self.input_shape[axis] - self.output_shape[axis]) // 2, AXES)
+
+    @cached_property
+    def halo(self) -> Triple:
+        """Voxels of context that are read on each side of a tile.
+
+        With valid convolutions it is what they take off. A same-padded network is given as much as its
+        receptive field reaches, so that no output of a tile depends on the padding.
+        """
+        if not any(layer.same for layer in self.layers):
+            return self.margin
+        return each(lambda axis: max(self.margin[axis], *self._reach(axis)), AXES)
+
+    def _reach(self, axis: int) -> tuple[int, int]:
+        """The farthest that any output voxel sees, before and behind itself, in input voxels."""
+        boxes = list(enumerate(sizes.seen(self.stacks, axis)))
+        margin = self.margin[axis]
+        return max(p + margin - a for p, (a, _) in boxes), max(b - p - margin for p, (_, b) in boxes)
+
+    @cached_property
+    def receptive_field(self) -> Triple:
+        """Voxels along z, y, x that one output voxel depends on, the largest over the pooling grid."""
+        return each(lambda axis: max(b - a + 1 for a, b in sizes.seen(self.stacks, axis)), AXES)
+
+    def receptive_field_after(self, n_layers: int) -> Triple:
+        """Return the same of one voxel of what the first ``n_layers`` layers give."""
+        first = self.layers[:n_layers]
+        return each(
+            lambda axis: max(b - a + 1 for a, b in sizes.seen_by(first, axis, self.multiple[axis])), AXES
+        )
+
+    @property
+    def n_convlayers(self) -> int:
+        """Convolution layers, the last 1×1 not counted."""
+        return sum(len(stack.layers) for stack in self.stacks)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers as the published captions count: 3 a convolution layer, 2 a stack of the encoder, 2 more."""
+        return 3 * self.n_convlayers + 2 * self.n_poolings + 2
+
+    def read_shape(self, shape: Triple) -> Triple:
+        """Return the smallest input that gives the inner ``shape`` outputs of a tile, halo included."""
+        return each(
+            lambda axis: sizes.smallest_input(self.stacks, axis, shape[axis] + 2 * self.halo[axis]), AXES
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases of all convolutions, scales and shifts of batch normalisations.
+
+        A residual's projection, where there is one, is a convolution like others (He et al. 2016, section 3.3).
+        """
+        return sum(step.n_parameters for step in self.steps())
+
+    @property
+    def flops_per_voxel(self) -> float:
+        """Floating-point operations (a multiply-add is two) of the convolutions for each output voxel."""
+        return sum(step.flops for step in self.steps()) / math.prod(self.output_shape)
+
+    def shapes(self, shape: Triple | None = None) -> Iterator[tuple[Layer, Triple, Triple]]:
+        """Yield all layers with the shapes of their convolution's input and output, for an input of ``shape``.
+
+        It defaults to ``input_shape``.
+        """
+        shape = shape or self.input_shape
+        for layer in self.layers:
+            entered = each(floordiv if layer.entry == "down" else mul, shape, layer.pool)
+            shape = each(sub, entered, layer.margin)
+            yield layer, entered, shape
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what a forward does, layer by layer, at ``input_shape``; last the 1×1 convolution to the classes."""
+        channels = self.stacks[0].layers[0].in_channels
+        for layer, entered, shape in self.shapes():
+            yield Step(layer, shape, tuple(layer.convolutions(channels, entered, shape)))
+            channels = layer.out_channels
+        head = Convolution(channels, self.n_classes, (1, 1, 1), self.output_shape)
+        yield Step(None, self.output_shape, (head,))
+
+
+def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
+    """Work out what a gene graph builds.
+
+    Raises:
+        InputError: If no input size up to the genome's is feasible.
+    """
+    stacks: list[Stack] = []
+    channels = in_channels
+    for stack_gene in [*net.encode.children, *net.decode.children]:
+        stack = _stack(stack_gene, channels, stacks)
+        stacks.append(stack)
+        channels = stack.out_channels
+    genes = [layer for path in net.children for stack in path.children for layer in stack.children]
+    has_depth = any(gene.spatial_mode != "2d" for gene in genes)
+    width = _largest(stacks, 2, net.integer("input_size"), "input_size")
+    depth = _largest(stacks, 0, net.integer("input_depth"), "input_depth") if has_depth else 1
+    return Plan(tuple(stacks), n_classes, (depth, width, width), has_depth)
+
+
+def _largest(stacks: list[Stack], axis: int, asked: int, name: str) -> int:
+    size = sizes.largest_input(stacks, axis, asked)
+    if size is None:
+        least = sizes.smallest_input(stacks, axis, asked)
+        raise InputError(
+            f"net: {name} {asked} is too small for its layers and poolings; at least {least} is needed"
+        )
+    return size
+
+
+def _stack(gene: StackGene, channels: int, before: list[Stack]) -> Stack:
+    layers = []
+    for layer_gene in gene.children:
+        pool: Triple | None = None
+        if layer_gene.entry[0] == "up":
+            skip = next(s for s in before if s.is_encoder and s.scale == gene.scale)
+            channels = layer_gene.n_channels + skip.out_channels
+            pool = next(s.layers[0].pool for s in before if s.scale == gene.scale + 1)  # up undoes down
+        layers.append(_layer(layer_gene, channels, pool))
+        channels = layer_gene.n_channels
+    return Stack(gene.scale, gene.is_encoder, tuple(layers))
+
+
+def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
+    """Describe a layer; ``pool`` is given where it undoes another layer's."""
+    entry = gene.entry[0]
+    assert entry != "merge"  # up comes first
+    assert entry != "residual"  # it comes last
+    width, is_deep = gene.integer("kernel_width"), gene.spatial_mode == "3d"
+    same, residual, window_pool = (
+        gene.choice("padding") == "same",
+        bool(gene.choice("residual")),
+        gene.integer("window_pooling"),
+    )
+    _check_symmetric(gene, same, residual, width, window_pool)
+    own_pool = (1, 1, 1) if entry == "forward" else (2 if is_deep else 1, 2, 2)
+    return Layer(
+        path=gene.path,
+        entry=entry,
+        pooling=str(gene.children[0].choice("pooling")),
+        pool=pool or own_pool,
+        in_channels=in_channels,
+        out_channels=gene.n_channels,
+        kernel=(width if is_deep else 1, width, width),
+        dilation=gene.integer("dilation"),
+        window_pool=window_pool,
+        residual=residual,
+        same=same,
+        activation=str(gene.choice("activation")),
+        batch_norm=bool(gene.choice("batch_norm")),
+        dropout_rate=float(gene.value("dropout_rate")),
+        gamma1=_weight(gene, "log_gamma1"),
+        gamma2=_weight(gene, "log_gamma2"),
+        lambda1=_weight(gene, "log_lambda1"),
+        lambda2=_weight(gene, "log_lambda2"),
+    )
+
+
+def _check_symmetric(gene: ConvLayerGene, same: bool, residual: bool, width: int, window_pool: int) -> None:
+    """Refuse what has no centre: padding must be as wide on both sides, so must be what a residual is cropped by."""
+    if same and window_pool:
+        raise InputError(f"{gene.path}: window_pooling {window_pool} goes with padding valid only")
+    if (same or residual) and width % 2 == 0:
+        what = "padding same" if same else "a residual"
+        raise InputError(f"{gene.path}: kernel_width {width} is even; {what} needs an odd one")
+
+
+def _weight(gene: ConvLayerGene, name: str) -> float:
+    log_weight = float(gene.value(name))
+    return 10.0**log_weight if log_weight >= OFF else 0.0

@@ -1,0 +1,1 @@
+"""Scores computed from tables of counts."""

@@ -1,0 +1,116 @@
+"""An ensemble's squared error, split into its members' and their ambiguity (Krogh and Vedelsby 1995)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genenet.metrics.contingency import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from genenet.config.model import Combination
+
+
+@dataclass
+class Decomposition:
+    """Sums over labelled voxels of squared distances between probabilities (C,) and labels as 0 and 1 (C,).
+
+    Krogh and Vedelsby (1995), eq. 6, for a weighted mean: error = mean error of the members - ambiguity,
+    exactly. Each is a mean over voxels, 0 to 2.
+    """
+
+    n_voxels: int = 0
+    error_sum: float = 0.0
+    member_sum: float = 0.0
+    ambiguity_sum: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Squared error of the ensemble's mean."""
+        return self.error_sum / max(1, self.n_voxels)
+
+    @property
+    def member_error(self) -> float:
+        """Weighted mean of the members' squared errors."""
+        return self.member_sum / max(1, self.n_voxels)
+
+    @property
+    def ambiguity(self) -> float:
+        """Weighted mean of the members' squared distances from the ensemble's mean."""
+        return self.ambiguity_sum / max(1, self.n_voxels)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the three means."""
+        return {
+            "squared_error": self.error,
+            "member_squared_error": self.member_error,
+            "ambiguity": self.ambiguity,
+        }
+
+
+LEVELS = 255.0  # that stand for a probability of 1
+
+
+class Growing:
+    """The ensembles of the first 1, 2, … members, of one set of voxels, as members are added one by one.
+
+    Args:
+        labels: class ids of any shape.
+        n_classes: of the probabilities.
+    """
+
+    def __init__(self, labels: NDArray[np.uint8], n_classes: int) -> None:
+        self.labels = labels
+        self.known = labels != IGNORE
+        self.total = np.zeros(
+            (n_classes, *labels.shape)
+        )  # sum of weight times levels: exact for equal weights
+        self.squares = np.zeros(labels.shape)  # sum of weight times |p|²
+        self.errors = np.zeros(labels.shape)
+        self.weight = 0.0
+
+    def add(self, levels: NDArray[np.uint8], weight: float) -> None:
+        """Add a member's probabilities, (C, …) in 255 levels."""
+        p = levels / LEVELS
+        length = np.square(p).sum(axis=0)
+        self.total += weight * levels
+        self.squares += weight * length
+        self.errors += weight * (length - 2 * self._of_truth(p) + 1)
+        self.weight += weight
+
+    def most_probable(self) -> NDArray[np.int64]:
+        """Return the ensemble's classes."""
+        found: NDArray[np.int64] = self.total.argmax(axis=0)
+        return found
+
+    def count(self, into: Decomposition) -> None:
+        """Add what the members so far make to a decomposition."""
+        mean = self.total / (self.weight * LEVELS)
+        length = np.square(mean).sum(axis=0)
+        into.n_voxels += int(self.known.sum())
+        into.error_sum += float((length - 2 * self._of_truth(mean) + 1)[self.known].sum())
+        into.member_sum += float(self.errors[self.known].sum() / self.weight)
+        into.ambiguity_sum += float((self.squares / self.weight - length)[self.known].sum())
+
+    def _of_truth(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of each voxel's true class; of an unknown one, of any."""
+        truth = np.where(self.known, self.labels, 0)
+        found: NDArray[np.float64] = np.take_along_axis(p, truth[None].astype(np.int64), axis=0)[0]
+        return found
+
+
+def votes(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return 255 for the most probable class and 0 for the others, (C, …); of equal ones for the first."""
+    classes = np.arange(len(levels)).reshape(-1, *[1] * (levels.ndim - 1))
+    return np.where(levels.argmax(axis=0)[None] == classes, np.uint8(LEVELS), np.uint8(0))
+
+
+def member_weights(combination: Combination, aris: Sequence[float]) -> list[float]:
+    """Return the weight of each member: its validation ARI, where it is to be weighted and is any good."""
+    return [max(ari, 1e-3) if combination == "weighted" else 1.0 for ari in aris]

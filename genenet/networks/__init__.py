@@ -1,0 +1,1 @@
+"""Networks in torch, tiled prediction, and the device they run on."""

@@ -1,0 +1,73 @@
+"""Where a network runs: GPU or CPU, and on how many cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from genenet.core.errors import InputError
+from genenet.core.resources import available_cores, gpu_granted
+
+if TYPE_CHECKING:
+    from genenet.config.model import Precision
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cuda`` or ``cpu``.
+
+    Raises:
+        InputError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
+    """
+    if name == "cpu" or (name == "auto" and not gpu_granted() and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    who = "Slurm granted this job a GPU" if gpu_granted() else "training.device is cuda"
+    raise InputError(
+        f"{who}, but torch {torch.__version__} sees none: does the container run with --nv, is the driver there, "
+        "is this torch built for CUDA? `genenet doctor` in the same job says more. "
+        "To train on the CPU set training.device: cpu"
+    )
+
+
+def set_threads(n_threads: int) -> None:
+    """Let torch use exactly ``n_threads`` CPU cores; other numbers give other bits.
+
+    Raises:
+        InputError: If this process may use fewer.
+    """
+    available = available_cores()
+    if available < n_threads:
+        raise InputError(
+            f"training.threads is {n_threads}, but this job may use {available} core(s): "
+            f"give it more cores, or set training.threads: {available} (and get other, equally good bits)"
+        )
+    torch.set_num_threads(n_threads)
+
+
+def compute_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Return the type for autocast, or None for plain float32; ``auto`` takes bfloat16 where it is faster."""
+    if precision == "auto":
+        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def is_faster_in_bfloat16(device: torch.device) -> bool:
+    """Say whether bfloat16 pays: on GPUs since Ampere, on CPUs with AMX, on AMD's with AVX512-BF16.
+
+    Intel's AVX512-BF16 alone multiplies no faster than its float32, and converting costs (docs/benchmarks.md).
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    flags = processor()
+    return "amx_bf16" in flags or {"avx512_bf16", "AuthenticAMD"} <= flags
+
+
+def processor() -> set[str]:
+    """Return the words of the processor's description, its flags and vendor among them."""
+    try:
+        return set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # not Linux
+        return set()

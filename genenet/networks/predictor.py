@@ -1,0 +1,300 @@
+"""Class probabilities of an ensemble, tile by tile. A single network is an ensemble of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genenet.core.geometry import Box, tiles
+from genenet.networks.symmetry import Turn
+from genenet.networks.tiling import Reading, readings, tile_shape, union
+from genenet.volumes.base import Volume, read_reflected, reflect
+
+if TYPE_CHECKING:
+    from genenet.config.model import NormalisationMode
+    from genenet.core.geometry import Triple
+    from genenet.genes.plan import Plan
+    from genenet.networks.network import Network
+
+Probabilities = NDArray[np.float32]
+Combination = Literal["mean", "vote"]
+MEMORY_BYTES = 1e9  # of a tile, on each core
+SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
+STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(x - mean) / deviation; arrays of one number for the volume, or of one for each slice."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def of_volume(cls, mean: float, deviation: float) -> Normalisation:
+        """Return one for a whole volume."""
+        return cls(np.array([mean]), np.array([deviation]))
+
+    def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
+        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
+        index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
+        mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
+        normalised = data.astype(np.float32)
+        normalised -= mean
+        normalised /= deviation
+        return normalised
+
+
+Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  # per slice? mean, deviation
+
+
+@dataclass(frozen=True)
+class NormalisationRule:
+    """By what images are normalised: ``training`` uses the training images' mean and deviation for all."""
+
+    mode: NormalisationMode
+    mean: float
+    deviation: float
+
+    def of(self, statistics: Statistics) -> Normalisation:
+        """Return an image's normalisation; ``statistics(per_slice)`` gives its own mean and deviation."""
+        if self.mode == "training":
+            return Normalisation(np.array([self.mean]), np.array([self.deviation]))
+        return Normalisation(*statistics(self.mode == "slice"))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A box of a volume, read: raw voxels of ``box``, which reaches as far as networks look."""
+
+    data: NDArray[np.generic]
+    box: Box
+    shape: Triple  # of the volume
+    normalisation: Normalisation
+
+    def normalised(self, box: Box) -> NDArray[np.float32]:
+        """Return the voxels of a box, ready for a network."""
+        inside = self.data[box.relative_to(self.box.start).slices]
+        return self.normalisation.apply(inside, box.start[0])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an ensemble says of a tile, on its device.
+
+    Attributes:
+        probabilities: (C, Z, Y, X) float32, the members' weighted mean, or their votes.
+        disagreement: (Z, Y, X), the weighted mean of the members' squared distances from that mean, 0 to 1:
+            the ambiguity of Krogh and Vedelsby (1995), eq. 6, summed over classes. None unless asked for.
+    """
+
+    probabilities: torch.Tensor
+    disagreement: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Networks on a device, in evaluation mode, and how their outputs become one.
+
+    Attributes:
+        networks: the members.
+        device: that they are on.
+        weights: of the members; None: all alike. They are divided by their sum.
+        combination: average probabilities, or the votes for the most probable class.
+        turns: symmetries by which the volume is looked at; their probabilities are averaged for each member.
+        disagreement: whether it is worked out.
+        type: of the computing: bfloat16, or None for float32.
+        memory_bytes: that a tile may take, on each core or on the GPU.
+        tile: voxels that are written at a time, at most; None: what fits best.
+        blended: same-padded networks see overlapping tiles of their training size, averaged with Gaussian
+            weights; otherwise each tile with all that its receptive field reaches, which is exact, but more.
+        threads: CPU cores; each works on a tile of its own. Without a barrier after each layer they are
+            faster than together on one tile, and far less disturbed by others.
+    """
+
+    networks: Sequence[Network]
+    device: torch.device
+    weights: Sequence[float] | None = None
+    combination: Combination = "mean"
+    turns: Sequence[Turn] = (Turn(),)
+    disagreement: bool = False
+    type: torch.dtype | None = None
+    memory_bytes: float = MEMORY_BYTES
+    tile: Triple | None = None
+    blended: bool = False
+    threads: int = field(default_factory=torch.get_num_threads)
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            network.placed(self.device).eval()
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        """The networks' plans."""
+        return [network.plan for network in self.networks]
+
+    @cached_property
+    def shares(self) -> list[float]:
+        """The members' weights; their sum is 1."""
+        weights = self.weights or [1.0] * len(self.networks)
+        return [w / sum(weights) for w in weights]
+
+    @cached_property
+    def workers(self) -> ThreadPoolExecutor:
+        """Threads that tiles are computed in; one if there is a GPU."""
+        n_threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(1 if self.device.type == "cuda" else self.threads, "tile", _use_one_core)
+        pool.submit(int).result()
+        torch.set_num_threads(n_threads)  # of this thread; the others keep theirs
+        return pool
+
+    @cached_property
+    def _tile_shapes(self) -> dict[Triple, Triple]:
+        """Tiles by the shape of what they are cut from."""
+        return {}
+
+    def cut(self, box: Box) -> list[Box]:
+        """Cut a box into the tiles that it is computed in."""
+        if box.shape not in self._tile_shapes:
+            value_bytes = 2 if self.type else 4
+            shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
+            self._tile_shapes[box.shape] = shape
+        return list(tiles(box, self._tile_shapes[box.shape]))
+
+    def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> Piece:
+        """Read once what all tiles of a box need; what lies beyond the volume is reflected."""
+        needed = [
+            turn.box_back(needs.read, volume.shape)
+            for core in self.cut(box)
+            for plan in self.plans
+            for turn in self.turns
+            for needs in readings(plan, turn.box(core, volume.shape), self.blended)
+        ]
+        whole = union(needed)
+        return Piece(read_reflected(volume, whole), whole, volume.shape, normalisation)
+
+    @torch.inference_mode()
+    def predict(self, piece: Piece, core: Box) -> Prediction:
+        """Return what the ensemble says of a tile; ``piece`` holds it and what the networks read around it."""
+        mean: torch.Tensor | None = None
+        squares: torch.Tensor | None = None
+        for network, share in zip(self.networks, self.shares, strict=True):
+            member = self._member(network, piece, core)
+            if self.combination == "vote":
+                votes = member.argmax(dim=0)
+                member = torch.zeros_like(member).scatter_(0, votes[None], 1.0)
+            if self.disagreement:
+                of_member = share * member.square().sum(dim=0)
+                squares = of_member if squares is None else squares.add_(of_member)
+            if mean is None:
+                mean = member.mul_(share) if share != 1 else member
+            else:
+                mean.add_(member, alpha=share)
+        assert mean is not None
+        distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
+        return Prediction(mean, distance)
+
+    def _member(self, network: Network, piece: Piece, core: Box) -> torch.Tensor:
+        """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""
+        if len(self.turns) == 1:
+            return self._seen_by(network, piece, core, self.turns[0])
+        steps = [
+            self._seen_by(network, piece, core, turn).mul_(STEPS).round_().to(torch.int32)
+            for turn in self.turns
+        ]
+        total = steps[0]
+        for more in steps[1:]:
+            total += more
+        return total.float().div_(STEPS * len(self.turns))
+
+    def _seen_by(self, network: Network, piece: Piece, core: Box, turn: Turn) -> torch.Tensor:
+        """Return a network's probabilities of a box, looked at in one way."""
+        there = turn.box(core, piece.shape)
+        needs = readings(network.plan, there, self.blended)
+        if len(needs) == 1:
+            found = self._read_by(network, piece, needs[0], turn)
+        else:
+            found = self._blend(network, piece, there, needs, turn)
+        return found if turn == Turn() else turned_back(found, turn)
+
+    def _blend(
+        self, network: Network, piece: Piece, box: Box, needs: Sequence[Reading], turn: Turn
+    ) -> torch.Tensor:
+        weights = gaussian(network.plan.input_shape).to(self.device)
+        total = torch.zeros((network.plan.n_classes + 1, *box.shape), device=self.device)
+        for each in needs:
+            place = (slice(None), *each.core.relative_to(box.start).slices)
+            weight = weights[each.inside.slices]
+            total[place][:-1] += self._read_by(network, piece, each, turn) * weight
+            total[place][-1] += weight
+        return total[:-1] / total[-1]
+
+    def _read_by(self, network: Network, piece: Piece, needs: Reading, turn: Turn) -> torch.Tensor:
+        voxels = np.ascontiguousarray(turn(piece.normalised(turn.box_back(needs.read, piece.shape))))
+        with self._precision():
+            logits = network.planes(torch.from_numpy(voxels).to(self.device))
+        return logits[:, *needs.inside.slices].float().softmax(dim=0)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=self.type) if self.type else nullcontext()
+
+    def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
+        """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
+        piece = self.read(volume, normalisation, box)
+        result = np.empty((self.plans[0].n_classes, *box.shape), np.float32)
+
+        def fill(core: Box) -> None:
+            place = core.relative_to(box.start).slices
+            result[:, *place] = self.predict(piece, core).probabilities.cpu().numpy()
+
+        list(self.workers.map(fill, self.cut(box)))
+        return result
+
+    def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
+        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
+        _, height, width = volume.shape
+        depth = SLAB if any(plan.has_depth for plan in self.plans) else 1
+        for slab in tiles(Box.of_shape(volume.shape), (depth, height, width)):
+            probabilities = self.probabilities(volume, normalisation, slab)
+            for z in range(slab.shape[0]):
+                yield slab.start[0] + z, probabilities[:, z : z + 1]
+
+
+def _use_one_core() -> None:
+    """Let torch use one core in this thread, whatever others choose afterwards.
+
+    A thread takes over the number that was set last, by whichever thread, when it is first asked for or needed.
+    """
+    torch.set_num_threads(1)
+    torch.get_num_threads()
+
+
+def gaussian(shape: Triple) -> torch.Tensor:
+    """Return weights (Z, Y, X) that fall off from the centre, by a deviation of an eighth of each size."""
+    along = [torch.arange(n, dtype=torch.float32).sub_((n - 1) / 2).div_(max(n, 2) / 8) for n in shape]
+    z, y, x = (torch.exp(-t.square() / 2) for t in along)
+    return torch.einsum("z,y,x->zyx", z, y, x)
+
+
+def turned_back(values: torch.Tensor, turn: Turn) -> torch.Tensor:
+    """Undo a turn of (…, Z, Y, X)."""
+    flips = [axis for axis, flip in ((-3, turn.flip_z), (-1, turn.flip_x)) if flip]
+    return (
+        values.flip(flips).rot90(-turn.quarters, (-2, -1))
+        if flips
+        else values.rot90(-turn.quarters, (-2, -1))
+    )
+
+
+def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Store 0 … 1 in 255 steps."""
+    levels: NDArray[np.uint8] = np.rint(probabilities * np.float32(255)).astype(np.uint8)
+    return levels

@@ -1,0 +1,1 @@
+"""What is made for the eye: the report, plots, slices and drawings."""

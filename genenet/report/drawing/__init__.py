@@ -1,0 +1,1 @@
+"""Drawings of gene graphs and networks."""

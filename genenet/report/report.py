@@ -1,0 +1,232 @@
+"""The report: what a search found, as one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from genenet.core.atomic_files import read_json, write_text
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box
+from genenet.core.paths import ResultPaths
+from genenet.ensembles import claims
+from genenet.ensembles.results import Run, as_float, optional_json, read_runs, rows
+from genenet.ensembles.strategies import read_strategies
+from genenet.genes.genome import read_genome
+from genenet.report import figures, plots, score_plots, search_plots, slices
+from genenet.training.provenance import cost, devices, provenance, settings_of
+from genenet.volumes import ome_zarr
+from genenet.volumes.base import open_volume
+from genenet.volumes.label_images import class_labels
+from genenet.volumes.palette import class_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.config.stages import ImageFiles, ReportSettings
+    from genenet.volumes.base import Volume
+
+AGAINST = "against "  # begins the names of plots against a hyperparameter
+SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
+
+
+@dataclass(frozen=True)
+class VolumeSection:
+    """A segmented volume: pictures of one slice and what the viewer shows, or a note that says why there is nothing."""
+
+    name: str
+    caption: str
+    note: str
+    pictures: list[figures.Picture]
+    viewer: dict[str, Any] | None
+    scores: dict[str, Any] | None
+
+
+COMBINED = {
+    "mean": "their class probabilities averaged",
+    "weighted": "their class probabilities averaged with their weights",
+    "vote": "each with a vote for its most probable class",
+}
+
+
+def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
+    """Write the report of a search.
+
+    Raises:
+        InputError: If there is no ranking or no ensemble yet.
+    """
+    environment = Environment(
+        loader=PackageLoader("genenet.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(number=number, whole=whole)
+    found = contents(ResultPaths(results), settings)
+    plots_script, elements = plots.embed({name: model for name, model in found.pop("plots").items() if model})
+    page = environment.get_template("report.html.j2").render(
+        **found,
+        plots=elements,
+        against=[element for name, element in elements.items() if name.startswith(AGAINST)],
+        plots_script=plots_script,
+        plots_code=plots.code(),
+    )
+    write_text(out, page)
+
+
+def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
+    """Return what the template shows; ``plots`` are still models."""
+    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
+    runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
+    contenders = claims.contenders(ensemble, runs)
+    classes = ensemble["classes"]
+    return {
+        "ensemble": ensemble,
+        "combined": COMBINED[ensemble.get("combination", "mean")],
+        "strategies": claims.strategies(
+            read_strategies(Path(paths.strategies)), optional_json(paths.test_scores)
+        ),
+        "contenders": contenders,
+        "beaten": claims.beaten(runs, contenders),
+        "n_networks": sum(run.kind != "baseline" for run in runs),
+        "n_baselines": sum(run.kind == "baseline" for run in runs),
+        "n_below": score_plots.n_below(runs),
+        "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
+        "test": optional_json(paths.test_scores),
+        "volumes": [
+            _volume_section(paths, name, files, settings.labels, slices.BUDGET // len(settings.volumes))
+            for name, files in settings.volumes.items()
+        ],
+        "legend": [
+            (name, "#{:02x}{:02x}{:02x}".format(*c))
+            for name, c in zip(classes, class_colours(len(classes)), strict=True)
+        ],
+        "runs": runs,
+        "drawings": _drawings(paths, ensemble),
+        "plots": _plots(paths, ensemble, runs, contenders),
+        "cost": cost(runs),
+        "settings": settings_of(paths),
+        "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
+        "provenance": provenance(paths, runs, ensemble),
+    }
+
+
+def _plots(
+    paths: ResultPaths,
+    ensemble: dict[str, Any],
+    runs: Sequence[Run],
+    contenders: Sequence[claims.Contender],
+) -> dict[str, Any]:
+    """Return the models of all plots; None for those that there is nothing for."""
+    curve = [as_float(row["validation_ari"]) for row in rows(Path(paths.curve))]
+    counts = ensemble["validation"].get("confusion")
+    return {
+        "ranking": plots.ranking(runs),
+        "curve": plots.ensemble_curve(
+            curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
+        ),
+        **{
+            f"{AGAINST}{name}": plot
+            for name, plot in score_plots.hyperparameters(runs, contenders[0].ari).items()
+        },
+        "learning": plots.learning_curves(runs),
+        "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths), devices(paths, runs)),
+        "family": score_plots.family(runs),
+        "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
+    }
+
+
+def _n_best(paths: ResultPaths) -> int:
+    """Return the number of members of the ensemble that anytime.csv is of."""
+    return next((len(e["members"]) for e in read_strategies(Path(paths.strategies))), 0)
+
+
+def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:
+    """Return each member's run with the pictures of its genome."""
+    n_classes = len(ensemble["classes"])
+    genomes = [
+        (m["run"], read_genome(Path(paths.ensemble) / m["folder"] / "genome.json"))
+        for m in ensemble["members"]
+    ]
+    return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes]
+
+
+def _volume_section(
+    paths: ResultPaths, name: str, files: ImageFiles, choice: str | None, budget: int
+) -> VolumeSection:
+    scores = optional_json(paths.volume_scores(name)) if files.labels else None
+    path = Path(paths.store(name))
+    if not path.exists():
+        return VolumeSection(name, "", f"{path}: not segmented yet", [], None, scores)
+    try:
+        store = ome_zarr.open_store(path)
+        image, labels = _volumes(store, files)
+        pictures = _middle_slice(store, image, labels, choice)
+        viewer = slices.viewer(image, labels, store, choice, budget)
+    except InputError as error:
+        return VolumeSection(name, "", str(error), [], None, scores)
+    missing = len(store.missing)
+    note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they look like background."
+    caption = _caption(store, _middle(store.shape))
+    return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
+
+
+def _volumes(store: ome_zarr.Store, files: ImageFiles) -> tuple[Volume, Volume | None]:
+    """Return image and labels, if there are any; raises InputError if they don't fit the segmentation."""
+    image = open_volume(files.image, files.region)
+    labels = open_volume(files.labels, files.region) if files.labels else None
+    for volume in (image, labels):
+        if volume and volume.shape != store.shape:
+            raise InputError(
+                f"{volume.name}: has shape {volume.shape}, its segmentation {store.shape}; segment it again"
+            )
+    return image, labels
+
+
+def _middle_slice(
+    store: ome_zarr.Store, image: Volume, labels: Volume | None, choice: str | None
+) -> list[figures.Picture]:
+    """Read the middle of the middle slice, and nothing else; return its pictures."""
+    box = _middle(store.shape)
+    uncertainty = np.asarray(store.root[(0, *box.slices)])[0]
+    return figures.slice_pictures(
+        image.read(box)[0],
+        labels.read(box)[0] if labels else None,
+        np.asarray(class_labels(store, choice)[box.slices])[0],
+        uncertainty / 255 if uncertainty.dtype.kind == "u" else uncertainty,
+        len(store.attributes["classes"]),
+    )
+
+
+def _middle(shape: tuple[int, int, int]) -> Box:
+    z, height, width = shape[0] // 2, min(shape[1], SHOWN), min(shape[2], SHOWN)
+    return Box.of_shape((1, height, width), (z, (shape[1] - height) // 2, (shape[2] - width) // 2))
+
+
+def _caption(store: ome_zarr.Store, box: Box) -> str:
+    depth, height, width = store.shape
+    _, y_nm, x_nm = store.attributes["voxel_size_nm"]
+    shown, micrometres = box.shape[1:], (box.shape[1] * y_nm / 1000, box.shape[2] * x_nm / 1000)
+    part = "the whole slice" if shown == (height, width) else f"the middle {shown[0]} × {shown[1]} voxels"
+    return (
+        f"Slice {box.start[0] + 1} of {depth}, {part} of {height} × {width} (y × x): "
+        f"{micrometres[0]:.3g} × {micrometres[1]:.3g} µm"
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number for people; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def whole(value: float | None) -> str:
+    """Write a whole number with commas; a dash for none."""
+    return "–" if value is None else f"{round(value):,}"

@@ -1,0 +1,174 @@
+"""Slices of a segmented volume for the report's viewer: few and small enough to stand in the page.
+
+The image is a JPEG, what lies over it are PNGs with transparency, all as data URIs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+from matplotlib import colormaps
+
+from genenet.core.geometry import Box
+from genenet.report.figures import UNCERTAINTY_MAP, UNKNOWN_COLOUR, data_uri
+from genenet.volumes.label_images import class_labels
+from genenet.volumes.palette import class_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from genenet.volumes.base import Volume
+    from genenet.volumes.ome_zarr import Store
+
+SLICES = 48  # at most
+SIDE = 640  # pixels of a picture along y and x, at most
+WINDOW = 4096  # voxels along y and x that are looked at; of larger slices it is the middle
+VOXELS = 2**28  # that are read of a volume, at most
+BUDGET = 9_000_000  # bytes of all volumes' pictures
+QUALITY = 80  # of JPEG
+STEPS = 24  # of uncertainty's colours: fewer compress better
+ERROR_COLOUR = (230, 25, 75)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice, made small: grey values, class ids and uncertainty (Y, X), uint8; labels if there are any."""
+
+    z: int
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8] | None
+    classes: NDArray[np.uint8]
+    uncertainty: NDArray[np.uint8]
+
+
+def viewer(
+    image: Volume, labels: Volume | None, store: Store, choice: str | None, budget: int
+) -> dict[str, Any]:
+    """Return what the viewer shows of a volume: ``z``, ``n``, and data URIs of each layer by slice.
+
+    Args:
+        image: that was segmented.
+        labels: true classes, if they are known.
+        store: the segmentation.
+        choice: which of its labels.
+        budget: bytes that the pictures may take.
+    """
+    window, factor, numbers = _chosen(store.shape)
+    slices = [_read(image, labels, store, choice, z, window, factor) for z in numbers]
+    low, high = np.percentile([s.image for s in slices], [0.3, 99.7])
+    n_classes = len(store.attributes["classes"])
+    while True:
+        layers = _layers(slices, n_classes, float(low), float(max(high, low + 1)))
+        if (
+            sum(map(len, (uri for uris in layers.values() for uri in uris))) <= budget
+            or len(slices[0].image) < 32
+        ):
+            break
+        slices = [_smaller(s) for s in slices]
+    height, width = slices[0].image.shape
+    return {"z": numbers, "n": store.shape[0], "width": width, "height": height, "layers": layers}
+
+
+def _chosen(shape: tuple[int, int, int]) -> tuple[Box, int, list[int]]:
+    """Return the window (one slice thick), by how much it is made smaller, and which slices are shown."""
+    depth, *sizes = shape
+    height, width = (min(size, WINDOW) for size in sizes)
+    start = (0, *((size - shown) // 2 for size, shown in zip(sizes, (height, width), strict=True)))
+    n = max(1, min(depth, SLICES, VOXELS // (height * width)))
+    numbers = (
+        np.unique(np.rint(np.linspace(0, depth - 1, n)).astype(int)) if n > 1 else np.array([depth // 2])
+    )
+    factor = math.ceil(max(height, width) / SIDE)
+    return Box.of_shape((1, height, width), start), factor, numbers.tolist()  # type: ignore[arg-type]
+
+
+def _read(
+    image: Volume, labels: Volume | None, store: Store, choice: str | None, z: int, window: Box, factor: int
+) -> Slice:
+    box = window.shift((z, 0, 0))
+    uncertainty = np.asarray(store.root[(0, *box.slices)])[0]
+    if uncertainty.dtype.kind == "f":
+        uncertainty = np.rint(255 * np.clip(uncertainty, 0, 1)).astype(np.uint8)
+    classes = np.asarray(class_labels(store, choice)[box.slices])[0]
+    truth = labels.read(box)[0] if labels else None
+    return Slice(
+        z,
+        _mean(np.nan_to_num(image.read(box)[0].astype(np.float32)), factor),
+        None if truth is None else _as_ids(truth)[::factor, ::factor],
+        classes[::factor, ::factor],
+        uncertainty[::factor, ::factor],
+    )
+
+
+def _as_ids(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return labels as bytes; 255 stands for all that are no class."""
+    return np.where((labels >= 0) & (labels < 255), labels, 255).astype(np.uint8)
+
+
+def _mean(values: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Average cells of factor × factor; those at the ends may be smaller."""
+    if factor == 1:
+        return values
+    padded = np.pad(values, [(0, -size % factor) for size in values.shape], mode="edge")
+    height, width = (size // factor for size in padded.shape)
+    cells = padded.reshape(height, factor, width, factor)
+    mean: NDArray[Any] = cells.mean(axis=(1, 3))
+    return mean
+
+
+def _smaller(s: Slice) -> Slice:
+    labels = None if s.labels is None else s.labels[::2, ::2]
+    return Slice(s.z, _mean(s.image, 2), labels, s.classes[::2, ::2], s.uncertainty[::2, ::2])
+
+
+def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dict[str, list[str]]:
+    """Return the pictures of each layer, by slice."""
+    makers: dict[str, Callable[[Slice], str]] = {
+        "image": lambda s: _jpeg(np.clip((s.image - low) * (255 / (high - low)), 0, 255).astype(np.uint8)),
+        "segmentation": lambda s: _png(_classes_rgba(s.classes, n_classes)),
+        "uncertainty": lambda s: _png(_heat_rgba(s.uncertainty)),
+    }
+    if all(s.labels is not None for s in slices):
+        makers["labels"] = lambda s: _png(_classes_rgba(s.labels, n_classes))
+        makers["errors"] = lambda s: _png(_errors_rgba(s, n_classes))
+    return {name: [make(s) for s in slices] for name, make in makers.items()}
+
+
+def _classes_rgba(classes: NDArray[Any] | None, n: int) -> NDArray[np.uint8]:
+    """Class colours; the background is transparent."""
+    assert classes is not None
+    table = np.full((256, 4), (*UNKNOWN_COLOUR, 255), np.uint8)
+    table[:n, :3] = class_colours(n)
+    table[0] = 0
+    picture: NDArray[np.uint8] = table[classes]
+    return picture
+
+
+def _heat_rgba(uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    steps = np.rint(uncertainty.astype(np.float32) * ((STEPS - 1) / 255)).astype(np.intp)
+    table = (255 * np.asarray(colormaps[UNCERTAINTY_MAP](np.linspace(0, 1, STEPS)))).astype(np.uint8)
+    picture: NDArray[np.uint8] = table[steps]
+    return picture
+
+
+def _errors_rgba(s: Slice, n: int) -> NDArray[np.uint8]:
+    """Where the segmentation differs from labels that are classes."""
+    assert s.labels is not None
+    wrong = (s.labels != s.classes) & (s.labels < n)
+    picture = np.zeros((*wrong.shape, 4), np.uint8)
+    picture[wrong] = (*ERROR_COLOUR, 255)
+    return picture
+
+
+def _jpeg(grey: NDArray[np.uint8]) -> str:
+    return data_uri(imagecodecs.jpeg8_encode(np.ascontiguousarray(grey), level=QUALITY), "jpeg")
+
+
+def _png(rgba: NDArray[np.uint8]) -> str:
+    return data_uri(imagecodecs.png_encode(np.ascontiguousarray(rgba), level=9))

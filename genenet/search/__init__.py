@@ -1,0 +1,1 @@
+"""Which genomes are trained, and how far: successive halving and evolution."""

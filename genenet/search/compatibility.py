@@ -1,0 +1,52 @@
+"""What can be added to a search that has begun, and what can't, since later rounds would have to be done again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.core.errors import InputError
+from genenet.core.tolerant_read import names_in
+from genenet.search.halving import read_round
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.config.rounds import Round
+    from genenet.core.paths import ResultPaths
+
+
+def check_additions(rounds: Sequence[Round], paths: ResultPaths) -> None:
+    """Refuse what would redo rounds that were bred already.
+
+    Raises:
+        InputError: If a round has other genomes or rungs than when later rounds were bred from it.
+    """
+    for round_, next_ in pairwise(rounds):
+        if not next_.is_bred or not Path(paths.genome(next_.runs[0])).exists():
+            return
+        gathered = Path(paths.round(round_.number))
+        if not gathered.exists():
+            continue
+        n = len(read_round(gathered))
+        if n != round_.n_genomes:
+            _refuse(
+                paths, f"n_genomes: round {round_.number} had {n} genomes, not {round_.n_genomes}", round_
+            )
+        known = {int(name) for name in names_in(_folder(paths, round_)) if name.isdigit()}
+        wanted = {rung.iterations for rung in round_.rungs}
+        if known and wanted and known != wanted:
+            text = ", ".join(map(str, sorted(known)))
+            _refuse(paths, f"halving: round {round_.number} had rungs of {text} iterations", round_)
+
+
+def _folder(paths: ResultPaths, round_: Round) -> Path:
+    return Path(paths.rung(round_.number, 0)).parent
+
+
+def _refuse(paths: ResultPaths, what: str, round_: Round) -> None:
+    raise InputError(
+        f"search.{what}, when round {round_.number + 1} was bred from it; a change would redo all rounds after it. "
+        f"Add rounds at the end, or genomes to the last one; or choose another results: folder than {paths.results}"
+    )

@@ -1,0 +1,81 @@
+"""Regularised evolution (Real et al. 2019): who become parents, and their children. The same on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from numpy.random import PCG64, Generator, SeedSequence
+
+from genenet.core.errors import InputError
+from genenet.genes.genome import Genome, read_genome
+from genenet.genes.variation import cross, mutate
+
+if TYPE_CHECKING:
+    from genenet.config.search import Evolution
+    from genenet.config.stages import BreedSettings
+    from genenet.genes.genome import Regions
+
+CHOICE = 4  # stream of the random numbers that choose parents; others draw genomes and train
+TRIES = 100  # children that equal an earlier genome are bred anew, so often
+
+Scored = Sequence[tuple[Genome, float]]  # with their validation ARI, the oldest first
+
+
+def scored(rounds: Sequence[Sequence[dict[str, Any]]], genome_file: Callable[[str], str]) -> Scored:
+    """Return the genomes that have a score, the oldest first, from what the rounds' files say."""
+    entries = [
+        entry for runs in rounds for entry in runs if entry["status"] == "ok" and entry["ari"] is not None
+    ]
+    return [(read_genome(genome_file(entry["run"])), float(entry["ari"])) for entry in entries]
+
+
+def breed(settings: BreedSettings, candidates: Scored, round_: int, index: int) -> Genome:
+    """Return child ``index`` of a round.
+
+    Children before it are bred as well, so that no two are alike; more of them change none.
+
+    Raises:
+        InputError: If no genome has a score, or children keep being the same as earlier genomes.
+    """
+    if not candidates:
+        raise InputError(
+            f"round {round_}: no genome of an earlier round has a score to be bred from; see their logs"
+        )
+    known = {genome.id for genome, _ in candidates}
+    regions = settings.feasible_regions()
+    for number in range(index + 1):
+        child = _new_child(settings, regions, candidates, (round_, number), known)
+        known.add(child.id)
+    return child
+
+
+def _new_child(
+    settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, int], known: set[str]
+) -> Genome:
+    for attempt in range(TRIES):
+        child = _child(settings, regions, candidates, (*key, attempt))
+        if child.id not in known:
+            return replace(child, round=key[0])
+    raise InputError(
+        f"round {key[0]}: {TRIES} children in a row equal earlier genomes; raise search.evolution.mutation.rates, "
+        "or give search.regions more room"
+    )
+
+
+def _child(settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, ...]) -> Genome:
+    rng = Generator(PCG64(SeedSequence(settings.seed, spawn_key=(CHOICE, *key))))
+    evolution, name = settings.evolution, f"r{key[0]}_{key[1]:03d}"
+    first = parent(candidates, evolution, rng)
+    second = parent(candidates, evolution, rng) if rng.random() < evolution.crossover else first
+    if second.id == first.id:
+        return mutate(first, regions, evolution.mutation, settings.seed, name, key)
+    return cross(first, second, regions, evolution.crossing, settings.seed, name, key)
+
+
+def parent(candidates: Scored, evolution: Evolution, rng: Generator) -> Genome:
+    """Return the best of a few of the newest, drawn without replacement: tournament selection."""
+    alive = candidates[-evolution.population :]
+    drawn = rng.choice(len(alive), min(evolution.tournament, len(alive)), replace=False)
+    return alive[max(sorted(map(int, drawn)), key=lambda i: alive[i][1])][0]

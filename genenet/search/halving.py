@@ -1,0 +1,99 @@
+"""Successive halving: which genome a slot of a rung trains, what came of it, and who goes on.
+
+A rung's slots are known from the config; which genome each of them is, is known when the rung before it is ranked.
+Genomes keep their own folders under ``runs/``, with their checkpoints; a slot only declares its small file.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genenet.config.rounds import run_name
+from genenet.core.atomic_files import read_csv, read_json, write_json
+from genenet.core.errors import InputError
+from genenet.ensembles.results import as_float
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.core.paths import ResultPaths, RunPaths
+
+SLOT, RUNG, ROUND = "genenet.slot/1", "genenet.rung/1", "genenet.round/1"
+
+log = logging.getLogger(__name__)
+
+
+def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -> str | None:
+    """Return the training that a slot goes on with; None if too few genomes of the rung before it are left.
+
+    Args:
+        paths: of the search.
+        round_: that the rung is in.
+        slot: from 0 on.
+        after: iterations of the rung before it; None if it is the first, whose slots are the genomes.
+    """
+    if after is None:
+        return run_name(round_, slot)
+    ranking = _read(Path(paths.rung(round_, after)), RUNG)["slots"]
+    left = [entry["run"] for entry in ranking if entry["status"] == "ok"]
+    return left[slot] if slot < len(left) else None
+
+
+def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: int, weights: str) -> None:
+    """Write what a slot has come to: status and the ARI at the rung's end, whatever its genome did afterwards."""
+    if run is None or files is None:
+        log.info("no genome is left for this slot")
+        write_json(path, {"format": SLOT, "run": None, "status": "empty", "ari": None})
+        return
+    scores = read_json(files.scores)
+    ari = ari_after(files.history, iterations, weights) if scores["status"] == "ok" else None
+    entry = {"run": run, "genome": scores["genome"], "status": scores["status"], "ari": ari}
+    write_json(path, {"format": SLOT, **entry, "iterations": iterations})
+
+
+def ari_after(history: Path, iterations: int, weights: str) -> float | None:
+    """Return the validation ARI of the weights that a training kept at an iteration: of the best, or the last."""
+    aris = [
+        as_float(row["validation_ari"]) for row in read_csv(history) if int(row["iteration"]) <= iterations
+    ]
+    if weights == "last":
+        return aris[-1] if aris else None
+    return max((ari for ari in aris if ari is not None), default=None)
+
+
+def rank(slots: Sequence[Path], out: Path) -> None:
+    """Write the slots of a rung, best first; those without weights last, of equals the earlier run first."""
+    entries = [_slot(path) for path in slots]
+    entries.sort(
+        key=lambda e: (e["status"] != "ok", -(-1.0 if e["ari"] is None else e["ari"]), e["run"] or "~")
+    )
+    write_json(out, {"format": RUNG, "slots": entries})
+
+
+def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
+    """Write how all trainings of a round have ended, in their order: what later rounds are bred from."""
+    entries = []
+    for run in runs:
+        scores = read_json(paths.run(run).scores)
+        ari = scores["validation"]["ari"] if scores["status"] == "ok" else None
+        entries.append({"run": run, "genome": scores["genome"], "status": scores["status"], "ari": ari})
+    write_json(out, {"format": ROUND, "runs": entries})
+
+
+def read_round(path: Path) -> list[dict[str, Any]]:
+    """Read what ``gather`` wrote; raises InputError if it is something else."""
+    return list(_read(path, ROUND)["runs"])
+
+
+def _slot(path: Path) -> dict[str, Any]:
+    values = _read(path, SLOT)
+    return {key: values.get(key) for key in ("run", "genome", "status", "ari")}
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != what:
+        raise InputError(f"{path}: its format isn't {what}; remove it and start the workflow again")
+    return values

@@ -1,0 +1,1 @@
+"""A volume through an ensemble, and what follows: writing, evaluation, objects."""

@@ -1,0 +1,1 @@
+"""Connected components of a volume that is larger than memory."""

@@ -1,0 +1,130 @@
+"""Specks, holes and objects of a segmentation, decided on the graph of its pieces. No voxels are needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.segmentation.components.runs import groups_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from genenet.segmentation.components.graph import PieceGraph
+    from genenet.segmentation.components.runs import Pieces
+
+    Classes = NDArray[np.uint8]
+
+
+def remove_specks(
+    graph: PieceGraph, classes: Classes, smallest: Sequence[int]
+) -> tuple[Classes, NDArray[np.int64]]:
+    """Give connected components that are too small the class that they touch most.
+
+    Counted are the faces that a speck shares with voxels of each class that are no specks; of equal counts the
+    class with the smaller id wins. Specks that touch only specks follow in further rounds, when those have
+    become something else. A volume of nothing but specks stays as it is.
+
+    Args:
+        graph: of the volume.
+        classes: (n,) of its pieces.
+        smallest: by class id, the voxels that a component must have.
+
+    Returns:
+        The classes (n,) that pieces have afterwards, and by former class the number of specks removed.
+    """
+    component = graph.components(classes)
+    of_component = np.empty(component.max() + 1, np.uint8)
+    of_component[component] = classes
+    sizes = _totals(component, graph.pieces.n_voxels)
+    is_speck = sizes < np.asarray(smallest)[of_component]
+    touching = graph.through_faces
+    a, b = (
+        component[np.concatenate(ends)]
+        for ends in ((touching.low, touching.high), (touching.high, touching.low))
+    )
+    faces = np.concatenate([touching.faces, touching.faces])
+    after, left = of_component.copy(), is_speck.copy()
+    while True:
+        open_ = left[a]
+        a, b, faces = a[open_], b[open_], faces[open_]
+        settled = ~left[b]
+        if not settled.any():
+            break
+        specks, most = _most_frequent(a[settled], after[b[settled]], faces[settled])
+        after[specks] = most
+        left[specks] = False
+    n_removed = np.bincount(of_component[is_speck & ~left], minlength=len(smallest))
+    return after[component], n_removed
+
+
+def _totals(groups: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sum up counts by group; exact, which numpy's bincount isn't above 2^53."""
+    total = np.zeros(int(groups.max()) + 1, np.int64)
+    np.add.at(total, groups, counts)
+    return total
+
+
+def _most_frequent(
+    keys: NDArray[Any], values: Classes, counts: NDArray[np.int64]
+) -> tuple[NDArray[Any], Classes]:
+    """Return each key once, with the value that has the highest count; of several, the smallest."""
+    pairs, where = np.unique(keys.astype(np.int64) * 256 + values, return_inverse=True)
+    order = np.lexsort((pairs, -_totals(where, counts), pairs >> 8))
+    first = np.flatnonzero(np.diff(pairs[order] >> 8, prepend=-1))
+    best = pairs[order][first]
+    return best >> 8, (best & 255).astype(np.uint8)
+
+
+def fill_holes(
+    graph: PieceGraph, classes: Classes, class_id: int, largest: int | None
+) -> tuple[Classes, int]:
+    """Give a class all that it encloses.
+
+    A hole is what connects through faces outside of the class, whatever it is, and doesn't touch the volume's
+    border: that of ``scipy.ndimage.binary_fill_holes``.
+
+    Args:
+        graph: of the volume.
+        classes: (n,) of its pieces.
+        class_id: the class whose holes are filled.
+        largest: holes of more voxels stay; None: there is no limit.
+
+    Returns:
+        The classes (n,) that pieces have afterwards, and the number of holes.
+    """
+    touching, outside = graph.through_faces, classes != class_id
+    both = outside[touching.low] & outside[touching.high]
+    group = groups_of(len(classes), touching.low[both], touching.high[both])
+    size = _totals(group, graph.pieces.n_voxels)
+    is_hole = np.full(
+        len(size), len(classes) > 1
+    )  # a volume of one voxel has no border, but nothing encloses it
+    is_hole[group[~outside | graph.pieces.on_border]] = False
+    if largest is not None:
+        is_hole &= size <= largest
+    return np.where(is_hole[group], np.uint8(class_id), classes), int(is_hole.sum())
+
+
+def find_objects(
+    graph: PieceGraph, classes: Classes, wanted: Sequence[int]
+) -> tuple[NDArray[np.uint32], Pieces]:
+    """Number the connected components of some classes from 1 on, in the order of their first voxels.
+
+    Returns:
+        The number (n,) of each piece, 0 if it is of another class; and a table of the objects.
+    """
+    counted = np.flatnonzero(np.isin(classes, wanted))
+    component = graph.components(classes)[counted]
+    _, group = np.unique(component, return_inverse=True)
+    ids = np.zeros(len(classes), np.uint32)
+    objects = replace(graph.pieces.take(counted), classes=classes[counted]).merge(group)
+    order = np.argsort(objects.first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    ids[counted] = place[group] + 1
+    return ids, objects.take(order)

@@ -1,0 +1,44 @@
+"""A segmentation's scores against labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import by
+from genenet.metrics.contingency import Contingency, scores
+from genenet.volumes import ome_zarr
+from genenet.volumes.base import open_volume
+from genenet.volumes.label_images import class_labels
+from genenet.volumes.labels import ClassLabels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genenet.config.stages import ImageFiles
+
+
+def evaluate_store(
+    path: Path, source: ImageFiles, ignore_label: int | None, choice: str | None = None
+) -> dict[str, Any]:
+    """Score a finished segmentation against labels, block by block; ``choice`` as in class_labels.
+
+    Raises:
+        InputError: If blocks are missing, or the labels don't fit.
+    """
+    store = ome_zarr.open_store(path)
+    store.check_complete()
+    found = class_labels(store, choice)
+    n_classes = len(store.attributes["classes"])
+    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label, source.mask)
+    labels = labels.crop(source.region)
+    if labels.volume.shape != store.shape:
+        raise InputError(
+            f"{path}: was made from an image of another shape, {by(store.shape)}; segment it again"
+        )
+    table = Contingency.empty(n_classes)
+    for block in store.blocks:
+        table.add(labels.read(block), np.asarray(found[block.slices]))
+    return scores(table)

@@ -1,0 +1,187 @@
+"""Segmenting a volume of any size with an ensemble, block by block, in any number of jobs.
+
+A block is written in one piece, one shard for each array of the store. Shards that are there are kept, so
+a job that was killed and is run again loses one block. Memory is bounded by the block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.atomic_files import remove
+from genenet.core.geometry import Box, blocks_of, each
+from genenet.core.lock import exclusive
+from genenet.networks.predictor import Normalisation
+from genenet.segmentation.pipeline import Channels, Pipeline
+from genenet.segmentation.suitability import fit, warn_of_other_images
+from genenet.segmentation.writers import check_no_other_writer, writing
+from genenet.volumes import ome_zarr
+from genenet.volumes.base import Volume, crop, open_volume
+from genenet.volumes.chunk_cache import cached
+from genenet.volumes.labels import ClassLabels
+from genenet.volumes.masks import Mask
+from genenet.volumes.readers.zarr import warn_of_missing_chunks
+from genenet.volumes.statistics import sample_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    from genenet.config.model import Segmentation
+    from genenet.config.stages import ImageFiles
+    from genenet.core.geometry import Triple
+    from genenet.ensembles.ensemble import Ensemble
+
+CACHE_BYTES = 2**30  # of decoded chunks of an image, at most
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentationJob:
+    """A volume, an ensemble, and the store that is filled."""
+
+    ensemble: Ensemble
+    source: ImageFiles
+    settings: Segmentation
+    device: torch.device
+    out: Path
+
+    @cached_property
+    def block(self) -> Triple:
+        """Voxels written in one piece, z, y, x."""
+        return self.ensemble.block(self.settings)
+
+    def run(
+        self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None
+    ) -> dict[str, Any]:
+        """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
+
+        ``show(done, all, block)`` is called after each block.
+
+        Raises:
+            InputError: If the volume can't be read.
+        """
+        whole = open_volume(self.source.image)
+        if self.source.labels:  # what is wrong with them is better known before than after
+            ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
+        mask = Mask.open(self.source.mask, whole, self.source.region, self.block)
+        volume = crop(whole, self.source.region)
+        volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
+        with writing(self.out, self._fingerprint(volume), part, n_parts):
+            return self._run(volume, mask, part, n_parts, show)
+
+    def _run(
+        self,
+        volume: Volume,
+        mask: Mask | None,
+        part: int,
+        n_parts: int,
+        show: Callable[[int, int, Box], None] | None,
+    ) -> dict[str, Any]:
+        began = time.monotonic()
+        store = self._open_store(volume)
+        normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
+        predictor = self.ensemble.predictor(self.device, self.settings)
+        blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
+        missing = [block for block in blocks if not store.has_block(block)]
+        done = len(blocks) - len(missing)
+        pipeline = Pipeline(
+            predictor,
+            self._cached(volume),
+            normalisation,
+            Channels.of(self.settings),
+            store.write_block,
+            mask,
+        )
+        computing = time.monotonic()
+        for block in pipeline.run(missing):
+            done += 1
+            if show:
+                show(done, len(blocks), block)
+        now = time.monotonic()
+        return {
+            "format": "genenet.receipt/1",
+            "part": part,
+            "n_parts": n_parts,
+            "blocks": len(blocks),
+            "written": len(missing),
+            "kept": len(blocks) - len(missing),
+            "voxels": sum(block.n_voxels for block in blocks),
+            "voxels_written": sum(block.n_voxels for block in missing),
+            "voxels_computed_for_each": round(pipeline.waste(missing), 3) if missing else None,
+            "seconds": round(now - began, 1),
+            "seconds_computing": round(now - computing, 3),
+            "fingerprint": store.attributes["fingerprint"],
+        }
+
+    def _cached(self, volume: Volume) -> Volume:
+        """Return the volume so that each of its chunks is decoded once, if they fit into memory."""
+        halos = [plan.halo for plan in self.ensemble.plans]
+        return cached(volume, self.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
+
+    def _open_store(self, volume: Volume) -> ome_zarr.Store:
+        """Open the store, or make it if it isn't there or was made from something else."""
+        fingerprint = self._fingerprint(volume)
+        with exclusive(self.out.with_name(self.out.name + ".lock")):
+            if self.out.exists():
+                store = ome_zarr.open_store(self.out)
+                if store.attributes.get("fingerprint") == fingerprint:
+                    return store
+                check_no_other_writer(self.out, fingerprint)
+                log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
+                remove(self.out)
+            warn_of_missing_chunks(self.source.image)
+            warn_of_other_images(volume, self.ensemble)
+            norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
+            ome_zarr.create_store(
+                self.out,
+                shape=volume.shape,
+                classes=self.ensemble.classes,
+                voxel_size_nm=volume.voxel_size_nm or self.ensemble.voxel_size_nm,
+                block=self.block,
+                channels=Channels.of(self.settings).names(self.ensemble.classes),
+                dtype=self.settings.precision,
+                attributes={
+                    "fingerprint": fingerprint,
+                    "mean": norm.mean.tolist(),
+                    "deviation": norm.deviation.tolist(),
+                },
+            )
+            return ome_zarr.open_store(self.out)
+
+    def _fingerprint(self, volume: Volume) -> str:
+        """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
+        files = [(p.name, *_size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
+        settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
+        parts = [
+            self.ensemble.fingerprint,
+            settings | {"block": self.block},
+            files,
+            self.source.region,
+            volume.shape,
+            volume.voxel_size_nm,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the newest modification time in ns of a file, or of all files in a folder."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+
+
+def share(blocks: Sequence[Box], part: int, n_parts: int) -> list[Box]:
+    """Return the ``part``-th (from 1) of ``n_parts`` shares that differ by one block at most."""
+    return list(blocks[(part - 1) * len(blocks) // n_parts : part * len(blocks) // n_parts])

@@ -1,0 +1,209 @@
+"""Post-processing of a finished segmentation, block by block: specks, holes, objects and their table.
+
+The voxels are read twice: to find pieces and contacts, and, when it is decided on these what each piece becomes,
+to write the result. Memory is bounded by some blocks and the pieces.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.config.postprocessing import ALL, Postprocessing
+from genenet.core.atomic_files import write_csv
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, Triple, blocks_of
+from genenet.core.lock import exclusive
+from genenet.core.validation import validate
+from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
+from genenet.segmentation.components.graph import find_pieces
+from genenet.segmentation.components.runs import LabelledBlock
+from genenet.volumes.label_images import new_labels, remove_labels
+from genenet.volumes.ome_zarr import CLEANED, OBJECTS, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genenet.segmentation.components.graph import PieceGraph
+    from genenet.segmentation.components.runs import Pieces
+    from genenet.volumes.ome_zarr import Store
+
+log = logging.getLogger(__name__)
+
+FORMAT = "genenet.postprocessing/1"
+WORK_VOXELS = 2**23  # of as many blocks at a time: some 200 MB, and few seams
+COLUMNS = (
+    *("id", "class_id", "class", "volume_voxels", "volume_nm3"),
+    *(f"centroid_{axis}_{unit}" for unit in ("voxels", "nm") for axis in "zyx"),
+    *(f"{axis}_{end}" for axis in "zyx" for end in ("start", "stop")),
+    "touches_border",
+)
+
+
+@dataclass(frozen=True)
+class PostprocessingJob:
+    """A finished segmentation, what is to be done to it, and where the table of objects goes."""
+
+    path: Path
+    settings: Postprocessing
+    table: Path
+    work_voxels: int = WORK_VOXELS
+
+    @cached_property
+    def store(self) -> Store:
+        """The segmentation."""
+        return open_store(self.path)
+
+    def run(self, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
+        """Replace what an earlier run has made; return a receipt.
+
+        ``show(done, all, block)`` is called after each block, of two rounds.
+
+        Raises:
+            InputError: If blocks of the segmentation are missing, or it hasn't the classes.
+        """
+        began = time.monotonic()
+        try:
+            self.settings.check_classes(self.store.attributes["classes"])
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        with exclusive(self.path.with_name(self.path.name + ".lock")):
+            self.store.check_complete()
+            self.table.unlink(missing_ok=True)
+            for name in (OBJECTS, CLEANED):
+                remove_labels(self.store, name)
+            done = self._run(show or (lambda *_: None)) if self.settings.is_wanted else {}
+        return {
+            "format": FORMAT,
+            "settings": self.settings.model_dump(mode="json"),
+            **done,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+
+    def _run(self, show: Callable[[int, int, Box], None]) -> dict[str, Any]:
+        names, wanted = self.store.attributes["classes"], self.settings.objects
+        graph = find_pieces(
+            self.store.shape, self._boxes(0, show), self._read, self.settings.connectivity, self.path.parent
+        )
+        classes, n_specks, n_holes = self._clean(graph, names)
+        ids, objects = find_objects(graph, classes, [names.index(name) for name in wanted])
+        self._write(self._boxes(1, show), graph, classes, ids)
+        if wanted:
+            write_csv(self.table, COLUMNS, rows(objects, names, self.store.attributes["voxel_size_nm"]))
+        changed = int(graph.pieces.n_voxels[classes != graph.pieces.classes].sum())
+        log.info(
+            "%s: %d specks removed, %d holes filled, %d voxels changed, %d objects",
+            *(self.path.name, sum(n_specks.values()), sum(n_holes.values()), changed, len(objects)),
+        )
+        return {
+            "specks": n_specks,
+            "holes": n_holes,
+            "changed_voxels": changed,
+            "objects": {name: int((objects.classes == names.index(name)).sum()) for name in wanted},
+        }
+
+    def _boxes(self, rounds_before: int, show: Callable[[int, int, Box], None]) -> Iterator[Box]:
+        """Yield all blocks of one of two rounds; each is shown when the next one is asked for."""
+        boxes = blocks_of(self.store.shape, self._work_shape())
+        for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):
+            yield box
+            show(number, 2 * len(boxes), box)
+
+    def _clean(
+        self, graph: PieceGraph, names: Sequence[str]
+    ) -> tuple[NDArray[np.uint8], dict[str, int], dict[str, int]]:
+        """Return what the pieces become, and by class the specks removed and the holes filled."""
+        classes, n_removed = remove_specks(graph, graph.pieces.classes, self.settings.smallest(names))
+        n_holes = {}
+        for class_id, name in enumerate(names):
+            if name in self.settings.fill_holes:
+                classes, n_holes[name] = fill_holes(graph, classes, class_id, self.settings.fill_holes[name])
+        return classes, {name: int(n) for name, n in zip(names, n_removed, strict=True) if n}, n_holes
+
+    def _write(
+        self, boxes: Iterator[Box], graph: PieceGraph, classes: NDArray[np.uint8], ids: NDArray[np.uint32]
+    ) -> None:
+        with ExitStack() as images:
+            targets: list[tuple[Any, NDArray[Any]]] = []
+            if self.settings.objects:
+                targets += [(images.enter_context(new_labels(self.store, OBJECTS, "uint32")), ids)]
+            if self.settings.cleans:  # entered last, listed first
+                names = self.store.attributes["classes"]
+                targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), classes)]
+            for index, box in enumerate(boxes):
+                block = LabelledBlock(self._read(box))
+                for array, values in targets:
+                    array[box.slices] = block.fill(graph.of_block(index, values))
+
+    def _read(self, box: Box) -> NDArray[np.uint8]:
+        return np.asarray(self.store.labels[box.slices])
+
+    def _work_shape(self) -> Triple:
+        """Return some blocks of the store that are worked on at a time, as near to a cube as it gets."""
+        shape, work = self.store.shape, list(self.store.block)
+        while short := [axis for axis in range(3) if work[axis] < shape[axis]]:
+            axis = min(short, key=lambda axis: work[axis])
+            work[axis] *= 2
+            if np.prod(np.minimum(work, shape)) > self.work_voxels:
+                work[axis] //= 2
+                break
+        return work[0], work[1], work[2]
+
+
+def table_of(store: Path) -> Path:
+    """Return where a store's table of objects is, if nothing else is said: ``X.objects.csv`` beside it."""
+    return store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".objects.csv")
+
+
+def rows(objects: Pieces, names: Sequence[str], voxel_size_nm: Sequence[float]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the table of objects, see COLUMNS.
+
+    Coordinates are those of the segmentation: 0 is the centre of its first voxel, boxes are half-open.
+    """
+    size = np.array(voxel_size_nm)
+    for i in range(len(objects)):
+        n, class_id = int(objects.n_voxels[i]), int(objects.classes[i])
+        centroid = objects.sums[:, i] / n
+        corners = np.stack([objects.start[:, i], objects.stop[:, i]], axis=1)
+        yield (
+            *(i + 1, class_id, names[class_id], n, round(float(n * size.prod()), 3)),
+            *(round(float(c), 3) for c in (*centroid, *(centroid * size))),
+            *corners.reshape(-1).tolist(),
+            bool(objects.on_border[i]),
+        )
+
+
+def from_options(
+    min_size: Sequence[str], fill_holes: Sequence[str], objects: Sequence[str], connectivity: int
+) -> Postprocessing:
+    """Read what stands on a command line: ``50`` or ``CLASS=50``; ``CLASS`` or ``CLASS=500``; ``CLASS``.
+
+    Raises:
+        InputError: If it can't be read.
+    """
+    values = {
+        "min_size_voxels": dict(_split(text, ALL, "--min-size") for text in min_size),
+        "fill_holes": dict(_split(text, None, "--fill-holes") for text in fill_holes),
+        "objects": list(objects),
+        "connectivity": connectivity,
+    }
+    return validate(Postprocessing, values, "postprocess")
+
+
+def _split(text: str, otherwise: str | None, option: str) -> tuple[str, str | None]:
+    """Split ``CLASS=NUMBER``; one of them alone is the number if ``otherwise`` is a class, else the class."""
+    name, is_there, number = text.rpartition("=")
+    if not is_there:
+        return (otherwise, text) if otherwise else (text, None)
+    if not (name and number.isdecimal()):
+        raise InputError(f"{option} {text}: give CLASS=NUMBER, the number in voxels")
+    return name, number

@@ -1,0 +1,34 @@
+"""Jobs that fill one store: each share of the blocks has one writer, and all have the same settings."""
+
+from __future__ import annotations
+
+import glob
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from genenet.core.errors import InputError
+from genenet.core.lock import exclusive, living_holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def writing(store: Path, fingerprint: str, part: int, n_parts: int) -> Iterator[None]:
+    """Hold the ``part``-th of ``n_parts`` shares of a store; wait for a job that does the same already."""
+    with exclusive(store.with_name(f"{store.name}.{fingerprint[:8]}.{part}-of-{n_parts}.lock")):
+        yield
+
+
+def check_no_other_writer(store: Path, fingerprint: str) -> None:
+    """Raise InputError if a living job fills a store from something else: it would be taken from under it."""
+    for lock in store.parent.glob(f"{glob.escape(store.name)}.????????.*-of-*.lock"):
+        if lock.name.startswith(f"{store.name}.{fingerprint[:8]}."):
+            continue
+        if holder := living_holder(lock):
+            job = f", Slurm job {holder['slurm_job_id']}" if holder.get("slurm_job_id") else ""
+            raise InputError(
+                f"{store}: another run is writing it, with another ensemble, image or settings (process "
+                f"{holder.get('pid')} on {holder.get('host')}{job}); wait until it has ended, or write elsewhere"
+            )

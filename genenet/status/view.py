@@ -1,0 +1,235 @@
+"""How far a search is, for people: in a terminal of 80 columns, again and again if they like, or in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from genenet.core.paths import ResultPaths
+from genenet.status.run_state import BASELINES, RunState
+from genenet.status.stage_state import many
+from genenet.status.time_left import duration, seconds_left, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from genenet.status.stage_state import StageState
+    from genenet.status.status import Status
+
+MOST_TRAINING, MOST_OTHERS = 20, 5  # rows
+OTHER_LINES = 18  # about what stands around the rows of those that train; failures come last
+LABEL_WIDTH, LOG_WIDTH = 10, 110
+MOST_OF_HOST = 10  # letters, so that all fits into 80 columns
+_STYLES = {"done": "green", "failed": "red", "training": "cyan", "interrupted": "yellow"}
+_STAGE_STYLES = {"done": "green", "started": "cyan", "waiting": "dim", "error": "red"}
+
+
+def print_status(status: Status) -> None:
+    """Print it once."""
+    _print(_console(), status)
+
+
+def _print(console: Console, status: Status) -> None:
+    with console.capture() as captured:
+        console.print(render(status, MOST_TRAINING))
+    for line in captured.get().splitlines():
+        print(line.rstrip())  # columns are padded with blanks
+
+
+def watch_status(read: Callable[[], Status], seconds: float) -> None:
+    """Show it every so many seconds until the search is over or Ctrl-C; without a terminal, one below the other."""
+    console = _console()
+    try:
+        if not console.is_terminal:
+            _repeat(read, seconds, lambda status: _print(console, status))
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            most = max(3, console.height - OTHER_LINES)
+            _repeat(read, seconds, lambda status: live.update(render(status, most), refresh=True))
+    except KeyboardInterrupt:
+        return  # that is how one stops looking
+
+
+def _repeat(read: Callable[[], Status], seconds: float, show: Callable[[Status], None]) -> None:
+    while True:
+        status = read()
+        show(status)
+        if status.is_over:
+            return
+        time.sleep(seconds)
+
+
+def _console() -> Console:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the bar, where the locale is C
+    return Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+
+
+def render(status: Status, most_training: int) -> Group:
+    """Return all of it, with so many rows of trainings under way at most."""
+    paths, at_work = ResultPaths(status.results), status.of_state("training")
+    interrupted = [(_name(run), _interruption(run)) for run in status.of_state("interrupted")]
+    failures = [(_name(run), _failure(run, paths)) for run in status.failures]
+    return Group(
+        _head(status),
+        *_section("training", _training_table(at_work[:most_training]), len(at_work) - most_training),
+        Text("\nstages", "bold"),
+        _stages(status.stages),
+        *_section("interrupted", _pairs(interrupted[:MOST_OTHERS]), len(interrupted) - MOST_OTHERS),
+        *_section("failed", _pairs(failures[:MOST_OTHERS]), len(failures) - MOST_OTHERS),
+    )
+
+
+def _section(title: str, rows: Table, n_more: int) -> list[RenderableType]:
+    """Return a title and what stands below it; nothing without rows."""
+    if not rows.row_count:
+        return []
+    more = [Text(f"  … and {n_more} more (--json has all)", "dim")] if n_more > 0 else []
+    return [Text(), Text(title, "bold"), rows, *more]
+
+
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row("  " + name, Text(text))
+    return table
+
+
+def _name(run: RunState) -> str:
+    return run.run.removeprefix(BASELINES)
+
+
+def _head(status: Status) -> Group:
+    """Return counts, best scores and the time left."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=LABEL_WIDTH, style="bold")
+    table.add_column(overflow="fold")
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    n_baselines = sum(run.is_baseline for run in status.runs)
+    what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines, "genome")
+    what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
+    most = "at most " * status.may_end_earlier
+    what += f", {most}{many(status.iterations, 'iteration')} each"
+    table.add_row("trainings", _counts(status))
+    table.add_row("", _bar(status.runs))
+    table.add_row("best", _score(status.best) if status.best else "none yet")
+    for title, run in status.best_baselines.items():
+        table.add_row("", _score(run, title))
+    table.add_row("time left", _left(status))
+    for text in _notes(status):
+        table.add_row(Text("note", "yellow"), text)
+    return Group(Text(what), Text(), table)
+
+
+def _counts(status: Status) -> Text:
+    parts = [
+        Text(f"{len(status.of_state(s))} {s}", style) for s, style in _STYLES.items() if status.of_state(s)
+    ]
+    waiting = [Text(f"{n} waiting")] if (n := len(status.of_state("waiting"))) else []
+    return Text(", ").join(parts + waiting)
+
+
+def _bar(runs: list[RunState]) -> Table:
+    total = sum(run.iterations or 0 for run in runs)
+    done = sum(
+        (run.iterations or 0) if run.is_over else min(run.iteration, run.iterations or 0) for run in runs
+    )
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(ProgressBar(total or 1, done, width=40), f"{100 * done // (total or 1)} % of the iterations")
+    return bar
+
+
+def _score(run: RunState, title: str = "") -> str:
+    name = f"{title} ({run.run})" if title else run.run
+    note = "" if run.is_over else f", so far: iteration {run.iteration} of {run.iterations}"
+    return f"ARI {run.ari or 0.0:.3f}  {name}{note}"
+
+
+def _left(status: Status) -> str:
+    left = status.left
+    if left.seconds is None:
+        in_all = left.seconds_in_all
+        alone = "" if in_all is None else f" ({duration(in_all)} for one after the other)"
+        return f"can't be estimated: {left.why_not}{alone}"
+    if not left.at_a_time:
+        return "none: all trainings are over"
+    most = "at most " * status.may_end_earlier
+    return f"about {most}{duration(left.seconds)} of training, {left.at_a_time} at a time, queues not counted"
+
+
+def _notes(status: Status) -> list[str]:
+    old = [run for run in status.runs if run.is_of_earlier_settings]
+    notes = []
+    if status.changed:
+        first, n_more = status.changed[0], len(status.changed) - 1
+        notes.append(
+            f"the config has changed ({first}{f', {n_more} more' * bool(n_more)}); what is shown here was trained "
+            "before; what depends on it is trained anew, or goes on, when the workflow is started again"
+        )
+    if old:
+        notes.append(
+            f"{many(len(old), 'training')} from before settings, genomes or images were changed: waiting to be "
+            "done again, or not stopped yet"
+        )
+    return notes
+
+
+def _training_table(runs: list[RunState]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("  run", no_wrap=True)
+    for title in ("iteration", "ARI", "left", "alive", "news"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("host", no_wrap=True)
+    table.add_column("job", no_wrap=True)
+    for run in runs:
+        pace = run.seconds_per_iteration
+        table.add_row(
+            "  " + _name(run),
+            f"{run.iteration}/{run.iterations}",
+            "-" if run.ari is None else f"{run.ari:.3f}",
+            short(None if pace is None else seconds_left(run, pace)),
+            short(run.heartbeat_seconds),
+            short(run.progress_seconds),
+            (run.host or "-").partition(".")[0][:MOST_OF_HOST],
+            run.slurm_job_id or "-",
+        )
+    return table
+
+
+def _interruption(run: RunState) -> str:
+    return f"at iteration {run.iteration} of {run.iterations}: {run.reason}; goes on when the workflow runs it again"
+
+
+def _failure(run: RunState, paths: ResultPaths) -> str:
+    return f"{run.status}: {run.reason}\nlog: {paths.train_log(run.run)}"
+
+
+def _stages(stages: list[StageState]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for stage in stages:
+        table.add_row(f"  {stage.name}", Text(stage.state, _STAGE_STYLES[stage.state]), _stage_text(stage))
+    return table
+
+
+def _stage_text(stage: StageState) -> str:
+    if stage.state == "error":
+        return f"{stage.text}\nlog: {stage.log}"
+    silent = stage.silent_seconds
+    said = "" if silent is None else f"its log was written to {duration(silent)} ago"
+    return "; ".join(text for text in (stage.text, said) if text)

@@ -1,0 +1,1 @@
+"""One training on disk, from its images to its scores."""

@@ -1,0 +1,164 @@
+"""Training patches changed at random on their device, labels with them.
+
+Plain torch: kornia has most of it, but takes longer to import than genenet may take to start.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from genenet.training.deformation import Patches, deform, random_field, shift_slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genenet.config.training import Augmentation
+
+
+class Augmenter:
+    """Changes batches as the recipe says. Flips and turns are the sampler's.
+
+    In this order, each patch with its own draws: elastic deformation, shifted slices (what is where), blur
+    (optics), contrast, brightness, gamma, noise (the detector), missing slices (nothing alters a blank one).
+    Contrast is about 0, the image's mean. Strengths are drawn evenly between none and the recipe's; factors
+    and exponents f such that f and 1/f are as likely. Where a patch is one slice, none is shifted or missing:
+    the one would only lose labels, the other leave nothing to see. A missing slice isn't shifted: nobody could
+    tell where its labels are.
+    """
+
+    def __init__(self, settings: Augmentation) -> None:
+        self.settings = settings
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether patches are never changed here."""
+        s = self.settings
+        grey = s.blur_voxels or s.contrast or s.brightness or s.gamma or s.noise or s.missing_slices
+        return not (s.elastic_voxels or (s.shifted_slices and s.shifted_slices_voxels) or grey)
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the patches changed, of the same shapes, on the same device; what is given stays as it is.
+
+        Args:
+            images: (B, 1, Z, Y, X) float32, in deviations of the image.
+            labels: (B, Z', Y', X') uint8, of the images' central voxels. Unknown ones become IGNORE.
+            weights: of the labels, float32, of their shape; 0 where a label is unknown. None stays None.
+            seed: what is drawn depends on it alone (and on the shapes); noise on the kind of device, too. torch
+                uses its last 32 bits.
+        """
+        if self.is_identity:
+            return images, labels, weights
+        draws = _Draws(seed, images)
+        missing = draws.slices(self.settings.missing_slices)
+        patches = self._moved(Patches(images[:, 0], labels, weights), missing, draws)
+        slices = _without(self._grey(patches.slices, draws), missing)
+        return slices[:, None], patches.labels, patches.weights
+
+    def _moved(self, patches: Patches, missing: Tensor, draws: _Draws) -> Patches:
+        s = self.settings
+        batch, depth, height, width = patches.slices.shape
+        if s.elastic_voxels:
+            size = (height, width)
+            field = random_field(batch, size, s.elastic_voxels, s.elastic_spacing_voxels, draws.generator)
+            patches = deform(patches, field.to(draws.device))
+        if depth > 1 and s.shifted_slices and s.shifted_slices_voxels:
+            shifted = draws.slices(s.shifted_slices) & ~missing
+            offsets = draws.offsets(s.shifted_slices_voxels) * shifted[:, :, None]
+            patches = shift_slices(patches, offsets)
+        return patches
+
+    def _grey(self, slices: Tensor, draws: _Draws) -> Tensor:
+        s = self.settings
+        if s.blur_voxels:
+            slices = blur(slices, draws.uniform(0, s.blur_voxels), s.blur_voxels)
+        if s.contrast:
+            slices = slices * draws.factor(s.contrast)
+        if s.brightness:
+            slices = slices + draws.uniform(-s.brightness, s.brightness)
+        if s.gamma:
+            slices = to_the_power(slices, draws.factor(s.gamma))
+        if s.noise:
+            slices = torch.addcmul(slices, draws.noise(), draws.uniform(0, s.noise))
+        return slices
+
+
+class _Draws:
+    """Random numbers of a batch of images (B, 1, Z, Y, X), from the CPU, so that all devices have the same."""
+
+    def __init__(self, seed: int, images: Tensor) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.seed, self.device = seed, images.device
+        self.batch, _, self.depth, *self.size = images.shape
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """Draw a number for each patch: (B, 1, 1, 1)."""
+        numbers = torch.rand((self.batch, 1, 1, 1), generator=self.generator)
+        return (low + (high - low) * numbers).to(self.device)
+
+    def factor(self, excess: float) -> Tensor:
+        """Draw a factor between 1/(1+excess) and 1+excess for each patch: (B, 1, 1, 1)."""
+        limit = math.log1p(excess)
+        return self.uniform(-limit, limit).exp()
+
+    def slices(self, probability: float) -> Tensor:
+        """Draw which slices: (B, Z) bool, on the CPU; none if there is only one."""
+        if self.depth == 1:
+            return torch.zeros((self.batch, 1), dtype=torch.bool)
+        return torch.rand((self.batch, self.depth), generator=self.generator) < probability
+
+    def offsets(self, most: int) -> Tensor:
+        """Draw whole numbers from -most to most for each slice: (B, Z, 2), on the CPU."""
+        return torch.randint(-most, most + 1, (self.batch, self.depth, 2), generator=self.generator)
+
+    def noise(self) -> Tensor:
+        """Draw standard normal numbers, (B, Z, Y, X), on the device: they are too many to be sent there."""
+        on_cpu = self.device.type == "cpu"
+        generator = self.generator if on_cpu else torch.Generator(self.device).manual_seed(self.seed)
+        shape = (self.batch, self.depth, *self.size)
+        return torch.randn(shape, generator=generator, device=self.device)
+
+
+def _without(slices: Tensor, missing: Tensor) -> Tensor:
+    """Blank ``missing`` slices, (B, Z) bool on the CPU."""
+    if not missing.any():
+        return slices
+    mean = slices.mean((1, 2, 3), keepdim=True)
+    return torch.where(missing[:, :, None, None].to(slices.device), mean, slices)
+
+
+def blur(slices: Tensor, sigmas: Tensor, largest: float) -> Tensor:
+    """Blur (B, Z, Y, X) in the plane by Gaussians of ``sigmas`` (B, 1, 1, 1) voxels, up to ``largest``.
+
+    Images are reflected at their border. Gaussians are cut at 3 of the largest sigma.
+    """
+    height, width = slices.shape[-2:]
+    radius = min(math.ceil(3 * largest), height - 1, width - 1)  # further than that F.pad doesn't reflect
+    distances = torch.arange(-radius, radius + 1, device=slices.device)
+    kernels = torch.exp(-((distances / sigmas.clamp(min=1e-6)) ** 2) / 2)  # (B, 1, 1, 2 radius + 1)
+    kernels = kernels / kernels.sum(-1, keepdim=True)
+    padded = F.pad(slices, (radius, radius, radius, radius), mode="reflect")
+    return _correlated(_correlated(padded, kernels, 2), kernels, 3)
+
+
+def _correlated(values: Tensor, kernels: Tensor, axis: int) -> Tensor:
+    """Correlate along an axis. On two cores 3 to 10 times as fast as a grouped convolution."""
+    width = kernels.shape[-1]
+    n = values.shape[axis] - width + 1
+    result = values.narrow(axis, 0, n) * kernels[..., :1]
+    for k in range(1, width):
+        result.addcmul_(values.narrow(axis, k, n), kernels[..., k : k + 1])
+    return result
+
+
+def to_the_power(slices: Tensor, exponents: Tensor) -> Tensor:
+    """Raise (B, Z, Y, X), taken as 0 to 1 of each patch's own range, to ``exponents`` (B, 1, 1, 1)."""
+    low, high = slices.amin((1, 2, 3), keepdim=True), slices.amax((1, 2, 3), keepdim=True)
+    span = high - low
+    unit = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny)
+    return torch.addcmul(low, unit**exponents, span)

@@ -1,0 +1,192 @@
+"""Random training patches: which image, where, how turned. Each iteration has its own random stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.random import PCG64, Generator, SeedSequence
+from numpy.typing import NDArray
+
+from genenet.core.geometry import Box, Triple
+from genenet.metrics.contingency import IGNORE
+from genenet.networks.symmetry import Turn
+from genenet.volumes.base import read_reflected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.training.prepared_images import LabelledArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+POSITIONS = 50_000  # of each class that are kept, at most, to draw patches around
+
+
+class Batch(NamedTuple):
+    """Patches: images (B, 1, Z, Y, X), labels and weights (B, Z', Y', X') of their central parts."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    weights: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """Draws batches of patches from all training images, each voxel alike, or a share around rare classes.
+
+    The image read is larger than the labels by the halo; what reaches beyond an image is reflected, labels
+    beyond it are ignored. Iteration i's batch depends on the seed and i alone, so a resumed training sees
+    the patches that an undisturbed one would have seen.
+
+    Attributes:
+        images: what is drawn from.
+        weights: of each image's voxels in the loss, float32 (Z, Y, X); None: all alike.
+        input_shape: voxels read along z, y, x.
+        output_shape: voxels learnt.
+        batch_size: patches of a batch.
+        flips_and_turns: in the plane, and flips along z where there is depth.
+        seed: any numbers.
+        shares: cumulative probabilities of the images.
+        positions: for each class that occurs, rows (image, z, y, x) of its voxels.
+        rare_classes: share of the patches that are drawn around one of ``positions``.
+    """
+
+    images: Sequence[LabelledArray]
+    weights: Sequence[NDArray[np.float32]] | None
+    input_shape: Triple
+    output_shape: Triple
+    batch_size: int
+    flips_and_turns: bool
+    seed: tuple[int, ...]
+    shares: NDArray[np.float64]
+    positions: Sequence[NDArray[np.int64]] = ()
+    rare_classes: float = 0.0
+
+    @classmethod
+    def make(
+        cls,
+        images: Sequence[LabelledArray],
+        shapes: tuple[Triple, Triple],
+        batch_size: int,
+        flips_and_turns: bool,
+        seed: tuple[int, ...],
+        rare_classes: float = 0.0,
+        weights: Sequence[NDArray[np.float32]] | None = None,
+    ) -> PatchSampler:
+        """Look for the classes' voxels, if they are to be drawn; ``shapes`` are those of input and output."""
+        shares = np.cumsum([image.weight * image.labels.size for image in images])
+        positions = class_positions([image.labels for image in images], seed) if rare_classes else []
+        return cls(
+            images, weights, *shapes, batch_size, flips_and_turns, seed, shares / shares[-1], positions, rare_classes
+        )  # fmt: skip
+
+    def batch(self, iteration: int) -> Batch:
+        """Return the patches of one iteration."""
+        rng = Generator(PCG64(SeedSequence(self.seed, spawn_key=(iteration,))))
+        batch = Batch(
+            np.empty((self.batch_size, 1, *self.input_shape), np.float32),
+            np.empty((self.batch_size, *self.output_shape), np.uint8),
+            None if self.weights is None else np.empty((self.batch_size, *self.output_shape), np.float32),
+        )
+        for i in range(self.batch_size):
+            self._fill(batch, i, rng)
+        return batch
+
+    def _fill(self, batch: Batch, i: int, rng: Generator) -> None:
+        index, start = self._place(rng)
+        image, box = self.images[index], Box.of_shape(self.output_shape, start)
+        turn = Turn.draw(rng, self.output_shape[0] > 1) if self.flips_and_turns else Turn()
+        halo = tuple((n - m) // 2 for n, m in zip(self.input_shape, self.output_shape, strict=True))
+        read = Box.of_shape(self.input_shape, tuple(s - h for s, h in zip(start, halo, strict=True)))  # type: ignore[arg-type]
+        voxels = image.normalisation.apply(read_reflected(image.image, read), read.start[0])
+        batch.images[i, 0] = turn(voxels)
+        batch.labels[i] = turn(_read_filled(image.labels, box, np.uint8(IGNORE)))
+        if self.weights is not None and batch.weights is not None:
+            batch.weights[i] = turn(_read_filled(self.weights[index], box, np.float32(0)))
+
+    def _place(self, rng: Generator) -> tuple[int, Triple]:
+        """Draw an image and where the output begins in it."""
+        voxel: Sequence[int | None]
+        if self.positions and rng.random() < self.rare_classes:
+            of_class = self.positions[int(rng.integers(len(self.positions)))]
+            index, *voxel = (int(v) for v in of_class[int(rng.integers(len(of_class)))])
+        else:
+            index, voxel = int(np.searchsorted(self.shares, rng.random(), side="right")), [None] * 3
+        z, y, x = (
+            _start(rng, n, m, voxel[axis])
+            for axis, (n, m) in enumerate(
+                zip(self.images[index].labels.shape, self.output_shape, strict=True)
+            )
+        )
+        return index, (z, y, x)
+
+
+def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
+    """Draw where ``m`` voxels of ``n`` begin, holding ``voxel`` if given; all of them, centred, if too few."""
+    if m >= n:
+        return -((m - n) // 2)
+    if voxel is None:
+        return int(rng.integers(n - m + 1))
+    return min(max(voxel - int(rng.integers(m)), 0), n - m)
+
+
+def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scalar]:
+    """Read a box; what lies outside is ``fill``."""
+    inside = box.intersect(Box.of_shape(array.shape))
+    if inside == box:
+        return array[box.slices]
+    result = np.full(box.shape, fill, array.dtype)
+    result[inside.relative_to(box.start).slices] = array[inside.slices]
+    return result
+
+
+def class_positions(labels: Sequence[NDArray[np.uint8]], seed: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Return voxels of each class that occurs, as rows (image, z, y, x), drawn evenly if there are very many."""
+    counts = np.sum([_count(array) for array in labels], axis=0)[:IGNORE]
+    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(2, 0))))
+    return [
+        np.concatenate(list(_voxels_of(int(c), labels, _ranks(rng, int(counts[c])))))
+        for c in np.flatnonzero(counts)
+    ]
+
+
+def _count(array: NDArray[np.uint8]) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = np.sum(
+        [np.bincount(plane.reshape(-1), minlength=256) for plane in array], axis=0
+    )
+    return counts
+
+
+def _ranks(rng: Generator, count: int) -> NDArray[np.int64]:
+    """Draw which of a class's voxels, counted through all images, are kept; ascending."""
+    if count <= POSITIONS:
+        return np.arange(count)
+    return np.unique(rng.integers(count, size=POSITIONS))
+
+
+def _voxels_of(
+    c: int, labels: Sequence[NDArray[np.uint8]], ranks: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Return the voxels of class ``c`` with these ranks, slice by slice."""
+    found, before = [], 0
+    for index, array in enumerate(labels):
+        for z, plane in enumerate(array):
+            y, x = np.nonzero(plane == c)
+            first, last = np.searchsorted(ranks, (before, before + len(y)))
+            chosen = ranks[first:last] - before
+            before += len(y)
+            where = np.broadcast_to(np.array([index, z]), (len(chosen), 2))
+            found.append(np.column_stack([where, y[chosen], x[chosen]]))
+    return found
+
+
+def class_weights(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
+    """Return weights f**-exponent of classes of frequency f, such that a voxel's weight is 1 on average.
+
+    A class that never occurs has weight 0.
+    """
+    frequency = counts / counts.sum()
+    weights = np.where(counts > 0, np.maximum(frequency, 1e-300) ** -exponent, 0.0)
+    normalised: NDArray[np.float32] = (weights / (frequency * weights).sum()).astype(np.float32)
+    return normalised

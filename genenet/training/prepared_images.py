@@ -1,0 +1,178 @@
+"""Prepared images as a training uses them: in memory, or mapped from the job's own disk if they don't fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, tiles
+from genenet.networks.predictor import Normalisation, NormalisationRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import zarr
+    from numpy.typing import NDArray
+
+    from genenet.training.prepare import Prepared
+
+MEBIBYTE = 2**20
+BORDER_MAP_BYTES = 4  # of a voxel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledArray:
+    """An image, (Z, Y, X), with labels of the same shape (IGNORE: neither learnt nor scored).
+
+    Attributes:
+        name: for messages.
+        image: of its own type, not normalised.
+        labels: class ids.
+        normalisation: to be applied to what is read.
+        weight: how often patches come from it, relative to its number of voxels.
+    """
+
+    name: str
+    image: NDArray[np.generic]
+    labels: NDArray[np.uint8]
+    normalisation: Normalisation
+    weight: float = 1.0
+
+
+def read_images(
+    splits: Sequence[Prepared], rule: NormalisationRule, memory_bytes: float, weight_bytes: int = 0
+) -> list[list[LabelledArray]]:
+    """Read all images of prepared files once, into memory if together they take at most ``memory_bytes``.
+
+    Larger ones are copied to the folder for temporary files (TMPDIR), which on a cluster should be the job's
+    local disk, and mapped from there. The files have no names, so nothing is left, however the process ends.
+
+    Args:
+        splits: such as training and validation.
+        rule: what normalises them.
+        memory_bytes: that they may take.
+        weight_bytes: of what ``border_maps`` will add to each voxel of the first split.
+
+    Raises:
+        InputError: If they don't fit on that disk either.
+    """
+    n_bytes = sum(array.nbytes for split in splits for i in split.images for array in (i.image, i.labels))
+    n_bytes += weight_bytes * sum(i.labels.size for i in splits[0].images)
+    on_disk = n_bytes > memory_bytes
+    if on_disk:
+        _check_space(n_bytes, memory_bytes)
+    read = _mapped if on_disk else lambda array: np.asarray(array[...])
+    return [
+        [
+            LabelledArray(i.name, read(i.image), read(i.labels), rule.of(i.statistics), i.weight)
+            for i in split.images
+        ]
+        for split in splits
+    ]
+
+
+def _check_space(n_bytes: int, memory_bytes: float) -> None:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    sizes = (
+        f"{n_bytes / MEBIBYTE:.0f} MiB of images don't fit into {memory_bytes / MEBIBYTE:.0f} MiB of memory"
+    )
+    if free < 1.05 * n_bytes:
+        raise InputError(
+            f"{sizes}, nor onto {folder} ({free / MEBIBYTE:.0f} MiB free); let TMPDIR name a larger local disk"
+        )
+    log.info("%s: they are copied to %s and read from there", sizes, folder)
+
+
+def _mapped(array: zarr.Array[Any]) -> NDArray[Any]:
+    """Copy an array to a nameless temporary file, some whole chunks at a time, and map it."""
+    mapped = _new_mapped(array.shape, array.dtype)
+    for box in tiles(Box.of_shape(array.shape), (array.chunks[0], 8 * array.chunks[1], array.shape[2])):  # type: ignore[arg-type]
+        mapped[box.slices] = array[box.slices]
+    return mapped
+
+
+def _new_mapped(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def border_maps(images: list[LabelledArray], weight: float, sigma: float) -> list[NDArray[np.float32]]:
+    """Return each image's weights of voxels between touching objects, (Z, Y, X); mapped if the image is."""
+    from genenet.training.weight_maps import border_weights  # slow to import, and rarely needed
+
+    maps = []
+    for image in images:
+        new = _new_mapped if isinstance(image.labels, np.memmap) else np.empty
+        result: NDArray[np.float32] = new(image.labels.shape, np.dtype(np.float32))
+        for z in range(len(result)):
+            result[z : z + 1] = border_weights(image.labels[z : z + 1], weight, sigma)
+        maps.append(result)
+    return maps
+
+
+def available_memory() -> float:
+    """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
+    limits = [_available_on_machine(), *_of_control_group(), *_of_slurm_job()]
+    return min(limits)
+
+
+def peak_memory() -> float:
+    """Return the most bytes that this process ever had in memory, mapped files included."""
+    try:
+        return _kibibytes("/proc/self/status", "VmHWM")
+    except (OSError, StopIteration):  # not Linux
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _available_on_machine() -> float:
+    try:
+        return _kibibytes("/proc/meminfo", "MemAvailable")
+    except (OSError, StopIteration):  # not Linux
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _kibibytes(path: str, name: str) -> float:
+    """Return the bytes that a line such as ``MemAvailable:  123 kB`` says."""
+    lines = Path(path).read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _of_control_group(
+    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> list[float]:
+    """Return the limits of this process's control group and of those above it: Slurm limits the job's."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:  # not Linux
+        return []
+    files = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            files += [folder / "memory.max" for folder in _upwards(root, path)]
+        elif "memory" in controllers.split(","):
+            files += [folder / "memory.limit_in_bytes" for folder in _upwards(root / "memory", path)]
+    texts = [file.read_text().strip() for file in files if file.exists()]
+    return [float(text) for text in texts if text.isdigit()]
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    below = Path(path.lstrip("/"))
+    return [root / folder for folder in (below, *below.parents)]
+
+
+def _of_slurm_job() -> list[float]:
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    return [float(megabytes) * MEBIBYTE] if megabytes.isdigit() and int(megabytes) else []

@@ -1,0 +1,252 @@
+"""Training one genome on one device, step by step, so that it can stop and go on anywhere.
+
+What a step does depends on the seed and its iteration alone (patches, dropout), never on what ran before
+in this process; so a training that was killed and goes on from a checkpoint ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.random import SeedSequence
+
+from genenet.metrics.contingency import Contingency
+from genenet.networks.network import Network
+from genenet.networks.predictor import Predictor, to_uint8
+from genenet.training.augmentation import Augmenter
+from genenet.training.learner import Learner
+from genenet.training.optimisation import is_patient, learning_rate
+from genenet.training.patches import PatchSampler, class_weights
+from genenet.training.prepared_images import LabelledArray, border_maps
+from genenet.volumes.base import ArrayVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from genenet.config.model import Training
+    from genenet.genes.genome import Genome
+    from genenet.genes.plan import Plan
+
+UNCHECKED = 20  # iterations on a GPU whose losses are looked at together, since a look waits for them
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the history: the state at a validation."""
+
+    iteration: int
+    training_loss: float  # mean since the row before
+    learning_rate: float
+    validation_ari: float
+    seconds: float  # of training and validation up to this iteration, over all attempts
+
+
+class Diverged(Exception):
+    """The loss, or what the network says, isn't finite any more."""
+
+
+class Trainer:
+    """A network, its optimiser and all that has happened to them so far."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        plan: Plan,
+        train: list[LabelledArray],
+        validation: list[LabelledArray],
+        class_counts: Sequence[int],
+        settings: Training,
+        seed: int,
+        device: torch.device,
+        repeat: int = 1,
+    ) -> None:
+        """Initialise at iteration 0.
+
+        ``class_counts`` are the training images' voxels by class; ``seed`` is the search's, the genome's id
+        makes it the genome's own, ``repeat`` that of one of several trainings of the same genome.
+        """
+        self.settings, self.device, self.validation = settings, device, validation
+        self.seed = (seed, int(genome.id, 16), repeat)
+        net = genome.net
+        self.base_rate = 10 ** float(net.value("log_learning_rate"))
+        self.decay = float(net.value("decay_rate")), net.integer("decay_steps")
+        betas = 1 - 10 ** float(net.value("log_alpha1")), 1 - 10 ** float(net.value("log_alpha2"))
+        weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
+        torch.manual_seed(self._torch_seed(0))
+        self.network = Network(plan)
+        self.predictor = Predictor([self.network], device, threads=settings.threads)
+        # after it: it places the network to predict
+        self.learner = Learner(
+            self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
+        )
+        self.sampler = self._sampler(train, plan, float(weights[0]))
+        self.augment = Augmenter(settings.augmentation)
+        self.iteration = 0
+        self.seconds = 0.0
+        self.history: list[Row] = []
+        self.losses = 0.0  # sum since the last row
+        self.unchecked: list[Tensor] = []  # losses that nobody has looked at yet
+        self.best: dict[str, Tensor] = {}
+
+    def _sampler(self, train: list[LabelledArray], plan: Plan, background_weight: float) -> PatchSampler:
+        settings = self.settings
+        # the loss multiplies by the class's weight what equation 2 adds to it
+        border = settings.loss.border_weight / (background_weight or 1.0)
+        return PatchSampler.make(
+            train,
+            (plan.input_shape, plan.output_shape),
+            settings.batch_size,
+            settings.augmentation.flips_and_turns,
+            self.seed,
+            settings.sampling.rare_classes,
+            border_maps(train, border, settings.loss.border_sigma_voxels) if border else None,
+        )
+
+    def run(self, until: int | None = None) -> Iterator[None]:
+        """Train to the end, or until an iteration, pausing after each one; raises Diverged."""
+        while not self.is_done_until(until):
+            began = time.monotonic()
+            self.step()
+            if self.iteration % self.settings.validation_interval == 0 or self.is_done:
+                self.validate()
+            self.seconds += time.monotonic() - began
+            yield
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all iterations are done, or enough validations were in vain."""
+        scores = [row.validation_ari for row in self.history]
+        return self.iteration >= self.settings.iterations or not is_patient(
+            scores, self.settings.stopping.patience
+        )
+
+    def is_done_until(self, iteration: int | None) -> bool:
+        """Whether nothing is left to do up to an iteration; None is the last."""
+        return self.is_done or (iteration is not None and self.iteration >= iteration)
+
+    @property
+    def chosen_row(self) -> Row:
+        """The validation whose weights are kept: with the highest ARI, the first of equals; or the last."""
+        if self.settings.stopping.weights == "last":
+            return self.history[-1]
+        return max(self.history, key=lambda row: row.validation_ari)
+
+    def current_learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        settings = self.settings
+        return learning_rate(
+            self.iteration, self.base_rate, settings.schedule, settings.iterations, self.decay
+        )
+
+    def step(self) -> None:
+        """Do one iteration."""
+        rate, seed = self.current_learning_rate(), self._torch_seed(self.iteration + 1)
+        loss = self.learner.step(*self._batch(), rate, seed)
+        self.iteration += 1
+        self.unchecked.append(loss)
+        if self.device.type == "cpu" or len(self.unchecked) >= UNCHECKED:
+            self.check_losses()
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return this iteration's images, labels and weights on the device, augmented."""
+        images, labels, weights = (
+            None if array is None else self._to_device(torch.from_numpy(array))
+            for array in self.sampler.batch(self.iteration)
+        )
+        assert images is not None
+        assert labels is not None
+        if self.augment.is_identity:
+            return images, labels, weights
+        return self.augment(images, labels, weights, self._torch_seed(-1 - self.iteration))
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def check_losses(self) -> None:
+        """Look at the losses of the last iterations; raises Diverged if one isn't finite."""
+        values = torch.stack(self.unchecked).tolist() if self.unchecked else []
+        first = self.iteration - len(values) + 1
+        self.unchecked = []
+        for iteration, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise Diverged(f"the loss was {value} at iteration {iteration}")
+            self.losses += value
+
+    def validate(self) -> None:
+        """Score the validation images, add a row to the history, keep the weights if they are the best."""
+        self.check_losses()
+        contingency = Contingency.empty(self.network.plan.n_classes)
+        with self.learner.evaluated() as network:
+            for image in self.validation:
+                for z, probabilities in self.predict(image):
+                    contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+            weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        last = self.history[-1].iteration if self.history else 0
+        self.history.append(
+            Row(
+                iteration=self.iteration,
+                training_loss=self.losses / max(1, self.iteration - last),
+                learning_rate=self.current_learning_rate(),
+                validation_ari=contingency.adjusted_rand_index,
+                seconds=round(self.seconds, 3),
+            )
+        )
+        self.losses = 0.0
+        if self.chosen_row is self.history[-1]:
+            self.best = weights
+
+    def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in.
+
+        Raises:
+            Diverged: If the last step left weights that give no finite ones; no loss has shown it yet.
+        """
+        self.network.eval()
+        for z, probabilities in self.predictor.slices(
+            ArrayVolume(image.image, image.name), image.normalisation
+        ):
+            if not np.isfinite(probabilities).all():
+                raise Diverged(f"the network's output isn't finite after iteration {self.iteration}")
+            yield z, to_uint8(probabilities)
+
+    def use_best(self) -> None:
+        """Go back to the weights that were chosen, to predict with them."""
+        self.network.placed(self.device).load_state_dict(self.best)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a checkpoint needs."""
+        self.check_losses()
+        return {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "history": [asdict(row) for row in self.history],
+            "learner": self.learner.state(),
+            "best": self.best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.iteration, self.seconds, self.losses = state["iteration"], state["seconds"], state["losses"]
+        self.history = [Row(**row) for row in state["history"]]
+        self.learner.restore(state["learner"])
+        self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
+
+    def _torch_seed(self, stream: int) -> int:
+        """Return a seed: stream 0 for weights, those above for dropout, those below for augmentation."""
+        return int(
+            SeedSequence(self.seed, spawn_key=(1, stream) if stream >= 0 else (3, -stream)).generate_state(
+                1, np.uint64
+            )[0]
+            >> np.uint64(1)
+        )

@@ -1,0 +1,126 @@
+"""A volume whose chunks are decoded once and shared by all boxes that touch them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.geometry import Box, Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from genenet.volumes.base import Volume
+
+
+class CachedVolume:
+    """A volume that keeps the chunks used last, up to a number of bytes. Any number of threads may read.
+
+    Two threads that want a chunk at the same time wait for one decoding.
+
+    Args:
+        volume: what is read.
+        max_bytes: of chunks kept; the chunks of one box are read also if they are more.
+
+    Attributes:
+        n_decoded: chunks decoded so far; more than the volume has if ``max_bytes`` was too small.
+    """
+
+    def __init__(self, volume: Volume, max_bytes: int) -> None:
+        self._volume, self._max_bytes = volume, max_bytes
+        self.name, self.shape, self.dtype = volume.name, volume.shape, volume.dtype
+        self.chunks, self.chunk_start = volume.chunks, volume.chunk_start
+        self.voxel_size_nm = volume.voxel_size_nm
+        self.n_decoded = 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Triple, Future[NDArray[Any]]] = OrderedDict()
+        self._n_bytes = 0
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """See Volume."""
+        if Box.of_shape(self.shape).intersect(box) != box:
+            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+        voxels = np.empty(box.shape, self.dtype)
+        for chunk in self._chunks_of(box):
+            common = chunk.intersect(box)
+            data = self._chunk(chunk)
+            voxels[common.relative_to(box.start).slices] = data[common.relative_to(chunk.start).slices]
+        return voxels
+
+    def _chunks_of(self, box: Box) -> Iterator[Box]:
+        """The chunks that a box touches, cut off at the volume's borders."""
+        first = (p - (p - s) % c for p, s, c in zip(box.start, self.chunk_start, self.chunks, strict=True))
+        for z, y, x in product(*map(range, first, box.stop, self.chunks)):
+            yield Box.of_shape(self.chunks, (z, y, x)).intersect(Box.of_shape(self.shape))
+
+    def _chunk(self, box: Box) -> NDArray[Any]:
+        with self._lock:
+            found = self._kept.get(box.start)
+            if found:
+                self._kept.move_to_end(box.start)
+            else:
+                own = self._kept[box.start] = Future()
+        if found:
+            return found.result()
+        try:
+            data = self._volume.read(box)
+        except BaseException as error:
+            with self._lock:
+                del self._kept[box.start]
+            own.set_exception(error)
+            raise
+        own.set_result(data)
+        with self._lock:
+            self.n_decoded += 1
+            self._n_bytes += data.nbytes
+            self._forget()
+        return data
+
+    def _forget(self) -> None:
+        """Drop the chunks that were used longest ago; those that are still being decoded stay."""
+        for start, chunk in list(self._kept.items()):
+            if self._n_bytes <= self._max_bytes:
+                return
+            if chunk.done():
+                self._n_bytes -= chunk.result().nbytes
+                del self._kept[start]
+
+
+def cached(volume: Volume, block: Triple, halo: Triple, max_bytes: int) -> Volume:
+    """Return the volume with a cache that is large enough for its blocks, or itself if nothing is decoded.
+
+    Args:
+        volume: what is read; a region of a file is cropped before.
+        block: voxels that are segmented at a time, in C order.
+        halo: voxels read beyond a block on each side, along z, y, x.
+        max_bytes: the most that the cache may hold; with less than it needs, chunks are decoded again.
+    """
+    if getattr(volume, "is_mapped", False):  # the system keeps what was read of a mapped file
+        return volume
+    return CachedVolume(volume, min(max_bytes, cache_bytes(volume, block, halo)))
+
+
+def cache_bytes(volume: Volume, block: Triple, halo: Triple) -> int:
+    """Return the bytes of chunks to keep, so that blocks in C order decode each chunk once.
+
+    A chunk that two rows of blocks share is needed again one row later: the chunks of a row are kept, and of
+    two more blocks, that are being read ahead. If layers of blocks share chunks, those of a layer are kept.
+    """
+    whole = Box.of_shape(volume.shape)
+    depth, height, width = (
+        min(n, -(-(b + 2 * h - 1) // c) * c + c if h or b % c else -(-b // c) * c)
+        for n, b, h, c in zip(volume.shape, block, halo, volume.chunks, strict=True)
+    )
+    n_z, n_y, n_x = whole.shape
+    layers_share = n_z > block[0] and (halo[0] or block[0] % volume.chunks[0] or volume.chunk_start[0])
+    voxels = depth * (n_y * n_x if layers_share else min(n_y * n_x, height * (n_x + 2 * width)))
+    if layers_share:
+        voxels += 2 * depth * height * width
+    return int(voxels * volume.dtype.itemsize)

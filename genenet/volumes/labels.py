@@ -1,0 +1,118 @@
+"""Labels of an image, read as class ids: checked, and with IGNORE where nothing is learnt or scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, Triple, by, tiles
+from genenet.metrics.contingency import IGNORE
+from genenet.volumes.base import Volume, crop, open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from genenet.config.model import ImageRegion
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Integer labels of which each is a class or ``ignore_label``, or anything where ``mask`` is 0."""
+
+    volume: Volume
+    n_classes: int
+    ignore_label: int | None
+    mask: Volume | None = None  # of the same shape
+    origin: Triple = (0, 0, 0)  # where the region begins in the file
+
+    @classmethod
+    def open(
+        cls,
+        paths: Sequence[Path] | None,
+        image: Volume,
+        n_classes: int,
+        ignore_label: int | None,
+        mask: Sequence[Path] | None = None,
+    ) -> ClassLabels:
+        """Open the labels of an image, and the mask if there is one, without reading them.
+
+        Raises:
+            InputError: If there are no labels, or either isn't an integer image of the image's shape.
+        """
+        if paths is None:
+            raise InputError(
+                f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
+            )
+        labels = open_integers(paths, image, "labels are {}; save the class ids as integers")
+        kept = open_integers(mask, image, "the mask is {}; save it as integers") if mask else None
+        return cls(labels, n_classes, ignore_label, kept)
+
+    def crop(self, region: ImageRegion | None) -> ClassLabels:
+        """Return those of a region of the file; raises InputError if it reaches outside."""
+        z, y, x = (interval[0] if interval else 0 for interval in region or (None, None, None))
+        mask = crop(self.mask, region) if self.mask else None
+        return replace(self, volume=crop(self.volume, region), mask=mask, origin=(z, y, x))
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Return the class ids of a box, (Z, Y, X).
+
+        Raises:
+            InputError: If a label is none of the classes.
+        """
+        classes = np.empty(box.shape, np.uint8)
+        masks: Iterable[NDArray[Any] | None] = self.mask.read(box) if self.mask else [None] * box.shape[0]
+        for ids, mask, out in zip(
+            self.volume.read(box), masks, classes, strict=True
+        ):  # by slice: less memory
+            self._to_classes(ids, mask, out)
+        return classes
+
+    def _to_classes(self, ids: NDArray[Any], mask: NDArray[Any] | None, out: NDArray[np.uint8]) -> None:
+        ignored = np.zeros(ids.shape, bool) if mask is None else mask == 0
+        if self.ignore_label is not None:
+            ignored |= ids == self.ignore_label
+        unknown = ((ids < 0) | (ids >= self.n_classes)) & ~ignored
+        if unknown.any():
+            raise self._unknown_label(int(ids[unknown][0]))
+        out[...] = ids
+        out[ignored] = IGNORE
+
+    def _unknown_label(self, label: int) -> InputError:
+        """Look through all labels once more, to say how often and where."""
+        count, first = 0, None
+        for box in tiles(Box.of_shape(self.volume.shape), (1, *self.volume.shape[1:])):
+            found = self.volume.read(box)[0] == label
+            if self.mask:
+                found &= self.mask.read(box)[0] != 0
+            count += int(found.sum())
+            if first is None and count:
+                inside = np.unravel_index(int(found.argmax()), found.shape)
+                first = tuple((np.array([box.start[0], *inside]) + self.origin).tolist())
+        return InputError(
+            f"{self.volume.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
+            f"{self.n_classes} classes, which are 0 to {self.n_classes - 1}; name its class, or set "
+            f"ignore_label: {label}"
+        )
+
+
+def open_integers(paths: Sequence[Path], image: Volume, otherwise: str) -> Volume:
+    """Open integers of an image's shape; ``otherwise`` says, of another type, what would be right."""
+    return check_integers(open_volume(paths), image, otherwise)
+
+
+def check_integers(volume: Volume, image: Volume, otherwise: str) -> Volume:
+    """Return a volume that has integers and an image's shape; raises InputError for others."""
+    if volume.shape != image.shape:
+        raise InputError(
+            f"{volume.name}: its shape {by(volume.shape)} isn't that of {image.name}, {by(image.shape)}; "
+            "each voxel needs a value"
+        )
+    if volume.dtype.kind not in "bui":
+        raise InputError(f"{volume.name}: {otherwise.format(volume.dtype)}")
+    return volume

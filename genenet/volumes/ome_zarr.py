@@ -1,0 +1,320 @@
+"""The segmentation as OME-Zarr 0.5: made empty, filled block by block by any number of jobs, given a pyramid.
+
+The root image holds uncertainty (and probabilities) as channels, ``labels/segmentation`` the classes. One
+block is one shard, one file of each array: written in one assignment, under a temporary name, and renamed
+(zarr's LocalStore does that from 3.1.3 on). So a shard that exists is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+from zarr.core.sync import sync
+
+from genenet.core.atomic_files import atomic_path, read_json, write_json
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, Triple, blocks_of, tiles
+from genenet.volumes.palette import class_colours
+from genenet.volumes.pyramid import Level, Size, levels, mean_of_cells, mode_of_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FORMAT = "genenet.segmentation/1"
+LABELS = "labels/segmentation"
+CLEANED, OBJECTS = "cleaned", "objects"  # further images of labels, made from it by post-processing
+_CHUNK: Triple = (16, 256, 256)  # what a viewer reads at a time, at most
+
+
+@dataclass(frozen=True)
+class Store:
+    """A segmentation's OME-Zarr.
+
+    Attributes:
+        path: its folder.
+        labels: class ids, uint8, axes (z, y, x).
+        root: channels, axes (c, z, y, x).
+        attributes: what it was made from; also ``classes``, ``channels`` and ``voxel_size_nm``.
+    """
+
+    path: Path
+    labels: zarr.Array[Any]
+    root: zarr.Array[Any]
+    attributes: dict[str, Any]
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along z, y, x."""
+        z, y, x = self.labels.shape
+        return z, y, x
+
+    @cached_property
+    def block(self) -> Triple:
+        """Voxels that are written in one piece."""
+        assert self.labels.shards
+        z, y, x = self.labels.shards
+        return z, y, x
+
+    @property
+    def blocks(self) -> list[Box]:
+        """All its blocks, in C order."""
+        return blocks_of(self.shape, self.block)
+
+    @property
+    def missing(self) -> list[Box]:
+        """Its blocks that aren't there now."""
+        return [block for block in self.blocks if not self.has_block(block)]
+
+    def check_complete(self) -> None:
+        """Raise InputError if a block is missing."""
+        if missing := self.missing:
+            raise InputError(
+                f"{self.path}: {len(missing)} of {len(self.blocks)} blocks are missing, "
+                f"the first at {missing[0].start}; run genenet segment again"
+            )
+
+    def has_block(self, box: Box) -> bool:
+        """Return whether a block is there; then it is complete."""
+        return all(shard.exists() for shard in self._shards(box))
+
+    def write_block(self, box: Box, labels: NDArray[np.uint8], channels: NDArray[Any]) -> None:
+        """Write one block whole.
+
+        Args:
+            box: a block of the grid, cut off by the volume's border.
+            labels: (Z, Y, X).
+            channels: (C, Z, Y, X).
+        """
+        whole = Box.of_shape(self.block, box.start).intersect(Box.of_shape(self.shape))
+        if box != whole or any(s % b for s, b in zip(box.start, self.block, strict=True)):
+            raise ValueError(f"{box} isn't a block of {self.path}, whose blocks are {self.block}")
+        self.root[(slice(None), *box.slices)] = channels
+        self.labels[box.slices] = labels
+
+    def _shards(self, box: Box) -> tuple[Path, Path]:
+        z, y, x = (str(s // b) for s, b in zip(box.start, self.block, strict=True))
+        return self.path.joinpath("0", "c", "0", z, y, x), self.path.joinpath(LABELS, "0", "c", z, y, x)
+
+
+def create_store(
+    path: Path,
+    *,
+    shape: Triple,
+    classes: Sequence[str],
+    voxel_size_nm: Size,
+    block: Triple,
+    channels: Sequence[str],
+    dtype: str,
+    attributes: dict[str, Any],
+) -> None:
+    """Make a store without voxels.
+
+    Args:
+        path: the folder, which must not exist or is replaced.
+        shape: voxels along z, y, x.
+        classes: names by label id.
+        voxel_size_nm: along z, y, x.
+        block: voxels that are written in one piece.
+        channels: names; those of classes get their colours.
+        dtype: of the channels: uint8 (255 stands for 1), float16 or float32.
+        attributes: kept under the key "genenet"; what the store was made from.
+    """
+    facts = {
+        "format": FORMAT,
+        "classes": list(classes),
+        "channels": list(channels),
+        "voxel_size_nm": list(voxel_size_nm),
+        **attributes,
+    }
+    shards = (min(block[0], shape[0]), *block[1:])
+    first = levels(shape, voxel_size_nm, max(shape))
+    with atomic_path(path) as folder, settled():
+        ome = _image_metadata(first, path.name) | {"omero": _omero(classes, channels, dtype)}
+        root = zarr.create_group(folder, attributes={"genenet": facts, "ome": ome})
+        create_array(folder / "0", (len(channels), *shape), (len(channels), *shards), dtype)
+        root.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["segmentation"]}})
+        root.create_group(LABELS, attributes={"ome": label_metadata(first, "segmentation", classes)})
+        create_array(folder / LABELS / "0", shape, shards, "uint8")
+
+
+def open_store(path: Path) -> Store:
+    """Open a store to read or to write blocks.
+
+    Raises:
+        InputError: If it isn't one that create_store made.
+    """
+    try:
+        group = zarr.open_group(path, mode="r+")
+        facts: Any = group.attrs["genenet"]
+        if facts["format"] != FORMAT:
+            raise ValueError(f"its format is {facts['format']}")
+        # An array keeps this from when it is opened; set at the time of writing, it does nothing. Without it,
+        # a shard that is background all over would be no file, and count as missing.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            root, labels = group["0"], group[f"{LABELS}/0"]
+        if not (isinstance(root, zarr.Array) and isinstance(labels, zarr.Array)):
+            raise TypeError("an array is missing")
+        return Store(path, labels, root, facts)
+    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        raise InputError(
+            f"{path}: not a segmentation that genenet made ({error}); give its .ome.zarr"
+        ) from error
+
+
+def build_pyramid(path: Path, min_size: int = 256) -> None:
+    """Add smaller levels, down to ``min_size`` voxels along y and x, to a store that is filled.
+
+    Labels become the most frequent of their cell, channels the mean. Memory is bounded by eight shards. Run
+    twice, it does the same twice; the levels are announced when all are there.
+    """
+    store = open_store(path)
+    found = levels(store.shape, tuple(store.attributes["voxel_size_nm"]), min_size)
+    names = label_names(path)
+    for index, level in enumerate(found[1:], start=1):
+        shards = (min(store.block[0], level.shape[0]), *store.block[1:])
+        for name in names:
+            _shrink_level(path / "labels" / name, index, level, shards)
+        _shrink_level(path, index, level, (1, *shards))
+    announce(path, _image_metadata(found, path.name))
+    for name in names:
+        classes = [] if name == OBJECTS else store.attributes["classes"]
+        announce(path / "labels" / name, label_metadata(found, name, classes))
+
+
+def label_names(path: Path) -> list[str]:
+    """Return the names of a store's images of labels, ``segmentation`` first."""
+    names: list[str] = read_json(path / "labels" / "zarr.json")["attributes"]["ome"]["labels"]
+    return names
+
+
+def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...]) -> None:
+    """Write a level of an array of 3 axes (labels) or 4 (channels), shard by shard, from the one before."""
+    source = zarr.open_array(folder / str(index - 1), mode="r")
+    lead = source.shape[:-3]
+    shrink = mean_of_cells if lead else mode_of_cells
+    with atomic_path(folder / str(index)) as temporary, settled():
+        array = create_array(temporary, (*lead, *level.shape), shards, source.dtype.name)
+        for at in np.ndindex(lead):
+            for box in tiles(Box.of_shape(level.shape), (shards[-3], shards[-2], shards[-1])):
+                cells = (
+                    slice(s.start * f, s.stop * f) for s, f in zip(box.slices, level.factors, strict=True)
+                )
+                array[(*at, *box.slices)] = shrink(np.asarray(source[(*at, *cells)]), level.factors)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """After an error, wait for what zarr is still writing in its own thread: it would make the folder anew."""
+
+    async def others() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield
+    except BaseException:
+        sync(others())
+        raise
+
+
+def create_array(path: Path, shape: tuple[int, ...], shards: tuple[int, ...], dtype: str) -> zarr.Array[Any]:
+    """Make an array that is compressed and cut into shards, axes (z, y, x) or (c, z, y, x)."""
+    chunks = [1] * (len(shape) - 3) + [_divisor(s, c) for s, c in zip(shards[-3:], _CHUNK, strict=True)]
+    return zarr.create_array(
+        path,
+        shape=shape,
+        dtype=dtype,
+        chunks=tuple(chunks),
+        shards=shards,
+        compressors=ZstdCodec(level=1),
+        fill_value=0,
+        dimension_names=("c", "z", "y", "x")[-len(shape) :],
+    )
+
+
+def _divisor(n: int, most: int) -> int:
+    """The largest divisor of ``n`` up to ``most``; ``n`` itself, if that would make tiny chunks."""
+    largest = max(d for d in range(1, min(n, most) + 1) if n % d == 0)
+    return largest if 4 * largest >= min(n, most) else n
+
+
+def announce(folder: Path, metadata: dict[str, Any]) -> None:
+    """Replace a group's NGFF metadata in one atomic write."""
+    document = read_json(folder / "zarr.json")
+    document["attributes"]["ome"].update(metadata)
+    write_json(folder / "zarr.json", document)
+
+
+def _image_metadata(found: Sequence[Level], name: str) -> dict[str, Any]:
+    from ome_zarr_models.v05.image import ImageAttrs
+
+    multiscale = _multiscale(found, name.split(".")[0], "mean", "czyx")
+    return ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(by_alias=True, exclude_none=True)
+
+
+def label_metadata(found: Sequence[Level], name: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Colours and names of the classes, if labels are classes; the background is transparent."""
+    from ome_zarr_models.v05.image_label import ImageLabelAttrs
+
+    description: dict[str, Any] = {"version": "0.5", "source": {"image": "../../"}}
+    if classes:
+        description["colors"] = [
+            {"label-value": i, "rgba": [*colour, 255 if i else 0]}
+            for i, colour in enumerate(class_colours(len(classes)))
+        ]
+        description["properties"] = [{"label-value": i, "name": n} for i, n in enumerate(classes)]
+    multiscale = _multiscale(found, name, "mode", "zyx")
+    attributes = {"version": "0.5", "multiscales": [multiscale], "image-label": description}
+    return ImageLabelAttrs.model_validate(attributes).model_dump(by_alias=True, exclude_none=True)
+
+
+def _multiscale(found: Sequence[Level], name: str, method: str, axes: str) -> Any:
+    from ome_zarr_models.v05.axes import Axis
+    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+
+    lead = len(axes) - 3
+    return Multiscale(
+        name=name,
+        type=method,
+        axes=tuple(
+            Axis(name="c", type="channel") if a == "c" else Axis(name=a, type="space", unit="nanometer")
+            for a in axes
+        ),
+        datasets=tuple(
+            Dataset.build(
+                path=str(i),
+                scale=[1.0] * lead + list(level.scale),
+                translation=[0.0] * lead + list(level.translation),
+            )
+            for i, level in enumerate(found)
+        ),
+    )
+
+
+def _omero(classes: Sequence[str], channels: Sequence[str], dtype: str) -> dict[str, Any]:
+    """How viewers show the channels at first: the first one in grey, the classes' in their colours, off."""
+    from ome_zarr_models.common.omero import Omero
+
+    colours = dict(zip(classes, class_colours(len(classes)), strict=True)) | {channels[0]: (255, 255, 255)}
+    top = 255 if dtype == "uint8" else 1
+    shown = [
+        {
+            "label": name,
+            "color": "{:02X}{:02X}{:02X}".format(*colours.get(name, (255, 255, 255))),
+            "window": {"min": 0, "max": top, "start": 0, "end": top},
+            "active": name == channels[0],
+        }
+        for name in channels
+    ]
+    Omero.model_validate({"channels": shown})
+    return {"channels": shown}

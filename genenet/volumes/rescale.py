@@ -1,0 +1,84 @@
+"""A volume resampled to another voxel size while it is read, box by box."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.geometry import Box, Triple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genenet.volumes.base import Volume
+    from genenet.volumes.file_image import VoxelSize
+
+
+class RescaledVolume:
+    """A volume on a grid of other voxels, that covers the same space.
+
+    Linear interpolation; where voxels become larger, the mean weighted by a triangle as wide as two of them, so
+    that nothing is aliased. A voxel depends on its place alone, bit for bit, not on the box it is read with.
+
+    Args:
+        volume: its voxel size is known.
+        voxel_size_nm: that is wanted along z, y, x. What the volume gets differs a little: voxels are whole.
+    """
+
+    def __init__(self, volume: Volume, voxel_size_nm: VoxelSize) -> None:
+        assert volume.voxel_size_nm is not None
+        self._volume, self.name, self.dtype = volume, volume.name, volume.dtype
+        own = list(zip(volume.shape, volume.voxel_size_nm, voxel_size_nm, strict=True))
+        self.shape: Triple = tuple(max(1, round(n * size / new)) for n, size, new in own)  # type: ignore[assignment]
+        self._factors = [n / new for n, new in zip(volume.shape, self.shape, strict=True)]
+        self.voxel_size_nm: VoxelSize | None = tuple(
+            size * f for size, f in zip(volume.voxel_size_nm, self._factors, strict=True)
+        )  # type: ignore[assignment]
+        self.chunks: Triple = tuple(
+            max(1, round(c / f)) for c, f in zip(volume.chunks, self._factors, strict=True)
+        )  # type: ignore[assignment]
+        self.chunk_start: Triple = (0, 0, 0)
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """See Volume."""
+        if Box.of_shape(self.shape).intersect(box) != box:
+            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+        if min(box.shape) < 1:
+            return np.empty(box.shape, self.dtype)
+        taps = [
+            _taps(a, b, f, n)
+            for a, b, f, n in zip(box.start, box.stop, self._factors, self._volume.shape, strict=True)
+        ]
+        start, stop = ([int(end(places)) for places, _ in taps] for end in (np.min, np.max))
+        source = Box((start[0], start[1], start[2]), (stop[0] + 1, stop[1] + 1, stop[2] + 1))
+        data = self._volume.read(source)
+        data = data.astype(np.float32 if data.itemsize < 4 else np.float64)
+        for axis, (places, weights) in enumerate(taps):
+            data = _weigh(data, axis, places - start[axis], weights.astype(data.dtype))
+        return (np.rint(data) if self.dtype.kind in "ui" else data).astype(self.dtype)
+
+
+def _taps(start: int, stop: int, factor: float, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which voxels of n, (stop - start, K), make the new ones along an axis, and with which weights.
+
+    Centres of voxels lie at halves; a new voxel is ``factor`` old ones. Beyond the ends, the last one repeats.
+    """
+    if factor == 1:
+        return np.arange(start, stop)[:, None], np.ones((stop - start, 1))
+    width = max(1.0, factor)
+    centres = (np.arange(start, stop) + 0.5) * factor - 0.5
+    places = np.floor(centres - width).astype(np.int64)[:, None] + np.arange(1, math.ceil(2 * width) + 1)
+    weights = np.maximum(0, 1 - np.abs(places - centres[:, None]) / width)
+    return places.clip(0, n - 1), weights / weights.sum(axis=1, keepdims=True)
+
+
+def _weigh(data: NDArray[Any], axis: int, places: NDArray[np.int64], weights: NDArray[Any]) -> NDArray[Any]:
+    """Sum the taps one after the other: a product of matrices would round differently in other boxes."""
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    total: NDArray[Any] = data.take(places[:, 0], axis) * weights[:, 0].reshape(shape)
+    for k in range(1, places.shape[1]):
+        total += data.take(places[:, k], axis) * weights[:, k].reshape(shape)
+    return total

@@ -1,0 +1,25 @@
+"""The default config, and changes to it."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+PHANTOM = {"phantom": {"shape": [12, 320, 320], "seed": 1}}
+
+
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(path, value):
+    """The default config with one key changed, ``path`` as ``data.train``."""
+    values = json.loads(json.dumps(DEFAULT))
+    *parents, last = path.split(".")
+    node = values
+    for part in parents:
+        node = node[part]
+    node[last] = value
+    return values

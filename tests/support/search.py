@@ -1,0 +1,69 @@
+"""Run the workflow as a user would, in a folder of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "tests" / "workflow"
+
+
+def data_folder():
+    """Where the real data is; None if it isn't there."""
+    for place in (os.environ.get("GENENET_TEST_DATA"), ROOT.parent / "shared" / "data"):
+        if place and (Path(place) / "platelet").is_dir():
+            return Path(place)
+    return None
+
+
+class Search:
+    """A working folder with config files, the later laid over the earlier."""
+
+    def __init__(self, folder, *configs):
+        self.folder, self.configs = Path(folder), []
+        for name in configs:
+            text = (CONFIGS / name).read_text().replace("DATA/", f"{data_folder()}/")
+            self.add(name, text)
+
+    def add(self, name, text):
+        """Lay one more file over those there are."""
+        path = self.folder / name
+        path.write_text(text)
+        self.configs.append(path)
+
+    def snakemake(self, *arguments, check=True):
+        """Run Snakemake with the local profile; return what it printed."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "workflow/Snakefile"),
+                *("--profile", ROOT / "profiles/local", "--cores", "2", "--configfile", *self.configs),
+            ],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def planned(self, *overlays):
+        """Return what a dry run would do with these overlays: jobs by rule."""
+        before = list(self.configs)
+        for index, text in enumerate(overlays):
+            self.add(f"overlay{index}.yaml", text)
+        output = self.snakemake("--dry-run", "--quiet", "reason")
+        self.configs = before
+        table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", output, re.DOTALL)
+        if not table:
+            assert "Nothing to be done" in output, output
+            return {}
+        jobs = dict(line.split()[:2] for line in table[1].splitlines())
+        jobs.pop("total")
+        return {rule: int(n) for rule, n in jobs.items()}
+
+    @property
+    def results(self):
+        return self.folder / "results"

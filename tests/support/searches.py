@@ -1,0 +1,190 @@
+"""Run the workflow on the cluster as a user would, and look at what became of it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.search import ROOT, Search
+
+SLURM_PROFILE = ROOT / "profiles/slurm"
+# the Slurm plugin looks 16 s later once more, when most jobs here are over, and then after 26 s
+FIRST_CHECK_S = 6
+QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here seconds count
+    *("--slurm-init-seconds-before-status-checks", str(FIRST_CHECK_S), "--latency-wait", "20", "--jobs", "5"),
+    *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
+]
+SAMPLE = 500  # iterations of a training by which a machine's speed is measured
+
+
+def until(condition, seconds, what):
+    """Wait for a condition; fail with ``what`` if it doesn't come."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:  # an assertion would show its arguments in full, for each test
+            pytest.fail(
+                f"not within {seconds} s: {(what() if callable(what) else what)[-12000:]}", pytrace=False
+            )
+        time.sleep(0.2)
+    return value
+
+
+class ClusterSearch(Search):
+    """A working folder whose jobs run on the cluster."""
+
+    def __init__(self, slurm, folder, *configs):
+        super().__init__(folder, *configs)
+        self.slurm, self.profile, self.quick = slurm, SLURM_PROFILE, QUICK
+        self.environment = {
+            **slurm.environment,
+            "PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}",
+            "PWD": str(self.folder),  # as a shell sets it, links included
+        }
+
+    def edit_profile(self, *changes):
+        """Use a copy of the profile, edited as a user does: old and new text, each at its first place or all."""
+        text = (SLURM_PROFILE / "config.yaml").read_text()
+        for old, new, *once in changes:
+            assert old in text, old
+            text = text.replace(old, new, *once)
+        self.profile, self.quick = self.folder / "profile", []
+        self.profile.mkdir()
+        (self.profile / "config.yaml").write_text(text)
+
+    def without_torch(self, folder):
+        """Let no Python of the launcher's environment import torch: only the image has it."""
+        (folder / "torch.py").write_text("raise ImportError('torch is in the image only')\n")
+        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+    def arguments(self, *more):
+        """Options of snakemake, but for the profile; ``more`` may begin with targets."""
+        files = ("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", *map(str, self.configs))
+        return [*more, *self.quick, *files]
+
+    def on_cluster(self, *more, check=True):
+        """Run Snakemake with the Slurm profile, from here; return what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--profile", str(self.profile), *self.arguments(*more)]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def sbatch_controller(self, *more, sbatch=()):
+        """Submit the controller, with options of snakemake and of sbatch; return its job id."""
+        command = [
+            "sbatch",
+            "--parsable",
+            "--account=lab",
+            "--mem=1G",
+            *sbatch,
+            str(SLURM_PROFILE / "controller.sbatch"),
+        ]
+        done = subprocess.run(
+            [*command, *self.arguments(*more)],
+            cwd=self.folder,
+            env={**self.environment, "GENENET_PROFILE": str(self.profile)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def log(self):
+        """Return what the controllers have said so far."""
+        path = self.folder / "genenet.log"
+        return path.read_text() if path.exists() else ""
+
+    def genenet_train(self, run, out, settings=None):
+        """Train on this machine, outside of the cluster."""
+        data = [self.results / f"data/{split}.zarr.zip" for split in ("train", "validation")]
+        settings = settings or self.results / "settings/train.json"
+        options = zip(("--train", "--validation", "--settings", "--out"), (*data, settings, out), strict=True)
+        genome = ("--genome", self.results / f"genomes/{run}.json")
+        command = [sys.executable, "-m", "genenet", "train", *genome, *(x for pair in options for x in pair)]
+        subprocess.run(command, capture_output=True, check=True)
+
+    def iterations_in(self, seconds, runs=("r0/000", "r0/001")):
+        """How many iterations, in thousands, two trainings side by side on this machine make in about that time.
+
+        Their inputs are made; nothing else of the results is touched.
+        """
+        inputs = [f"data/{split}.zarr.zip" for split in ("train", "validation")] + ["settings/train.json"]
+        self.snakemake(*(f"results/{name}" for name in (*inputs, *(f"genomes/{run}.json" for run in runs))))
+        settings = json.loads((self.results / "settings/train.json").read_text())
+        settings["training"]["iterations"] = SAMPLE
+        path = self.folder / "sample.json"
+        path.write_text(json.dumps(settings))
+
+        def rate(run):
+            out = self.folder / "sample" / run
+            self.genenet_train(run, out, path)
+            return SAMPLE / json.loads((out / "scores.json").read_text())["seconds"]
+
+        with ThreadPoolExecutor(len(runs)) as pool:
+            return max(2000, 1000 * round(seconds * min(pool.map(rate, runs)) / 1000))
+
+    def run_folder(self, run):
+        return self.results / "runs" / run
+
+    def attempts(self, run):
+        """Return the attempts at a training so far."""
+        path = self.run_folder(run) / "attempts.json"
+        return json.loads(path.read_text())["attempts"] if path.exists() else []
+
+    def is_young(self, run, job, seconds=8):
+        """Whether the attempt that ``job`` makes has begun lately, and won't stop by its clock just now."""
+        attempt = self.attempts(run)[-1]
+        age = datetime.now(UTC) - datetime.fromisoformat(attempt["began"])
+        return attempt["slurm_job_id"] == job and attempt["exit"] is None and age < timedelta(seconds=seconds)
+
+    def holder(self, run):
+        """Return who trains in a run directory now: host, pid, slurm_job_id; {} if nobody."""
+        try:
+            return json.loads((self.run_folder(run) / "lock").read_text())
+        except (OSError, json.JSONDecodeError):
+            return {}
+
+    def published(self, run):
+        return (self.run_folder(run) / "scores.json").exists()
+
+    def scores(self, run):
+        return json.loads((self.run_folder(run) / "scores.json").read_text())
+
+    def has_checkpoint(self, run):
+        return (self.run_folder(run) / "checkpoint.pt").exists()
+
+
+def digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def most_at_once(jobs, begin="Start"):
+    """Return how many of sacct's jobs were there at the same time at most, from ``begin`` to End."""
+    moments = []
+    for job in jobs:
+        if job[begin] not in ("Unknown", "None"):
+            start = datetime.fromisoformat(job[begin])
+            end = (
+                datetime.fromisoformat(job["End"]) if job["End"] not in ("Unknown", "None") else datetime.max
+            )
+            moments += [(start, 1), (end, -1)]
+    there = most = 0
+    for _, change in sorted(moments):  # at the same second, an end comes before a begin
+        there += change
+        most = max(most, there)
+    return most

@@ -1,0 +1,254 @@
+"""``import genenet``: networks from arrays, equal to what the command line makes of files."""
+
+import doctest
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+import genenet
+from genenet.api import selection, training
+from genenet.networks.network import load_weights
+from genenet.volumes import ome_zarr
+from tests.support import runs
+
+CLASSES = ["background", "blob", "absent"]
+REGIONS = {
+    "net": {
+        "n_convkernels": [3, 12],
+        "n_stacks": [0, 1],
+        "n_convlayers": 1,
+        "input_size": 24,
+        "batch_norm": True,
+    }
+}
+TRAIN, VALIDATION = runs.blobs((2, 64, 64), 1), runs.blobs((1, 48, 56), 2)
+SETTINGS = {"iterations": 20, "batch_size": 2, "threads": 1, "validation_interval": 10, "device": "cpu"}
+
+
+def trained(index=0, **changes):
+    values = {"validation": VALIDATION, "classes": CLASSES, **SETTINGS, **changes}
+    return genenet.train(genenet.draw(REGIONS, seed=1, index=index), *TRAIN, **values)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return [trained(index) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def ensemble(networks):
+    return genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=2)
+
+
+@pytest.mark.parametrize("module", [training, selection])
+def test_the_examples_run(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 5
+    assert not found.failed
+
+
+def test_importing_is_light_and_names_are_there():
+    code = (
+        "import sys, genenet; assert set(genenet.__all__) <= set(dir(genenet));"
+        "print(genenet.__version__, 'numpy' in sys.modules, genenet.draw({}).name, 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == f"{genenet.__version__} False r0_000 False\n"
+    assert all(getattr(genenet, name) for name in genenet.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        genenet.trian  # noqa: B018
+
+
+def test_drawing_is_that_of_the_command_line(tmp_path):
+    settings = {"seed": 7, "regions": REGIONS}
+    (tmp_path / "s.json").write_text(json.dumps(settings))
+    out = tmp_path / "g.json"
+    runs.run(
+        runs.genenet("generate", "--settings", tmp_path / "s.json", "--index", 2, "--out", out)
+    ).check_returncode()
+    genenet.read_genome(str(out)).write(str(tmp_path / "again.json"))
+    assert (tmp_path / "again.json").read_bytes() == out.read_bytes()
+    assert genenet.read_genome(out) == genenet.draw(REGIONS, seed=7, index=2)
+    assert 30 <= genenet.draw(preset="published").net.value("n_convkernels") <= 110
+
+
+def test_training_gives_the_weights_of_the_command_line(tmp_path):
+    """From arrays and from prepared files, bit for bit; the score is the same too."""
+    command = runs.make(tmp_path, **SETTINGS)
+    genome = genenet.read_genome(tmp_path / "genome.json")
+    here = genenet.train(genome, *TRAIN, validation=VALIDATION, classes=CLASSES, seed=5, **SETTINGS)
+    runs.run([*command, "--out", tmp_path / "run"]).check_returncode()
+    there = genenet.build(genome, len(CLASSES))
+    load_weights(there, genome.id, tmp_path / "run/model.safetensors")
+    for name, tensor in there.state_dict().items():
+        assert torch.equal(tensor, here.network.state_dict()[name]), name
+    scores = json.loads((tmp_path / "run/scores.json").read_text())["validation"]
+    assert scores["ari"] == here.ari
+    assert [row.iteration for row in here.history] == [10, 20]
+
+
+def test_an_ensemble_segments_as_the_command_line(tmp_path, ensemble):
+    """Drawn, trained, chosen and saved from Python; segmented from both, equal in each voxel."""
+    image, labels = runs.blobs((3, 70, 90), 4)
+    tifffile.imwrite(tmp_path / "image.tif", image, photometric="minisblack")
+    folder = ensemble.save(tmp_path / "ensemble")
+    options = ["--ensemble", folder, tmp_path / "image.tif", "--out", tmp_path / "a.ome.zarr"]
+    more = ["--probabilities", "--precision", "float32", "--threads", 1, "--device", "cpu"]
+    runs.run(runs.genenet("segment", *options, *more)).check_returncode()
+    store = ome_zarr.open_store(tmp_path / "a.ome.zarr")
+    classes = ensemble.segment(image, threads=1)
+    assert classes.dtype == np.uint8
+    assert np.array_equal(classes, store.labels[:])
+    assert np.array_equal(ensemble.probabilities(image, threads=1), store.root[1:])
+    assert genenet.score(labels, classes, classes=CLASSES)["ari"] > 0.2
+
+
+def test_files_segmented_from_python(tmp_path, ensemble):
+    """A store that Python began is the command line's, and the other way round: same fingerprint."""
+    image = runs.blobs((3, 70, 90), 4)[0]
+    tifffile.imwrite(tmp_path / "image.tif", image, photometric="minisblack")
+    place = tmp_path / "image.tif", tmp_path / "a.ome.zarr"
+    region = [None, [0, 50], None]
+    classes = genenet.segment(ensemble, *place, region=region, threads=1, device="cpu")
+    assert np.array_equal(classes[:], ensemble.segment(image[:, :50], threads=1))
+    folder = ensemble.save(tmp_path / "ensemble")
+    command = ["segment", "--ensemble", folder, place[0], "--out", place[1], "--region", ":,0:50,:"]
+    receipt = tmp_path / "r.json"
+    runs.run(
+        runs.genenet(*command, "--receipt", receipt, "--threads", 1, "--device", "cpu")
+    ).check_returncode()
+    assert json.loads(receipt.read_text())["written"] == 0
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path, ensemble):
+    folder = ensemble.save(tmp_path / "ensemble")
+    again = genenet.load_ensemble(folder)
+    assert (again.members, again.classes, again.scores) == (
+        ensemble.members,
+        ensemble.classes,
+        ensemble.scores,
+    )
+    image = VALIDATION[0]
+    assert np.array_equal(again.segment(image), ensemble.segment(image))
+    assert again.save(folder).is_dir()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(genenet.InputError, match="mine: is there, and no ensemble"):
+        again.save(tmp_path / "mine")
+    assert repr(again) == f"<Ensemble of {', '.join(again.members)}: 3 classes>"
+
+
+def test_the_best_are_chosen(networks):
+    ranked = sorted(networks, key=lambda t: -t.ari)
+    one = genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=1)
+    assert one.members == [ranked[0].genome.name]
+    assert one.scores["ari"] == pytest.approx(ranked[0].ari)
+    best = genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10))
+    assert best.scores["ari"] >= one.scores["ari"]
+    weighted = genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=3, combination="weighted")
+    weights = [member["weight"] for member in weighted.description["members"]]
+    assert weights == [max(t.ari, 1e-3) for t in ranked]
+
+
+def test_planes_stay_planes(ensemble):
+    image, labels = (array[0] for array in VALIDATION)
+    flat = genenet.train(
+        genenet.draw(REGIONS, seed=1), image, labels, validation=(image, labels), classes=CLASSES, **SETTINGS
+    )
+    assert flat.probabilities.shape == (3, 1, *image.shape)
+    assert ensemble.segment(image).shape == image.shape
+    probabilities = ensemble.probabilities(image)
+    assert probabilities.shape == (3, *image.shape)
+    assert np.allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+    assert np.array_equal(ensemble.segment(image), ensemble.segment(image[None])[0])
+
+
+def test_arrays_of_other_libraries(ensemble):
+    """Of torch, of Zarr (read block by block), and lists."""
+    image = VALIDATION[0]
+    expected = ensemble.segment(image)
+    for other in (torch.from_numpy(image), zarr.array(image)):
+        assert np.array_equal(ensemble.segment(other), expected)
+    assert np.array_equal(ensemble.segment(image[0].tolist()), expected[0])
+
+
+def test_torch_keeps_its_threads(ensemble):
+    before = torch.get_num_threads()
+    ensemble.segment(VALIDATION[0], threads=2)
+    trained(threads=2)
+    assert torch.get_num_threads() == before
+
+
+IMAGE, LABELS = TRAIN
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"labels": LABELS.astype(float)}, "labels: labels are float64; give the class ids as integers"),
+        ({"labels": LABELS[:, :60]}, "labels: its shape 2 x 60 x 64 isn't that of image, 2 x 64 x 64"),
+        ({"labels": LABELS * 9}, "labels: label 9 .* is none of the 3 classes, .* ignore_label: 9"),
+        ({"labels": LABELS * 0 + 9, "ignore_label": 9}, "labels: all voxels are ignored"),
+        ({"image": IMAGE[:, :20], "labels": LABELS[:, :20]}, "image: is 20 x 64 voxels .*input, 24 x 24"),
+        ({"image": IMAGE * np.nan}, "image: holds NaN"),
+        ({"image": IMAGE * 0}, "image: all voxels are 0"),
+        ({"image": IMAGE[0, 0]}, "image: has 1 dimensions; 2 or 3"),
+        ({"image": IMAGE[:0], "labels": LABELS[:0]}, "image: holds no voxels"),
+        ({"validation": VALIDATION[0]}, "validation: give a pair"),
+        ({"validation": (VALIDATION[0], LABELS)}, "validation labels: its shape"),
+        ({"iterations": 0}, "train: iterations: .* greater than 0, not 0"),
+        ({"iteration": 3}, "train: iteration: unknown key; did you mean iterations?"),
+        ({"tensorboard": True}, "train: tensorboard: is for trainings in a folder"),
+        ({"classes": ["one"] * 300}, "300 classes: 1 to 254 are possible"),
+        ({"seed": -1}, "train: seed: .* greater than or equal to 0, not -1"),
+        ({"normalisation": "none"}, "train: normalisation: .*'volume', 'slice'"),
+    ],
+)
+def test_wrong_arrays_and_settings(changes, said):
+    values = {"image": IMAGE, "labels": LABELS, "validation": VALIDATION, "classes": CLASSES, **SETTINGS}
+    with pytest.raises(ValueError, match=said) as caught:
+        genenet.train(genenet.draw(REGIONS), **{**values, **changes})
+    assert isinstance(caught.value, genenet.InputError)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_other_mistakes(tmp_path, networks, ensemble):
+    def fails(said, function, *args, **options):
+        with pytest.raises(genenet.InputError, match=said):
+            function(*args, **options)
+
+    fails(
+        "draw: regions.net.n_kernels: unknown hyperparameter; did you mean n_convkernels",
+        genenet.draw,
+        {"net": {"n_kernels": 3}},
+    )
+    fails("draw: index", genenet.draw, index=-1)
+    fails("draw: preset: .*published", genenet.draw, preset="guay")
+    fails("no trained networks", genenet.make_ensemble, [], voxel_size_nm=(1, 1, 1))
+    fails("voxel_size_nm.0: .*greater than 0", genenet.make_ensemble, networks, voxel_size_nm=(0, 1, 1))
+    fails("size.*greater than 0", genenet.make_ensemble, networks, voxel_size_nm=(1, 1, 1), size=0)
+    other = trained(classes=["a", "b", "c"])
+    fails("other classes", genenet.make_ensemble, [*networks, other], voxel_size_nm=(1, 1, 1))
+    fails("ensemble.json: no such file", genenet.load_ensemble, tmp_path)
+    fails("image: all voxels are 0", ensemble.segment, IMAGE * 0)
+    fails("image: holds NaN", ensemble.segment, IMAGE * np.nan)
+    fails("segment: turn: unknown key", ensemble.segment, IMAGE, turn=True)
+    fails("segment: .*device", ensemble.segment, IMAGE, device="tpu")
+    fails(
+        "nowhere.tif: no such file", genenet.segment, ensemble, tmp_path / "nowhere.tif", tmp_path / "o.zarr"
+    )
+    fails("labels are float64", genenet.score, LABELS * 1.0, LABELS)
+    fails("its shape", genenet.score, LABELS, LABELS[:1])
+    fails("predicted: ids 0 to 1; those of 1 classes", genenet.score, LABELS * 0, LABELS, classes=["a"])
+
+
+def test_scores_leave_out_what_is_ignored():
+    labels = np.array([[0, 1, 9, 1]])
+    found = genenet.score(labels, [[0, 1, 1, 0]], ignore_label=9, classes=["a", "b"])
+    assert (found["n_voxels"], found["class_names"]) == (3, ["a", "b"])
+    assert found["accuracy"] == pytest.approx(2 / 3)

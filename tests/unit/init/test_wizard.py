@@ -1,0 +1,380 @@
+"""``genenet init``: what it sees, what it finds wrong, what it asks for, what it writes."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+import zarr
+from typer.testing import CliRunner
+
+from genenet.cli.main import app
+from genenet.config.model import read_config
+from genenet.core.errors import InputError
+from genenet.init import prompts
+from genenet.init.config_text import flow, volume_names
+from genenet.init.machine import Machine
+from genenet.init.sizes import choose_sizes, costs, feasible_regions, feasible_share
+from genenet.init.survey import look
+from tests.support import runs
+from tests.support.search import Search, data_folder
+
+CPU = Machine("cpu", "two cores", 8e9, True)
+GPU = Machine("gpu", "a GPU", None, False)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name, data, **options):
+    tifffile.imwrite(name, data, photometric="minisblack", **options)
+
+
+def make(shape=(2, 100, 160), **labels):
+    """Write em.tif and labels.tif: two classes, and what else is asked for as {"_3": number of voxels}."""
+    image, ids = runs.blobs(shape, 1)
+    for name, n in labels.items():
+        ids.reshape(-1)[-n:] = int(name[1:])
+    write("em.tif", image)
+    write("labels.tif", ids)
+    return image, ids
+
+
+def init(*options, fill=""):
+    words = ["init", "--device", "cpu", "--no-trial", *map(str, options)]
+    return CliRunner().invoke(app, words, input=fill)
+
+
+def pair(*options, **other):
+    return init("--image", "em.tif", "--labels", "labels.tif", *options, **other)
+
+
+def wrong(done):
+    """The lines of the error; nothing may be written."""
+    assert isinstance(done.exception, InputError), done.output
+    assert not Path("config.yaml").exists()
+    return str(done.exception).splitlines()
+
+
+def said(done):
+    assert done.exception is None, done.output + repr(done.exception)
+    assert max(map(len, done.output.splitlines())) <= 80, done.output
+    return " ".join(done.output.split())
+
+
+def test_one_image_becomes_two_regions_and_a_valid_config():
+    make()
+    text = said(pair("--classes", "ground, blob", "--voxel-size", "40x10x10"))
+    config = read_config(Path("config.yaml"))
+    assert config.data.classes == ["ground", "blob"]
+    assert config.data.voxel_size_nm == (40, 10, 10)
+    assert config.data.normalisation == "training"
+    (train,), (validation,) = config.data.train, config.data.validation
+    cuts = sorted([train.region[2], validation.region[2]])
+    assert cuts[0][0] == 0
+    assert cuts[0][1] == cuts[1][0]
+    assert cuts[1][1] == 160
+    assert validation.region[2][1] - validation.region[2][0] == 48  # 30 %
+    assert config.data.volumes["em"].path == [Path("em.tif")]
+    assert "ground" in text
+    assert "100.0 %" not in text
+    for word in ("median", "largest", "U-Net 2015", "snakemake --profile profiles/local"):
+        assert word in text
+
+
+def test_frequencies_are_those_of_the_labels():
+    _, ids = make()
+    text = said(pair())
+    n = int((ids == 1).sum())
+    assert f"1 class 1 {n:,} {100 * n / ids.size:.1f} %" in text
+
+
+def test_a_class_at_one_end_goes_to_training():
+    image, ids = runs.blobs((1, 100, 200), 1)
+    ids[:, :20, :12] = 2
+    write("em.tif", image)
+    write("labels.tif", ids)
+    text = said(pair())
+    config = read_config(Path("config.yaml"))
+    assert config.data.train[0].region[2] == (0, 140)
+    assert "class 2: not in the part for validation" in text
+    assert "none" in text
+
+
+def test_of_several_images_the_last_validates():
+    make()
+    for name in ("a", "b"):
+        image, ids = runs.blobs((1, 90, 90), 3)
+        write(f"{name}.tif", image)
+        write(f"{name}_l.tif", ids)
+    said(pair("--image", "a.tif", "--labels", "a_l.tif", "--image", "b.tif", "--labels", "b_l.tif"))
+    data = read_config(Path("config.yaml")).data
+    assert [str(image.path[0]) for image in data.train] == ["em.tif", "a.tif"]
+    assert [str(image.path[0]) for image in data.validation] == ["b.tif"]
+    assert data.normalisation == "volume"
+    assert data.train[0].region is None
+
+
+def test_validation_as_told_and_a_volume_to_segment():
+    make()
+    image, ids = runs.blobs((1, 90, 90), 3)
+    write("v.tif", image)
+    write("v_l.tif", ids)
+    write("big one.tif", np.zeros((3, 64, 64), np.uint16) + np.arange(64, dtype=np.uint16))
+    options = ("--validation-image", "v.tif", "--validation-labels", "v_l.tif", "--segment", "big one.tif")
+    text = said(pair(*options))
+    data = read_config(Path("config.yaml")).data
+    assert data.train[0].region is None
+    assert str(data.validation[0].path[0]) == "v.tif"
+    assert str(data.volumes["big_one"].path[0]) == "big one.tif"
+    assert "big one.tif: its voxels are uint16, those of em.tif uint8" in text
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "zarr"])
+def test_the_voxel_size_is_read_from_the_metadata(kind):
+    image, ids = runs.blobs((4, 100, 100), 1)
+    write("labels.tif", ids)
+    if kind == "imagej":
+        meta = {"axes": "ZYX", "unit": "um", "spacing": 0.05}
+        tifffile.imwrite("em.tif", image, imagej=True, resolution=(125, 125), metadata=meta)
+    elif kind == "ome":
+        sizes = {"PhysicalSizeX": 8, "PhysicalSizeY": 8, "PhysicalSizeZ": 50}
+        units = {f"{name}Unit": "nm" for name in sizes}
+        tifffile.imwrite("em.ome.tif", image, ome=True, metadata={"axes": "ZYX", **sizes, **units})
+    else:
+        axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+        scale = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [50, 8, 8]}]}]
+        group = zarr.create_group(
+            "em.zarr",
+            attributes={"ome": {"version": "0.5", "multiscales": [{"axes": axes, "datasets": scale}]}},
+        )
+        group.create_array("0", data=image, chunks=(1, 50, 50))
+    name = {"imagej": "em.tif", "ome": "em.ome.tif", "zarr": "em.zarr"}[kind]
+    said(init("--image", name, "--labels", "labels.tif"))
+    assert read_config(Path("config.yaml")).data.voxel_size_nm == pytest.approx((50, 8, 8))
+    assert f"from the metadata of {name}" in Path("config.yaml").read_text()
+
+
+def test_an_unknown_voxel_size_is_said_in_the_file_too():
+    make()
+    assert "the voxel size isn't known" in said(pair())
+    assert "NOT KNOWN" in Path("config.yaml").read_text()
+
+
+def stack(*values, shape=(1, 100, 100)):
+    """Labels that hold these ids, in stripes."""
+    return np.resize(np.array(values), shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("labels.tif", np.zeros((1, 100, 90), np.uint8), ["labels.tif: has 1 x 100 x 90", "em.tif has 1 x 100 x 100"]),
+        ("labels.tif", stack(0, 1).astype(np.float32), ["labels.tif: labels are float32", "integers"]),
+        ("labels.tif", stack(*range(300)).astype(np.uint16), ["labels.tif: has 300 different", "number objects"]),
+        ("labels.tif", stack(3).astype(np.uint8), ["labels.tif: all voxels are 3", "two classes"]),
+        ("labels.tif", stack(0, 255).astype(np.uint8), ["ids are 0, 255", "256 classes", "Divide by 255"]),
+        ("labels.tif", stack(0, 40, 80).astype(np.uint8), ["ids are 0, 40, 80", "renumber them 0 to 2"]),
+        ("labels.tif", stack(-1, 0, 1).astype(np.int16), ["label -1 is negative"]),
+        ("em.tif", np.full((1, 100, 100), 9, np.uint8), ["em.tif: all voxels are 9", "contrast"]),
+        ("em.tif", np.full((1, 100, 100), np.nan, np.float32), ["em.tif: holds NaN"]),
+        ("em.tif", stack(0, 1).astype(np.uint8), ["em.tif: has 2 different values", "swapped"]),
+        ("both", np.zeros((1, 20, 100), np.uint8), ["em.tif: is 20 x 100", "at least 32 x 32"]),
+        ("both", np.zeros((100, 100, 3), np.uint8), ["em.tif: has 100 x 100 x 3 voxels", "colour"]),
+    ],
+)  # fmt: skip
+def test_each_problem_has_its_line(name, data, expected):
+    make((1, 100, 100))
+    if "swapped" in expected:  # many labels, few grey values
+        write("labels.tif", runs.blobs((1, 100, 100), 1)[0])
+    for file in ("em.tif", "labels.tif") if name == "both" else (name,):
+        write(file, data)
+    lines = wrong(pair())
+    assert len(lines) == 1, lines
+    for text in expected:
+        assert text in lines[0]
+
+
+def test_colour_images_and_files_that_are_not_there():
+    make()
+    tifffile.imwrite("em.tif", np.zeros((100, 160, 3), np.uint8), photometric="rgb")
+    assert wrong(pair()) == ["em.tif: is an RGB image; convert to greyscale"]
+    assert (
+        "em.tif: is given as image and as its labels"
+        in wrong(init("--image", "em.tif", "--labels", "em.tif"))[0]
+    )
+    lines = wrong(init("--image", "no.tif", "--labels", "nor.tif"))
+    assert lines == ["no.tif: no such file", "nor.tif: no such file"]
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    make()
+    write("f.tif", np.zeros((2, 100, 160), np.float32))
+    write("s.tif", np.zeros((1, 10, 10), np.uint8))
+    lines = wrong(init("--image", "em.tif", "--labels", "f.tif", "--image", "s.tif", "--labels", "s_l.tif"))
+    assert [line.split(":")[0] for line in lines] == ["f.tif", "s_l.tif", "s.tif"]
+
+
+def test_a_part_with_one_class():
+    image, ids = runs.blobs((1, 90, 90), 3)
+    make()
+    write("v.tif", image)
+    write("v_l.tif", np.zeros_like(ids))
+    lines = wrong(pair("--validation-image", "v.tif", "--validation-labels", "v_l.tif"))
+    assert "v_l.tif: the part for validation has 1 of 2 classes" in lines[0]
+
+
+def test_an_ignore_label_and_a_gap():
+    make(_255=500, _3=100)
+    text = said(pair())
+    data = read_config(Path("config.yaml")).data
+    assert data.ignore_label == 255
+    assert len(data.classes) == 4
+    assert "255 (ignored)" in text
+    assert "no voxel has label 2 (class 2)" in text
+
+
+def test_names_must_fit():
+    make(_2=100)
+    assert "--classes: names 2 classes" in wrong(pair("--classes", "a,b"))[0]
+    assert "each class a name of its own" in wrong(pair("--classes", "a,a,b"))[0]
+    assert "--voxel-size 3x: give nm" in wrong(pair("--voxel-size", "3x"))[0]
+
+
+def test_it_asks_for_what_is_missing(monkeypatch):
+    make()
+    monkeypatch.setattr(prompts, "is_terminal", lambda: True)
+    # one name for two classes is too few; three are allowed, the third never occurs
+    files = ["nowhere.tif", "em.tif", "labels.tif", "", ""]
+    answers = [*files, "a", "a,b,c", "fast", "30x5x5", "0", "3", ""]
+    done = init(fill="\n".join(answers) + "\n")
+    assert done.exception is None, done.output
+    assert "nowhere.tif: no such file" in done.output
+    assert "names 1 classes" in done.output
+    assert "give nm along z, y, x" in done.output
+    assert "0: give a number above 0" in done.output
+    config = read_config(Path("config.yaml"))
+    assert config.data.classes == ["a", "b", "c"]
+    assert config.data.voxel_size_nm == (30, 5, 5)
+    assert config.search.n_genomes == 3
+    assert config.training.iterations == 1000
+    command = Path("config.yaml").read_text().split("Written by")[1].split("What genenet")[0]
+    assert "--image em.tif --labels labels.tif" in command
+    assert "--voxel-size 30x5x5" in command
+
+
+def test_without_a_terminal_what_is_missing_is_named():
+    make()
+    assert wrong(init())[0].startswith("--image: is missing")
+    assert wrong(init("--image", "em.tif"))[0].startswith("--labels: is missing: the class ids of em.tif")
+    assert wrong(pair("--validation-image", "em.tif"))[0].startswith("--validation-labels: is missing")
+    assert "--labels: 2 are given for 1" in wrong(pair("--labels", "labels.tif"))[0]
+
+
+def test_no_file_is_overwritten(monkeypatch):
+    make()
+    Path("mine.yaml").write_text("precious")
+    assert "--force" in wrong(pair("--out", "mine.yaml"))[0]
+    assert Path("mine.yaml").read_text() == "precious"
+    said(pair("--out", "mine.yaml", "--force"))
+    assert read_config(Path("mine.yaml")).results == Path("results_mine")
+    monkeypatch.setattr(prompts, "is_terminal", lambda: True)
+    Path("config.yaml").write_text("precious")
+    options = ("--classes", "a,b", "--voxel-size", "5", "--genomes", 2, "--iterations", 5)
+    done = pair(*options, fill="mine.yaml\nother.yaml\n")
+    assert done.exception is None, done.output
+    assert Path("config.yaml").read_text() == "precious"
+    assert read_config(Path("other.yaml")).training.iterations == 5
+
+
+def test_large_volumes_are_sampled():
+    write("big.tif", np.arange(6 * 512 * 512, dtype=np.uint32).reshape(6, 512, 512))
+    seen = look(Path("big.tif"), max_voxels=2**18)
+    assert not seen.is_whole
+    assert seen.n_looked <= 2**19
+
+
+@pytest.mark.parametrize("machine", [CPU, GPU])
+@pytest.mark.parametrize("smallest", [32, 40, 64, 100, 200, 1000])
+def test_sizes_fit(smallest, machine):
+    sizes = choose_sizes(smallest, 3, machine, None, None)
+    low, high = sizes.regions["net"]["input_size"]
+    assert low <= high <= smallest
+    assert feasible_share(feasible_regions(sizes.regions)) >= 0.5
+    assert max(cost.input_size for cost in costs(sizes, 3)) <= smallest
+    assert len(costs(sizes, 3)) >= 20
+
+
+def test_little_memory_makes_small_batches():
+    roomy = choose_sizes(300, 3, GPU, None, None)
+    needed = max(cost.memory_bytes for cost in costs(roomy, 3))
+    tight = choose_sizes(300, 3, Machine("gpu", "a small GPU", 0.9 * needed, True), None, None)
+    assert tight.batch_size < roomy.batch_size
+
+
+def test_a_trial_says_how_long_it_takes():
+    make()
+    done = CliRunner().invoke(
+        app,
+        [
+            "init",
+            "--image",
+            "em.tif",
+            "--labels",
+            "labels.tif",
+            "--device",
+            "cpu",
+            "--genomes",
+            "2",
+            "--iterations",
+            "50",
+        ],
+    )
+    text = said(done)
+    assert "not tried" not in text
+    assert re.search(r"all 2 genomes and the U-Net here.*: about \d", text)
+    assert re.search(r"on a cluster, one job for each: 3 jobs of about \d", text)
+
+
+def test_words_of_yaml_are_quoted():
+    for value in ("no", "null", "a: b", "1", "plain", ["x", None, [0, 1.5]]):
+        assert yaml.safe_load(f"key: {flow(value)}") == {"key": value}
+    names = volume_names([Path("a/b c.ome.tif"), Path("x/b c.tif"), Path("….tif")])
+    assert names == ["b_c", "b_c_2", "volume"]
+
+
+def test_snakemake_finds_nothing_wrong_with_it(folder):
+    make()
+    said(pair("--classes", "no,a: b", "--voxel-size", "40x10x10", "--genomes", 3))
+    search = Search(folder)
+    search.configs = [folder / "config.yaml"]
+    jobs = search.planned()
+    assert jobs["train"] == 4
+    assert jobs["prepare"] == 2
+    assert jobs["segment"] == 1
+
+
+def test_the_platelet():
+    data = data_folder()
+    if data is None:
+        message = "the real EM data is neither in ../shared/data nor in $GENENET_TEST_DATA"
+        if os.environ.get("GENENET_REQUIRE_DATA") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    folder = data / "platelet"
+    text = said(init("--image", folder / "50_z0_raw.tif", "--labels", folder / "50_z0_semantic7.tif"))
+    config = read_config(Path("config.yaml"))
+    assert len(config.data.classes) == 7
+    assert "1 class 1 395,475 61.8 %" in text
+    assert "6 class 6 112 0.018 %" in text
+    assert "class 5 and class 6: not in the part for validation" in text
+    sizes = [i[1] - i[0] for i in config.data.train[0].region if i]
+    assert sizes == [560]
+    low, high = config.search.regions["net"]["input_size"]
+    assert low < high <= 560

@@ -1,0 +1,351 @@
+"""The report is made from a small results folder written by hand; it must survive whatever is missing."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from genenet import __version__
+from genenet.core.atomic_files import write_json
+from genenet.core.errors import InputError
+from genenet.ensembles.results import read_runs
+from genenet.report import figures, plots, report, score_plots
+from genenet.volumes.palette import class_colours
+from tests.support.results import CLASSES, FAILED, HOSTILE, SCORES, SHAPE, Page, Search, ok
+
+
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """A search for tests that don't look at its plots, whose code is most of a page."""
+    monkeypatch.setattr(plots, "code", lambda: "")
+    made = Search(tmp_path)
+    made.write()
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a search with nothing missing."""
+    made = Search(tmp_path_factory.mktemp("search"))
+    made.write()
+    files = made.segment("demo")
+    write_json(Path(made.paths.volume_scores("demo")), {**SCORES, "ari": 0.8642})
+    write_json(Path(made.paths.settings("train")), {"seed": 4711})
+    return made.page(**{HOSTILE: files, "demo": files})
+
+
+def decode(uri: str) -> np.ndarray:
+    kind, data = uri.split(",", 1)
+    assert kind == "data:image/png;base64"
+    return np.asarray(imagecodecs.png_decode(base64.b64decode(data, validate=True)))
+
+
+def test_the_answer_comes_first(page: Page) -> None:
+    text = page.text
+    assert "Ensemble of 1 0.712 ARI mean IoU 0.543" in text
+    assert "Best single network, r0/000 0.700 ARI" in text
+    assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
+    assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
+    assert "1 of 3 networks beat the U-Net 2015, the best by 0.100 ARI; 1 of the 3 failed to train." in text
+    assert "Measured on the validation images: validation.tif" in text
+    assert "Scored once" not in text
+
+
+@pytest.mark.parametrize(
+    ("ari", "says"),
+    [
+        (0.5, "The ensemble doesn't beat the U-Net 2015: it is 0.100 ARI behind."),
+        (0.6, "The ensemble equals the U-Net 2015."),
+        (None, "The ensemble can't be compared with the U-Net 2015: an ARI is missing."),
+    ],
+)
+def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: str) -> None:
+    search = Search(tmp_path, ari=ari)
+    search.write()
+    assert says in search.page().text
+
+
+def test_test_scores_stand_apart(search: Search) -> None:
+    write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6789})
+    text = search.page().text
+    assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
+
+
+def test_the_ranking_holds_all_runs_with_their_part(search: Search) -> None:
+    runs = read_runs(search.paths, {"r0/000"})
+    data = plots.ranking(runs).source.data
+    assert data["run"] == ["r0/000", "baselines/unet2015", "r0/001", "r0/002"]
+    assert data["note"] == ["ensemble", "baseline", "", ""]
+    assert data["status"] == ["ok", "ok", "ok", "diverged"]
+    assert data["ari"][:3] == [0.7, 0.6, 0.5]
+    assert np.isnan(data["ari"][3])
+    assert data["parameters"] == [1234, 4936, 2468, 3702]
+    assert "<polyline" in data["curve"][0]
+    assert data["curve"][3] == ""
+
+
+def plotted(model: object) -> dict[str, list[object]]:
+    return {key: list(values) for key, values in model.renderers[0].data_source.data.items()}  # type: ignore[attr-defined]
+
+
+def test_scores_are_shown_against_what_differs_among_the_networks(search: Search) -> None:
+    runs = read_runs(search.paths, {"r0/000"})
+    shown = score_plots.hyperparameters(runs, 0.7)
+    assert list(shown) == ["parameters", "n_convkernels", "batch_norm"]
+    points = plotted(shown["n_convkernels"])
+    assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
+    assert shown["batch_norm"].xaxis[0].major_label_overrides == {0: "false", 1: "true"}
+
+
+def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_them_together(
+    search: Search,
+) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    runs = [
+        replace(run, run=f"r0/00{i}", ari=ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))
+    ]
+    plot = score_plots.hyperparameters(runs, 0.92)["parameters"]
+    points = plotted(plot)
+    assert points["marker"] == [*["circle"] * 5, "inverted_triangle"]
+    assert points["y"][:5] == points["ari"][:5]
+    assert plot.y_range.start < points["y"][5] < 0.82
+    assert plot.y_range.end > 0.92  # the ensemble's line
+    assert points["ari"][5] == 0
+    assert score_plots.n_below(runs) == 1
+    assert score_plots.n_below(runs[:-1]) == score_plots.n_below([]) == 0
+
+
+def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(search: Search) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    courses = [[0.6, 0.7], [0.62, 0.72], [0.65, 0.8], [0.66, 0.81], [0.0, 0.0]]
+    runs = [
+        replace(run, run=f"r0/00{i}", kind="other", history=list(enumerate(course, start=1)))
+        for i, course in enumerate(courses)
+    ]
+    plot = plots.learning_curves(runs)
+    assert plot is not None
+    *learning, still = plotted(plot)["ys"]
+    assert learning == courses[:-1]
+    assert plot.y_range.start < still[0] == still[1] < 0.6  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1200, 340_000, [10_000, 100_000]),
+        (12_900, 130_000, [30_000, 100_000]),
+        (41_000, 160_000, [50_000, 100_000]),
+        (130_000, 140_000, [130_000]),
+    ],
+)
+def test_ticks_of_numbers_of_parameters_are_round_and_few(
+    low: float, high: float, ticks: list[float]
+) -> None:
+    assert score_plots.log_ticks(low, high) == ticks
+
+
+def test_confusion_is_in_shares_of_the_true_class() -> None:
+    shown = plotted(plots.confusion(np.array(SCORES["confusion"]), ["a", "b", "c"]))
+    assert shown["text"] == ["75", "25", "", "25", "75", "", "", "", ""]
+    assert shown["row"][3:6] == ["b"] * 3
+    assert shown["column"][3:6] == ["a", "b", "c"]
+
+
+def test_members_have_their_gene_graph_and_network_drawn(page: Page) -> None:
+    genomes = [image for image in page.all("img") if image.get("class") == "genome"]
+    assert [image["alt"] for image in genomes] == ["Gene graph of r0/000", "Network of r0/000"]
+    for image, word in zip(genomes, (b"n_stacks", b"60 "), strict=True):
+        svg = base64.b64decode((image["src"] or "").removeprefix("data:image/svg+xml;base64,"), validate=True)
+        assert word in svg
+
+
+def test_failures_say_why_and_where_the_log_is(search: Search) -> None:
+    log = f"{search.paths.results}/logs/train/r0/002.log"
+    assert f"r0/002 diverged the loss was <nan> at iteration 5 {log}" in search.page().text
+
+
+def test_provenance(page: Page) -> None:
+    assert f"genenet {__version__} (source " in page.text
+    assert "Seed 4711" in page.text
+    assert "3 networks, 1 baseline" in page.text
+    assert "3 ok, 1 diverged" in page.text
+
+
+def test_opens_without_a_network(page: Page) -> None:
+    assert page.sources
+    assert all(
+        source.startswith(("data:image/png;base64,", "data:image/svg+xml;base64,", "#"))
+        for source in page.sources
+    )
+    assert not page.all("link")
+    assert not any("src" in script for script in page.all("script"))
+    assert "http" not in " ".join(page.words)  # nor in the style sheet
+    anchors = {a["href"] for a in page.all("a")}
+    assert anchors == {f"#{a['id']}" for a in page.all("section")}
+
+
+def test_pictures_are_png_with_alt_texts(page: Page) -> None:
+    pictures = page.images
+    assert all(a["alt"] for a in pictures)
+    shapes = [decode(a["src"] or "").shape for a in pictures]
+    assert shapes == [SHAPE[1:], *[(*SHAPE[1:], 3)] * 4]
+
+
+def test_slices_show_classes_in_their_colours(page: Page) -> None:
+    labels, found = (decode(a["src"] or "") for a in page.images[1:3])
+    colours = class_colours(len(CLASSES))
+    assert tuple(labels[0, 0]) == figures.UNKNOWN_COLOUR
+    assert tuple(labels[-1, -1]) == colours[0]
+    assert (found == colours[1]).all()
+    assert "Slice 2 of 3, the whole slice of 20 × 30 (y × x): 0.2 × 0.3 µm" in page.text
+
+
+def test_large_slices_are_cut(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "SHOWN", 8)
+    page = search.page(demo=search.segment("demo"))
+    assert decode(page.images[0]["src"] or "").shape == (8, 8)
+    assert "the middle 8 × 8 voxels of 20 × 30" in page.text
+
+
+def test_scores_against_labels(page: Page) -> None:
+    assert "Against its labels, whole volume ARI 0.864" in page.text
+    assert f"IoU of {HOSTILE} 0.432" in page.text
+    assert "IoU of $granule_{ –" in page.text
+
+
+def test_names_are_escaped(page: Page) -> None:
+    """As text: a volume's name, the path in its note, a class in two tables and the legend."""
+    assert page.text.count(HOSTILE) >= 5
+    assert page.source.count(HOSTILE) == 0
+
+
+def test_unlabelled_volume(search: Search) -> None:
+    page = search.page(demo=search.segment("demo", labels=False))
+    assert len(page.images) == 4
+    assert "Against its labels" not in page.text
+
+
+@pytest.mark.parametrize("gone", ["store", "image"])
+def test_volume_that_is_missing_is_named(search: Search, gone: str) -> None:
+    files = search.segment("demo")
+    path = files.image[0]
+    if gone == "store":
+        path = Path(search.paths.store("demo"))
+        path.rename(path.with_name("elsewhere"))
+    else:
+        path.unlink()
+    page = search.page(demo=files)
+    assert str(path) in page.text
+    assert not page.images
+
+
+def test_segmentation_of_another_shape_is_named(search: Search) -> None:
+    files = search.segment("demo")
+    tifffile.imwrite(files.image[0], np.zeros((3, 20, 31), np.uint8), photometric="minisblack")
+    assert "segment it again" in search.page(demo=files).text
+
+
+def test_missing_blocks_are_named(search: Search) -> None:
+    files = search.segment("demo")
+    next((Path(search.paths.store("demo")) / "0" / "c").rglob("0/0/0/0")).unlink()
+    assert "1 of 1 blocks aren't segmented yet" in search.page(demo=files).text
+
+
+def test_no_baseline_one_genome(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(0.7)})
+    search.write()
+    page = search.page()
+    assert "No baseline to compare with: the config names none." in page.text
+    assert "None: all 1 trainings were successful." in page.text
+    assert not page.images
+
+
+def test_failed_baseline(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(0.7), "baselines/unet2015": FAILED})
+    search.write()
+    assert "No baseline to compare with: none was trained successfully." in search.page().text
+
+
+def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path: Path) -> None:
+    baselines = {
+        "baselines/unet2015": ok(0.6),
+        "baselines/unet2015_2": ok(0.64),
+        "baselines/unet2015_3": FAILED,
+    }
+    search = Search(
+        tmp_path, runs={"r0/000": ok(0.7), "r0/001": ok(0.61), **baselines, "baselines/ciresan2012": ok(0.72)}
+    )
+    search.write()
+    text = search.page().text
+    assert "U-Net 2015 (baseline, mean of 2 seeds) 0.620 ± 0.028 ARI" in text
+    assert "The ensemble beats the U-Net 2015 by 0.092 ± 0.028 ARI." in text
+    assert "1 of 2 networks beat the U-Net 2015, the best by 0.080 ± 0.028 ARI." in text
+    assert "The ensemble doesn't beat the sliding window 2012: it is 0.008 ARI behind." in text
+    assert "0 of 2 networks beat the sliding window 2012, the best is behind by 0.020 ARI." in text
+
+
+def test_no_ari_at_all(tmp_path: Path) -> None:
+    search = Search(tmp_path, runs={"r0/000": ok(None), "baselines/unet2015": ok(None)}, ari=None)
+    search.write()
+    for run in search.runs:
+        search.paths.run(run).history.unlink()
+    page = search.page()
+    assert "Ensemble of 1 – ARI" in page.text
+    assert page.text.count("Nothing to show") == 3
+    assert not page.images
+
+
+def test_eighty_runs(tmp_path: Path) -> None:
+    runs = {f"r0/{i:03d}": ok(0.3 + i / 200) if i % 9 else FAILED for i in range(80)}
+    search = Search(tmp_path, runs={**runs, "baselines/unet2015": ok(0.6)}, n_members=4)
+    search.write()
+    page = search.page()
+    assert (
+        "17 of 80 networks beat the U-Net 2015, the best by 0.095 ARI; 9 of the 80 failed to train."
+        in page.text
+    )
+    assert len(page.all("details")) == 1 + 4  # scores by class, the members' pictures
+
+
+def test_without_a_ranking(search: Search) -> None:
+    Path(search.paths.ranking).unlink()
+    with pytest.raises(InputError, match="genenet select"):
+        search.page()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 5), np.uint8),
+        np.ones((4, 5), bool),
+        np.full((4, 5), np.nan, np.float32),
+        np.full((4, 5), 2**62, np.int64),
+    ],
+)
+def test_stretch_survives_flat_images(image: np.ndarray) -> None:
+    assert not figures.stretch(image).any()
+
+
+def test_stretch_uses_the_whole_scale() -> None:
+    image = np.arange(10_000, dtype=np.float32).reshape(100, 100)
+    image[0, 0] = np.inf
+    stretched = figures.stretch(image)
+    assert (stretched.min(), stretched.max()) == (0, 255)
+
+
+def test_overlay_leaves_the_background_as_it_is() -> None:
+    grey = np.full((4, 4), 100, np.uint8)
+    classes = np.zeros((4, 4), np.uint8)
+    classes[1:3, 1:3] = 1
+    shown = figures.overlay(grey, classes, figures.colour(classes, 2))
+    assert (shown[classes == 0] == 100).all()
+    assert (shown[classes == 1] != 100).any()
+
+
+def test_numbers_for_people() -> None:
+    assert [report.number(v) for v in (0.12349, -0.5, None, float("nan"))] == ["0.123", "−0.500", "–", "–"]
+    assert [report.whole(v) for v in (31_030_983, 0.4, None)] == ["31,030,983", "0", "–"]

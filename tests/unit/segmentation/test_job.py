@@ -1,0 +1,262 @@
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genenet.config.model import Segmentation
+from genenet.config.stages import ImageFiles
+from genenet.core.atomic_files import write_json
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, blocks_of
+from genenet.ensembles.ensemble import load_ensemble
+from genenet.networks.predictor import Normalisation, Predictor
+from genenet.segmentation.evaluation import evaluate_store
+from genenet.segmentation.job import SegmentationJob, share
+from genenet.segmentation.pipeline import entropy
+from genenet.volumes import ome_zarr
+from genenet.volumes.base import ArrayVolume
+from tests.support import runs
+from tests.support.ensembles import arrays, write_ensemble
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def setting(tmp_path):
+    """An ensemble, an image file of 5 x 70 x 90 voxels, and a function that makes a job."""
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
+    image = np.random.default_rng(0).integers(0, 255, (5, 70, 90), np.uint8)
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    source = ImageFiles(image=[tmp_path / "image.tif"], labels=None, region=None)
+
+    def job(name, **settings):
+        values = {
+            "block": (2, 32, 64),
+            "tile": (1, 48, 48),
+            "probabilities": True,
+            "precision": "float32",
+            **settings,
+        }
+        ensemble = load_ensemble(tmp_path / "ensemble")
+        return SegmentationJob(ensemble, source, Segmentation(**values), CPU, tmp_path / name)
+
+    return tmp_path, image, job
+
+
+def test_the_store_holds_the_ensembles_mean_probabilities(setting):
+    folder, image, job = setting
+    receipt = job("a.ome.zarr").run()
+    channels, labels = arrays(folder / "a.ome.zarr")
+    norm = Normalisation.of_volume(image.mean(), image.std())
+    networks = load_ensemble(folder / "ensemble").networks
+    box = Box.of_shape(image.shape)
+    each = [Predictor([n], CPU).probabilities(ArrayVolume(image, "i"), norm, box) for n in networks]
+    expected = np.mean(each, axis=0)
+    assert np.abs(channels[1:] - expected).max() < 1e-5
+    assert np.array_equal(labels, channels[1:].argmax(0))
+    assert np.allclose(channels[0], entropy(torch.from_numpy(channels[1:])), atol=1e-6)
+    assert (receipt["blocks"], receipt["written"], receipt["voxels"]) == (18, 18, image.size)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"block": (5, 128, 128)}, {"tile": (1, 16, 16)}, {"block": (1, 17, 23), "tile": (2, 30, 30)}]
+)
+def test_any_block_and_tile_give_the_same(setting, settings):
+    folder, _, job = setting
+    job("a.ome.zarr").run()
+    job("b.ome.zarr", **settings).run()
+    (a, labels_a), (b, labels_b) = arrays(folder / "a.ome.zarr"), arrays(folder / "b.ome.zarr")
+    assert np.abs(a - b).max() < 1e-5
+    best = np.sort(a[1:], axis=0)
+    clear = best[-1] - best[-2] > 1e-4
+    assert np.array_equal(labels_a[clear], labels_b[clear])
+
+
+def assert_equal(store, other):
+    for a, b in zip(arrays(store), arrays(other), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_jobs_in_any_order_fill_one_store(setting):
+    folder, _, job = setting
+    job("whole.ome.zarr").run()
+    for part in (3, 1, 2):
+        job("parts.ome.zarr").run(part, 3)
+    assert_equal(folder / "whole.ome.zarr", folder / "parts.ome.zarr")
+
+
+@pytest.mark.parametrize("settings", [{}, {"turns": True}, {"block": (5, 70, 90), "tile": None}])
+def test_any_number_of_threads_gives_the_same_bits(setting, settings):
+    folder, _, job = setting
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            job(f"{n_threads}.ome.zarr", **settings).run()
+    finally:
+        torch.set_num_threads(before)
+    assert_equal(folder / "1.ome.zarr", folder / "3.ome.zarr")
+
+
+def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
+    folder, _, job = setting
+    job("a.ome.zarr").run(1, 2)
+    with pytest.raises(InputError, match=r"a\.ome\.zarr: 9 of 18 blocks are missing, the first at .* again"):
+        ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
+    receipt = job("a.ome.zarr").run()
+    assert (receipt["written"], receipt["kept"]) == (9, 9)
+    ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
+
+
+def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
+    folder, image, job = setting
+    job("a.ome.zarr").run()
+    assert job("a.ome.zarr", turns=True).run()["kept"] == 0
+    tifffile.imwrite(folder / "image.tif", image[:, ::-1])
+    assert job("a.ome.zarr", turns=True).run()["kept"] == 0
+    assert job("a.ome.zarr", turns=True).run()["written"] == 0
+
+
+def test_killed_it_goes_on_where_it_was(setting):
+    folder, _, _ = setting
+    image = np.random.default_rng(0).integers(0, 255, (60, 64, 64), np.uint8)
+    tifffile.imwrite(folder / "image.tif", image)
+    out = folder / "k.ome.zarr"
+    options = ["--out", out, "--block", "1x32x32", "--threads", "1"]
+    command = runs.genenet("segment", "--ensemble", folder / "ensemble", folder / "image.tif", *options)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    runs.wait(process, lambda: len(list(out.glob("0/c/*/*/*/*"))) >= 20)
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    again = runs.run([*command, "--receipt", folder / "receipt.json"])
+    assert again.returncode == 0, again.stderr
+    receipt = json.loads((folder / "receipt.json").read_text())
+    assert receipt["kept"] >= 19
+    assert receipt["written"] + receipt["kept"] == 240
+    reference = runs.run([*command[:-5], folder / "r.ome.zarr", *command[-4:]])
+    assert reference.returncode == 0, reference.stderr
+    assert_equal(out, folder / "r.ome.zarr")
+
+
+def peak_anonymous(command):
+    """Run a command; return the most anonymous memory (mapped files are the system's) that it was seen to have."""
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        status, peak = Path(f"/proc/{process.pid}/status"), 0
+        while process.poll() is None:
+            lines = status.read_text().splitlines()
+            peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))])
+            time.sleep(0.005)
+        assert process.returncode == 0, process.stderr.read()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_volume(tmp_path):
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
+    # the sample for the statistics would be bounded by a constant of its own, above these volumes' size
+    description = json.loads((tmp_path / "ensemble/ensemble.json").read_text())
+    description["normalisation"]["mode"] = "training"
+    write_json(tmp_path / "ensemble/ensemble.json", description)
+    segmenting, exporting = [], []
+    for depth in (8, 64):
+        image = np.random.default_rng(0).integers(0, 255, (depth, 320, 320), np.uint8)
+        path, out = tmp_path / f"{depth}.tif", tmp_path / f"{depth}.ome.zarr"
+        tifffile.imwrite(path, image, photometric="minisblack", compression="zlib")
+        command = runs.genenet("segment", "--ensemble", tmp_path / "ensemble", path, "--out", out)
+        segmenting.append(peak_anonymous([*command, "--block", "4x160x160", "--threads", "1"]))
+        exporting.append(peak_anonymous(runs.genenet("export", out, "--tiff", tmp_path / "out.tif")))
+    assert segmenting[1] < 1.05 * segmenting[0], segmenting
+    assert exporting[1] < 1.1 * exporting[0], exporting
+
+
+def test_uint8_is_the_default_and_holds_255_steps(setting):
+    folder, _, job = setting
+    job("f.ome.zarr").run()
+    job("u.ome.zarr", precision="uint8").run()
+    a, b = arrays(folder / "f.ome.zarr")[0], arrays(folder / "u.ome.zarr")[0]
+    assert b.dtype == np.uint8
+    assert np.abs(a - b / 255).max() < 0.51 / 255
+
+
+def test_networks_with_depth_are_given_deep_blocks(tmp_path):
+    """Their halos along z would be most of what they compute of flat ones."""
+    for mode, expected in (("2d", (16, 1280, 1280)), ("3d", (64, 640, 640))):
+        write_ensemble(tmp_path / mode, net={"spatial_mode": mode, "input_depth": 20})
+        source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
+        ensemble = load_ensemble(tmp_path / mode)
+        assert SegmentationJob(ensemble, source, Segmentation(), CPU, tmp_path / "o").block == expected
+        given = Segmentation(block=(1, 20, 30))
+        assert SegmentationJob(ensemble, source, given, CPU, tmp_path / "o").block == (1, 20, 30)
+
+
+def test_normalisation_by_training_uses_the_ensembles_numbers(tmp_path):
+    normalisation = {"mode": "training", "mean": 100.0, "deviation": 20.0}
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2), normalisation=normalisation)
+    tifffile.imwrite(tmp_path / "i.tif", np.random.default_rng(0).integers(0, 255, (1, 40, 40), np.uint8))
+    source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
+    job = SegmentationJob(
+        load_ensemble(tmp_path / "ensemble"), source, Segmentation(), CPU, tmp_path / "o.ome.zarr"
+    )
+    job.run()
+    assert ome_zarr.open_store(tmp_path / "o.ome.zarr").attributes["mean"] == [100.0]
+
+
+@given(n=st.integers(0, 50), parts=st.integers(1, 60))
+def test_shares_are_fair_and_cover_all(n, parts):
+    blocks = blocks_of((n, 1, 1), (1, 1, 1)) if n else []
+    shares = [share(blocks, i, parts) for i in range(1, parts + 1)]
+    assert [b for s in shares for b in s] == blocks
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_entropy_is_0_when_sure_and_1_when_not():
+    p = np.array([[1.0, 1 / 3], [0.0, 1 / 3], [0.0, 1 / 3]], np.float32)[:, :, None, None]
+    assert entropy(torch.from_numpy(p)).numpy().ravel() == pytest.approx([0, 1], abs=1e-6)
+
+
+def test_scores_against_labels_block_by_block(setting):
+    folder, _, job = setting
+    job("a.ome.zarr").run()
+    labels = arrays(folder / "a.ome.zarr")[1]
+    wrong = labels.copy()
+    wrong[0, 0, :10] = 7  # ignored
+    tifffile.imwrite(folder / "labels.tif", wrong)
+    source = ImageFiles(image=[folder / "image.tif"], labels=[folder / "labels.tif"], region=None)
+    scores = evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
+    assert scores["ari"] == 1
+    assert scores["n_voxels"] == labels.size - 10
+    with pytest.raises(
+        InputError,
+        match=r"labels\.tif: label 7 \(10 voxels, the first at z, y, x = \(0, 0, 0\)\) is none of the 3 classes",
+    ):
+        evaluate_store(folder / "a.ome.zarr", source, ignore_label=None)
+    tifffile.imwrite(folder / "labels.tif", wrong[:2])
+    with pytest.raises(
+        InputError, match=r"labels\.tif: its shape 2 x 70 x 90 isn't that of .*image\.tif, 5 x 70 x 90"
+    ):
+        evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
+
+
+def test_finishing_and_scoring_a_segmentation_need_no_torch(setting):
+    """Importing it would be half of their time."""
+    folder, image, job = setting
+    job("a.ome.zarr").run()
+    tifffile.imwrite(folder / "labels.tif", np.zeros_like(image))
+    volume = {"image": [str(folder / "image.tif")], "labels": [str(folder / "labels.tif")], "region": None}
+    write_json(folder / "evaluate.json", {"volume": volume, "ignore_label": None})
+    store, settings = folder / "a.ome.zarr", folder / "evaluate.json"
+    for arguments in (
+        ["export", store, "--tiff", folder / "a.tif"],
+        ["evaluate", "--segmentation", store, "--settings", settings, "--out", folder / "s.json"],
+    ):
+        done = runs.run_without_torch(*arguments)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "s.json").read_text())["n_voxels"] == image.size

@@ -1,0 +1,142 @@
+"""Viewers and validators that aren't ours open what is written. neuroglancer runs in a real browser."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from queue import Queue
+
+import numpy as np
+import pytest
+import tifffile
+import yaozarrs
+from PIL import Image
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, tiles
+from genenet.segmentation.viewing import view
+from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
+from genenet.volumes.palette import class_colours
+from genenet.volumes.readers.tiff import export_tiff
+
+SHAPE = (6, 300, 400)
+CLASSES = ["background", "cell", "organelle"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A finished segmentation: the left third is background, the middle cell, the right organelle."""
+    path = tmp_path / "a.ome.zarr"
+    create_store(
+        path,
+        shape=SHAPE,
+        classes=CLASSES,
+        voxel_size_nm=(50.0, 10.0, 10.0),
+        block=(4, 256, 256),
+        channels=["uncertainty", *CLASSES],
+        dtype="uint8",
+        attributes={},
+    )
+    labels = np.broadcast_to((np.arange(400) * 3 // 400).astype("u1"), SHAPE)
+    channels = np.stack([np.full(SHAPE, 60, "u1"), *(np.uint8(255) * (labels == i) for i in range(3))])
+    written = open_store(path)
+    for box in tiles(Box.of_shape(SHAPE), written.block):
+        written.write_block(box, labels[box.slices], channels[(slice(None), *box.slices)])
+    build_pyramid(path)
+    return path
+
+
+def test_an_independent_validator_finds_the_store_valid(store):
+    """yaozarrs looks at the metadata and at the arrays that they speak of."""
+    for group in ("", "labels", "labels/segmentation"):
+        yaozarrs.validate_zarr_store(str(store / group))
+
+
+@pytest.mark.parametrize(
+    ("group", "damage"),
+    [
+        ("", lambda ome: ome["multiscales"][0]["axes"].pop()),
+        ("", lambda ome: ome["multiscales"][0]["datasets"][1].update(path="nowhere")),
+        ("labels/segmentation", lambda ome: ome["image-label"]["colors"][0].update(rgba=[1, 2])),
+    ],
+)
+def test_the_validator_sees_what_is_wrong(store, group, damage):
+    document = json.loads((store / group / "zarr.json").read_text())
+    damage(document["attributes"]["ome"])
+    (store / group / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="error"):
+        yaozarrs.validate_zarr_store(str(store / group))
+
+
+def test_the_tiff_says_to_bio_formats_what_it_needs(store, tmp_path):
+    """OME's rules: one image, planes in order z, sizes in nm; one IFD for each plane, compressed, BigTIFF."""
+    export_tiff(store, tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        ome = tifffile.xml2dict(tif.ome_metadata)["OME"]
+        assert tif.is_bigtiff
+        assert len(tif.pages) == SHAPE[0]
+        assert all(page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE for page in tif.pages)
+    pixels = ome["Image"]["Pixels"]
+    assert pixels["DimensionOrder"] == "XYCZT"
+    assert pixels["Type"] == "uint8"
+    assert [pixels[f"Size{a}"] for a in "XYZCT"] == [400, 300, 6, 1, 1]
+    assert [(pixels[f"PhysicalSize{a}"], pixels[f"PhysicalSize{a}Unit"]) for a in "XYZ"] == [
+        (10.0, "nm"),
+        (10.0, "nm"),
+        (50.0, "nm"),
+    ]
+    data = pixels["TiffData"]
+    assert (data["IFD"], data["PlaneCount"]) == (0, SHAPE[0])
+
+
+def test_without_neuroglancer_the_command_is_named(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neuroglancer", None)
+    with pytest.raises(InputError, match=r"genenet view needs neuroglancer; pip install 'genenet\[view\]'"):
+        view(store)
+    with pytest.raises(InputError, match="not a segmentation"):
+        view(store / "labels")
+
+
+def chromium():
+    return next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
+
+
+def photograph(viewer, folder):
+    """What neuroglancer shows in a browser without a screen, (Y, X, 3), once all is loaded."""
+    flags = (
+        "--headless --no-sandbox --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader "
+        "--enable-unsafe-swiftshader --ignore-gpu-blocklist --window-size=600,400 --remote-debugging-port=0"
+    )
+    command = [chromium(), *flags.split(), f"--user-data-dir={folder / 'profile'}", viewer.get_viewer_url()]
+    browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pictures: Queue[bytes] = Queue()
+    with viewer.config_state.txn() as state:
+        state.viewer_size, state.show_ui_controls, state.show_panel_borders = [600, 400], False, False
+    try:
+        viewer.async_screenshot(lambda s: pictures.put(s.screenshot.image))
+        picture = pictures.get(timeout=300)  # it computes what a GPU would
+    finally:
+        browser.terminate()
+        browser.wait()
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+
+
+@pytest.mark.skipif(not chromium(), reason="no chromium here: apt install chromium")
+def test_neuroglancer_shows_classes_in_their_colours(store, tmp_path):
+    pytest.importorskip("neuroglancer", reason="neuroglancer isn't installed: pip install 'genenet[view]'")
+    viewer = view(store)
+    with viewer.txn() as state:
+        state.show_axis_lines = False
+        state.layers["segmentation"].selected_alpha = 1
+    background, cell, organelle = photograph(viewer, tmp_path)[200, [150, 300, 450]]  # a voxel is a pixel
+    assert np.abs(background - 60).max() <= 1  # uncertainty, of which the background hides nothing
+    assert np.abs([cell, organelle] - np.array(class_colours(3)[1:])).max() <= 1

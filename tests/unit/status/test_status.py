@@ -1,0 +1,619 @@
+"""What ``genenet status`` says of a search in any state, from files that the real writers wrote."""
+
+import errno
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from genenet.config import stages
+from genenet.config.model import read_config
+from genenet.core import lock
+from genenet.core.atomic_files import write_json
+from genenet.core.geometry import blocks_of
+from genenet.core.paths import ResultPaths, part_name
+from genenet.core.tolerant_read import glimpse
+from genenet.ensembles.ensemble import FORMAT
+from genenet.genes.genome import Genome
+from genenet.status import status, view
+from genenet.status.run_state import RunState
+from genenet.status.time_left import time_left
+from genenet.training.attempts import Attempts
+from genenet.training.outcome_files import Publication, write_history
+from genenet.training.prepare import open_prepared
+from genenet.training.trainer import Row
+from genenet.volumes import ome_zarr
+from tests.support import runs
+
+GONE = 2**22 + 1  # a process id that Linux doesn't give
+OLD = time.time() - 1000
+VALUES = {
+    "data": {
+        "classes": runs.CLASSES,
+        "voxel_size_nm": [40, 10, 10],
+        "train": [{"path": "train.tif", "labels": "train_labels.tif"}],
+        "validation": [{"path": "validation.tif", "labels": "validation_labels.tif"}],
+        "volumes": {"demo": {"path": "demo.tif"}},
+    },
+    "search": {"n_genomes": 4, "regions": {"net": {"n_stacks": [1, 2]}}},
+    "baselines": {"unet2015": {"n_seeds": 2}},
+    "training": {"iterations": 1000, "validation_interval": 100},
+    "segmentation": {"jobs": 2, "block": [1, 32, 32]},
+}
+
+
+class Search:
+    """A search's folder; its inputs are old, what is written now belongs to them."""
+
+    def __init__(self, folder, data):
+        self.folder, self.paths = folder, ResultPaths(folder / "results")
+        self.write_config()
+        config = self.config()
+        for stage in ("train", "train_2", "generate", "baseline_unet2015"):
+            write_json(Path(self.paths.settings(stage)), json.loads(stages.settings_json(config, stage)))
+        Path(self.paths.data("train")).parent.mkdir()
+        for split in ("train", "validation"):
+            shutil.copy(data / f"{split}.zarr.zip", self.paths.data(split))
+        for path in self.folder.rglob("*"):
+            os.utime(path, (OLD, OLD))
+
+    def write_config(self, **training):
+        values = {**VALUES, "results": str(self.paths.results)}
+        values["training"] = {**VALUES["training"], **training}
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(values))
+
+    def config(self):
+        return read_config(self.folder / "config.yaml")
+
+    def read(self):
+        return status.read_status(self.config())
+
+    def of(self, run):
+        return next(each for each in self.read().runs if each.run == run)
+
+    def text(self, width=80):
+        console = Console(width=width, highlight=False)
+        with console.capture() as captured:
+            console.print(view.render(self.read(), 20))
+        return captured.get()
+
+    def publication(self, run):
+        validation = open_prepared(Path(self.paths.data("validation")))
+        return Publication(self.paths.run(run), Genome("g", {"net": {}}), None, validation)
+
+    def publish(self, run, ari, seconds=500.0):
+        self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
+        outcome = {"status": "ok", "iterations": 1000, "best_iteration": 900, "seconds": seconds}
+        self.publication(run)._write_scores({**outcome, "validation": {"ari": ari}})
+
+    def attempts(self, run):
+        self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
+        return Attempts(self.paths.run(run).attempts, "x")
+
+    def rows(self, run, *iterations, ari=0.5):
+        rows = [Row(i, 0.5, 1e-3, ari + i / 10_000, i / 10) for i in iterations]
+        write_history(self.paths.run(run).progress, rows)
+
+    def log(self, run, *lines):
+        path = Path(self.paths.train_log(run))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
+
+    def lock(self, run, silent_seconds=0.0, **holder):
+        path = self.paths.run(run).lock
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"host": "cn0001", "pid": 1, "slurm_job_id": "77", **holder}))
+        os.utime(path, (time.time() - silent_seconds,) * 2)
+
+    def train(self, run, *iterations, **holder):
+        self.lock(run, **holder)
+        self.attempts(run)._begin(0)
+        if iterations:
+            self.rows(run, *iterations)
+
+    def choose(self):
+        members = [{"run": "r0/000"}, {"run": "r0/001"}]
+        facts = {"format": FORMAT, "members": members, "validation": {"ari": 0.8125}}
+        write_json(Path(self.paths.ensemble) / "ensemble.json", facts)
+        Path(self.paths.ranking).write_text("")
+
+    def finish_trainings(self):
+        for run in stages.runs(self.config()):
+            self.publish(run, 0.5)
+
+    def stage(self, name):
+        return next(stage for stage in self.read().stages if stage.name == name)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    runs.write_split(folder, "train", (1, 48, 48), 1)
+    runs.write_split(folder, "validation", (1, 48, 48), 2)
+    return folder
+
+
+@pytest.fixture
+def search(tmp_path, data):
+    return Search(tmp_path, data)
+
+
+def test_nothing_has_begun(search):
+    found = search.read()
+    assert {run.state for run in found.runs} == {"waiting"}
+    assert found.best is None
+    assert "can't be estimated" in search.text()
+
+
+def test_done_and_failed(search):
+    search.publish("r0/000", 0.71)
+    search.publish("r0/001", 0.82)
+    search.publish("baselines/unet2015", 0.65)
+    search.publish("baselines/unet2015_2", 0.66)
+    search.publication("r0/002").failure("diverged", "the loss was nan at iteration 5", [])
+    found = search.read()
+    assert len(found.of_state("done")) == 4
+    assert [(run.run, run.status) for run in found.failures] == [("r0/002", "diverged")]
+    assert (found.best.run, found.best.ari) == ("r0/001", 0.82)
+    assert {title: run.ari for title, run in found.best_baselines.items()} == {"U-Net 2015": 0.66}
+    text = search.text(200)
+    assert "r0/002  diverged: the loss was nan at iteration 5" in text
+    assert search.paths.train_log("r0/002") in text
+
+
+def test_newest_failures_come_first(search):
+    for age, run in ((50, "r0/000"), (10, "r0/001"), (90, "r0/002")):
+        search.publication(run).failure("out_of_memory", "too large", [])
+        os.utime(search.paths.run(run).scores, (time.time() - age,) * 2)
+    assert [run.run for run in search.read().failures] == ["r0/001", "r0/000", "r0/002"]
+
+
+def test_a_training_under_way(search):
+    path = search.paths.run("r0/000").lock
+    attempts = search.attempts("r0/000")
+    with lock.exclusive(path), attempts.attempt(0, lambda: 0):
+        search.rows("r0/000", 100, 200)
+        search.log(
+            "r0/000", "--- start", "g  200/1000  ARI 0.520  9.8 iterations/s", "g  250/1000  ARI 0.520"
+        )
+        found = search.of("r0/000")
+    assert (found.state, found.host) == ("training", socket.gethostname())
+    assert (found.iteration, found.iterations) == (250, 1000)
+    assert found.ari == pytest.approx(0.52)
+    assert found.seconds_per_iteration == pytest.approx(0.1)
+    assert max(found.heartbeat_seconds, found.progress_seconds) < 60
+
+
+def test_its_log_knows_more_than_its_rows(search):
+    search.train("r0/000", 100)
+    search.log(
+        "r0/000",
+        "--- start",
+        "g  700/2000  ARI 0.520  9.8 it/s",
+        "--- start",
+        "g  170/1000  ARI 0.5  9.8 it/s",
+    )
+    assert (search.of("r0/000").iteration, search.of("r0/000").slurm_job_id) == (170, "77")
+    search.log("r0/000", "g  700/2000  ARI 0.520  9.8 it/s", "--- start")
+    assert search.of("r0/000").iteration == 100  # that was another attempt's
+    search.log("r0/000", "g  170/800  ARI 0.5  9.8 it/s")
+    assert search.of("r0/000").iterations == 800  # it was started with others
+
+
+def test_rows_beyond_the_checkpoint_are_done_again(search):
+    search.lock("r0/000")
+    search.attempts("r0/000")._begin(240)
+    search.rows("r0/000", 100, 200, 300)
+    os.utime(search.paths.run("r0/000").progress, (time.time() - 60,) * 2)
+    found = search.of("r0/000")
+    assert found.iteration == 240
+    assert found.ari == pytest.approx(0.52)
+
+
+def test_a_training_between_two_attempts_starts(search):
+    attempts = search.attempts("r0/000")
+    attempts._begin(0)
+    attempts.stopped(300)
+    search.lock("r0/000")
+    found = search.of("r0/000")
+    assert (found.state, found.iteration, found.progress_seconds) == ("training", 0, None)
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        {"host": socket.gethostname(), "pid": GONE},
+        {"silent_seconds": lock.DEAD_AFTER_SECONDS + 5},
+    ],
+)
+def test_a_process_that_is_gone(search, holder):
+    search.train("r0/000", 100, 200, 300, **holder)
+    found = search.of("r0/000")
+    assert (found.state, found.iteration, found.reason) == ("interrupted", 300, "its process is gone")
+    text = " ".join(search.text().split())
+    assert "r0/000 at iteration 300 of 1000: its process is gone; goes on when the workflow" in text
+
+
+def test_a_heart_that_beats_slowly_lives(search):
+    search.train("r0/000", 100, silent_seconds=lock.DEAD_AFTER_SECONDS / 2)
+    assert search.of("r0/000").state == "training"
+    assert search.of("r0/000").heartbeat_seconds == pytest.approx(lock.DEAD_AFTER_SECONDS / 2, abs=5)
+
+
+def test_a_training_that_stopped_in_time(search):
+    with search.attempts("r0/000").attempt(0, lambda: 0):
+        search.rows("r0/000", 100)
+    search.attempts("r0/000").stopped(155)
+    found = search.of("r0/000")
+    assert (found.state, found.iteration) == ("interrupted", 155)
+    assert "time was over" in found.reason
+
+
+def test_a_crash_says_why(search):
+    with suppress(OSError), search.attempts("r0/000").attempt(0, lambda: 120):
+        raise OSError("the disk is gone")
+    found = search.of("r0/000")
+    assert (found.state, found.iteration, found.reason) == ("interrupted", 120, "OSError: the disk is gone")
+
+
+def test_removing_the_scores_makes_it_wait(search):
+    with search.attempts("r0/000").attempt(0, lambda: 1000):
+        search.publish("r0/000", 0.5)
+    assert search.of("r0/000").state == "done"
+    search.paths.run("r0/000").scores.unlink()
+    assert search.of("r0/000").state == "waiting"
+
+
+def test_one_that_ends_between_two_looks_is_done(search, monkeypatch):
+    with search.attempts("r0/000").attempt(0, lambda: 1000):
+        search.publish("r0/000", 0.5)
+    looks = []
+
+    def late(path, *arguments):
+        looks.append(path)
+        return None if looks == [path] else glimpse(path, *arguments)
+
+    monkeypatch.setattr("genenet.status.run_state.glimpse", late)
+    assert search.of("r0/000").state == "done"
+
+
+@pytest.mark.parametrize(
+    ("stage", "runs_of_before"), [("train", 2), ("generate", 1), ("baseline_unet2015", 1), ("train_2", 0)]
+)
+def test_results_of_earlier_settings_dont_count(search, stage, runs_of_before):
+    search.publish("r0/000", 0.9)
+    search.publish("baselines/unet2015", 0.8)
+    later = time.time() + 10
+    os.utime(search.paths.settings(stage), (later, later))
+    found = search.read()
+    assert len(found.of_state("done")) == 2 - runs_of_before
+    assert sum(run.is_of_earlier_settings for run in found.runs) == runs_of_before
+    assert (f"{runs_of_before} training" in search.text()) == bool(runs_of_before)
+
+
+def test_a_training_of_earlier_settings_that_still_runs(search):
+    search.train("r0/000", 100)
+    later = time.time() + 10
+    os.utime(search.paths.settings("train"), (later, later))
+    assert search.of("r0/000").state == "training"
+    assert search.of("r0/000").is_of_earlier_settings
+
+
+def test_a_config_that_has_changed(search):
+    search.train("r0/000", 100)
+    assert search.read().changed == []
+    search.write_config(iterations=5000)
+    found = search.read()
+    assert found.changed == ["training.iterations is 5000, was 1000"]
+    assert found.iterations == found.of_state("training")[0].iterations == 1000
+    assert "training.iterations is 5000, was 1000" in " ".join(search.text().split())
+
+
+def state(name, state, iteration, pace=None):
+    return RunState(run=name, state=state, iteration=iteration, iterations=1000, seconds_per_iteration=pace)
+
+
+def test_time_left():
+    done, waiting = state("a", "done", 1000, 2.0), state("c", "waiting", 0)
+    assert time_left([done]).seconds == 0
+    assert time_left([done, state("b", "training", 900, 4.0)]).seconds == 400
+    two = [state("b", "training", 900, 2.0), state("b", "training", 500, 2.0)]
+    assert time_left([done, *two, waiting]).seconds == 200 + 2000  # behind the one that ends first
+    assert time_left([done, *two, waiting]).at_a_time == 2
+    assert time_left([done, *two, waiting, waiting]).seconds == 1000 + 2000
+    assert time_left([done, two[1], state("d", "interrupted", 700)]).seconds == 1000 + 600
+    unknown = time_left([done, waiting, waiting])
+    assert (unknown.seconds, unknown.seconds_in_all) == (None, 4000)
+    assert time_left([state("b", "training", 0), waiting]).why_not == "no training has been measured yet"
+
+
+def test_selection(search):
+    assert search.stage("selection").text == "for 6 trainings"
+    search.choose()
+    assert "one of earlier results: 2 networks" in search.stage("selection").text
+    search.finish_trainings()
+    assert search.stage("selection").state == "waiting"  # the ensemble is older
+    (search.paths.results / "logs/select.log").parent.mkdir()
+    (search.paths.results / "logs/select.log").write_text("--- now\ngenenet: error: results: too few\n")
+    assert (search.stage("selection").state, search.stage("selection").text) == ("error", "results: too few")
+    search.choose()
+    assert (search.stage("selection").state, search.stage("selection").text) == (
+        "done",
+        "2 networks, ARI 0.812",
+    )
+
+
+def write_store(search, n_blocks):
+    shape, block = (3, 64, 60), (1, 32, 32)
+    path = Path(search.paths.store("demo"))
+    names = {"classes": runs.CLASSES, "voxel_size_nm": (40, 10, 10), "channels": ["uncertainty"]}
+    ome_zarr.create_store(
+        path, shape=shape, block=block, dtype="uint8", attributes={"fingerprint": "x"}, **names
+    )
+    store = ome_zarr.open_store(path)
+    for box in blocks_of(shape, block)[:n_blocks]:
+        store.write_block(box, np.zeros(box.shape, np.uint8), np.zeros((1, *box.shape), np.uint8))
+
+
+def receipt(search, part):
+    write_json(Path(search.paths.receipt("demo", part_name(part, 2))), {"blocks": 6})
+
+
+def test_segmentation_and_report(search):
+    assert search.stage("volume demo").text == "for the ensemble"
+    search.finish_trainings()
+    search.choose()
+    assert search.stage("volume demo").text == "0 of 2 parts"
+    write_store(search, 7)
+    receipt(search, 1)
+    assert search.stage("volume demo").text == "1 of 2 parts, 7 of 12 blocks"
+    assert search.stage("volume demo").state == "started"
+    log = search.paths.results / "logs/segment/demo/002-of-002.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("genenet: error: demo.tif: truncated\n")
+    assert (search.stage("volume demo").state, search.stage("volume demo").log) == ("error", str(log))
+    receipt(search, 2)
+    assert search.stage("volume demo").text == "segmented; export"
+    Path(search.paths.tiff("demo")).touch()
+    assert search.stage("volume demo").state == "done"
+    assert search.read().stages[-1].state != "done"
+    Path(search.paths.report).touch()
+    assert search.read().is_over
+    later = time.time() + 10
+    os.utime(Path(search.paths.ensemble) / "ensemble.json", (later, later))
+    os.utime(search.paths.ranking, (later, later))
+    assert search.stage("volume demo").text == "0 of 2 parts"  # those are of another ensemble
+    assert not search.read().is_over
+
+
+def fill(search):
+    """One of each state."""
+    search.publish("r0/000", 0.7)
+    search.publication("r0/001").failure("diverged", "why", [])
+    search.train("r0/002", 100, 200)
+    search.log("r0/002", "--- start", "g  250/1000  ARI 0.520  9.8 it/s")
+    search.train("r0/003", 100, silent_seconds=999)
+    search.choose()
+    write_store(search, 3)
+
+
+def shown(search):
+    """All that is made of what was read; must not fail."""
+    text = search.text()
+    json.dumps(status.as_json(search.read()), allow_nan=False)
+    return text
+
+
+@pytest.mark.parametrize("name", ["scores.json", "attempts.json", "progress.csv", "lock", "train/r0/002.log"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"[]", b"{}", b'{"attempts": [1]}', b"\xff\xfe{", b"nan,nan\nnan,1\n"]
+)
+def test_files_that_are_not_what_they_should_be(search, name, content):
+    fill(search)
+    for path in search.paths.results.rglob(name):
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 2 // 3] if content is None else content)
+    assert "trainings" in shown(search)
+
+
+def test_half_a_row_is_no_row(search):
+    search.train("r0/000", 100, 200)
+    path = search.paths.run("r0/000").progress
+    path.write_text(path.read_text()[:-2])  # of "20.0"
+    assert search.of("r0/000").iteration == 100
+
+
+def test_every_json_may_be_cut_anywhere(search):
+    fill(search)
+    for path in [*search.paths.results.rglob("*.json")]:
+        data = path.read_bytes()
+        for length in range(0, len(data), max(1, len(data) // 4)):
+            path.write_bytes(data[:length])
+            assert "trainings" in shown(search)
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE, errno.EACCES])
+def test_every_file_may_vanish_at_any_moment(search, monkeypatch, number):
+    fill(search)
+    config, real = search.config(), {name: getattr(os, name) for name in ("stat", "listdir", "fstat")}
+    seen, victim = 0, -1
+
+    def failing(function):
+        def call(*arguments, **options):
+            nonlocal seen
+            seen += 1
+            if seen - 1 == victim:
+                raise OSError(number, os.strerror(number))
+            return function(*arguments, **options)
+
+        return call
+
+    for victim in range(-1, 200):
+        seen = 0
+        with monkeypatch.context() as patch:
+            for name, function in real.items():
+                patch.setattr(os, name, failing(function))
+            patch.setattr("genenet.core.tolerant_read.open", failing(open), raising=False)
+            found = status.read_status(config)
+        assert len(found.runs) == 6
+        status.as_json(found)
+        if victim >= seen:
+            break
+    assert seen > 30
+
+
+OPENED, _hooked = [], []
+
+
+@contextmanager
+def opened():
+    """Collect what is opened or listed; a hook can't be taken out again, so there is one that looks at a switch."""
+    if not _hooked:
+        sys.addaudithook(
+            lambda event, args: OPENED.append(args[0]) if _hooked[0] and event in EVENTS else None
+        )
+    _hooked[:] = [True]
+    OPENED.clear()
+    yield OPENED
+    _hooked[0] = False
+
+
+EVENTS = ("open", "os.listdir", "os.scandir")
+
+
+def test_a_thousand_trainings_cost_one_file_each_at_most(search, monkeypatch):
+    monkeypatch.setitem(VALUES, "search", {**VALUES["search"], "n_genomes": 1000})
+    search.write_config()
+    config = search.config()
+    _hooked[:] = [False]
+    with opened() as few:
+        assert len(status.read_status(config).of_state("waiting")) == 1002
+        n_others = len(few)
+    assert n_others < 20
+    search.publish("r0/000", 0.5)
+    for i in range(1, 1000):
+        folder = search.paths.run(f"r0/{i:03d}").folder
+        folder.mkdir()
+        os.link(search.paths.run("r0/000").scores, folder / "scores.json")
+        (folder / "attempts.json").touch()
+    with opened() as all_:
+        assert len(status.read_status(config).of_state("done")) == 1000
+        assert len(all_) <= n_others + 1000
+
+
+def test_it_needs_no_torch(search):
+    fill(search)
+    run = f"import sys; sys.argv[1:] = ['status', '{search.folder / 'config.yaml'}']; from genenet.cli.main import main"
+    code = (
+        run
+        + "\ntry: main()\nfinally: print([m for m in ('torch', 'numpy', 'zarr', 'snakemake') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert "r0/003  at iteration 100 of 1000" in done.stdout
+    assert all(line == line.rstrip() for line in done.stdout.splitlines())
+
+
+def test_json(search):
+    fill(search)
+    done = runs.run(runs.genenet("status", search.folder / "config.yaml", "--json"))
+    value = json.loads(done.stdout)
+    counts = {"all": 6, "done": 1, "failed": 1, "training": 1, "interrupted": 1, "waiting": 2}
+    assert value["trainings"] == counts
+    assert (value["best"], value["failures"]) == ("r0/000", {"diverged": 1})
+    assert {run["run"]: run["iteration"] for run in value["runs"]}["r0/002"] == 250
+
+
+def test_mistakes_are_one_line(tmp_path, search):
+    done = runs.run(runs.genenet("status"), cwd=tmp_path / "results")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "genenet: error: config.yaml: no such file; go to the folder of the search, or name its config\n"
+    )
+    shutil.rmtree(search.paths.results)
+    done = runs.run(runs.genenet("status", "--json"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no results yet; start the search: snakemake --profile profiles/local" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_nothing_is_cut_off_in_eighty_columns(search):
+    fill(search)
+    search.train("baselines/unet2015", 100, host="cn1234.biowulf.nih.gov", slurm_job_id="12345678")
+    text = search.text(80)
+    assert "…" not in text
+    assert "cn1234" in text
+    assert "12345678" in text
+
+
+def test_watching_ends_with_ctrl_c(search):
+    fill(search)
+    ours, theirs = pty.openpty()
+    command = runs.genenet("status", search.folder / "config.yaml", "--watch", "--every", "0.2")
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "80"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # also if we ignore it
+    )
+    os.close(theirs)
+    said = b""
+    while said.count(b"trainings") < 3:
+        said += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    with suppress(OSError):  # Linux says so at the end
+        while more := os.read(ours, 4096):
+            said += more
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"Traceback" not in said
+
+
+def test_watching_ends_when_all_is_done(search):
+    search.finish_trainings()
+    search.choose()
+    for part in (1, 2):
+        receipt(search, part)
+    for path in (search.paths.tiff("demo"), search.paths.report):
+        Path(path).touch()
+    done = runs.run(runs.genenet("status", search.folder / "config.yaml", "--watch"))
+    assert (done.returncode, done.stdout.count("trainings  6 done")) == (0, 1)
+
+
+def test_a_real_training_that_is_killed(search):
+    (search.folder / "r").mkdir()
+    command = runs.make(
+        search.folder / "r", iterations=100_000, validation_interval=20, checkpoint_seconds=0.1
+    )
+    out, log = search.paths.run("r0/000"), search.paths.train_log("r0/000")
+    process = subprocess.Popen([*command, "--out", out.folder, "--log", log], stderr=subprocess.DEVNULL)
+    try:
+        while not out.progress.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        found = search.of("r0/000")
+        assert (found.state, found.iterations, found.host) == ("training", 100_000, socket.gethostname())
+        assert found.iteration >= 20
+        assert found.ari is not None
+        assert search.read().left.seconds > 0
+    finally:
+        process.kill()
+        process.wait()
+    dead = search.of("r0/000")
+    assert dead.state == "interrupted"
+    assert dead.iteration >= found.iteration

@@ -1,0 +1,117 @@
+"""Steps of learning: the recipe's options in the trainer, precision, batches in halves."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from genenet.networks.device import compute_type, is_faster_in_bfloat16
+from genenet.networks.network import Network
+from tests.support.trainers import train, trainer, weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("loss", [{}, {"kind": "focal"}, {"border_weight": 5}])
+def test_two_halves_are_the_whole_batch_up_to_rounding(loss):
+    genome = {"log_lambda2": -2, "log_gamma2": -3}
+    whole, halves = (trainer(genome, loss=loss) for _ in range(2))
+    halves.learner.parts = 2
+    whole.network.train(), halves.network.train()
+    for _ in range(3):
+        batch = whole.sampler.batch(0)
+        images, labels = torch.from_numpy(batch.images), torch.from_numpy(batch.labels)
+        weights_ = None if batch.weights is None else torch.from_numpy(batch.weights)
+        losses = [t.learner._gradient(images, labels, weights_, 1) for t in (whole, halves)]
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    for a, b in zip(whole.network.parameters(), halves.network.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_a_step_is_that_of_a_plain_loop():
+    """What makes steps fast changes nothing of them: contiguous float32 and torch's own Adam give the same losses."""
+    t = trainer({"n_stacks": 2, "input_size": 60, "activation": 1})
+    plain = Network(t.network.plan).train()
+    plain.load_state_dict(t.network.state_dict())
+    optimiser = torch.optim.Adam(plain.parameters(), lr=t.current_learning_rate())
+    for iteration in range(12):
+        batch = t.sampler.batch(iteration)
+        images, labels = torch.from_numpy(batch.images), torch.from_numpy(batch.labels).long()
+        optimiser.zero_grad()
+        sums = cross_entropy(plain(images), labels, t.learner.loss.class_weights, reduction="sum")
+        (sums / labels.numel()).backward()
+        optimiser.step()
+        before = t.losses
+        t.step()
+        assert t.losses - before == pytest.approx(sums.item() / labels.numel(), rel=1e-4)
+
+
+def test_bfloat16_learns_like_float32():
+    rough, exact = train(trainer(precision="bfloat16")), train(trainer())
+    assert not torch.equal(weights(rough), weights(exact))
+    assert torch.nn.functional.cosine_similarity(weights(rough), weights(exact), dim=0) > 0.999
+    assert all(p.dtype == torch.float32 for p in rough.network.parameters())
+
+
+@pytest.mark.parametrize(("first", "then"), [("AVX2", "AVX512"), ("AVX512", "AVX2")])
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_a_training_goes_on_on_another_processor(kind, first, then, monkeypatch):
+    def on(capability):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        return trainer(optimiser={"kind": kind})
+
+    whole, begun = train(on(first)), on(first)
+    for _ in begun.run(until=10):
+        pass
+    goes_on = on(then)
+    goes_on.restore(begun.state())
+    train(goes_on)
+    layouts = [[p.stride() for p in t.network.parameters()] for t in (whole, goes_on)]
+    assert layouts[0] != layouts[1]
+    assert torch.allclose(weights(whole), weights(goes_on), rtol=1e-3, atol=1e-4)
+
+
+def test_auto_is_bfloat16_where_the_hardware_computes_it():
+    assert compute_type("float32", CPU) is None
+    assert compute_type("bfloat16", CPU) == torch.bfloat16
+    assert compute_type("auto", CPU) == (torch.bfloat16 if is_faster_in_bfloat16(CPU) else None)
+
+
+def test_averaged_weights_are_validated_and_kept():
+    t = train(trainer(optimiser={"ema_decay": 0.9}, stopping={"weights": "last"}))
+    average = {name: tensor.clone() for name, tensor in t.learner.average.tensors.items()}
+    own = t.network.state_dict()
+    assert not torch.equal(average["head.weight"], own["head.weight"])
+    assert all(torch.equal(t.best[name], average[name]) for name in average)
+
+
+def test_without_patience_left_it_ends():
+    t = train(trainer({"log_learning_rate": -8}, iterations=1000, stopping={"patience": 2}))
+    assert t.iteration == 15  # the first validation, and two that are no better
+    assert t.is_done
+
+
+def test_last_weights_are_those_of_the_last_iteration():
+    last = train(trainer({"log_learning_rate": -1}, stopping={"weights": "last"}))
+    assert last.chosen_row is last.history[-1]
+    before = weights(last)
+    last.use_best()
+    assert torch.equal(weights(last), before)
+
+
+def test_the_schedule_and_the_optimiser_are_the_configs():
+    t = trainer(schedule={"kind": "cosine"}, optimiser={"kind": "sgd"})
+    t.iteration = 10
+    assert t.current_learning_rate() == pytest.approx(t.base_rate / 2)
+    assert isinstance(t.learner.optimiser, torch.optim.SGD)
+
+
+def test_augmentation_and_border_weights_change_what_is_learnt_and_are_the_same_again():
+    plain = weights(train(trainer()))
+    for recipe in (
+        {"augmentation": {"noise": 0.5}},
+        {"loss": {"border_weight": 10}},
+        {"sampling": {"rare_classes": 1}},
+    ):
+        changed = weights(train(trainer(**recipe)))
+        assert not torch.equal(changed, plain)
+        assert torch.equal(changed, weights(train(trainer(**recipe))))

@@ -1,0 +1,86 @@
+"""The segmentation as TIFF."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, tiles
+from genenet.volumes.base import open_volume
+from genenet.volumes.ome_zarr import Store, create_store, open_store
+from genenet.volumes.readers.tiff import export_tiff, nm_per
+
+
+def make(path: Path, labels: np.ndarray, block=(8, 64, 64)) -> Store:
+    create_store(
+        path,
+        shape=labels.shape,
+        classes=["background", "cell", "α-granule"],
+        voxel_size_nm=(50.0, 10.5, 10.0),
+        block=block,
+        channels=["uncertainty"],
+        dtype="uint8",
+        attributes={},
+    )
+    store = open_store(path)
+    for box in tiles(Box.of_shape(store.shape), store.block):
+        store.write_block(box, labels[box.slices], np.zeros((1, *box.shape), "u1"))
+    return store
+
+
+@pytest.mark.parametrize("shape", [(19, 100, 130), (1, 100, 130), (3, 1, 1)])
+def test_export(tmp_path: Path, shape) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, shape).astype("u1")
+    make(tmp_path / "a.ome.zarr", labels)
+    export_tiff(tmp_path / "a.ome.zarr", tmp_path / "a.tif")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.ome.zarr", "a.tif"}
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(shape), labels)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_bigtiff
+        assert tif.is_ome
+        assert len(tif.pages) == shape[0]
+        assert tif.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert "2 α-granule" in tif.ome_metadata
+        pixels = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert [pixels[f"Size{axis}"] for axis in "ZYX"] == list(shape)
+    volume = open_volume(tmp_path / "a.tif")
+    np.testing.assert_array_equal(volume.read(Box.of_shape(volume.shape)), labels)
+    assert volume.voxel_size_nm == (50, 10.5, 10)
+
+
+def test_export_leaves_nothing_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "a.ome.zarr", np.zeros((4, 50, 60), "u1"))
+
+    def fails(*_):
+        yield np.zeros((50, 60), "u1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("genenet.volumes.readers.tiff._pages", fails)
+    with pytest.raises(OSError, match="No space left"):
+        export_tiff(tmp_path / "a.ome.zarr", tmp_path / "a.tif")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.ome.zarr"}
+
+
+def test_export_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a segmentation"):
+        export_tiff(tmp_path / "none.ome.zarr", tmp_path / "a.tif")
+
+
+def test_export_is_streamed(tmp_path: Path) -> None:
+    labels = np.zeros((128, 512, 512), "u1")
+    make(tmp_path / "a.ome.zarr", labels, block=(8, 512, 512))
+    tracemalloc.start()
+    export_tiff(tmp_path / "a.ome.zarr", tmp_path / "a.tif")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < labels.nbytes / 2
+
+
+def test_units() -> None:
+    assert nm_per("µm") == nm_per("micron") == nm_per("micrometer") == 1000
+    assert nm_per("Angstrom") == 0.1
+    assert nm_per("pixel") is None
+    assert nm_per(None) is None
