@@ -17,14 +17,14 @@ import numpy as np
 import tifffile
 import torch
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores
-from genenet.networks.predictor import Normalisation
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
+from genenet.volumes.normalisation import Normalisation
 
 DATA = Path(os.environ.get("GENENET_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
 VALIDATIONS = 10

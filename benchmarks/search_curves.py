@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.core.atomic_files import atomic_path, read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.resources import keep_freed_memory
@@ -25,10 +25,10 @@ from genenet.core.version import build
 from genenet.genes.genome import draw
 from genenet.genes.hyperparameters import read_region
 from genenet.genes.plan import plan
-from genenet.networks.predictor import Normalisation
 from genenet.phantoms.phantom import CLASSES, slabs
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Diverged, Trainer
+from genenet.volumes.normalisation import Normalisation
 from quality import platelet
 
 N_VALIDATIONS = 27

@@ -26,7 +26,7 @@ import tifffile
 import torch
 
 import genenet.networks.network as network_module
-from genenet.config.model import Segmentation
+from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
 from genenet.core.atomic_files import write_json
 from genenet.core.resources import keep_freed_memory

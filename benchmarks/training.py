@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.baselines import UNet2015
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
-from genenet.networks.predictor import Normalisation
 from genenet.phantoms.phantom import slabs
 from genenet.training import checkpoint
 from genenet.training.patches import class_weights
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
+from genenet.volumes.normalisation import Normalisation
 from processor import bfloat16_instructions
 
 THREADS = 2

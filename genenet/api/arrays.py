@@ -16,11 +16,11 @@ from genenet.volumes.labels import ClassLabels, check_integers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genenet.config.model import NormalisationMode
+    from genenet.config.types import NormalisationMode
     from genenet.core.geometry import Triple
-    from genenet.networks.predictor import NormalisationRule
     from genenet.training.prepare import Facts, Source
     from genenet.training.prepared_images import LabelledArray
+    from genenet.volumes.normalisation import NormalisationRule
 
 Pair = tuple[ArrayLike, ArrayLike]
 ClassIds = tuple[int, int | None]  # how many classes, and the label that is ignored
@@ -64,8 +64,8 @@ def labelled_arrays(
     Raises:
         InputError: If they can't be learnt from, or the training image is smaller than the network's input.
     """
-    from genenet.networks.predictor import NormalisationRule
     from genenet.training.prepare import check
+    from genenet.volumes.normalisation import NormalisationRule
 
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise InputError("validation: give a pair, (image, labels)")

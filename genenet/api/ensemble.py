@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genenet.api.arrays import threads_of_torch, volume_of
-from genenet.config.model import Segmentation
+from genenet.config.segmentation import Segmentation
 from genenet.config.stages import SegmentSettings
 from genenet.core.atomic_files import atomic_path, read_json
 from genenet.core.errors import InputError
@@ -130,9 +130,9 @@ class Ensemble:
         """Segment an array as SegmentationJob does a file, but for where the blocks go."""
         from genenet.core.geometry import blocks_of
         from genenet.networks.device import choose_device
-        from genenet.networks.predictor import Normalisation
         from genenet.segmentation.pipeline import Channels, Pipeline
         from genenet.segmentation.suitability import warn_of_other_images
+        from genenet.volumes.normalisation import Normalisation
         from genenet.volumes.statistics import sample_statistics
 
         volume, wanted = volume_of(image, "image"), _run_settings(threads, device)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from genenet.api.ensemble import DESCRIPTION, Ensemble, VoxelSize, load_ensemble
-from genenet.config import model
-from genenet.config.model import Combination
+from genenet.config import ensemble as config
+from genenet.config import types
+from genenet.config.types import Combination
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
@@ -86,10 +87,10 @@ def make_ensemble(
         return load_ensemble(folder)
 
 
-class _Choice(model.Ensemble):
+class _Choice(config.Ensemble):
     """How an ensemble is chosen, and its voxels."""
 
-    voxel_size_nm: model.VoxelSize
+    voxel_size_nm: types.VoxelSize
 
 
 def _description(trained: Trained, chosen: _Choice) -> dict[str, Any]:

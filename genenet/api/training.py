@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
 from genenet.api.arrays import Pair, labelled_arrays, threads_of_torch, volume_of
-from genenet.config.model import NormalisationMode, Training
 from genenet.config.search import Search
+from genenet.config.training import Training
+from genenet.config.types import NormalisationMode
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
+from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
-from genenet.metrics.contingency import IGNORE, Contingency, scores
+from genenet.metrics.contingency import Contingency, scores
 from genenet.volumes.labels import ClassLabels, check_integers
 
 if TYPE_CHECKING:
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
-    from genenet.networks.predictor import NormalisationRule
     from genenet.training.prepared_images import LabelledArray
     from genenet.training.trainer import Row, Trainer
+    from genenet.volumes.normalisation import NormalisationRule
 
 OF_FOLDERS = ("checkpoint_seconds", "data_memory_mb", "tensorboard")  # settings that nothing here would heed
 

@@ -1,4 +1,4 @@
-"""What ``genenet doctor`` finds, how it asks other programs, and how it prints. No torch."""
+"""What ``genenet doctor`` finds, how it asks other programs, and how it prints."""
 
 from __future__ import annotations
 

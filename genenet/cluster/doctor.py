@@ -1,4 +1,4 @@
-"""``genenet doctor``: what this machine offers a search, and what has to be mended. Works without torch."""
+"""``genenet doctor``: what this machine offers a search, and what has to be mended."""
 
 from __future__ import annotations
 

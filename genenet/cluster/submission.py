@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from genenet.config import stages
-from genenet.config.model import Config, Phantom
+from genenet.config.data import Phantom
+from genenet.config.model import Config
 from genenet.config.search import Draws
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cli.commands import EXIT_STOPPED
 from genenet.cluster.submission import is_fresh
+from genenet.core import exit_codes
 from genenet.training.stopping import SIGNALS
 
 STOP_SECONDS = 60  # for a training's last checkpoint
 OUTLIVED_SECONDS = 120  # so long after its training was stopped, a job is still there: it wasn't meant
 CRASHES = 3  # at the third attempt without progress a training publishes that it has failed
-STOPPED = {EXIT_STOPPED, *(-s for s in SIGNALS), *(128 + s for s in SIGNALS)}  # or before it could listen
+STOPPED = {
+    exit_codes.STOPPED,
+    *(-s for s in SIGNALS),
+    *(128 + s for s in SIGNALS),
+}  # or before it could listen
 
 
 @dataclass(eq=False)
@@ -75,4 +79,4 @@ class Training:
 
     def _end(self, *_: object) -> None:
         self._stop()
-        sys.exit(EXIT_STOPPED)
+        sys.exit(exit_codes.STOPPED)

@@ -1,4 +1,4 @@
-"""What is done to a segmentation afterwards, as config.yaml gives it: specks, holes, objects. No torch, no numpy."""
+"""What is done to a segmentation afterwards, as config.yaml gives it: specks, holes, objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
-from genenet.config.training import Closed
+from genenet.core.models import Closed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

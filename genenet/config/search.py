@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
 from genenet.config.presets import Preset, merged, preset_regions
-from genenet.config.training import Closed
+from genenet.core.models import Closed
 from genenet.genes.hyperparameters import LEVELS, HyperparameterError, Region, read_region
 from genenet.genes.variation_settings import Crossover, Mutation, Probability
 

@@ -12,23 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from genenet.config.model import (
-    Config,
-    Device,
-    Ensemble,
-    Image,
-    ImageRegion,
-    NormalisationMode,
-    Segmentation,
-    Training,
-    VoxelSize,
-)
+from genenet.config.data import Image
+from genenet.config.ensemble import Ensemble
+from genenet.config.model import Config
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
-from genenet.config.training import Closed
+from genenet.config.segmentation import Segmentation
+from genenet.config.training import Training
+from genenet.config.types import Device, ImageRegion, NormalisationMode, VoxelSize
 from genenet.core.atomic_files import read_json
 from genenet.core.errors import InputError
+from genenet.core.models import Closed
 from genenet.core.paths import ResultPaths, of_baseline, slot_name
 from genenet.core.validation import validate
 from genenet.genes.baselines import BASELINES

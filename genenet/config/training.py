@@ -1,17 +1,14 @@
-"""The recipe of a training as config.yaml gives it: loss, sampling, augmentation, optimiser, schedule. No torch."""
+"""``training:``, how networks are trained: loss, sampling, augmentation, optimiser, schedule."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic import NonNegativeFloat as NonNegative
 
-
-class Closed(BaseModel):
-    """A model that knows all its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from genenet.config.types import Device, Precision
+from genenet.core.models import Closed
 
 
 class Loss(Closed):
@@ -108,3 +105,37 @@ class Stopping(Closed):
     weights: Literal["best", "last"] = Field(
         "best", description="of the best validation, or the last iteration's"
     )
+
+
+class Training(Closed):
+    """One training; the same for all genomes and baselines."""
+
+    iterations: PositiveInt = 1000
+    batch_size: PositiveInt = 4
+    threads: PositiveInt = Field(
+        2, description="CPU threads of one training; part of the science: others give other bits"
+    )
+    device: Device = "auto"
+    validation_interval: PositiveInt = Field(200, description="iterations between two validations")
+    checkpoint_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="seconds between two checkpoints; null: 60, or more where they would take over 1 % of the time",
+    )
+    precision: Precision = Field(
+        "auto", description="of forward and backward; auto: bfloat16 where the device computes faster with it"
+    )
+    compile: bool = Field(False, description="torch.compile the network: minutes to start, then faster")
+    data_memory_mb: PositiveInt | None = Field(
+        None,
+        description="images that need more are copied to TMPDIR and read from there; null: half of what is free",
+    )
+    tensorboard: bool = Field(
+        False, description="also write TensorBoard logs (pip install genenet[tensorboard])"
+    )
+    loss: Loss = Loss()
+    sampling: Sampling = Sampling()
+    augmentation: Augmentation = Augmentation()
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    stopping: Stopping = Stopping()

@@ -85,3 +85,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+
+
+def optional_json(path: Path | str) -> Any:
+    """Read a JSON file; None if it isn't there."""
+    return read_json(Path(path)) if Path(path).exists() else None

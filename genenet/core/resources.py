@@ -1,10 +1,15 @@
-"""What this process was given: GPUs and cores of Slurm, memory of the C library. No torch."""
+"""What this process may use: GPUs, cores and memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
+from pathlib import Path
 from typing import Any
+
+MEBIBYTE = 2**20
+_GROUPS, _GROUPS_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # those that begin with SLURM_ are taken away from array tasks by Snakemake's job step
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL", "CUDA_VISIBLE_DEVICES")
@@ -76,3 +81,57 @@ def _of_glibc(name: str) -> Any:
         return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
         return None
+
+
+def available_memory() -> float:
+    """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
+    limits = [_available_on_machine(), *_of_control_group(), *_of_slurm_job()]
+    return min(limits)
+
+
+def peak_memory() -> float:
+    """Return the most bytes that this process ever had in memory, mapped files included."""
+    try:
+        return _kibibytes("/proc/self/status", "VmHWM")
+    except (OSError, StopIteration):  # not Linux
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _available_on_machine() -> float:
+    try:
+        return _kibibytes("/proc/meminfo", "MemAvailable")
+    except (OSError, StopIteration):  # not Linux
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _kibibytes(path: str, name: str) -> float:
+    """Return the bytes that a line such as ``MemAvailable:  123 kB`` says."""
+    lines = Path(path).read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _of_control_group(groups: Path = _GROUPS, root: Path = _GROUPS_ROOT) -> list[float]:
+    """Return the limits of this process's control group and of those above it: Slurm limits the job's."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:  # not Linux
+        return []
+    files = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            files += [folder / "memory.max" for folder in _upwards(root, path)]
+        elif "memory" in controllers.split(","):
+            files += [folder / "memory.limit_in_bytes" for folder in _upwards(root / "memory", path)]
+    texts = [file.read_text().strip() for file in files if file.exists()]
+    return [float(text) for text in texts if text.isdigit()]
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    below = Path(path.lstrip("/"))
+    return [root / folder for folder in (below, *below.parents)]
+
+
+def _of_slurm_job() -> list[float]:
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    return [float(megabytes) * MEBIBYTE] if megabytes.isdigit() and int(megabytes) else []

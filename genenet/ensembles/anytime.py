@@ -18,9 +18,9 @@ from genenet.training.attempts import read_attempts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from genenet.config.model import Combination
+    from genenet.config.types import Combination
     from genenet.core.paths import ResultPaths
-    from genenet.ensembles.ensemble import Outcome
+    from genenet.training.outcomes import Outcome
     from genenet.training.prepare import Prepared
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import ExitStack
 
-    from genenet.config.model import Combination
+    from genenet.config.types import Combination
     from genenet.core.paths import RunPaths
     from genenet.training.prepare import Prepared
 

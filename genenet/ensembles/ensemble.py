@@ -17,6 +17,7 @@ from genenet.genes.plan import Plan, plan
 from genenet.metrics.ambiguity import Decomposition
 from genenet.metrics.contingency import scores
 from genenet.networks.tiling import block_shape
+from genenet.training.outcomes import Outcome, read_outcomes
 from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
@@ -24,52 +25,18 @@ if TYPE_CHECKING:
 
     import torch
 
-    from genenet.config.model import Combination, Segmentation
+    from genenet.config.segmentation import Segmentation
     from genenet.config.stages import SelectSettings
+    from genenet.config.types import Combination
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
     from genenet.networks.network import Network
-    from genenet.networks.predictor import NormalisationRule, Predictor
+    from genenet.networks.predictor import Predictor
+    from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT = "genenet.ensemble/1"
 GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a training ended."""
-
-    run: str  # r0/000 or baselines/unet2015
-    scores: dict[str, Any]
-
-    @property
-    def is_baseline(self) -> bool:
-        """Baselines are ranked, never members."""
-        return self.run.startswith("baselines/")
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether there are weights."""
-        return bool(self.scores["status"] == "ok")
-
-    @property
-    def ari(self) -> float:
-        """ARI on the validation images; -1 without one, so that it comes last."""
-        ari = self.scores["validation"]["ari"] if self.is_ok else None
-        return -1.0 if ari is None else float(ari)
-
-    @property
-    def seconds_per_megavoxel(self) -> float | None:
-        """Time that its network took for the validation images; None if it wasn't measured."""
-        measured = self.scores.get("prediction") or {}
-        return measured["seconds"] / measured["voxels"] * 1e6 if measured.get("voxels") else None
-
-
-def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
-    """Read the scores of all runs, best first; the successful before the others."""
-    outcomes = [Outcome(run, read_json(paths.run(run).scores)) for run in runs]
-    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ari, o.run))
 
 
 def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
@@ -202,7 +169,7 @@ class Ensemble:
 
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
         """Return the networks, ready to predict; they are on the device from then on."""
-        from genenet.config.model import Segmentation as Defaults
+        from genenet.config.segmentation import Segmentation as Defaults
         from genenet.networks.device import compute_type
         from genenet.networks.predictor import Predictor
         from genenet.networks.symmetry import Turn, symmetries
@@ -230,7 +197,7 @@ def load_ensemble(folder: Path) -> Ensemble:
         InputError: If it isn't an ensemble, or a member's weights don't match its genome.
     """
     from genenet.networks.network import Network, load_weights
-    from genenet.networks.predictor import NormalisationRule
+    from genenet.volumes.normalisation import NormalisationRule
 
     description = read_json(folder / "ensemble.json")
     if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from genenet.core.atomic_files import read_csv, read_json
+from genenet.core.atomic_files import optional_json, read_csv
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths, of_baseline
 from genenet.genes.baselines import title_of
@@ -111,11 +111,6 @@ def as_float(text: str) -> float | None:
     """A CSV's number; None for an empty cell and nan."""
     value = float(text) if text else math.nan
     return value if math.isfinite(value) else None
-
-
-def optional_json(path: Path | str) -> Any:
-    """Read a JSON file; None if it isn't there."""
-    return read_json(Path(path)) if Path(path).exists() else None
 
 
 def rows(path: Path) -> list[dict[str, str]]:

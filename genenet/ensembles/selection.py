@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
+from genenet.core.ignore import IGNORE
 from genenet.metrics.ambiguity import LEVELS
-from genenet.metrics.contingency import IGNORE, Contingency
+from genenet.metrics.contingency import Contingency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

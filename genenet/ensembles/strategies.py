@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.random import PCG64, SeedSequence
 
-from genenet.config.model import EnsembleStrategy
+from genenet.config.types import EnsembleStrategy
 from genenet.core.atomic_files import read_json, write_json
 from genenet.ensembles.curve import best_size, curve_of, open_run, points_of
 from genenet.ensembles.selection import Moments, greedy, sample, weighted
@@ -20,10 +20,10 @@ from genenet.metrics.contingency import scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.config.model import Ensemble
+    from genenet.config.ensemble import Ensemble
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
-    from genenet.ensembles.ensemble import Outcome
+    from genenet.training.outcomes import Outcome
     from genenet.training.prepare import Prepared
 
 FORMAT = "genenet.strategies/1"

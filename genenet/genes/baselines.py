@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from pydantic import PositiveInt as Positive
 
-from genenet.config.training import Closed
+from genenet.core.models import Closed
 
 if TYPE_CHECKING:
     from genenet.genes.gene_graph import Deltas

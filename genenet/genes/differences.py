@@ -1,4 +1,4 @@
-"""What differs between two genomes, gene by gene, and what follows from it. No torch."""
+"""What differs between two genomes, gene by gene, and what follows from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a genome builds, for people and for programs. No torch."""
+"""What a genome builds, for people and for programs."""
 
 from __future__ import annotations
 

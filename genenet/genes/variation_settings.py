@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from genenet.config.training import Closed
+from genenet.core.models import Closed
 from genenet.genes.hyperparameters import Group, Level
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -1,4 +1,4 @@
-"""Which classes labels mean: their names, a label to ignore, and what is odd about them. No torch."""
+"""Which classes labels mean: their names, a label to ignore, and what is odd about them."""
 
 from __future__ import annotations
 

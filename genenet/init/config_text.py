@@ -1,4 +1,4 @@
-"""The config.yaml that ``genenet init`` writes: for people to read, and to go on from. No torch."""
+"""The config.yaml that ``genenet init`` writes: for people to read, and to go on from."""
 
 from __future__ import annotations
 

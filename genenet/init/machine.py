@@ -55,7 +55,7 @@ def _cpu(threads: int) -> Machine:
     cores = available_cores()
     memory = None
     if has_torch():
-        from genenet.training.prepared_images import available_memory
+        from genenet.core.resources import available_memory
 
         memory = available_memory()
     name = f"{cores} CPU core{'s' * (cores > 1)} of this machine"

@@ -1,4 +1,4 @@
-"""What ``genenet init`` prints: tables of 80 columns, notes and what to do next. No torch."""
+"""What ``genenet init`` prints: tables of 80 columns, notes and what to do next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``genenet init`` asks for in a terminal; where there is none, what is missing is an error. No torch."""
+"""What ``genenet init`` asks for in a terminal; where there is none, what is missing is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``genenet init`` is given, and the files that it asks for. No torch."""
+"""What ``genenet init`` is given, and the files that it asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which networks a search may draw, so that they fit the images and the machine; and what drawn ones cost. No torch."""
+"""Which networks a search may draw, so that they fit the images and the machine; and what drawn ones cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images, or which regions of one, are for training and which for validation. No torch."""
+"""Which images, or which regions of one, are for training and which for validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import ImageRegion
+    from genenet.config.types import ImageRegion
     from genenet.core.geometry import Triple
     from genenet.init.classes import Classes
     from genenet.init.survey import LabelledLook

@@ -1,4 +1,4 @@
-"""What an image and its labels hold: shapes, types, values, label ids and where they are. No torch."""
+"""What an image and its labels hold: shapes, types, values, label ids and where they are."""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
+from genenet.core.ignore import IGNORE
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.plan import plan
-from genenet.metrics.contingency import IGNORE
 from genenet.networks.device import choose_device, set_threads
-from genenet.networks.predictor import Normalisation
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import crop, open_volume
+from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:

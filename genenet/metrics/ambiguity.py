@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import Combination
+    from genenet.config.types import Combination
 
 
 @dataclass

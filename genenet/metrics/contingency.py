@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORE = 255  # the label of voxels that are neither learnt nor scored
+from genenet.core.ignore import IGNORE
+
 CHUNK_VOXELS = 2**22  # counting takes about 30 bytes a voxel: a large slab is counted in pieces
 Counts = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from genenet.core.errors import InputError
 from genenet.core.resources import available_cores, gpu_granted
 
 if TYPE_CHECKING:
-    from genenet.config.model import Precision
+    from genenet.config.types import Precision
 
 
 def choose_device(name: str) -> torch.device:
@@ -71,3 +71,13 @@ def processor() -> set[str]:
         return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
         return set()
+
+
+# torch on a GPU and on the CPU, its C++, and NVIDIA's libraries
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception means that memory ran out, of the machine or of the GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from genenet.core.geometry import Box, tiles
 from genenet.networks.symmetry import Turn
 from genenet.networks.tiling import Reading, readings, tile_shape, union
-from genenet.volumes.base import Volume, read_reflected, reflect
+from genenet.volumes.base import Volume, read_reflected
+from genenet.volumes.normalisation import Normalisation
 
 if TYPE_CHECKING:
-    from genenet.config.model import NormalisationMode
     from genenet.core.geometry import Triple
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
@@ -29,46 +29,6 @@ Combination = Literal["mean", "vote"]
 MEMORY_BYTES = 1e9  # of a tile, on each core
 SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
 STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """(x - mean) / deviation; arrays of one number for the volume, or of one for each slice."""
-
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-
-    @classmethod
-    def of_volume(cls, mean: float, deviation: float) -> Normalisation:
-        """Return one for a whole volume."""
-        return cls(np.array([mean]), np.array([deviation]))
-
-    def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
-        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
-        index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
-        mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
-        normalised = data.astype(np.float32)
-        normalised -= mean
-        normalised /= deviation
-        return normalised
-
-
-Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  # per slice? mean, deviation
-
-
-@dataclass(frozen=True)
-class NormalisationRule:
-    """By what images are normalised: ``training`` uses the training images' mean and deviation for all."""
-
-    mode: NormalisationMode
-    mean: float
-    deviation: float
-
-    def of(self, statistics: Statistics) -> Normalisation:
-        """Return an image's normalisation; ``statistics(per_slice)`` gives its own mean and deviation."""
-        if self.mode == "training":
-            return Normalisation(np.array([self.mean]), np.array([self.deviation]))
-        return Normalisation(*statistics(self.mode == "slice"))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet.core.atomic_files import read_json, write_text
+from genenet.core.atomic_files import optional_json, read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
-from genenet.ensembles.results import Run, as_float, optional_json, read_runs, rows
+from genenet.ensembles.results import Run, as_float, read_runs, rows
 from genenet.ensembles.strategies import read_strategies
 from genenet.genes.genome import read_genome
 from genenet.report import figures, plots, score_plots, search_plots, slices
-from genenet.training.provenance import cost, devices, provenance, settings_of
+from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import open_volume
 from genenet.volumes.label_images import class_labels

@@ -20,7 +20,6 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
-from genenet.networks.predictor import Normalisation
 from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.suitability import fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
@@ -29,6 +28,7 @@ from genenet.volumes.base import Volume, crop, open_volume
 from genenet.volumes.chunk_cache import cached
 from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import Mask
+from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.statistics import sample_statistics
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from genenet.config.model import Segmentation
+    from genenet.config.segmentation import Segmentation
     from genenet.config.stages import ImageFiles
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import Ensemble

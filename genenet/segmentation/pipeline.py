@@ -14,19 +14,20 @@ import torch
 from genenet.core import mapped_arrays
 from genenet.core.errors import InputError, one_line
 from genenet.core.resources import give_back_freed_memory
+from genenet.networks.device import is_out_of_memory
 from genenet.networks.tiling import waste
-from genenet.training.learner import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import Segmentation
+    from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
-    from genenet.networks.predictor import Normalisation, Piece, Prediction, Predictor
+    from genenet.networks.predictor import Piece, Prediction, Predictor
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
+    from genenet.volumes.normalisation import Normalisation
 
 IN_FLIGHT = 2  # blocks that are computed or written at the same time: no core waits for the last tile of one
 

@@ -1,4 +1,4 @@
-"""How far one training is, told from the files in its folder while it runs. No torch.
+"""How far one training is, told from the files in its folder while it runs.
 
 At most five files are opened: ``scores.json`` and no other of a training that has ended.
 """

@@ -1,4 +1,4 @@
-"""How far trainings are to go for now, where a search has rungs: told from the rankings. No torch."""
+"""How far trainings are to go for now, where a search has rungs: told from the rankings."""
 
 from __future__ import annotations
 

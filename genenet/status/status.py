@@ -1,4 +1,4 @@
-"""How far a search is, while it runs: read from its files alone, wherever its jobs are. No torch."""
+"""How far a search is, while it runs: read from its files alone, wherever its jobs are."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genenet.networks.device import compute_type
+from genenet.networks.device import compute_type, is_out_of_memory
 from genenet.training.losses import make_loss
 from genenet.training.optimisation import WeightAverage, clip_gradient, make_optimiser, restore_optimiser
 
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from genenet.config.model import Training
+    from genenet.config.training import Training
     from genenet.networks.network import Network
 
-# torch on a GPU and on the CPU, its C++, and NVIDIA's libraries
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +151,3 @@ class Learner:
         if self.average:
             self.average.load_state_dict(state["average"])
         self.parts = state["parts"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception means that memory ran out, of the machine or of the GPU."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor

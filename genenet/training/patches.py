@@ -10,7 +10,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 from numpy.typing import NDArray
 
 from genenet.core.geometry import Box, Triple
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.networks.symmetry import Turn
 from genenet.volumes.base import read_reflected
 

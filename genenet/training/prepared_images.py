@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import shutil
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
-from genenet.networks.predictor import Normalisation, NormalisationRule
+from genenet.core.resources import MEBIBYTE
+from genenet.volumes.normalisation import Normalisation, NormalisationRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
     from genenet.training.prepare import Prepared
 
-MEBIBYTE = 2**20
 BORDER_MAP_BYTES = 4  # of a voxel
 
 log = logging.getLogger(__name__)
@@ -120,59 +117,3 @@ def border_maps(images: list[LabelledArray], weight: float, sigma: float) -> lis
             result[z : z + 1] = border_weights(image.labels[z : z + 1], weight, sigma)
         maps.append(result)
     return maps
-
-
-def available_memory() -> float:
-    """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
-    limits = [_available_on_machine(), *_of_control_group(), *_of_slurm_job()]
-    return min(limits)
-
-
-def peak_memory() -> float:
-    """Return the most bytes that this process ever had in memory, mapped files included."""
-    try:
-        return _kibibytes("/proc/self/status", "VmHWM")
-    except (OSError, StopIteration):  # not Linux
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def _available_on_machine() -> float:
-    try:
-        return _kibibytes("/proc/meminfo", "MemAvailable")
-    except (OSError, StopIteration):  # not Linux
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-
-
-def _kibibytes(path: str, name: str) -> float:
-    """Return the bytes that a line such as ``MemAvailable:  123 kB`` says."""
-    lines = Path(path).read_text().splitlines()
-    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def _of_control_group(
-    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
-) -> list[float]:
-    """Return the limits of this process's control group and of those above it: Slurm limits the job's."""
-    try:
-        lines = groups.read_text().splitlines()
-    except OSError:  # not Linux
-        return []
-    files = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:  # version 2
-            files += [folder / "memory.max" for folder in _upwards(root, path)]
-        elif "memory" in controllers.split(","):
-            files += [folder / "memory.limit_in_bytes" for folder in _upwards(root / "memory", path)]
-    texts = [file.read_text().strip() for file in files if file.exists()]
-    return [float(text) for text in texts if text.isdigit()]
-
-
-def _upwards(root: Path, path: str) -> list[Path]:
-    below = Path(path.lstrip("/"))
-    return [root / folder for folder in (below, *below.parents)]
-
-
-def _of_slurm_job() -> list[float]:
-    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
-    return [float(megabytes) * MEBIBYTE] if megabytes.isdigit() and int(megabytes) else []

@@ -13,19 +13,19 @@ import torch
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.lock import exclusive
+from genenet.core.resources import available_memory, peak_memory
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import Plan, plan
-from genenet.networks.device import choose_device, set_threads
-from genenet.networks.predictor import NormalisationRule
+from genenet.networks.device import choose_device, is_out_of_memory, set_threads
 from genenet.training import checkpoint
 from genenet.training.attempts import Attempts
-from genenet.training.learner import is_out_of_memory
 from genenet.training.outcome_files import Publication, write_history
 from genenet.training.prepare import Prepared, open_prepared
-from genenet.training.prepared_images import BORDER_MAP_BYTES, available_memory, peak_memory, read_images
+from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
 from genenet.training.stopping import Stop
 from genenet.training.tensorboard import Board
 from genenet.training.trainer import Diverged, Trainer
+from genenet.volumes.normalisation import NormalisationRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

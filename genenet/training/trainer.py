@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from genenet.config.model import Training
+    from genenet.config.training import Training
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import ImageRegion
+    from genenet.config.types import ImageRegion
     from genenet.volumes.file_image import VoxelSize
 
 _SPATIAL = ("z", "y", "x")

@@ -9,7 +9,7 @@ import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.volumes.base import Volume, crop, open_volume
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import ImageRegion
+    from genenet.config.types import ImageRegion
 
 
 @dataclass(frozen=True)

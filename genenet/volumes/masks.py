@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.model import ImageRegion
+    from genenet.config.types import ImageRegion
     from genenet.core.geometry import Box, Triple
     from genenet.volumes.base import Volume
 

@@ -5,7 +5,7 @@ import tifffile
 import torch
 import zarr
 
-from genenet.config.model import Segmentation
+from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
 from genenet.core.atomic_files import write_json
 from genenet.ensembles.ensemble import FORMAT, load_ensemble

@@ -11,9 +11,10 @@ from genenet.config.stages import ImageFiles, ReportSettings
 from genenet.core.atomic_files import write_json
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.ensemble import Outcome, write_ranking
+from genenet.ensembles.ensemble import write_ranking
 from genenet.genes.genome import Genome
 from genenet.report.report import write_report
+from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
 
 HOSTILE = '<script>alert("x")</script>'

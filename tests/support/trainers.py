@@ -3,15 +3,15 @@
 import numpy as np
 import torch
 
-from genenet.config.model import Training
 from genenet.config.stages import TrainSettings, read_settings
+from genenet.config.training import Training
 from genenet.core.paths import RunPaths
 from genenet.genes.genome import Genome, read_genome
 from genenet.genes.plan import plan
-from genenet.networks.predictor import Normalisation
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.run import TrainingRun
 from genenet.training.trainer import Trainer
+from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-EXIT_STOPPED = 75  # EX_TEMPFAIL: the time was over; the same command goes on
-
 app = typer.Typer(
     help="Random search for segmentation networks: draw genomes, train each, segment with the best few.",
     epilog="Anywhere on the line: --debug shows the traceback of an error, --log FILE writes messages to a file too.",

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import EXIT_STOPPED, Out, Settings, app
+from genenet.cli.commands import Out, Settings, app
+from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
 RoundNumber = Annotated[int, typer.Option("--round", min=0, help="which round of the search")]
@@ -55,7 +56,7 @@ def rung(
     with logged, show_training(genome.name) as show, stopping.on_signals() as stop:
         finished = run.run(stop, show)
     if not finished:
-        sys.exit(EXIT_STOPPED)
+        sys.exit(exit_codes.STOPPED)
     write_slot(out, name, files, iterations, weights)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import EXIT_STOPPED, Settings, app
+from genenet.cli.commands import Settings, app
+from genenet.core import exit_codes
 
 
 @app.command()
@@ -37,7 +38,7 @@ def train(
     with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
         finished = run.run(stop, show)
     if not finished:
-        sys.exit(EXIT_STOPPED)
+        sys.exit(exit_codes.STOPPED)
 
 
 @app.command()

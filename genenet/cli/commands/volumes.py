@@ -181,9 +181,9 @@ def export(
     ] = None,
 ) -> None:
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
+    from genenet.segmentation.export import export_tiff
     from genenet.volumes import ome_zarr
     from genenet.volumes.label_images import class_labels
-    from genenet.volumes.readers.tiff import export_tiff
 
     opened = ome_zarr.open_store(store)
     opened.check_complete()

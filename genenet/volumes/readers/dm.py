@@ -10,7 +10,7 @@ import numpy as np
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
 from genenet.volumes.file_image import FileImage, VoxelSize, map_voxels
-from genenet.volumes.readers.tiff import nm_per
+from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from pathlib import Path

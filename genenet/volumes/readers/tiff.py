@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
-from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
 from genenet.volumes.file_image import FileImage, VoxelSize
+from genenet.volumes.units import _NM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-_SLAB_VOXELS = 2**27  # of one byte
-_NM = {
-    **dict.fromkeys(("pm", "picometer"), 1e-3),
-    **dict.fromkeys(("å", "angstrom", "ångström"), 0.1),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1.0),
-    **dict.fromkeys(("µm", "μm", "um", "\\u00b5m", "micron", "microns", "micrometer", "micrometre"), 1e3),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e6),
-    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e7),
-    **dict.fromkeys(("m", "meter", "metre"), 1e9),
-    "inch": 2.54e7,
-}
-
-
-def nm_per(unit: str | None) -> float | None:
-    """Return how many nm a unit of length is, by its name as OME or ImageJ write it; None if unknown."""
-    return _NM.get((unit or "").strip().lower())
 
 
 def open_tiff(path: Path) -> FileImage:
@@ -158,47 +138,3 @@ def _imagej_sizes(tif: tifffile.TiffFile) -> VoxelSize:
     per_unit = [tif.pages.first.tags[f"{axis}Resolution"].value for axis in "YX"]
     y, x = (nm * denominator / numerator for numerator, denominator in per_unit)
     return float(metadata["spacing"]) * nm, y, x
-
-
-def export_tiff(store_path: Path, out: Path, labels: str | None = None) -> None:
-    """Write the labels of a segmentation as a compressed BigTIFF, axes ZYX, with voxel size and class names.
-
-    The metadata are OME's, which Fiji reads by Bio-Formats: ImageJ's own can't stand in a BigTIFF. Memory is
-    bounded by a few slices. ``labels`` are as in class_labels.
-
-    Raises:
-        InputError: If the store isn't a segmentation, or hasn't these labels.
-    """
-    from genenet.volumes.label_images import class_labels
-    from genenet.volumes.ome_zarr import open_store
-
-    store = open_store(store_path)
-    z, y, x = store.attributes["voxel_size_nm"]
-    classes = ", ".join(f"{i} {name}" for i, name in enumerate(store.attributes["classes"]))
-    with atomic_path(out) as temporary:
-        tifffile.imwrite(
-            temporary,
-            _pages(class_labels(store, labels), store.block[0]),
-            shape=store.shape,
-            dtype=np.uint8,
-            bigtiff=True,
-            ome=True,
-            photometric="minisblack",
-            compression="zlib",
-            maxworkers=1,
-            metadata={
-                "axes": "ZYX",
-                "Name": "segmentation",
-                "Description": f"Classes by label: {classes}",
-                **{f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (z, y, x), strict=True)},
-                **{f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"},
-            },
-        )
-
-
-def _pages(labels: Any, block_depth: int) -> Iterator[NDArray[np.uint8]]:
-    """Slices of labels. A shard holds many, so as many are read at once as fit."""
-    n_z, n_y, n_x = labels.shape
-    depth = max(1, min(block_depth, _SLAB_VOXELS // (n_y * n_x)))
-    for z in range(0, n_z, depth):
-        yield from np.asarray(labels[z : z + depth])

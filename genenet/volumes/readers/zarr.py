@@ -12,7 +12,7 @@ import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.volumes.file_image import FileImage, VoxelSize
-from genenet.volumes.readers.tiff import nm_per
+from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

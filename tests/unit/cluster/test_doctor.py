@@ -339,7 +339,7 @@ def test_config(monkeypatch, tmp_path):
 
 
 def test_config_says_threads_and_results(monkeypatch, tmp_path):
-    from genenet.config.model import Training
+    from genenet.config.training import Training
 
     read = SimpleNamespace(results="elsewhere", training=Training(threads=3))
     monkeypatch.setattr("genenet.config.model.read_config", lambda path: read)
@@ -348,7 +348,8 @@ def test_config_says_threads_and_results(monkeypatch, tmp_path):
 
 
 def test_the_defaults_are_those_of_the_config():
-    from genenet.config.model import Config, Training
+    from genenet.config.model import Config
+    from genenet.config.training import Training
 
     assert Training().threads == doctor.DEFAULT_THREADS
     assert Config.model_fields["results"].default == doctor.DEFAULT_RESULTS

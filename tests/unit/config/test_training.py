@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.networks.network import Network, load_weights, save_weights
 from genenet.training.weight_maps import border_weights
 from tests.support import runs

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.anytime import Attempt, _Spent, moments, write_moments
 from genenet.ensembles.curve import curve_of
-from genenet.ensembles.ensemble import Outcome
 from genenet.ensembles.results import Run
 from genenet.report import score_plots, search_plots
+from genenet.training.outcomes import Outcome
 from genenet.training.prepare import open_prepared
 from genenet.training.probabilities import write_probabilities
 from tests.support.runs import CLASSES, write_split

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genenet.core.ignore import IGNORE
 from genenet.ensembles.selection import LEAST_WEIGHT, Moments, Sample, greedy, sample, weighted
-from genenet.metrics.contingency import IGNORE
 
 
 def rng(seed=0):

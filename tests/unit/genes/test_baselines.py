@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from genenet.config.model import Baselines, Config
+from genenet.config.baselines import Baselines
+from genenet.config.model import Config
 from genenet.config.stages import BaselineSettings, baseline_stage, runs, stage_settings, train_stage
 from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline

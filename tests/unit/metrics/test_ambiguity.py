@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genenet.core.ignore import IGNORE
 from genenet.metrics.ambiguity import Decomposition, Growing, member_weights, votes
-from genenet.metrics.contingency import IGNORE
 
 
 def levels_of(rng, n_members, n_classes=3, shape=(2, 5, 7)):

@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import adapted_rand_error, variation_of_information
 from sklearn.metrics import adjusted_rand_score
 
+from genenet.core.ignore import IGNORE
 from genenet.metrics import contingency
-from genenet.metrics.contingency import IGNORE, Contingency, adjusted_rand_index, scores
+from genenet.metrics.contingency import Contingency, adjusted_rand_index, scores
 
 N = 5
 BIG = np.array([[5, 1, 0], [2, 7, 1], [0, 3, 9]], np.int64)  # sums to 28

@@ -3,15 +3,16 @@
 import numpy as np
 import torch
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.core.geometry import Box
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import adjusted_rand_index
-from genenet.networks.predictor import Normalisation, Predictor
+from genenet.networks.predictor import Predictor
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
 
 CPU = torch.device("cpu")

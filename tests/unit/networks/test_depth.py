@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
-from genenet.networks.predictor import Normalisation
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
+from genenet.volumes.normalisation import Normalisation
 
 NET = {"n_convkernels": 6, "n_stacks": 1, "n_convlayers": 1, "input_size": 20, "log_learning_rate": -1.5}
 DEEP = {"spatial_mode": 1, "input_depth": 12}

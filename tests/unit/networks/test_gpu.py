@@ -5,9 +5,8 @@ import shutil
 import pytest
 import torch
 
-from genenet.networks.device import compute_type
+from genenet.networks.device import compute_type, is_out_of_memory
 from genenet.training import checkpoint
-from genenet.training.learner import is_out_of_memory
 from tests.support import runs
 from tests.support.trainers import tensors, train, trainer, weights
 

@@ -312,10 +312,11 @@ def test_the_memory_of_a_training_step_is_about_what_inspect_says(values, batch,
         pytest.skip("this processor isn't faster in bfloat16")
     code = f"""
 import numpy as np, torch
-from genenet.config.model import Training
+from genenet.config.training import Training
 from genenet.genes.genome import Genome
-from genenet.training.prepared_images import LabelledArray, peak_memory
-from genenet.networks.predictor import Normalisation
+from genenet.training.prepared_images import LabelledArray
+from genenet.core.resources import peak_memory
+from genenet.volumes.normalisation import Normalisation
 from genenet.genes.plan import plan
 from genenet.training.trainer import Trainer
 g = Genome("g", {{"net": {values}}})

@@ -11,10 +11,11 @@ from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
 from genenet.networks.network import Network
-from genenet.networks.predictor import Normalisation, Predictor, to_uint8, turned_back
+from genenet.networks.predictor import Predictor, to_uint8, turned_back
 from genenet.networks.symmetry import symmetries
 from genenet.networks.tiling import reading
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.normalisation import Normalisation
 
 CPU = torch.device("cpu")
 NORM = Normalisation.of_volume(0.5, 0.3)

@@ -85,7 +85,7 @@ def test_the_memory_of_a_tile_is_about_what_is_said(values):
     code = f"""
 import torch
 from genenet.genes.genome import Genome
-from genenet.training.prepared_images import peak_memory
+from genenet.core.resources import peak_memory
 from genenet.networks.network import Network
 from genenet.genes.plan import plan
 torch.set_num_threads(1)

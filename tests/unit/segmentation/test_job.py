@@ -11,18 +11,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genenet.config.model import Segmentation
+from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, blocks_of
 from genenet.ensembles.ensemble import load_ensemble
-from genenet.networks.predictor import Normalisation, Predictor
+from genenet.networks.predictor import Predictor
 from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.job import SegmentationJob, share
 from genenet.segmentation.pipeline import entropy
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
 from tests.support.ensembles import arrays, write_ensemble
 

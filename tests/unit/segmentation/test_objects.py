@@ -21,11 +21,11 @@ from genenet.config.stages import ImageFiles, stage_settings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.segmentation.evaluation import evaluate_store
+from genenet.segmentation.export import export_tiff
 from genenet.segmentation.objects import COLUMNS, PostprocessingJob, from_options, table_of
 from genenet.volumes.label_images import class_labels
 from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
 from genenet.volumes.pyramid import mode_of_cells
-from genenet.volumes.readers.tiff import export_tiff
 from tests.support import runs
 from tests.support.configs import changed
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
+from genenet.segmentation.export import export_tiff
 from genenet.segmentation.viewing import view
 from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
 from genenet.volumes.palette import class_colours
-from genenet.volumes.readers.tiff import export_tiff
 
 SHAPE = (6, 300, 400)
 CLASSES = ["background", "cell", "organelle"]

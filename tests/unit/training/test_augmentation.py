@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genenet.config.training import Augmentation
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.training.augmentation import Augmenter, blur, to_the_power
 from genenet.training.deformation import Patches, deform, random_field, shift_slices
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from genenet.config.training import Loss
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.training.losses import make_loss, soft_dice
 
 KINDS = ("cross_entropy", "dice_cross_entropy", "focal")

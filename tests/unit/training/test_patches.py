@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genenet.metrics.contingency import IGNORE
-from genenet.networks.predictor import Normalisation
+from genenet.core.ignore import IGNORE
 from genenet.training.patches import PatchSampler, Turn, class_positions, class_weights
 from genenet.training.prepared_images import LabelledArray
+from genenet.volumes.normalisation import Normalisation
 
 RNG = np.random.default_rng(0)
 AS_IT_IS = Normalisation.of_volume(0, 1)

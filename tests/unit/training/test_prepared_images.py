@@ -9,9 +9,10 @@ import tifffile
 
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
-from genenet.networks.predictor import NormalisationRule
+from genenet.core.resources import _of_control_group, available_memory
 from genenet.training.prepare import open_prepared, prepare
-from genenet.training.prepared_images import _of_control_group, available_memory, border_maps, read_images
+from genenet.training.prepared_images import border_maps, read_images
+from genenet.volumes.normalisation import NormalisationRule
 from tests.support import runs
 from tests.support.search import ROOT
 
@@ -106,7 +107,7 @@ LARGE = """
     import resource
     from pathlib import Path
     from genenet.training.prepared_images import read_images
-    from genenet.networks.predictor import NormalisationRule
+    from genenet.volumes.normalisation import NormalisationRule
     from genenet.training.prepare import open_prepared
     from tests.support.trainers import train, trainer
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from genenet.metrics.contingency import IGNORE
+from genenet.core.ignore import IGNORE
 from genenet.training.weight_maps import border_weights
 
 

@@ -9,9 +9,10 @@ import tifffile
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
+from genenet.segmentation.export import export_tiff
 from genenet.volumes.base import open_volume
 from genenet.volumes.ome_zarr import Store, create_store, open_store
-from genenet.volumes.readers.tiff import export_tiff, nm_per
+from genenet.volumes.units import nm_per
 
 
 def make(path: Path, labels: np.ndarray, block=(8, 64, 64)) -> Store:
@@ -58,7 +59,7 @@ def test_export_leaves_nothing_after_an_error(tmp_path: Path, monkeypatch: pytes
         yield np.zeros((50, 60), "u1")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("genenet.volumes.readers.tiff._pages", fails)
+    monkeypatch.setattr("genenet.segmentation.export._pages", fails)
     with pytest.raises(OSError, match="No space left"):
         export_tiff(tmp_path / "a.ome.zarr", tmp_path / "a.tif")
     assert {p.name for p in tmp_path.iterdir()} == {"a.ome.zarr"}

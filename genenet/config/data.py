@@ -1,0 +1,139 @@
+"""``data:``, the images and what their labels mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from pydantic import NonNegativeInt as NonNegative
+
+from genenet.config.types import (
+    ImageRegion,
+    NormalisationMode,
+    Shape,
+    VoxelSize,
+)
+from genenet.core.models import Closed
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+class Phantom(Closed):
+    """The synthetic volume: what it is drawn from."""
+
+    shape: Shape = Field(description="voxels along z, y, x")
+    seed: NonNegative
+
+    @property
+    def name(self) -> str:
+        """Its folder under ``phantoms/``."""
+        return "x".join(map(str, self.shape)) + f"-seed{self.seed}"
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+class Image(Closed):
+    """An image: files (or one OME-Zarr), or a phantom."""
+
+    path: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None, description="a file, a folder of slices, or a list of files that are stacked along z"
+    )
+    phantom: Phantom | None = None
+    labels: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None, description="integer image(s) of the same shape; a phantom brings its own"
+    )
+    region: ImageRegion | None = Field(
+        None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
+    )
+    mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+        None,
+        description="integer image(s) of the same shape; where it is 0, nothing is learnt, segmented or scored",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list_of_one(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: _as_list(v) if k in ("path", "labels", "mask") else v for k, v in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.phantom is None):
+            raise ValueError("give either path: or phantom:")
+        if self.phantom and self.labels:
+            raise ValueError("a phantom brings its own labels; leave labels: out")
+        for axis, interval in zip("zyx", self.region or (), strict=False):
+            if interval and interval[0] >= interval[1]:
+                raise ValueError(
+                    f"region along {axis} is empty: {list(interval)}; use [start, stop], start < stop"
+                )
+        return self
+
+
+class Volume(Image):
+    """An image to segment; labels, if any, only score the result."""
+
+    voxel_size_nm: VoxelSize | None = Field(
+        None, description="along z, y, x, if its file doesn't say; null: the file's, else that of data"
+    )
+
+
+class LabelledImage(Image):
+    """An image with labels, for training, validation or test."""
+
+    weight: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="of data.train only: patches come from an image in proportion to weight times its voxels",
+    )
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Self:
+        if self.path is not None and self.labels is None:
+            raise ValueError("labels: is missing: the integer image of the same shape")
+        return self
+
+
+class Data(Closed):
+    """Images, and what their labels mean."""
+
+    classes: list[str] = Field(min_length=2, max_length=254, description="names by label id, from 0 on")
+    ignore_label: NonNegative | None = Field(
+        None, description="voxels of this label are neither learnt nor scored"
+    )
+    voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
+    normalisation: NormalisationMode = Field(
+        "volume",
+        description="(x - mean) / deviation of: each volume, each slice, or all training images together",
+    )
+    train: list[LabelledImage] = Field(min_length=1)
+    validation: list[LabelledImage] = Field(min_length=1)
+    test: list[LabelledImage] = Field([], description="scored once, after selection, and reported apart")
+    volumes: dict[Name, Volume] = Field({}, description="what the ensemble segments, by name")
+
+    @model_validator(mode="after")
+    def _labels_are_clear(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name stands there twice")
+        if self.ignore_label is not None and self.ignore_label < len(self.classes):
+            raise ValueError(
+                f"ignore_label {self.ignore_label} is the id of class '{self.classes[self.ignore_label]}'; "
+                f"use an id of at least {len(self.classes)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_are_unweighted(self) -> Self:
+        for split in ("validation", "test"):
+            for index, image in enumerate(getattr(self, split)):
+                if "weight" in image.model_fields_set:
+                    raise ValueError(
+                        f"{split}.{index}.weight: is for images of data.train only, since scores count every "
+                        "voxel alike; leave it out"
+                    )
+        return self

@@ -1,0 +1,17 @@
+"""Types that several sections of the config share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+Interval = tuple[NonNegativeInt, NonNegativeInt]
+ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
+NormalisationMode = Literal["volume", "slice", "training"]
+Device = Literal["auto", "cuda", "cpu"]
+Combination = Literal["mean", "weighted", "vote"]
+EnsembleStrategy = Literal["best_n", "greedy", "weighted"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+VoxelSize = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]

@@ -1,0 +1,5 @@
+"""The label of voxels that count nowhere."""
+
+from __future__ import annotations
+
+IGNORE = 255  # the label of voxels that are neither learnt nor scored

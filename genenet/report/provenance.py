@@ -1,0 +1,125 @@
+"""Where a report's numbers come from: versions, hardware, container, checksums; and what they cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genenet.core.atomic_files import optional_json, read_json
+from genenet.core.version import build
+from genenet.training.prepare import open_prepared
+
+if TYPE_CHECKING:
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.results import Run
+
+
+def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
+    """Return what the report says of where its numbers come from, as pairs of texts."""
+    settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
+    statuses = Counter(run.status for run in runs)
+    n_baselines = sum(run.kind == "baseline" for run in runs)
+    found = {
+        "genenet": build(),
+        "Commit": commit(),
+        "Seed": str(settings.get("seed", "unknown")),
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Trainings": f"{len(runs) - n_baselines} networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
+        "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
+        **_surroundings(paths, runs),
+        "Data": "; ".join(_checksums(paths)),
+        "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
+        "Results": str(paths.results.resolve()),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def devices(paths: ResultPaths, runs: Sequence[Run]) -> str:
+    """Return what the trainings ran on, by name."""
+    return _surroundings(paths, runs)["Device"]
+
+
+def _surroundings(paths: ResultPaths, runs: Sequence[Run]) -> dict[str, str]:
+    """Return what the trainings ran with; if it differed, all there is."""
+    scores = [optional_json(paths.run(run.run).scores) or {} for run in runs]
+    made = [each["made_with"] for each in scores if "made_with" in each]
+    names = {
+        "genenet": "Trained by genenet",
+        "torch": "torch",
+        "numpy": "numpy",
+        "python": "Python",
+        "device": "Device",
+    }
+    found = {title: ", ".join(sorted({m[name] for m in made})) for name, title in names.items()}
+    images = sorted({m["container"] for m in made if m["container"]})
+    commits = sorted({m["container_commit"] for m in made if m["container_commit"]})
+    found["Container"] = "; ".join(_container(image) for image in images)
+    found["Container's commit"] = ", ".join(commits)
+    return found
+
+
+def _container(image: str) -> str:
+    path = Path(image)
+    if not path.is_file():
+        return f"{image} (not there now)"
+    with path.open("rb") as file:
+        return f"{image}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _checksums(paths: ResultPaths) -> list[str]:
+    splits = [(split, Path(paths.data(split))) for split in ("train", "validation", "test")]
+    return [f"{split} {open_prepared(path).checksum[:16]}" for split, path in splits if path.exists()]
+
+
+def settings_of(paths: ResultPaths) -> list[tuple[str, str]]:
+    """Return the settings files of all stages, by name, as they are."""
+    folder = Path(paths.settings("x")).parent
+    return [(path.stem, json.dumps(read_json(path), indent=1)) for path in sorted(folder.glob("*.json"))]
+
+
+def _iterations(runs: Sequence[Run]) -> list[str]:
+    """Return how many iterations genomes and baselines have had."""
+    kinds = {"of the networks": False, "of the baselines": True}
+    sums = {
+        name: sum(run.iterations or 0 for run in runs if (run.kind == "baseline") == is_baseline)
+        for name, is_baseline in kinds.items()
+    }
+    return [f"{n:,} {name}" for name, n in sums.items() if n]
+
+
+def cost(runs: Sequence[Run]) -> dict[str, str]:
+    """Return what the trainings took, as pairs of texts."""
+    hours = [run.cost.job_seconds / 3600 for run in runs]
+    n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
+    if not n_jobs:
+        return {}
+    n_more = n_jobs - sum(run.cost.n_jobs > 0 for run in runs)
+    of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
+    training = sum(run.seconds or 0 for run in runs) / 3600
+    unknown = f"; of {n_killed} that were killed the time isn't known" if n_killed else ""
+    return {
+        "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of it for baselines, "
+        f"{sum(hours) / len(runs):.3f} for a network, {max(hours):.3f} at most{unknown}",
+        "of which training": f"{training:.2f}",
+        "Iterations": " and ".join(_iterations(runs)),
+        "Jobs": f"{n_jobs} for {len(runs)} networks, {n_more} of them to go on or try again",
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of a working copy that this package is run from, None if it is installed."""
+    folder = Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,55 @@
+"""How voxels are normalised while they are read: (x - mean) / deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genenet.volumes.base import reflect
+
+if TYPE_CHECKING:
+    from genenet.config.types import NormalisationMode
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(x - mean) / deviation; arrays of one number for the volume, or of one for each slice."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def of_volume(cls, mean: float, deviation: float) -> Normalisation:
+        """Return one for a whole volume."""
+        return cls(np.array([mean]), np.array([deviation]))
+
+    def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
+        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
+        index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
+        mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
+        normalised = data.astype(np.float32)
+        normalised -= mean
+        normalised /= deviation
+        return normalised
+
+
+Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  # per slice? mean, deviation
+
+
+@dataclass(frozen=True)
+class NormalisationRule:
+    """By what images are normalised: ``training`` uses the training images' mean and deviation for all."""
+
+    mode: NormalisationMode
+    mean: float
+    deviation: float
+
+    def of(self, statistics: Statistics) -> Normalisation:
+        """Return an image's normalisation; ``statistics(per_slice)`` gives its own mean and deviation."""
+        if self.mode == "training":
+            return Normalisation(np.array([self.mean]), np.array([self.deviation]))
+        return Normalisation(*statistics(self.mode == "slice"))
