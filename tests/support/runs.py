@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from genenet.cli import main
+from genenet.cli.main import main
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.genes.genome import Genome
 from genenet.training.prepare import prepare
