@@ -1,8 +1,6 @@
 import hashlib
 import json
 import logging
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -115,9 +113,3 @@ def test_files_that_are_not_json_or_not_there(tmp_path):
         read_genome(tmp_path / "bad.json")
     with pytest.raises(InputError, match="nowhere.json: no such file"):
         read_genome(tmp_path / "nowhere.json")
-
-
-def test_genomes_need_no_torch():
-    modules = "config, genome, geometry, plan, tiling, stages, paths, inspection, baselines, cli, summary"
-    code = f"import sys; from genenet import {modules}; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
