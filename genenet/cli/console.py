@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 
 def run(app: Callable[..., object]) -> None:
-    """Run a command-line application; errors that a user can mend are one line, without a traceback."""
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
-    with _logged(_take_log(arguments), arguments):
+    """Run a command-line application; errors caused by user input are one line, without a traceback."""
+    try:
+        debug, log, arguments = take_common_options(sys.argv[1:])
+    except InputError as error:
+        _fail(str(error))
+    with _logged(log, arguments):
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds wrong is in our one line
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # our one line says what it finds wrong
         try:
             check_launcher()
-            app(args=arguments)
+            app(args=arguments, prog_name="genenet")
         except (InputError, OSError) as error:
             if debug:
                 traceback.print_exc()
@@ -45,13 +47,28 @@ def run(app: Callable[..., object]) -> None:
             _fail("this is a bug in genenet; please report it with the lines above")
 
 
-def _take_log(arguments: list[str]) -> Path | None:
-    """Take ``--log FILE``, which any command understands, out of the arguments."""
-    if "--log" not in arguments[:-1]:
-        return None
-    at = arguments.index("--log")
-    _, file = arguments.pop(at), arguments.pop(at)
-    return Path(file)
+def take_common_options(arguments: list[str]) -> tuple[bool, Path | None, list[str]]:
+    """Return whether ``--debug`` is given, the file of ``--log FILE`` or ``--log=FILE``, and all other arguments.
+
+    They are taken before typer reads the line: the log also holds the errors of that reading, and the message of
+    an image that belongs to another launcher and may not know the command at all.
+    """
+    debug, log, others = False, None, list[str]()
+    words = iter(arguments)
+    for word in words:
+        if word == "--":  # whatever follows is a name, such as a file called --log
+            others += [word, *words]
+        elif word == "--debug":
+            debug = True
+        elif word == "--log":
+            log = next(words, "")
+        elif word.startswith("--log="):
+            log = word.removeprefix("--log=")
+        else:
+            others.append(word)
+    if log == "":
+        raise InputError("--log: name a file, as in --log messages.log")
+    return debug, Path(log) if log else None, others
 
 
 @contextmanager

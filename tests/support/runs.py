@@ -87,9 +87,9 @@ def genenet(*arguments):
 
 def run_without_torch(*arguments):
     """Run genenet in a process of its own, and see that it didn't import torch, which takes seconds."""
-    code = "import sys; sys.argv[1:] = {}; from genenet.cli.main import main"
+    code = "import sys; sys.argv[:] = {}; from genenet.cli.main import main"
     code += "\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = run([sys.executable, "-c", code.format(list(map(str, arguments)))])
+    done = run([sys.executable, "-c", code.format(["genenet", *map(str, arguments)])])
     assert done.stdout.splitlines()[-1] == "False", done.stderr
     return done
 

@@ -1,4 +1,7 @@
-"""The commands, by subject: arguments only. Heavy imports stay inside them, so that help comes at once."""
+"""The commands, one file for each subject: arguments only.
+
+Heavy imports stay inside the commands, so that ``--help`` and shell completion answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,36 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+
+# the panels of ``genenet --help``, in its order: what people do
+FIRST_STEPS = "First steps"
+SEARCH = "Search"
+SEGMENT = "Segment"
+LOOK = "Look"
+BY_HAND = "By hand (the steps that the workflow runs)"
+PANELS = (FIRST_STEPS, SEARCH, SEGMENT, LOOK, BY_HAND)
+
+
+class CommandsByPanel(TyperGroup):
+    """Lists the commands by panel; within one, in the order in which they are defined."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Return the names of the commands in the order of ``--help``."""
+
+        def panel(name: str) -> int:
+            return PANELS.index(str(getattr(self.commands[name], "rich_help_panel", None)))
+
+        return sorted(self.commands, key=panel)
+
 
 app = typer.Typer(
+    cls=CommandsByPanel,
     help="Random search for segmentation networks: draw genomes, train each, segment with the best few.",
     epilog="Anywhere on the line: --debug shows the traceback of an error, --log FILE writes messages to a file too.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
 Settings = Annotated[

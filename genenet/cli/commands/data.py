@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import Out, Settings, app
+from genenet.cli.commands import BY_HAND, FIRST_STEPS, Out, Settings, app
 from genenet.core.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST_STEPS)
 def phantom(
     shape: Annotated[str, typer.Option(help="voxels along z, y, x, such as 12x512x512")],
     image: Annotated[Path, typer.Option(help="TIFF to write")],
@@ -31,7 +31,7 @@ def phantom(
     write_phantom((z, y, x), seed, image, labels)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def prepare(settings: Settings, out: Out) -> None:
     """Check labelled images and pack them for training."""
     from genenet.config.stages import PrepareSettings, read_settings
@@ -40,7 +40,7 @@ def prepare(settings: Settings, out: Out) -> None:
     run(read_settings(settings, PrepareSettings), out)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def settings(
     stage: Annotated[str, typer.Argument(help="such as train or prepare_test")],
     value: Annotated[str, typer.Option("--json", help="the settings")],
@@ -55,7 +55,7 @@ def settings(
         raise InputError(f"{stage}: --json is not JSON ({error})") from None
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST_STEPS)
 def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml")) -> None:
     """Check a config.yaml."""
     from genenet.config.model import read_config
@@ -64,7 +64,7 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("
     print(f"{config}: fine")
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST_STEPS)
 def schema() -> None:
     """Print the JSON schema of config.yaml, for editors."""
     from genenet.config.model import Config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from genenet.cli.commands import Out, Settings, app
+from genenet.cli.commands import BY_HAND, LOOK, Out, Settings, app
 from genenet.core.errors import InputError, naming
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Seed = Annotated[
 CONFIG = Path("config.yaml")
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def generate(
     out: Out,
     settings: Settings,
@@ -62,7 +62,7 @@ def generate(
     genome.write(out)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def inspect(
     genome: GenomeFile,
     classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
@@ -82,7 +82,7 @@ def inspect(
         print_table(description)
 
 
-@app.command("draw")
+@app.command("draw", rich_help_panel=LOOK)
 def draw_pictures(
     genome: Annotated[Path, typer.Argument(help="a genome's JSON file")],
     genes: Annotated[Path | None, typer.Option(help="picture of the gene graph, .svg or .png")] = None,
@@ -112,7 +112,7 @@ def draw_pictures(
         print(path)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def mutate(
     genome: GenomeFile,
     out: Child,
@@ -152,7 +152,7 @@ def mutate(
         mutated(parent, regions, settings, seed, out.stem).write(out)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def cross(
     first: GenomeFile,
     second: Annotated[Path, typer.Argument(help="another's")],
@@ -176,7 +176,7 @@ def _regions(config: Path) -> Regions:
     return read_config(config).search.feasible_regions()
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def diff(
     a: Annotated[Path, typer.Argument(help="a genome's JSON file")],
     b: Annotated[Path, typer.Argument(help="another's")],

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import Out, Settings, app
+from genenet.cli.commands import FIRST_STEPS, SEARCH, Out, Settings, app
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def report(
     results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out
 ) -> None:
@@ -22,7 +22,7 @@ def report(
     write_report(results, read_settings(settings, ReportSettings), out)
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def summary(results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results")) -> None:
     """Print the ranking, and where report and segmentations are."""
     from genenet.cli.summary import print_summary
@@ -30,7 +30,7 @@ def summary(results: Annotated[Path, typer.Argument(help="the results folder")] 
     print_summary(results)
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def status(
     config: Annotated[Path, typer.Argument(help="the search's config.yaml")] = Path("config.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -52,7 +52,7 @@ def status(
         print_status(found.read_status(search))
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST_STEPS)
 def doctor(
     config: Annotated[
         Path | None, typer.Option(help="says threads and results folder; config.yaml, if it is there")

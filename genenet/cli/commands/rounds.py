@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import Out, Settings, app
+from genenet.cli.commands import BY_HAND, Out, Settings, app
 from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
@@ -16,7 +16,7 @@ RoundNumber = Annotated[int, typer.Option("--round", min=0, help="which round of
 Iterations = Annotated[int, typer.Option(min=1, help="after which the rung ends")]
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def rung(
     results: Results,
     round_: RoundNumber,
@@ -60,7 +60,7 @@ def rung(
     write_slot(out, name, files, iterations, weights)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def rank(
     results: Results,
     round_: RoundNumber,
@@ -76,7 +76,7 @@ def rank(
     run(files, Path(paths.rung(round_, iterations)))
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def gather(
     out: Out,
     results: Results,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from genenet.cli.commands import app
+from genenet.cli.commands import FIRST_STEPS, app
 
 Files = Annotated[
     list[Path] | None,
@@ -15,7 +15,7 @@ Files = Annotated[
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST_STEPS)
 def init(
     image: Files = None,
     labels: Annotated[

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import Settings, app
+from genenet.cli.commands import BY_HAND, SEARCH, Settings, app
 from genenet.core import exit_codes
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def train(
     genome: Annotated[Path, typer.Option(help="a genome's JSON file")],
     train: Annotated[Path, typer.Option(help="prepared training images")],
@@ -41,7 +41,7 @@ def train(
         sys.exit(exit_codes.STOPPED)
 
 
-@app.command()
+@app.command(rich_help_panel=BY_HAND)
 def select(
     runs: Annotated[
         list[str],
@@ -59,7 +59,7 @@ def select(
     run(ResultPaths(results), expanded(runs), read_settings(settings, SelectSettings))
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def submit(
     config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml"),
     cluster: Annotated[

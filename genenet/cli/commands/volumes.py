@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from genenet.cli.commands import Out, Settings, app
+from genenet.cli.commands import LOOK, SEGMENT, Out, Settings, app
 from genenet.core.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=SEGMENT)
 def segment(
     ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
     out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write or to go on with")],
@@ -132,7 +132,7 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
         write_json(receipt, done)
 
 
-@app.command()
+@app.command(rich_help_panel=SEGMENT)
 def postprocess(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
     min_size: Annotated[
@@ -171,7 +171,7 @@ def postprocess(
         write_json(receipt, done)
 
 
-@app.command()
+@app.command(rich_help_panel=SEGMENT)
 def export(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
     tiff: Annotated[Path | None, typer.Option(help="BigTIFF to write")] = None,
@@ -193,7 +193,7 @@ def export(
         export_tiff(store, tiff, labels)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def view(
     store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
     image: Annotated[Path | None, typer.Option(help="what was segmented, if it is an OME-Zarr")] = None,
@@ -209,7 +209,7 @@ def view(
     Event().wait()
 
 
-@app.command()
+@app.command(rich_help_panel=SEGMENT)
 def evaluate(
     out: Out,
     settings: Settings,

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import tifffile
 
+from genenet.cli.commands import PANELS
+from genenet.cli.console import take_common_options
+from genenet.cli.main import app
 from tests.support import runs
 from tests.support.runs import fails
 
 COMMANDS = (
     "phantom settings check schema prepare generate inspect draw mutate cross diff train select segment export "
-    "view evaluate report summary status submit doctor init"
+    "view evaluate report summary status submit doctor init rung rank gather postprocess"
 )
 
 
@@ -22,6 +25,65 @@ def test_help_names_every_command():
     assert all(name in text for name in COMMANDS.split())
     for name in COMMANDS.split():
         assert runs.run(runs.genenet(name, "--help")).returncode == 0
+
+
+def test_help_groups_commands_by_what_people_do():
+    text = runs.run(runs.genenet("--help")).stdout
+    panels = ["First steps", "Search", "Segment", "Look", "By hand"]
+    places = [text.index(f"─ {panel}") for panel in panels]
+    assert places == sorted(places)
+    for command, panel in {"init": 0, "submit": 1, "segment": 2, "view": 3, "train": 4}.items():
+        assert places[panel] < text.index(f"│ {command} ") < [*places[1:], len(text)][panel]
+
+
+def test_every_command_stands_in_a_panel():
+    assert {command.rich_help_panel for command in app.registered_commands} == set(PANELS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_on(monkeypatch, shell):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    assert "_GENENET_COMPLETE" in runs.run(runs.genenet("--show-completion", shell)).stdout
+
+
+def test_completion_imports_no_torch(monkeypatch):
+    for name, value in {
+        "_GENENET_COMPLETE": "complete_bash",
+        "COMP_WORDS": "genenet segm",
+        "COMP_CWORD": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    done = runs.run_without_torch()
+    assert done.stdout.splitlines()[:-1] == ["segment"]
+
+
+@pytest.mark.parametrize("options", [["--log", "logs/a.log"], ["--log=logs/a.log"]])
+def test_log_adds_messages_to_a_file(tmp_path, options):
+    command = runs.genenet("check", "nowhere.yaml", *options)
+    for _ in range(2):
+        fails(command, "nowhere.yaml: no such file", cwd=tmp_path)
+    lines = (tmp_path / "logs/a.log").read_text().splitlines()
+    assert len(lines) == 4
+    for header, message in (lines[:2], lines[2:]):
+        assert header.startswith("--- ")
+        assert header.endswith(": genenet check nowhere.yaml")
+        assert message == "genenet: error: nowhere.yaml: no such file"
+
+
+def test_log_needs_a_file():
+    for options in (["--log"], ["--log="]):
+        fails(runs.genenet("check", *options), "--log: name a file")
+
+
+def test_behind_two_hyphens_everything_is_a_name():
+    words = ["--debug", "view", "--", "--log", "x", "--debug"]
+    assert take_common_options(words) == (True, None, ["view", "--", "--log", "x", "--debug"])
+
+
+def test_usage_errors_are_logged_too(tmp_path):
+    done = runs.run(runs.genenet("train", "--log", tmp_path / "a.log", "--hepl"))
+    assert done.returncode == 2
+    assert "No such option: --hepl" in (tmp_path / "a.log").read_text()
 
 
 def test_version():
