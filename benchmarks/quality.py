@@ -33,7 +33,7 @@ NET = {
     "n_stacks": 3,
     "n_convlayers": 2,
     "input_size": 236,
-    "batch_norm": 1,
+    "norm": 1,
     "decay_steps": 500,
     "decay_rate": 0.7,
     "log_learning_rate": -2.7,

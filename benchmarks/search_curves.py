@@ -39,7 +39,7 @@ REGIONS = {
         "n_convlayers": [1, 3],
         "input_size": [76, 140],
         "log_learning_rate": [-4.5, -1.5],
-        "batch_norm": [False, True],
+        "norm": ["none", "batch"],
         "decay_steps": 200,
         "decay_rate": [0.6, 0.95],
     },

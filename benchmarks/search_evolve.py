@@ -49,7 +49,7 @@ REGIONS = {
         "n_convlayers": [1, 3],
         "input_size": [48, 128],
         "log_learning_rate": [-4.0, -1.5],
-        "batch_norm": [False, True],
+        "norm": ["none", "batch"],
         "activation": ["relu", "elu"],
     },
     "stack": {"n_convlayers": [-1, 1]},

@@ -209,7 +209,7 @@ def load_ensemble(folder: Path) -> Ensemble:
         genome = read_genome(place / GENOME)
         with naming(place / GENOME):
             network = Network(plan(genome.net, len(description["classes"])))
-        load_weights(network, genome.id, place / WEIGHTS)
+        load_weights(network, genome, place / WEIGHTS)
         digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
     z, y, x = description["voxel_size_nm"]

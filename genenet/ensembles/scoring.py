@@ -73,5 +73,5 @@ def evaluate_strategies(
 def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:
     genome = read_genome(paths.genome(run))
     network = Network(plan(genome.net, n_classes))
-    load_weights(network, genome.id, paths.run(run).weights)
+    load_weights(network, genome, paths.run(run).weights)
     return network.without_norms()

@@ -26,8 +26,9 @@ from genenet.genes.hyperparameters import (
     settable,
 )
 from genenet.genes.plan import plan
+from genenet.genes.version_1 import FORMAT_1, from_version_1, to_version_1
 
-FORMAT = "genenet.genome/1"
+FORMAT = "genenet.genome/2"
 MAX_DRAWS = 1000
 Regions = Mapping[str, Mapping[str, Region]]
 
@@ -70,9 +71,17 @@ class Genome:
 
     @cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the deltas as canonical JSON."""
-        text = json.dumps(self.deltas, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """First 12 hex digits of the SHA-256 of the deltas as canonical JSON.
+
+        Values of the root that equal the default are left out, so a new hyperparameter changes no id.
+        """
+        return _hash(_without_defaults(self.deltas))
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The id, and the one by which weights of version 0.1 name this genome."""
+        old = to_version_1(self.deltas)
+        return (self.id,) if old is None else (self.id, _hash(old))
 
     def to_json(self) -> dict[str, Any]:
         """Return what the file holds."""
@@ -102,7 +111,7 @@ def read_genome(path: str | Path) -> Genome:
 
 def genome_from_json(value: Any) -> Genome:
     """Make a genome from parsed JSON; raises GenomeError."""
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") not in (FORMAT, FORMAT_1):
         found = value.get("format") if isinstance(value, dict) else value
         raise GenomeError(f'format is {found!r}; a genome has "format": "{FORMAT}"')
     unknown = set(value) - {"format", *_FIELDS}
@@ -113,6 +122,11 @@ def genome_from_json(value: Any) -> Genome:
         raise GenomeError("name must be a text, deltas an object of objects, parents a list")
     if not all(isinstance(v, dict) for v in deltas.values()):
         raise GenomeError("deltas must hold an object of hyperparameters for each path")
+    if value["format"] == FORMAT_1:
+        try:
+            deltas = from_version_1(deltas)
+        except HyperparameterError as error:
+            raise GenomeError(str(error)) from None
     return Genome(name, deltas, seed, tuple(parents), round_)
 
 
@@ -240,6 +254,17 @@ def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:
         children = known[parent].children if parent in known else [net]
         names = ", ".join(child.path for child in children) or "nothing"
         raise GenomeError(f"{path}: no such gene in this genome; at this level it has {names}")
+
+
+def _hash(deltas: Mapping[str, Deltas]) -> str:
+    text = json.dumps(deltas, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_defaults(deltas: Mapping[str, Deltas]) -> dict[str, Deltas]:
+    root = {n: v for n, v in deltas.get("net", {}).items() if v != HYPERPARAMETERS[n].default}
+    below = {path: values for path, values in deltas.items() if path != "net"}
+    return {"net": root, **below} if root else below
 
 
 def _without_zeros(deltas: Mapping[str, Deltas]) -> dict[str, dict[str, Number]]:

@@ -184,11 +184,12 @@ _ALL = (
     _integer("n_convkernels", 32, 1, 1024, "layer"),  # at scale 0; doubled at each scale
     _integer("kernel_width", 3, 1, 15, "layer", step=2),
     _float("dropout_rate", 0.0, 0, 0.9, "layer", group="regularisation"),
-    _choice("batch_norm", (False, True), "layer"),
+    _choice("norm", ("none", "batch"), "layer"),
     _choice("activation", ("relu", "leaky_relu", "elu", "gelu", "tanh"), "layer"),
     _choice("padding", ("valid", "same"), "layer"),
     _choice("spatial_mode", ("2d", "3d", "2.5d"), "layer"),
     _integer("dilation", 1, 1, 64, "layer"),  # of the kernel
+    _integer("groups", 1, 1, 1024, "layer"),  # of channels that a convolution keeps apart, at most
     _integer("window_pooling", 0, 0, 64, "layer"),  # dilation of a 2×2 maximum of stride 1; 0 is none
     _choice("residual", (False, True), "layer"),
     # log10 of the weights of penalties; below -10 is off
@@ -200,10 +201,13 @@ _ALL = (
     _choice("pooling", ("max", "conv"), "edge"),
 )
 HYPERPARAMETERS: dict[str, Hyperparameter] = {h.name: h for h in _ALL}
+REPLACED = {"batch_norm": "norm: none or batch"}  # names of earlier versions, and what to write instead
 
 
 def hyperparameter(name: str) -> Hyperparameter:
     """Return the hyperparameter of this name; raises HyperparameterError, with the nearest names."""
+    if name in REPLACED:
+        raise HyperparameterError(f"{name}: this hyperparameter has been replaced; write {REPLACED[name]}")
     if name not in HYPERPARAMETERS:
         close = difflib.get_close_matches(name, HYPERPARAMETERS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(HYPERPARAMETERS)}"

@@ -66,10 +66,11 @@ def _layers(p: Plan) -> Iterator[dict[str, Any]]:
             "out_channels": step.out_channels,
             "kernel": list(layer.kernel if layer else step.convolutions[0].kernel),
             "dilation": layer.dilation if layer else 1,
+            "groups": layer.groups if layer else 1,
             "window_pool": layer.window_pool if layer else 0,
             "residual": layer.residual if layer else False,
             "padding": "same" if layer and layer.same else "valid",
-            "batch_norm": layer.batch_norm if layer else False,
+            "norm": layer.norm if layer else "none",
             "activation": layer.activation if layer else None,
             "dropout_rate": layer.dropout_rate if layer else 0.0,
             "penalties": {name: getattr(layer, name) for name in PENALTIES} if layer else {},
@@ -130,7 +131,8 @@ def _then(layer: dict[str, Any]) -> str:
     dropout = layer["dropout_rate"]
     said = {
         "same padding": layer["padding"] == "same",
-        "batch norm": layer["batch_norm"],
+        f"{layer['groups']} groups": layer["groups"] > 1,
+        f"{layer['norm']} norm": layer["norm"] != "none",
         str(layer["activation"]): layer["activation"],
         f"dropout {dropout:.2g}": dropout,
         "penalised": any(layer["penalties"].values()),

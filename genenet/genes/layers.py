@@ -24,11 +24,12 @@ class Layer:
     out_channels: int
     kernel: Triple  # its width along z, y, x
     dilation: int  # of the kernel
+    groups: int  # of channels that the convolution keeps apart
     window_pool: int  # dilation of a 2×2 maximum of stride 1 between entry and convolution; 0 is none
     residual: bool  # the convolution's input is added to its output
     same: bool
     activation: str
-    batch_norm: bool
+    norm: str
     dropout_rate: float
     gamma1: float  # weights of the L1 and L2 penalties on the kernels, and on the activations
     gamma2: float
@@ -68,7 +69,7 @@ class Layer:
             yield Convolution(channels, channels, self.pool, entered)
         if self.entry == "up":
             yield Convolution(channels, self.out_channels, self.pool, each(floordiv, entered, self.pool))
-        yield Convolution(self.in_channels, self.out_channels, self.kernel, shape)
+        yield Convolution(self.in_channels, self.out_channels, self.kernel, shape, self.groups)
         if self.is_projected:
             yield Convolution(self.in_channels, self.out_channels, (1, 1, 1), shape)
 
@@ -89,22 +90,31 @@ class Stack:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with bias; ``shape`` is that of the side with one voxel for each kernel position."""
+    """A convolution with bias; ``shape`` is that of the side with one voxel for each kernel position.
+
+    With ``groups`` g, each g-th part of the output channels sees the same g-th part of the input channels only.
+    """
 
     in_channels: int
     out_channels: int
     kernel: Triple
     shape: Triple
+    groups: int = 1
+
+    @property
+    def n_weights(self) -> int:
+        """Weights, without biases."""
+        return self.in_channels // self.groups * self.out_channels * math.prod(self.kernel)
 
     @property
     def n_parameters(self) -> int:
         """Weights and biases."""
-        return (self.in_channels * math.prod(self.kernel) + 1) * self.out_channels
+        return self.n_weights + self.out_channels
 
     @property
     def flops(self) -> int:
         """Operations for one image."""
-        return 2 * self.in_channels * self.out_channels * math.prod(self.kernel) * math.prod(self.shape)
+        return 2 * self.n_weights * math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ class Step:
     @property
     def n_parameters(self) -> int:
         """Weights and biases, scales and shifts of a batch normalisation."""
-        norm = 2 * self.layer.out_channels if self.layer and self.layer.batch_norm else 0
+        norm = 2 * self.layer.out_channels if self.layer and self.layer.norm == "batch" else 0
         return norm + sum(c.n_parameters for c in self.convolutions)
 
     @property

@@ -51,7 +51,7 @@ def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
         if layer.window_pool:
             values += layer.in_channels * inside
             other += POOLED_INDEX_BYTES * layer.in_channels * inside
-        values += output * (1 + layer.batch_norm + (layer.activation in ("elu", "gelu")))
+        values += output * (1 + (layer.norm != "none") + (layer.activation in ("elu", "gelu")))
         other += output * 5 if layer.dropout_rate else 0
         channels = layer.out_channels
         yield values, other

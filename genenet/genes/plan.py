@@ -214,11 +214,12 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
         out_channels=gene.n_channels,
         kernel=(width if is_deep else 1, width, width),
         dilation=gene.integer("dilation"),
+        groups=_groups(in_channels, gene.n_channels, gene.integer("groups")),
         window_pool=window_pool,
         residual=residual,
         same=same,
         activation=str(gene.choice("activation")),
-        batch_norm=bool(gene.choice("batch_norm")),
+        norm=str(gene.choice("norm")),
         dropout_rate=float(gene.value("dropout_rate")),
         gamma1=_weight(gene, "log_gamma1"),
         gamma2=_weight(gene, "log_gamma2"),
@@ -234,6 +235,12 @@ def _check_symmetric(gene: ConvLayerGene, same: bool, residual: bool, width: int
     if (same or residual) and width % 2 == 0:
         what = "padding same" if same else "a residual"
         raise InputError(f"{gene.path}: kernel_width {width} is even; {what} needs an odd one")
+
+
+def _groups(in_channels: int, out_channels: int, most: int) -> int:
+    """Return the largest number of groups, at most ``most``, that divides both numbers of channels."""
+    common = math.gcd(in_channels, out_channels)
+    return next(n for n in range(min(most, common), 0, -1) if common % n == 0)
 
 
 def _weight(gene: ConvLayerGene, name: str) -> float:

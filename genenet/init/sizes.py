@@ -135,7 +135,7 @@ def _regions(smallest: int, is_cpu: bool, iterations: int) -> dict[str, dict[str
             "n_convlayers": [1, n_layers] if n_layers > 1 else 1,
             "input_size": [high // 2, high],
             "log_learning_rate": [-3.0, -2.0] if is_cpu else [-4.0, -2.5],
-            "batch_norm": [False, True],
+            "norm": ["none", "batch"],
             "decay_steps": max(1, iterations // 5),
             "decay_rate": [0.5, 0.9],
         }

@@ -20,6 +20,7 @@ from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
     from genenet.core.geometry import Triple
+    from genenet.genes.genome import Genome
     from genenet.genes.layers import Layer
     from genenet.genes.plan import Plan
 
@@ -100,10 +101,15 @@ class ConvLayer(nn.Module):
         kernel, reach = modules.size(layer.kernel), modules.size(layer.reach)
         padding = [distance // 2 if layer.same else 0 for distance in reach]
         self.conv = modules.conv(
-            layer.in_channels, layer.out_channels, kernel, padding=padding, dilation=layer.dilation
+            layer.in_channels,
+            layer.out_channels,
+            kernel,
+            padding=padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
         )
         self.shortcut = _shortcut(layer, modules)
-        self.norm = modules.norm(layer.out_channels) if layer.batch_norm else nn.Identity()
+        self.norm = modules.norm(layer.out_channels) if layer.norm == "batch" else nn.Identity()
         self.activation = ACTIVATIONS[layer.activation]()
         self.dropout = nn.Dropout(layer.dropout_rate)
         self.activation_penalty: Tensor | None = None
@@ -264,8 +270,8 @@ def save_weights(state: dict[str, Tensor], genome_id: str, path: Path) -> None:
         temporary.write_bytes(save(tensors, metadata={WEIGHTS_FORMAT: genome_id}))
 
 
-def load_weights(network: Network, genome_id: str, path: Path) -> None:
-    """Load weights into a network in place.
+def load_weights(network: Network, genome: Genome, path: Path) -> None:
+    """Load the weights of a genome into its network, in place; weights may carry the id that version 0.1 gave it.
 
     Raises:
         InputError: If the file isn't there, isn't a weights file, or belongs to another genome.
@@ -282,10 +288,10 @@ def load_weights(network: Network, genome_id: str, path: Path) -> None:
         raise InputError(f"{path}: not weights written by genenet ({WEIGHTS_FORMAT})")
     expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in state.items()}
-    if metadata[WEIGHTS_FORMAT] != genome_id or found != expected:
+    if metadata[WEIGHTS_FORMAT] not in genome.ids or found != expected:
         detail = _first_difference(expected, found)
         raise InputError(
-            f"{path}: these are weights of genome {metadata[WEIGHTS_FORMAT]}, not of {genome_id}{detail}"
+            f"{path}: these are weights of genome {metadata[WEIGHTS_FORMAT]}, not of {genome.id}{detail}"
         )
     network.load_state_dict(state)
 

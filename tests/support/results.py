@@ -111,7 +111,7 @@ class Search:
             if outcome["status"] == "ok":
                 rows += ["10,1.5,0.01,0.31,1.0", "20,1.1,0.01,nan,2.0", "30,1.0,0.01,0.5,3.0"]
             self.paths.run(run).history.write_text("\n".join(rows) + "\n")
-            values = {"n_convkernels": 4 + index, "batch_norm": index % 2, "n_stacks": 1, "input_size": 60}
+            values = {"n_convkernels": 4 + index, "norm": index % 2, "n_stacks": 1, "input_size": 60}
             Genome(run, {"net": values}).write(Path(self.paths.genome(run)))
             outcomes.append(Outcome(run, scores))
         outcomes.sort(key=lambda o: (not o.is_ok, -o.ari, o.run))

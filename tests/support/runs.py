@@ -32,7 +32,7 @@ GENOME = {
     "n_convlayers": 1,
     "input_size": 24,
     "dropout_rate": 0.1,
-    "batch_norm": 1,
+    "norm": 1,
 }
 
 

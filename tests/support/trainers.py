@@ -23,7 +23,7 @@ def labelled(image, labels, weight=1.0):
 
 def trainer(genome=None, device="cpu", data=None, deltas=None, **values):
     """A trainer on blobs: ``genome`` are the net's values, ``deltas`` those of other genes, ``values`` settings."""
-    net = {**runs.GENOME, "dropout_rate": 0, "batch_norm": 0, **(genome or {})}
+    net = {**runs.GENOME, "dropout_rate": 0, "norm": 0, **(genome or {})}
     g = Genome("t", {"net": net, **(deltas or {})})
     data = data or [labelled(*runs.blobs((1, 40, 40), 3))]
     small = {

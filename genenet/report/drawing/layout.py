@@ -186,9 +186,10 @@ def _details(layer: Layer) -> list[str]:
     activation = _ACTIVATIONS.get(layer.activation, layer.activation.replace("_", " "))
     known = {
         f"dilation {layer.dilation}": layer.dilation > 1,
+        f"{layer.groups} groups": layer.groups > 1,
         f"2 × 2 maximum before it, dilation {layer.window_pool}": layer.window_pool > 0,
         "same padding": layer.same,
-        "batch normalisation": layer.batch_norm,
+        f"{layer.norm} normalisation": layer.norm != "none",
         "residual": layer.residual,
         activation: True,
         "dropout": layer.dropout_rate > 0,

@@ -24,7 +24,7 @@ REGIONS = {
         "n_stacks": [0, 1],
         "n_convlayers": 1,
         "input_size": 24,
-        "batch_norm": True,
+        "norm": "batch",
     }
 }
 TRAIN, VALIDATION = runs.blobs((2, 64, 64), 1), runs.blobs((1, 48, 56), 2)
@@ -85,7 +85,7 @@ def test_training_gives_the_weights_of_the_command_line(tmp_path):
     here = genenet.train(genome, *TRAIN, validation=VALIDATION, classes=CLASSES, seed=5, **SETTINGS)
     runs.run([*command, "--out", tmp_path / "run"]).check_returncode()
     there = genenet.build(genome, len(CLASSES))
-    load_weights(there, genome.id, tmp_path / "run/model.safetensors")
+    load_weights(there, genome, tmp_path / "run/model.safetensors")
     for name, tensor in there.state_dict().items():
         assert torch.equal(tensor, here.network.state_dict()[name]), name
     scores = json.loads((tmp_path / "run/scores.json").read_text())["validation"]

@@ -168,7 +168,7 @@ def test_no_space_left_on_the_device(tmp_path):
 
 def write_genome(folder, **changes):
     value = {
-        "format": "genenet.genome/1",
+        "format": "genenet.genome/2",
         "name": "x",
         "seed": None,
         "parents": [],
@@ -197,7 +197,7 @@ def test_inspect_prints_json(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "genenet.genome/2"}, ["g.json", "genenet.genome/2", "genenet.genome/1"]),
+        ({"format": "genenet.genome/3"}, ["g.json", "genenet.genome/3", "genenet.genome/2"]),
         (
             {"deltas": {"net": {"n_kernels": 1}}},
             ["g.json: net: n_kernels: unknown hyperparameter", "n_convkernels"],

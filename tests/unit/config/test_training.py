@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from genenet.core.ignore import IGNORE
+from genenet.genes.genome import Genome
 from genenet.networks.network import Network, load_weights, save_weights
 from genenet.training.weight_maps import border_weights
 from tests.support import runs
@@ -80,7 +81,7 @@ def test_dropout_drops_at_the_genomes_rate_in_training_and_nothing_in_validation
 
 
 def test_batch_normalisation_infers_with_the_running_statistics_of_training(tmp_path):
-    t = trainer({"batch_norm": 1})
+    t = trainer({"norm": 1})
     mean, variance = torch.zeros(3), torch.ones(3)
     for _ in range(4):
         ((values,),) = [seen_by(t, "norm", t.step, 0)[LAYERS[0]]]
@@ -96,9 +97,10 @@ def test_batch_normalisation_infers_with_the_running_statistics_of_training(tmp_
     assert torch.allclose(gave[0], expected, atol=1e-3)
     assert all(torch.equal(b, before[name]) for name, b in t.network.named_buffers())
 
-    save_weights(t.best, "id", tmp_path / "model.safetensors")
+    genome = Genome("published", {})
+    save_weights(t.best, genome.id, tmp_path / "model.safetensors")
     published = Network(t.network.plan)
-    load_weights(published, "id", tmp_path / "model.safetensors")
+    load_weights(published, genome, tmp_path / "model.safetensors")
     image = torch.rand(1, 1, 1, 24, 24)
     assert torch.allclose(published.eval()(image), t.network.eval()(image), atol=1e-6)
 

@@ -76,7 +76,7 @@ def test_deltas_at_every_level_build_what_was_counted_by_hand():
             "net/encode": {"n_convkernels": 1},  # 5
             "net/encode/stack0": {"n_convlayers": 1},  # two layers
             "net/encode/stack0/layer1": {"n_convkernels": 2},  # 7
-            "net/decode": {"batch_norm": 1},
+            "net/decode": {"norm": 1},
             "net/decode/stack0/layer0": {"kernel_width": 2},  # 5 x 5
             "net/decode/stack1/layer0/edge0": {"pooling": 1},
         }
@@ -134,9 +134,36 @@ def test_what_cannot_be_is_named_with_what_can(deltas, said):
 
 
 def test_choices_may_be_named_at_the_root():
-    assert genome({"net": {"activation": "elu", "batch_norm": True}}).deltas == {
-        "net": {"activation": 2, "batch_norm": 1}
+    assert genome({"net": {"activation": "elu", "norm": "batch"}}).deltas == {
+        "net": {"activation": 2, "norm": 1}
     }
+
+
+@pytest.mark.parametrize(
+    ("n_convkernels", "groups", "found"),
+    [
+        (6, 1, [1, 1]),
+        (6, 2, [1, 2]),
+        (6, 4, [1, 3]),
+        (6, 5, [1, 3]),
+        (6, 1000, [1, 6]),
+        (7, 6, [1, 1]),
+        (7, 7, [1, 7]),
+    ],
+)
+def test_groups_are_the_largest_divisor_of_both_numbers_of_channels(n_convkernels, groups, found):
+    net = {"n_stacks": 0, "n_convlayers": 2, "n_convkernels": n_convkernels, "groups": groups}
+    p = plan(genome({"net": net}).net, 3)
+    assert [layer.groups for layer in p.layers] == found
+    second = (n_convkernels // found[1] * 9 + 1) * n_convkernels
+    assert p.n_parameters == (9 + 1) * n_convkernels + second + (n_convkernels + 1) * 3
+
+
+def test_groups_see_the_channels_after_the_merge():
+    net = {"n_stacks": 1, "n_convlayers": 1, "n_convkernels": 4, "input_size": 32, "groups": 8}
+    p = plan(genome({"net": net, "net/encode": {"n_convkernels": 2}}).net, 3)
+    channels = [(layer.in_channels, layer.out_channels, layer.groups) for layer in p.layers]
+    assert channels == [(1, 6, 1), (6, 8, 2), (10, 4, 2)]
 
 
 def test_too_small_an_input_says_which_is_needed():

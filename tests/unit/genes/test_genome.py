@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from genenet.config.model import Search
 from genenet.core.errors import InputError
 from genenet.genes.genome import Genome, draw, genome_from_json, read_genome
+from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from tests.support.regions import FEASIBLE, REGIONS
 
@@ -16,9 +17,12 @@ from tests.support.regions import FEASIBLE, REGIONS
 def test_id_is_the_hash_of_canonical_deltas():
     genome = Genome(
         "a",
-        {"net": {"n_stacks": 1, "dropout_rate": 0}, "net/encode": {"n_convkernels": 2, "dropout_rate": 0}},
+        {
+            "net": {"n_stacks": 1, "dropout_rate": 0, "log_alpha1": -2},
+            "net/encode": {"n_convkernels": 2, "dropout_rate": 0},
+        },
     )
-    canonical = '{"net":{"dropout_rate":0.0,"n_stacks":1},"net/encode":{"n_convkernels":2}}'
+    canonical = '{"net":{"log_alpha1":-2.0,"n_stacks":1},"net/encode":{"n_convkernels":2}}'
     assert genome.id == hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -29,13 +33,27 @@ def test_id_does_not_depend_on_name_order_or_zero_deltas():
     assert a.id != Genome("a", {"net": {"n_stacks": 1, "n_convkernels": 9}}).id
 
 
+def test_id_does_not_depend_on_defaults_that_are_written_out():
+    drawn = draw(FEASIBLE, seed=3, index=5)
+    written = drawn.deltas["net"]
+    assert len(written) == len(HYPERPARAMETERS)
+    sparse = {n: v for n, v in written.items() if v != HYPERPARAMETERS[n].default}
+    assert len(sparse) < len(written)
+    assert Genome("sparse", {**drawn.deltas, "net": sparse}).id == drawn.id
+    assert (
+        Genome("default", {"net": {"n_stacks": HYPERPARAMETERS["n_stacks"].default}}).id == Genome("", {}).id
+    )
+    raised = Genome("a", {"net/encode": {"n_convkernels": HYPERPARAMETERS["n_convkernels"].default}})
+    assert raised.id != Genome("b", {}).id  # below the root it is a delta
+
+
 def test_round_trip(tmp_path):
     genome = draw(FEASIBLE, seed=3, index=5)
     genome.write(tmp_path / "g.json")
     again = read_genome(tmp_path / "g.json")
     assert again == genome
     assert again.id == genome.id
-    assert json.loads((tmp_path / "g.json").read_text())["format"] == "genenet.genome/1"
+    assert json.loads((tmp_path / "g.json").read_text())["format"] == "genenet.genome/2"
 
 
 @given(seed=st.integers(0, 10_000), index=st.integers(0, 1000))
@@ -56,8 +74,6 @@ def test_a_draw_depends_on_seed_round_and_index_alone():
 
 
 def test_a_generated_genome_writes_out_all_root_values():
-    from genenet.genes.hyperparameters import HYPERPARAMETERS
-
     assert set(draw(FEASIBLE, 1, 0).deltas["net"]) == set(HYPERPARAMETERS)
 
 
@@ -93,9 +109,9 @@ def test_no_feasible_draw_is_an_error_that_says_what_to_change():
             "format is 'genenet.genome/9'; a genome has",
         ),
         ([], "a genome has"),
-        ({"format": "genenet.genome/1", "name": "x", "deltas": {}, "weights": 1}, "weights: unknown key"),
-        ({"format": "genenet.genome/1", "name": "x", "deltas": {"net": 3}}, "deltas must hold an object"),
-        ({"format": "genenet.genome/1", "name": "x"}, "deltas an object"),
+        ({"format": "genenet.genome/2", "name": "x", "deltas": {}, "weights": 1}, "weights: unknown key"),
+        ({"format": "genenet.genome/2", "name": "x", "deltas": {"net": 3}}, "deltas must hold an object"),
+        ({"format": "genenet.genome/2", "name": "x"}, "deltas an object"),
     ],
 )
 def test_a_file_that_is_no_genome(value, said, tmp_path):

@@ -23,11 +23,12 @@ OTHER = {
     "n_convkernels": 5,
     "kernel_width": 5,
     "dropout_rate": 0.25,
-    "batch_norm": 1,
+    "norm": 1,
     "activation": 2,
     "padding": 1,
     "spatial_mode": 2,
     "dilation": 2,
+    "groups": 2,
     "window_pooling": 2,
     "residual": 1,
     "log_gamma1": -4,
@@ -45,7 +46,7 @@ def base_of(name):
 
 def trained_as(values):
     """All that a training takes from its genome: what is built, and how it is optimised."""
-    t = trainers.trainer(genome={"dropout_rate": 0, "batch_norm": 0, **values})
+    t = trainers.trainer(genome={"dropout_rate": 0, "norm": 0, **values})
     group = t.learner.optimiser.param_groups[0]
     return t.network.plan, t.base_rate, t.decay, group["betas"]
 

@@ -121,11 +121,9 @@ def test_every_one_is_built_as_it_is_described():
 
 
 def test_own_regions_take_the_place_of_the_presets():
-    search = Search(
-        preset="published", regions={"net": {"n_convkernels": [4, 8], "batch_norm": [False, True]}}
-    )
+    search = Search(preset="published", regions={"net": {"n_convkernels": [4, 8], "norm": ["none", "batch"]}})
     assert search.regions["net"]["n_convkernels"] == [4, 8]
-    assert search.regions["net"]["batch_norm"] == [False, True]
+    assert search.regions["net"]["norm"] == ["none", "batch"]
     assert search.regions["net"]["n_stacks"] == [1, 4]
     assert search.regions["stack"] == {"n_convlayers": [-5, 5]}
     assert Search.model_validate(search.model_dump()) == search

@@ -80,7 +80,7 @@ def test_the_whole_recipe_takes_patches_of_several_slices(deltas):
 
 
 def test_a_3d_training_goes_on_from_its_state_as_if_it_had_never_stopped():
-    deltas = {"net": {**NET, **DEEP, "dropout_rate": 0.2, "batch_norm": 1}}
+    deltas = {"net": {**NET, **DEEP, "dropout_rate": 0.2, "norm": 1}}
     whole, other = new(deltas, 8), new(deltas, 8)
     for t in (whole, other):
         for _ in range(4):

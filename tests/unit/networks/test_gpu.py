@@ -20,7 +20,7 @@ RECIPE = {
     "optimiser": {"kind": "adamw", "weight_decay": 0.01, "gradient_clip": 1.0, "ema_decay": 0.9},
     "schedule": {"kind": "one_cycle"},
 }
-GENOME = {"batch_norm": 1, "dropout_rate": 0.1, "log_lambda2": -3, "log_learning_rate": -1.5}
+GENOME = {"norm": 1, "dropout_rate": 0.1, "log_lambda2": -3, "log_learning_rate": -1.5}
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -84,7 +84,7 @@ def test_a_loss_that_is_not_finite_is_found_with_its_iteration():
 
 @NO_GPU
 def test_a_batch_that_does_not_fit_on_the_gpu_is_done_in_halves():
-    genome = {"n_convkernels": 64, "input_size": 300, "batch_norm": 1, "log_lambda2": -3}
+    genome = {"n_convkernels": 64, "input_size": 300, "norm": 1, "log_lambda2": -3}
     t = trainer(genome, "cuda", batch_size=16)
     torch.cuda.reset_peak_memory_stats()
     t.step()

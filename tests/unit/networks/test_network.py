@@ -25,11 +25,12 @@ REGIONS = {
         "n_convlayers": [1, 3],
         "input_size": [40, 120],
         "kernel_width": [1, 5],
-        "batch_norm": [False, True],
+        "norm": ["none", "batch"],
         "pooling": ["max", "conv"],
         "padding": ["valid", "same"],
         "residual": [False, True],
         "dilation": [1, 2],
+        "groups": [1, 4],
         "spatial_mode": ["2d", "3d", "2.5d"],
         "input_depth": [30, 40],
         "activation": ["relu", "leaky_relu", "elu", "gelu", "tanh"],
@@ -269,7 +270,7 @@ def test_initial_weights_are_xavier_uniform_and_biases_zero():
 
 
 def test_dropout_and_batch_norm_and_strided_convolution_are_there():
-    network = Network(plan(small(dropout_rate=0.3, batch_norm=True, pooling="conv").net, 2))
+    network = Network(plan(small(dropout_rate=0.3, norm="batch", pooling="conv").net, 2))
     layer = network.layers["encode_stack1_layer0"]
     assert layer.dropout.p == 0.3
     assert isinstance(layer.norm, torch.nn.BatchNorm2d)
@@ -280,23 +281,23 @@ def test_weights_come_back_and_know_their_genome(tmp_path):
     genome, path = small(), tmp_path / "model.safetensors"
     network, other = (Network(plan(genome.net, 2)) for _ in range(2))
     save_weights(network.state_dict(), genome.id, path)
-    load_weights(other, genome.id, path)
+    load_weights(other, genome, path)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
     stranger = small(n_convkernels=4)
     with pytest.raises(
         InputError, match=f"weights of genome {genome.id}, not of {stranger.id}: .* has shape"
     ):
-        load_weights(Network(plan(stranger.net, 2)), stranger.id, path)
+        load_weights(Network(plan(stranger.net, 2)), stranger, path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"model\.safetensors: not a weights file"):
-        load_weights(network, genome.id, path)
+        load_weights(network, genome, path)
 
 
 @pytest.mark.parametrize(
     ("values", "batch", "precision"),
     [
         (
-            {"n_convkernels": 30, "n_stacks": 1, "n_convlayers": 5, "input_size": 150, "batch_norm": 1},
+            {"n_convkernels": 30, "n_stacks": 1, "n_convlayers": 5, "input_size": 150, "norm": 1},
             8,
             "float32",
         ),

@@ -33,7 +33,7 @@ def network(seed=0, **values):
 
 NETWORKS = {
     "valid": lambda: [network()],
-    "same": lambda: [network(padding="same", batch_norm=True)],
+    "same": lambda: [network(padding="same", norm="batch")],
     "wide": lambda: [network(kernel_width=5, pooling="conv")],
     "3d": lambda: [network(spatial_mode="3d", n_stacks=1)],
     "3d same": lambda: [network(spatial_mode="3d", n_stacks=1, padding="same")],
@@ -221,7 +221,7 @@ def test_a_blended_voxel_is_the_gaussian_mean_of_the_tiles_that_hold_it():
 
 @pytest.mark.parametrize("mode", ["2d", "3d"])
 def test_normalisations_go_into_the_convolutions(mode):
-    made = network(batch_norm=True, spatial_mode=mode, n_stacks=1)
+    made = network(norm="batch", spatial_mode=mode, n_stacks=1)
     made.train()(torch.rand(2, 1, *made.plan.input_shape))  # moves the statistics
     volume = volume_of((3, 24, 24))
     before, _ = predicted([made], volume)

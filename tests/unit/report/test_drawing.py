@@ -42,7 +42,7 @@ REGIONS = {
         "spatial_mode": ["2d", "2.5d"],
     },
     "path": {"dropout_rate": [0, 0.3]},
-    "stack": {"n_convlayers": [-2, 2], "dropout_rate": [0, 0.3], "batch_norm": [0, 1]},
+    "stack": {"n_convlayers": [-2, 2], "dropout_rate": [0, 0.3], "norm": [0, 1]},
     "layer": {name: [-3, 3] for name in ("n_convkernels", "activation", "log_gamma1", "log_lambda2")}
     | {"kernel_width": [0, 2], "spatial_mode": [-1, 1], "padding": [0, 1]},
     "edge": {"pooling": [0, 1]},
@@ -178,7 +178,7 @@ def test_every_gene_has_a_box_with_its_name_and_deltas(tmp_path):
             "n_stacks": 1,
             "n_convlayers": 1,
             "activation": "elu",
-            "batch_norm": True,
+            "norm": "batch",
         },
         "net/encode": {"dropout_rate": 0.12345},
         "net/decode/stack1": {"n_convlayers": 1, "n_convkernels": -3},
@@ -192,7 +192,7 @@ def test_every_gene_has_a_box_with_its_name_and_deltas(tmp_path):
         for path in (path for path, box in boxes.items() if inside(rect, box)):
             said[path] += f"{text.get_text()} "
     assert said == {
-        "net": "net n_convkernels 30 n_stacks 1 n_convlayers 1 activation elu batch_norm true ",
+        "net": "net n_convkernels 30 n_stacks 1 n_convlayers 1 activation elu norm batch ",
         "net/encode": "encode dropout_rate +0.123 ",
         "net/encode/stack0": "stack0 ",
         "net/encode/stack0/layer0": "layer0 ",
@@ -252,7 +252,7 @@ def test_tensors_are_those_of_the_network():
 
 def test_depth_and_differences_of_layers_are_said(tmp_path):
     net = {"n_stacks": 1, "n_convlayers": 1, "spatial_mode": "3d", "input_size": 40, "input_depth": 20}
-    layer = {"kernel_width": 2, "batch_norm": 1, "activation": 1, "dropout_rate": 0.2}
+    layer = {"kernel_width": 2, "norm": 1, "activation": 1, "dropout_rate": 0.2}
     genome = Genome(
         "3d",
         {"net": net, "net/decode/stack1/layer0": layer, "net/decode/stack1/layer0/edge0": {"pooling": 1}},
@@ -339,7 +339,7 @@ def operations_of(**net):
 
 
 def test_the_legend_says_what_is_special_about_a_convolution():
-    assert operations_of(residual=1, dilation=3, batch_norm=1, n_convlayers=1) == [
+    assert operations_of(residual=1, dilation=3, norm=1, n_convlayers=1) == [
         "3 × 3 convolution, dilation 3, batch normalisation, residual, ReLU"
     ]
     assert operations_of(window_pooling=1, kernel_width=4, n_convlayers=2)[-1] == (

@@ -95,10 +95,10 @@ def plotted(model: object) -> dict[str, list[object]]:
 def test_scores_are_shown_against_what_differs_among_the_networks(search: Search) -> None:
     runs = read_runs(search.paths, {"r0/000"})
     shown = score_plots.hyperparameters(runs, 0.7)
-    assert list(shown) == ["parameters", "n_convkernels", "batch_norm"]
+    assert list(shown) == ["parameters", "n_convkernels", "norm"]
     points = plotted(shown["n_convkernels"])
     assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
-    assert shown["batch_norm"].xaxis[0].major_label_overrides == {0: "false", 1: "true"}
+    assert shown["norm"].xaxis[0].major_label_overrides == {0: "none", 1: "batch"}
 
 
 def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_them_together(

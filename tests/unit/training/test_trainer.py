@@ -151,7 +151,7 @@ def test_other_settings_begin_anew(undisturbed, tmp_path):
 
 
 def test_a_training_that_diverges_publishes_that(tmp_path):
-    genome = {"log_learning_rate": 0, "batch_norm": 0, "dropout_rate": 0, "log_gamma2": 0}
+    genome = {"log_learning_rate": 0, "norm": 0, "dropout_rate": 0, "log_gamma2": 0}
     runs.make(tmp_path, genome, optimiser={"kind": "sgd"}, iterations=500)
     assert run_of(tmp_path, tmp_path / "run").run()
     scores = json.loads((tmp_path / "run/scores.json").read_text())
