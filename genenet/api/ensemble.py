@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from genenet.api.arrays import threads_of_torch, volume_of
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import SegmentSettings
+from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import atomic_path, read_json
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from genenet.core.geometry import Box
 
-VoxelSize = tuple[float, float, float]
 DESCRIPTION = "ensemble.json"
 
 
@@ -181,7 +181,8 @@ def segment(
 
     Args:
         ensemble: or its folder.
-        image: a TIFF, OME-Zarr, MRC, a folder of slices, or several files to stack along z.
+        image: a file of one of ``genenet.volumes.formats.FORMATS``, a folder of slices, or several files that
+            are stacked along z.
         out: the OME-Zarr to write; with the same ensemble, image and settings one that is there is gone on with,
             any other that genenet wrote is made anew.
         region: half-open ``[[z0, z1], [y0, y1], [x0, x1]]`` in voxels; ``None`` is a whole axis.

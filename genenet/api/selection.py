@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from genenet.api.ensemble import DESCRIPTION, Ensemble, VoxelSize, load_ensemble
+from genenet.api.ensemble import DESCRIPTION, Ensemble, load_ensemble
 from genenet.config import ensemble as config
 from genenet.config import types
 from genenet.config.types import Combination
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def make_ensemble(
     trained: Sequence[Trained],
     *,
-    voxel_size_nm: VoxelSize,
+    voxel_size_nm: types.VoxelSize,
     size: int | Literal["auto"] = "auto",
     combination: Combination = "mean",
 ) -> Ensemble:

@@ -37,6 +37,7 @@ def examine(config: Path | None, results: Path | None) -> list[Finding]:
     wrong, folder, threads = _wanted(config)
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "versions": _versions,
+        "images": _images,
         "torch": look_at_gpu,
         "cores": partial(_cores, threads),
         "space": partial(_space, results or folder),
@@ -72,6 +73,20 @@ def _versions() -> Iterator[Finding]:
     else:
         hint = "needed only where the search is started: pip install -e '.[workflow]', or environment.yml"
         yield Finding("workflow", "note", f"{text}not here: {', '.join(missing)}", hint)
+
+
+def _images() -> Iterator[Finding]:
+    """Look whether the libraries of all image formats are installed."""
+    from genenet.volumes.formats import FORMATS, format_names
+
+    installed = [each for each in FORMATS if each.is_installed]
+    yield Finding("images", "ok", f"{format_names(installed)} can be read")
+    for each in FORMATS:
+        if not each.is_installed:
+            text = f"{each.name} can't be read: {each.library} isn't installed"
+            yield Finding(
+                "images", "note", text, f"pip install 'genenet[{each.extra}]', if you have such files"
+            )
 
 
 def _version(package: str) -> str | None:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
     from genenet.init.sizes import Sizes
     from genenet.init.split import Part, Split
-    from genenet.volumes.file_image import VoxelSize
 
 WIDTH = 110
 

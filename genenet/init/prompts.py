@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from genenet.core.errors import InputError
+from genenet.volumes.formats import format_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from genenet.volumes.file_image import VoxelSize
+    from genenet.config.types import VoxelSize
 
 
 def is_terminal() -> bool:
@@ -107,7 +108,7 @@ def ask_images() -> tuple[list[Path], list[Path]]:
     """Ask for images with their labels, until there are no more."""
     images: list[Path] = []
     labels: list[Path] = []
-    what = "Labelled image (TIFF, OME-Zarr, MRC, or a folder of slices)"
+    what = f"Labelled image ({format_names()}, or a folder of slices)"
     while (image := ask_path(what, optional=bool(images))) is not None:
         images.append(image)
         labels = complete_pairs(images, labels, "", True)

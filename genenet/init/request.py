@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
 from genenet.init import prompts
+from genenet.volumes.formats import format_names
 
 if TYPE_CHECKING:
+    from genenet.config.types import VoxelSize
     from genenet.init.sizes import Kind
-    from genenet.volumes.file_image import VoxelSize
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def with_files(request: Request, asks: bool) -> Request:
     """Ask for images, labels and a volume, if they are missing."""
     images, labels = request.images, request.labels
     if not images and not asks:
-        raise prompts.missing("--image", "a labelled image (TIFF, OME-Zarr, MRC, or a folder of slices)")
+        raise prompts.missing("--image", f"a labelled image ({format_names()}, or a folder of slices)")
     asked = not images
     images, labels = (
         prompts.ask_images() if asked else (images, prompts.complete_pairs(images, labels, "", asks))

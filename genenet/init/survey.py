@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.volumes.file_image import VoxelSize
+    from genenet.config.types import VoxelSize
 
 LOOK_VOXELS = 2**25  # of an image and its labels that are read at most
 SMALLEST = 32  # voxels along y and x: what a network of one pooling needs to learn anything

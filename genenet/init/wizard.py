@@ -32,12 +32,12 @@ from genenet.networks.tiling import BLOCK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
     from genenet.init.request import Request
     from genenet.init.sizes import Cost, Machine, Sizes
     from genenet.init.split import Split
     from genenet.init.trial import Speed
-    from genenet.volumes.file_image import VoxelSize
 
 UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
 MAX_JOBS = 16

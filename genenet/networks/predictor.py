@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from genenet.core.geometry import Box, tiles
 from genenet.networks.symmetry import Turn
 from genenet.networks.tiling import Reading, readings, tile_shape, union
-from genenet.volumes.base import Volume, read_reflected
+from genenet.volumes.base import Volume
 from genenet.volumes.normalisation import Normalisation
+from genenet.volumes.reflection import read_reflected
 
 if TYPE_CHECKING:
     from genenet.core.geometry import Triple

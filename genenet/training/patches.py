@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genenet.core.geometry import Box, Triple
 from genenet.core.ignore import IGNORE
 from genenet.networks.symmetry import Turn
-from genenet.volumes.base import read_reflected
+from genenet.volumes.reflection import read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

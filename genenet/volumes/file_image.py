@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-VoxelSize = tuple[float, float, float]
+    from genenet.config.types import VoxelSize
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genenet.volumes.base import reflect
+from genenet.volumes.reflection import reflect
 
 if TYPE_CHECKING:
     from genenet.config.types import NormalisationMode

@@ -12,8 +12,8 @@ from genenet.core.geometry import Box, Triple
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from genenet.config.types import VoxelSize
     from genenet.volumes.base import Volume
-    from genenet.volumes.file_image import VoxelSize
 
 
 class RescaledVolume:

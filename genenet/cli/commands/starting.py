@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from genenet.cli.commands import FIRST_STEPS, app
+from genenet.volumes.formats import format_names
 
 Files = Annotated[
     list[Path] | None,
-    typer.Option(help="a labelled image: TIFF, OME-Zarr, MRC, or a folder of slices; again for more"),
+    typer.Option(help=f"a labelled image: {format_names()}, or a folder of slices; again for more"),
 ]
 
 

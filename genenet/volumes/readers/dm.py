@@ -9,13 +9,13 @@ import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
-from genenet.volumes.file_image import FileImage, VoxelSize, map_voxels
+from genenet.volumes.file_image import FileImage, map_voxels
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".dm3", ".dm4")
+    from genenet.config.types import VoxelSize
 
 
 def open_dm(path: Path) -> FileImage:

@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import FileImage, VoxelSize, map_voxels
+from genenet.volumes.file_image import FileImage, map_voxels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".preali", ".ccp4")
+    from genenet.config.types import VoxelSize
+
 _IMOD = 1146047817  # "IMOD" as an integer
 _SIGNED = 1
-
-
-def is_mrc(path: Path) -> bool:
-    """Return whether a file is MRC, by its name or by the letters in its header."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    with path.open("rb") as file:
-        file.seek(208)
-        return file.read(4) in (b"MAP ", b"MAP\0")
 
 
 def open_mrc(path: Path) -> FileImage:

@@ -12,11 +12,13 @@ import tifffile
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
-from genenet.volumes.file_image import FileImage, VoxelSize
+from genenet.volumes.file_image import FileImage
 from genenet.volumes.units import _NM
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from genenet.config.types import VoxelSize
 
 
 def open_tiff(path: Path) -> FileImage:

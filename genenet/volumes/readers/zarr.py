@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import FileImage, VoxelSize
+from genenet.volumes.file_image import FileImage
+from genenet.volumes.formats import is_zarr
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from genenet.config.types import VoxelSize
+
 log = logging.getLogger(__name__)
 
 _SPATIAL = ("z", "y", "x")
 _CHUNK = re.compile(r"(c[./])?\d+(\.\d+)*")  # the last part of a chunk's path: 7, 0.3.7 or c.0.3.7
-
-
-def is_zarr(folder: Path) -> bool:
-    """Return whether a folder is a Zarr array or group."""
-    return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
 def open_zarr(path: Path) -> FileImage:

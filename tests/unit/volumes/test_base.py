@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.base import ArrayVolume, open_volume, read_reflected
+from genenet.volumes.base import ArrayVolume, open_volume
+from genenet.volumes.reflection import read_reflected
 
 SHAPE = (5, 33, 47)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
-from genenet.volumes.base import ArrayVolume, crop, open_volume, read_reflected
+from genenet.volumes.base import ArrayVolume, crop, open_volume
 from genenet.volumes.chunk_cache import CachedVolume, cache_bytes, cached
+from genenet.volumes.reflection import read_reflected
 
 SHAPE = (6, 25, 35)
 
