@@ -361,7 +361,7 @@ def test_an_image_being_built(monkeypatch):
     monkeypatch.setattr(doctor, "available_cores", lambda: 2)
     found = examine(None, None)
     assert [finding for finding in found if finding.status == "problem"] == []
-    topics = ["versions", "workflow", "torch", "GPU", "cores", "space", "Slurm", "container"]
+    topics = ["versions", "workflow", "images", "torch", "GPU", "cores", "space", "Slurm", "container"]
     assert [finding.topic for finding in found] == topics
 
 
