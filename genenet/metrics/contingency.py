@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genenet.core.ignore import IGNORE
+from genenet.metrics.scores import ClassScores
+from genenet.metrics.table import METRICS
 
 CHUNK_VOXELS = 2**22  # counting takes about 30 bytes a voxel: a large slab is counted in pieces
 Counts = NDArray[np.int64]
@@ -211,36 +213,40 @@ def _conditional_entropy(table: Counts) -> float:
     return float((counts / n * np.log1p(others / counts)).sum() / math.log(2))
 
 
-def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return all scores for JSON; what isn't defined is None.
+def variation_of_information_split(contingency: Contingency) -> float:
+    """Return H(prediction | truth) in bits."""
+    return contingency.variation_of_information.split
 
-    ``confusion`` holds voxels, a list for each true class by predicted class; ``iou`` is a list in the order of
-    the class ids; with ``class_names`` they are put beside it.
+
+def variation_of_information_merge(contingency: Contingency) -> float:
+    """Return H(truth | prediction) in bits."""
+    return contingency.variation_of_information.merge
+
+
+def class_scores(contingency: Contingency, class_names: Sequence[str] | None = None) -> ClassScores:
+    """Return all metrics of the table, and the counts; a metric that isn't defined is None.
 
     Raises:
         ValueError: If there are more or fewer names than classes.
     """
-    split, merge = contingency.variation_of_information
-    values = {
-        "n_voxels": contingency.n_voxels,
-        "ari": contingency.adjusted_rand_index,
-        "accuracy": contingency.accuracy,
-        "mean_iou": contingency.mean_iou,
-        "adapted_rand_error": contingency.adapted_rand_error,
-        "variation_of_information_split": split,
-        "variation_of_information_merge": merge,
-    }
-    found: dict[str, Any] = {name: _for_json(value) for name, value in values.items()}
-    found["iou"] = [_for_json(value) for value in contingency.iou.tolist()]
-    found["confusion"] = contingency.table.tolist()
-    if class_names is not None:
-        if len(class_names) != len(found["iou"]):
-            raise ValueError(f"{len(class_names)} class names for {len(found['iou'])} classes")
-        found["class_names"] = list(class_names)
-    return found
+    n_classes = len(contingency.table)
+    if class_names is not None and len(class_names) != n_classes:
+        raise ValueError(f"{len(class_names)} class names for {n_classes} classes")
+    return ClassScores(
+        n_voxels=contingency.n_voxels,
+        metrics={name: _defined(metric.function()(contingency)) for name, metric in METRICS.items()},
+        iou=[_defined(value) for value in contingency.iou.tolist()],
+        confusion=contingency.table.tolist(),
+        class_names=None if class_names is None else list(class_names),
+    )
 
 
-def _for_json(value: float) -> float | None:
+def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the same for JSON."""
+    return class_scores(contingency, class_names).model_dump(mode="json")
+
+
+def _defined(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 

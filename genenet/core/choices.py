@@ -1,0 +1,85 @@
+"""Tables of what can be chosen by name: each entry has a name, a line of text, its options, and its function.
+
+A table stands in the lowest package that must know the names. The function stands in the package that computes, and
+is only imported when it is needed: reading a config imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any, Generic, TypeVar
+
+from genenet.core.models import Closed
+
+
+class NoOptions(Closed):
+    """The options of an entry that has none."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of a table.
+
+    Attributes:
+        name: what a user writes.
+        text: one line for help, schema and docs; it continues ``name:``.
+        path: the function that does it, ``package.module:function``.
+        options: what else a user may write beside the name.
+    """
+
+    name: str
+    text: str
+    path: str
+    options: type[Closed] = NoOptions
+
+    def function(self) -> Any:
+        """Import and return the function; raises ImportError or AttributeError if there is none."""
+        return resolve_name(self.path)
+
+
+Entry = TypeVar("Entry", bound=Choice)
+
+
+class Table(Mapping[str, Entry], Generic[Entry]):
+    """Entries by name, in the order that help, schema and docs list them.
+
+    Args:
+        what: one entry is called, such as ``loss``; error messages name it.
+        entries: of the table.
+
+    Raises:
+        ValueError: If two entries have the same name.
+    """
+
+    def __init__(self, what: str, entries: Iterable[Entry]) -> None:
+        self.what = what
+        self._entries: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.name in self._entries:
+                raise ValueError(f"two entries of the table of {what} are named {entry.name}")
+            self._entries[entry.name] = entry
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def check(self, name: str) -> str:
+        """Return the name; raises ValueError with the known names if it isn't one of them."""
+        if name in self._entries:
+            return name
+        close = difflib.get_close_matches(name, self._entries, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(self._entries)}"
+        raise ValueError(f"'{name}' is no {self.what}; {hint}")
+
+    @property
+    def text(self) -> str:
+        """All entries as one line: ``name: text; name: text``."""
+        return "; ".join(f"{entry.name}: {entry.text}" for entry in self._entries.values())

@@ -1,0 +1,101 @@
+"""``scores.json``, with which a training publishes how it has ended: the last of its files to be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
+
+from genenet.core.atomic_files import read_json, write_json
+from genenet.core.models import Closed
+from genenet.core.validation import validate
+from genenet.metrics.scores import ClassScores
+
+FORMAT: Literal["genenet.scores/1"] = "genenet.scores/1"
+Status = Literal["ok", "diverged", "out_of_memory", "infeasible", "failed", "unfinished"]
+
+
+class MadeWith(Closed):
+    """Versions and hardware of a training."""
+
+    genenet: str
+    torch: str
+    numpy: str
+    python: str
+    device: str
+    container: str | None = None
+    container_commit: str | None = None
+
+
+class Prediction(Closed):
+    """The time that a network took for the validation images, writing included."""
+
+    seconds: NonNegativeFloat
+    voxels: NonNegativeInt
+
+
+class Scores(Closed):
+    """How a training has ended, and what its network is worth on the validation images.
+
+    A training without weights has a ``reason`` and no validation. Fields that are None by default weren't written by
+    every version, or not for every status.
+
+    Attributes:
+        name: of the genome.
+        genome: its id.
+        n_parameters: None if the network can't be built.
+        volumes: names of the validation images.
+        fingerprint: of all that the weights depend on.
+        iterations: that were trained; ``best_iteration`` is the one whose weights were kept.
+        seconds: that they took.
+    """
+
+    format: Literal["genenet.scores/1"] = FORMAT
+    name: str = ""
+    genome: str = ""
+    n_parameters: NonNegativeInt | None = None
+    volumes: list[str] = Field(default_factory=list)
+    fingerprint: str | None = None
+    status: Status
+    reason: str | None = None
+    iterations: NonNegativeInt | None = None
+    best_iteration: NonNegativeInt | None = None
+    seconds: NonNegativeFloat | None = None
+    prediction: Prediction | None = None
+    made_with: MadeWith | None = None
+    validation: ClassScores | None = None
+
+    @model_validator(mode="after")
+    def _ok_has_scores(self) -> Self:
+        if self.is_ok and self.validation is None:
+            raise ValueError("status is ok, but validation is missing")
+        return self
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there are weights."""
+        return self.status == "ok"
+
+    @property
+    def ari(self) -> float | None:
+        """ARI on the validation images; None without weights, and where it isn't defined."""
+        return self.validation.ari if self.is_ok and self.validation else None
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_scores(path: Path) -> Scores:
+    """Read a training's scores.
+
+    Raises:
+        InputError: If the file is missing, isn't JSON, or isn't such a file of this or an earlier version.
+    """
+    return scores_of(read_json(path), str(path))
+
+
+def scores_of(values: Any, source: str) -> Scores:
+    """Check what a ``scores.json`` holds; ``source`` is named in errors (InputError)."""
+    return validate(Scores, values, source)

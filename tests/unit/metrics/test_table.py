@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from genenet.metrics.contingency import Contingency, class_scores, scores
+from genenet.metrics.scores import ClassScores
+from genenet.metrics.table import METRICS, RANKING_METRIC
+
+COUNTS = Contingency(np.array([[5, 1, 0], [0, 3, 1], [0, 0, 2]]))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_metric_of_the_table_is_computed_and_written(name: str) -> None:
+    metric = METRICS[name]
+    value = metric.function()(COUNTS)
+    assert isinstance(value, float)
+    assert scores(COUNTS)[name] == value
+    assert np.isnan(metric.function()(Contingency.empty(3)))
+    assert scores(Contingency.empty(3))[name] is None
+    perfect = metric.function()(Contingency(np.diag([3, 2, 1])))
+    assert perfect == (1 if metric.is_better_high else 0)
+    assert metric.title
+    assert metric.text
+
+
+def test_the_ranking_metric_is_one_of_them() -> None:
+    assert METRICS[RANKING_METRIC].is_better_high
+
+
+def test_scores_are_flat_in_the_file_and_read_back() -> None:
+    found = class_scores(COUNTS, ["a", "b", "c"])
+    values = found.model_dump(mode="json")
+    assert list(values) == ["n_voxels", *METRICS, "iou", "confusion", "class_names"]
+    assert ClassScores.model_validate(values) == found
+    assert (found.ari, found.mean_iou, found.accuracy) == (
+        COUNTS.adjusted_rand_index,
+        COUNTS.mean_iou,
+        COUNTS.accuracy,
+    )
+    assert "class_names" not in scores(COUNTS)
