@@ -1,6 +1,7 @@
 # make install   .venv with genenet and snakemake
 # make demo      the main job on the embedded synthetic volume
-# make test      everything the tests need, then all checks and tests
+# make check     while you work: lint, types, and the tests that take seconds; under three minutes
+# make test      everything the tests need, then all checks and tests; about half an hour
 # make docs      the site, docs/_build/html/index.html
 # make container  containers/genenet.sif, with Apptainer; see containers/README.md
 # make acceptance  the long real-data runs, and their table
@@ -8,22 +9,26 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test lint acceptance docs container clean
+.PHONY: install demo check test lint acceptance docs container clean
 
 install: .venv/installed-workflow
 
 demo: install
 	snakemake --profile profiles/local
 
-# of the last two, one runs the cluster's tests, which wait for Slurm half of the time, the other the workflow's
-test: .venv/installed-dev lint
-	pytest -n 2 --dist loadgroup tests/unit
+check: lint
+	pytest -n 2 --dist loadgroup -m "not (process or slow or docs or browser)" --durations=10 tests/unit
+
+# In the last line one worker runs the cluster's tests, which wait for Slurm half of the time, the other the workflow's.
+test: lint
+	pytest -n 2 --dist loadgroup --hypothesis-profile=full tests/unit
 	pytest -n 2 --dist loadgroup tests/cluster tests/workflow
 
 lint: .venv/installed-dev
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check --compact-diff workflow
 
 acceptance: .venv/installed-dev

@@ -1,6 +1,5 @@
 """One real cluster for all tests of this folder, and one image; elsewhere the tests say what is missing."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.support import container, debian
 from tests.support import slurm as slurm_module
+from tests.support.required import lacking
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -16,6 +16,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.xdist_group("cluster"))
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def slurm():
     reasons = slurm_module.missing()
     if reasons:
         reason = f"the cluster can't run here: {', '.join(reasons)}"
-        pytest.fail(reason) if os.environ.get("GENENET_REQUIRE_CLUSTER") else pytest.skip(reason)
+        lacking(reason, "GENENET_REQUIRE_CLUSTER")
     debian.install(slurm_module.PACKAGES)
     with (
         tempfile.TemporaryDirectory(prefix="slurm-") as folder,

@@ -4,9 +4,8 @@ import os
 import shutil
 from contextlib import contextmanager
 
-import pytest
-
 from tests.support import debian
+from tests.support.required import lacking
 
 PACKAGES = ("chromium", "chromium-driver")
 PROGRAMS = ("chromium", "chromedriver")
@@ -20,9 +19,7 @@ def require_browser():
         debian.install(PACKAGES)
         return
     reason = f"no {' or '.join(PROGRAMS)}, and not root on Debian to install them"
-    if os.environ.get("GENENET_REQUIRE_BROWSER"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    lacking(reason, "GENENET_REQUIRE_BROWSER")
 
 
 @contextmanager

@@ -1,22 +1,18 @@
 """The whole workflow on real electron microscopy, with a budget of 90 seconds each."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 import tifffile
 
-from tests.support.search import Search, data_folder
+from tests.support.required import require_data
+from tests.support.search import Search
 
 
 @pytest.fixture(autouse=True)
 def data():
-    if data_folder() is None:
-        message = "the real EM data is neither in ../shared/data nor in $GENENET_TEST_DATA"
-        if os.environ.get("GENENET_REQUIRE_DATA") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    require_data()
 
 
 def scores(search, name):
@@ -43,5 +39,5 @@ def test_flyem(tmp_path):
     assert segmented["n_voxels"] == test["n_voxels"] == 48 * 160 * 160
     assert segmented["ari"] == pytest.approx(test["ari"], abs=1e-3)
     labels = tifffile.imread(search.results / "segmentations/test_crop.tif")
-    truth = tifffile.imread(data_folder() / "flyem/flyem_crop_test_boundary.tif")
+    truth = tifffile.imread(require_data() / "flyem/flyem_crop_test_boundary.tif")
     assert np.mean(labels == truth) == pytest.approx(segmented["accuracy"])

@@ -53,6 +53,7 @@ def test_the_examples_run(module):
     assert not found.failed
 
 
+@pytest.mark.process
 def test_importing_is_light_and_names_are_there():
     code = (
         "import sys, genenet; assert set(genenet.__all__) <= set(dir(genenet));"
@@ -65,6 +66,7 @@ def test_importing_is_light_and_names_are_there():
         genenet.trian  # noqa: B018
 
 
+@pytest.mark.process
 def test_drawing_is_that_of_the_command_line(tmp_path):
     settings = {"seed": 7, "regions": REGIONS}
     (tmp_path / "s.json").write_text(json.dumps(settings))
@@ -78,6 +80,7 @@ def test_drawing_is_that_of_the_command_line(tmp_path):
     assert 30 <= genenet.draw(preset="published").net.value("n_convkernels") <= 110
 
 
+@pytest.mark.process
 def test_training_gives_the_weights_of_the_command_line(tmp_path):
     """From arrays and from prepared files, bit for bit; the score is the same too."""
     command = runs.make(tmp_path, **SETTINGS)
@@ -93,6 +96,7 @@ def test_training_gives_the_weights_of_the_command_line(tmp_path):
     assert [row.iteration for row in here.history] == [10, 20]
 
 
+@pytest.mark.process
 def test_an_ensemble_segments_as_the_command_line(tmp_path, ensemble):
     """Drawn, trained, chosen and saved from Python; segmented from both, equal in each voxel."""
     image, labels = runs.blobs((3, 70, 90), 4)
@@ -109,6 +113,7 @@ def test_an_ensemble_segments_as_the_command_line(tmp_path, ensemble):
     assert genenet.score(labels, classes, classes=CLASSES)["ari"] > 0.2
 
 
+@pytest.mark.process
 def test_files_segmented_from_python(tmp_path, ensemble):
     """A store that Python began is the command line's, and the other way round: same fingerprint."""
     image = runs.blobs((3, 70, 90), 4)[0]

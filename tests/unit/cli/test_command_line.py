@@ -20,6 +20,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.process
 def test_help_names_every_command():
     text = runs.run(runs.genenet("--help")).stdout
     assert all(name in text for name in COMMANDS.split())
@@ -86,6 +87,7 @@ def test_usage_errors_are_logged_too(tmp_path):
     assert "No such option: --hepl" in (tmp_path / "a.log").read_text()
 
 
+@pytest.mark.process
 def test_version():
     assert runs.run(runs.genenet("--version")).stdout == "0.1.0\n"
 
@@ -112,6 +114,7 @@ def write_settings(folder, **changes):
 NAN = np.full((2, 40, 40), np.nan, np.float32)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "data", "changes", "said"),
     [
@@ -134,6 +137,7 @@ def test_bad_images(tmp_path, name, data, changes, said):
     assert not list((tmp_path / "out").glob("*") if (tmp_path / "out").exists() else [])
 
 
+@pytest.mark.process
 def test_a_truncated_tiff(tmp_path):
     command = write_settings(tmp_path)
     data = (tmp_path / "image.tif").read_bytes()
@@ -141,12 +145,14 @@ def test_a_truncated_tiff(tmp_path):
     fails(command, "image.tif", "truncated")
 
 
+@pytest.mark.process
 def test_debug_shows_the_traceback(tmp_path):
     done = runs.run([*write_settings(tmp_path, files={"image": ["nowhere.tif"]}), "--debug"])
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is needed to mount a small file system")
 def test_no_space_left_on_the_device(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (4, 300, 300), np.uint8)
@@ -179,6 +185,7 @@ def write_genome(folder, **changes):
     return runs.genenet("inspect", folder / "g.json", "--classes", "7", "--json")
 
 
+@pytest.mark.process
 def test_inspect_prints_json(tmp_path):
     deltas = {"net": {"n_convkernels": 110, "n_stacks": 1, "n_convlayers": 1, "input_size": 48}}
     said = json.loads(runs.run(write_genome(tmp_path, deltas=deltas)).stdout)
@@ -194,6 +201,7 @@ def test_inspect_prints_json(tmp_path):
     } <= set(said)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -217,6 +225,7 @@ def test_bad_genomes(tmp_path, changes, said):
     fails(write_genome(tmp_path, **changes), *said)
 
 
+@pytest.mark.process
 def test_weights_of_another_genome(tmp_path):
     from tests.support.ensembles import write_ensemble
 
@@ -230,6 +239,7 @@ def test_weights_of_another_genome(tmp_path):
     assert not (tmp_path / "o.ome.zarr").exists()
 
 
+@pytest.mark.process
 def test_other_mistakes(tmp_path):
     fails(
         runs.genenet("segment", "--ensemble", tmp_path, "--out", tmp_path / "o"),
@@ -246,6 +256,7 @@ def test_other_mistakes(tmp_path):
     assert "No such command" in done.stderr
 
 
+@pytest.mark.process
 def test_help_and_generate_answer_in_no_time(tmp_path):
     """Without torch: that alone would take two seconds. The figures are in docs/benchmarks.md."""
     (tmp_path / "s.json").write_text('{"seed": 1, "regions": {"net": {"n_stacks": [1, 2]}}}')

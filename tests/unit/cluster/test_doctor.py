@@ -382,6 +382,7 @@ def environment(tmp_path, **variables):
     return {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path), **variables}
 
 
+@pytest.mark.process
 def test_the_command(tmp_path):
     command = runs.genenet("doctor", "--json", "--results", tmp_path)
     (tmp_path / "config.yaml").write_text("nonsense")
@@ -392,6 +393,7 @@ def test_the_command(tmp_path):
     assert set(said["findings"][0]) == {"topic", "status", "text", "hint"}
 
 
+@pytest.mark.process
 def test_the_command_in_a_job_with_an_unseen_gpu_and_no_unicode(tmp_path):
     variables = {"SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0", "PYTHONIOENCODING": "ascii"}
     import torch

@@ -59,7 +59,8 @@ def test_options_of_sbatch_are_those_of_the_plugin():
 @pytest.fixture
 def plugin(monkeypatch):
     """The plugin, put back afterwards."""
-    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
+    import snakemake_executor_plugin_slurm as plugin
+
     for name in ("query_job_status_sacct", "pending_jobs_for_rule", "get_submit_command", "query_job_status"):
         monkeypatch.setattr(plugin, name, getattr(plugin, name))
     return plugin

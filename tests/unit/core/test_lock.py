@@ -11,6 +11,7 @@ import pytest
 from genenet.core import lock
 
 
+@pytest.mark.process
 def test_one_at_a_time(tmp_path):
     path = tmp_path / "run" / "lock"
     code = f"""
@@ -40,6 +41,7 @@ with exclusive(Path({str(path)!r})):
     assert not path.exists()
 
 
+@pytest.mark.process
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path, caplog):
     path = tmp_path / "lock"
     dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -71,6 +73,7 @@ def test_the_heart_beats(tmp_path, monkeypatch):
             assert time.monotonic() < deadline
 
 
+@pytest.mark.process
 def test_of_many_that_meet_a_dead_lock_one_at_a_time_gets_in(tmp_path):
     path, journal = tmp_path / "lock", tmp_path / "journal"
     path.write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))

@@ -16,6 +16,7 @@ def test_only_logs_that_end_with_an_error_are_told(tmp_path):
     assert last_errors(tmp_path) == [f"{log}:genenet: error: first", f"{log}:genenet: error: second"]
 
 
+@pytest.mark.process
 def test_a_log_keeps_what_earlier_attempts_said(tmp_path):
     log = tmp_path / "logs" / "check.log"
     for _ in range(2):

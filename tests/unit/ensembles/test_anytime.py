@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.paths import ResultPaths
@@ -18,6 +18,7 @@ from genenet.report import score_plots, search_plots
 from genenet.training.outcomes import Outcome
 from genenet.training.prepare import open_prepared
 from genenet.training.probabilities import write_probabilities
+from tests.support.examples import examples
 from tests.support.runs import CLASSES, write_split
 
 SHAPE = (1, 48, 56)
@@ -106,7 +107,7 @@ def test_the_last_moment_is_the_total_whatever_failed_after_it(searched):
     assert last.iterations == 30 + 40 + 30 + 5 + 9
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9)), min_size=1),
     st.integers(0, 200),

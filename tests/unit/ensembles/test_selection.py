@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.ignore import IGNORE
 from genenet.ensembles.selection import LEAST_WEIGHT, Moments, Sample, greedy, sample, weighted
+from tests.support.examples import examples
 
 
 def rng(seed=0):
@@ -99,7 +100,7 @@ def test_the_error_of_weights_is_the_squared_distance_from_the_labels():
     assert moments.error(weights) == pytest.approx(squared_error(labels, probabilities, weights), abs=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_weights_are_a_simplex_and_no_worse_than_any_network_or_the_mean(seed, k):
     moments = Moments.of(*volumes(seed, k))

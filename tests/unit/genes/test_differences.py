@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.config.model import Search
@@ -12,6 +12,7 @@ from genenet.genes.genome import Genome, draw, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from tests.support import runs
+from tests.support.examples import examples
 from tests.support.regions import FEASIBLE_WITH_POOLING as FEASIBLE
 from tests.support.regions import WITH_POOLING as REGIONS
 from tests.support.runs import fails
@@ -36,7 +37,7 @@ def flat(genome):
     return {(path, name): value for path, own in deltas.items() for name, value in own.items()}
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(seeds=st.tuples(st.integers(0, 40), st.integers(0, 40)))
 def test_exactly_the_differing_deltas_are_listed(seeds):
     a, b = (draw(FEASIBLE, seed, 0) for seed in seeds)
@@ -96,6 +97,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.process
 def test_diff_exits_like_diff(folder):
     same = runs.run(runs.genenet("diff", "0.json", "0.json"))
     assert (same.returncode, same.stderr) == (0, "")
@@ -110,6 +112,7 @@ def test_diff_exits_like_diff(folder):
     assert wrong.stderr == "genenet: error: 2.json: no such file\n"
 
 
+@pytest.mark.process
 def test_mutate(folder):
     command = runs.genenet("mutate", "0.json", "--rate", "0.3", "--scale", "0.1", "--out")
     for seed, name in ((1, "a"), (1, "b"), (2, "c")):
@@ -121,6 +124,7 @@ def test_mutate(folder):
     assert runs.run(runs.genenet("diff", "0.json", "a.json")).returncode == 1
 
 
+@pytest.mark.process
 def test_cross(folder):
     done = runs.run(
         runs.genenet("cross", "0.json", "1.json", "--config", "config.yaml", "--out", "new/c.json")
@@ -131,6 +135,7 @@ def test_cross(folder):
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -148,6 +153,7 @@ def test_mistakes(tmp_path, arguments, said):
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.process
 def test_no_torch(folder):
     for line in ("mutate 0.json --out c.json", "cross 0.json 1.json --out d.json", "diff 0.json 1.json"):
         runs.run_without_torch(*line.split())

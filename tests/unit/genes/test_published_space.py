@@ -31,6 +31,7 @@ def layers_of(genome):
     return [len(s.children) for path in genome.net.children for s in path.children]
 
 
+@pytest.mark.slow
 def test_ten_thousand_draws():
     """In one test, since the drawing is what takes the time."""
     genomes = [draw(REGIONS, seed=20, index=i) for i in range(N)]
@@ -106,6 +107,7 @@ def are_uniform_among_those_that_fit(genomes):
         assert stats.chi2_contingency(table[:, table.sum(0) > 0]).pvalue > LEAST
 
 
+@pytest.mark.slow
 def test_every_one_is_built_as_it_is_described():
     for index in range(200):
         genome = draw(REGIONS, seed=21, index=index)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.config.model import Search
@@ -15,6 +15,7 @@ from genenet.genes.hyperparameters import HYPERPARAMETERS, LEVELS, Interval, Opt
 from genenet.genes.plan import plan
 from genenet.genes.variation import cross, mutate
 from genenet.genes.variation_settings import Crossover, Mutation
+from tests.support.examples import examples
 from tests.support.regions import FEASIBLE_WITH_POOLING as FEASIBLE
 
 EVERYTHING = dict.fromkeys(LEVELS, 1.0)
@@ -49,7 +50,6 @@ def check(child):
     assert genome_from_json(child.to_json()) == child
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, kind=st.sampled_from(["additive", "replacing"]), rate=st.floats(0.02, 1))
 def test_mutants_build_and_lie_in_the_regions(seed, kind, rate):
     parent = draw(FEASIBLE, seed, 0)
@@ -61,7 +61,6 @@ def test_mutants_build_and_lie_in_the_regions(seed, kind, rate):
     assert (child.name, child.seed, child.parents) == ("c", seed, (parent.id,))
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, whole_groups=st.booleans())
 def test_crosses_build_and_lie_in_the_regions(seed, whole_groups):
     a, b = draw(FEASIBLE, seed, 0), draw(FEASIBLE, seed, 1)
@@ -280,7 +279,6 @@ def test_inherited_deltas_are_clipped_where_the_sum_above_has_changed():
         assert genes(child)[layer].value("n_convkernels") == min(base + 8, 16)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, value=st.floats(0, 0.9), delta=st.floats(-0.9, 0.9))
 def test_parents_outside_of_narrow_regions_have_children(seed, value, delta):
     space = regions(
@@ -330,7 +328,6 @@ def test_no_child_is_an_error_that_says_what_to_change(space, settings, said):
         mutate(parent, regions(**space), settings, 0)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS)
 def test_a_cross_takes_all_from_its_parents(seed):
     a, b = draw(FEASIBLE, seed, 0), draw(FEASIBLE, seed, 1)
@@ -364,7 +361,7 @@ def test_a_cross_keeps_values_of_the_net_that_lie_outside_of_the_regions():
     assert values == {a.net.value("n_convkernels"), b.net.value("n_convkernels")}
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(seed=SEEDS)
 def test_identical_parents_give_themselves(seed):
     parent = draw(FEASIBLE, seed, 0)

@@ -1,6 +1,5 @@
 """``genenet init``: what it sees, what it finds wrong, what it asks for, what it writes."""
 
-import os
 import re
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from genenet.init.machine import Machine
 from genenet.init.sizes import choose_sizes, costs, feasible_regions, feasible_share
 from genenet.init.survey import look
 from tests.support import runs
-from tests.support.search import Search, data_folder
+from tests.support.required import require_data
+from tests.support.search import Search
 
 CPU = Machine("cpu", "two cores", 8e9, True)
 GPU = Machine("gpu", "a GPU", None, False)
@@ -318,6 +318,7 @@ def test_little_memory_makes_small_batches():
     assert tight.batch_size < roomy.batch_size
 
 
+@pytest.mark.slow
 def test_a_trial_says_how_long_it_takes():
     make()
     done = CliRunner().invoke(
@@ -349,6 +350,7 @@ def test_words_of_yaml_are_quoted():
     assert names == ["b_c", "b_c_2", "volume"]
 
 
+@pytest.mark.process
 def test_snakemake_finds_nothing_wrong_with_it(folder):
     make()
     said(pair("--classes", "no,a: b", "--voxel-size", "40x10x10", "--genomes", 3))
@@ -361,13 +363,7 @@ def test_snakemake_finds_nothing_wrong_with_it(folder):
 
 
 def test_the_platelet():
-    data = data_folder()
-    if data is None:
-        message = "the real EM data is neither in ../shared/data nor in $GENENET_TEST_DATA"
-        if os.environ.get("GENENET_REQUIRE_DATA") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    folder = data / "platelet"
+    folder = require_data() / "platelet"
     text = said(init("--image", folder / "50_z0_raw.tif", "--labels", folder / "50_z0_semantic7.tif"))
     config = read_config(Path("config.yaml"))
     assert len(config.data.classes) == 7

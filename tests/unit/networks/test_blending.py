@@ -1,6 +1,7 @@
 """A trained same-padded network, blended over tiles of its training size, beside its exact halo."""
 
 import numpy as np
+import pytest
 import torch
 
 from genenet.config.training import Training
@@ -24,6 +25,7 @@ def labelled(seed):
     return LabelledArray("blobs", image, labels, Normalisation.of_volume(image.mean(), image.std()))
 
 
+@pytest.mark.slow
 def test_blending_is_at_least_as_good_as_the_crop_of_the_whole_halo():
     genome, train, test = Genome("same", {"net": {**NET, "log_learning_rate": -2}}), labelled(1), labelled(2)
     settings = Training(

@@ -48,6 +48,7 @@ def trained(deltas, iterations=150, **settings):
     return t
 
 
+@pytest.mark.slow
 def test_3d_layers_see_other_slices_and_2d_ones_do_not():
     deep, plane = trained({"net": {**NET, **DEEP}}), trained({"net": NET})
     assert deep.network.plan.output_shape[0] > 1
@@ -55,6 +56,7 @@ def test_3d_layers_see_other_slices_and_2d_ones_do_not():
     assert abs(plane.history[-1].validation_ari) < 0.1
 
 
+@pytest.mark.slow
 def test_a_hybrid_of_3d_and_2_5d_layers_learns_too():
     hybrid = trained(HYBRID)
     assert {layer.kernel[0] for stack in hybrid.network.plan.stacks for layer in stack.layers} == {1, 3}

@@ -56,6 +56,7 @@ def test_a_resumed_training_goes_on(device, tmp_path):
     assert [r.iteration for r in second.history] == [r.iteration for r in undisturbed.history]
 
 
+@pytest.mark.slow
 @NO_COMPILER
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's own compiler
@@ -102,6 +103,7 @@ def test_a_batch_that_does_not_fit_on_the_gpu_is_done_in_halves():
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_command_trains_there_and_says_how_much_memory_it_took(device, tmp_path):
     done = runs.run([*runs.make(tmp_path, device=device, precision="auto"), "--out", tmp_path / "run"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
@@ -16,6 +16,7 @@ from genenet.networks.symmetry import symmetries
 from genenet.networks.tiling import reading
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
+from tests.support.examples import examples
 
 CPU = torch.device("cpu")
 NORM = Normalisation.of_volume(0.5, 0.3)
@@ -71,6 +72,7 @@ def by_definition(networks, volume, pad):
     return np.mean(result, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_tiles_give_what_the_whole_volume_gives(kind):
     networks, volume = NETWORKS[kind](), volume_of((3, 45, 51))
@@ -80,7 +82,7 @@ def test_tiles_give_what_the_whole_volume_gives(kind):
         assert np.abs(found - expected).max() < 1e-5
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     kind=st.sampled_from(sorted(NETWORKS)),
     shape=st.tuples(st.integers(1, 6), st.integers(1, 50), st.integers(1, 50)),
@@ -127,6 +129,7 @@ def predicted(networks, volume, **options):
     return said.probabilities.numpy(), None if said.disagreement is None else said.disagreement.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ensemble", "3d"])
 def test_with_all_turns_it_commutes_with_the_symmetries_exactly(kind):
     networks, volume = NETWORKS[kind](), volume_of((4, 37, 30))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
@@ -14,6 +14,7 @@ from genenet.genes.genome import Genome
 from genenet.genes.memory import prediction_bytes
 from genenet.genes.plan import plan
 from genenet.networks.tiling import LARGEST, block_shape, reading, tile_shape, union, waste
+from tests.support.examples import examples
 
 BLOCK = (16, 1280, 1280)
 
@@ -35,7 +36,7 @@ def test_at_a_halo_of_20_little_is_computed_twice():
         assert shape[0] == 1  # more slices would take more memory for nothing
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     mode=st.sampled_from(["2d", "3d", "2.5d"]),
     padding=st.sampled_from(["valid", "same"]),
@@ -77,6 +78,7 @@ def test_a_deep_networks_blocks_are_deep_so_that_little_of_what_it_computes_is_h
     assert waste([p], list(tiles(Box.of_shape(block_shape([p])), shape))) <= 3  # 1.6 along z alone
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("values", [{"n_convkernels": 32}, {"spatial_mode": "3d", "input_depth": 60}])
 def test_the_memory_of_a_tile_is_about_what_is_said(values):
     p = planned(**values)

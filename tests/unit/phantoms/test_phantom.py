@@ -107,6 +107,7 @@ def test_contrast_varies_from_slice_to_slice(phantom):
     assert np.std(background) > 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_slices():
     def peak(n_slices):
         tracemalloc.start()

@@ -113,10 +113,10 @@ def test_links_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+@pytest.mark.docs
+@pytest.mark.process
 def test_the_site_can_be_built(tmp_path):
     """With warnings as errors: a link to a page that isn't there is one."""
-    pytest.importorskip("furo")
-    pytest.importorskip("myst_parser")
     command = [sys.executable, "-m", "sphinx", "-E", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
     done = subprocess.run([*command, DOCS, tmp_path / "site"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -129,9 +129,11 @@ def test_the_site_can_be_built(tmp_path):
     assert notebook.count("data:image/png") + notebook.count("_images/") >= 2
 
 
+@pytest.mark.docs
 def test_the_notebook_runs(monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
+    import nbclient
+    import nbformat
+
     assert importlib.util.find_spec("ipykernel")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(DOCS / "notebooks/first_hour.ipynb", as_version=4)

@@ -168,7 +168,6 @@ def test_the_table_has_a_line_for_each_strategy(capsys):
 
 
 def test_optunas_pruners_stop_trainings_but_no_full_one():
-    pytest.importorskip("optuna", reason="Optuna isn't installed: pip install genenet[bench]")
     order = [0, 1, 2, 3, 4, 5, 6]
     found = {n: s for n, s in strategies(POOL, 7).items() if n.startswith("optuna")}
     assert len(found) == 18

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
@@ -27,6 +27,7 @@ from genenet.report.drawing.genes import draw_genes, layout_genes
 from genenet.report.drawing.layout import layout_network
 from genenet.report.drawing.network import draw_network
 from tests.support import runs
+from tests.support.examples import examples
 from tests.support.published import PUBLISHED, published
 
 NETWORK_22 = published("22", 53, 1, 1, (3, 2), 48, -5.2)
@@ -159,7 +160,7 @@ def test_sixty_layers_are_drawn_on_a_page():
     assert max(draw_genes(SIXTY).get_size_inches()) < 22
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 10_000))
 def test_no_boxes_overlap_in_layouts_of_random_genomes(index):
     genome = draw(FEASIBLE, seed=7, index=index)
@@ -297,6 +298,7 @@ def test_other_endings_are_refused(tmp_path, file):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_the_command_writes_both_pictures_beside_you_or_those_you_name(tmp_path):
     NETWORK_22.write(tmp_path / "g.json")
     done = runs.run(runs.genenet("draw", "g.json", "--classes", 7), cwd=tmp_path)
@@ -312,6 +314,7 @@ def test_the_command_writes_both_pictures_beside_you_or_those_you_name(tmp_path)
     ]
 
 
+@pytest.mark.process
 def test_the_command_says_on_one_line_what_is_wrong(tmp_path):
     NETWORK_22.write(tmp_path / "g.json")
     done = runs.run(runs.genenet("draw", "g.json", "--genes", "a.svg", "--network", "b.pdf"), cwd=tmp_path)
@@ -323,6 +326,7 @@ def test_the_command_says_on_one_line_what_is_wrong(tmp_path):
     assert not list(tmp_path.glob("*.svg"))
 
 
+@pytest.mark.process
 def test_drawing_needs_no_torch(tmp_path):
     NETWORK_22.write(tmp_path / "g.json")
     code = "import sys; sys.argv[1:] = ['draw', 'g.json']; from genenet.cli.main import main"

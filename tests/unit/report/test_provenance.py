@@ -7,7 +7,8 @@ import torch
 from genenet.core.atomic_files import write_json
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.results import read_runs
-from genenet.training import provenance
+from genenet.report import provenance
+from genenet.training.provenance import made_with
 from tests.support.results import Search
 
 
@@ -37,7 +38,7 @@ def test_what_trainings_ran_with_is_gathered(tmp_path):
     search = Search(tmp_path)
     image = tmp_path / "image.sif"
     image.write_bytes(b"sif")
-    made = provenance.made_with(torch.device("cpu"))
+    made = made_with(torch.device("cpu"))
     assert made["torch"] == torch.__version__
     assert made["container"] is None
     for index, run in enumerate(("r0/000", "r0/001")):

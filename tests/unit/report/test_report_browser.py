@@ -9,7 +9,7 @@ from genenet.core.atomic_files import write_json
 from tests.support.browser import browser, require_browser
 from tests.support.results import HOSTILE, SHAPE, Search
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 ROOTS = """
 const found = [];
 const walk = (node) => {

@@ -170,6 +170,7 @@ class Halved:
         return json.loads(Path(slot).read_text())
 
 
+@pytest.mark.process
 def test_rungs_end_with_the_weights_of_a_training_in_one_go(tmp_path):
     search = Halved(tmp_path)
     search.climb(10, 20)
@@ -186,6 +187,7 @@ def test_rungs_end_with_the_weights_of_a_training_in_one_go(tmp_path):
     assert last["ari"] == scores[0]["validation"]["ari"]
 
 
+@pytest.mark.process
 def test_a_genome_that_has_the_budget_returns_at_once(tmp_path):
     search = Halved(tmp_path)
     search.climb(10, 40)
@@ -199,6 +201,7 @@ def test_a_genome_that_has_the_budget_returns_at_once(tmp_path):
     assert json.loads(Path(search.paths.slot(0, 10, "000")).read_text())["ari"] == at["10"]
 
 
+@pytest.mark.process
 def test_killed_between_rungs_or_within_it_goes_on(tmp_path):
     search = Halved(tmp_path, iterations=400, validation_interval=20)
     search.climb(100)
@@ -223,6 +226,7 @@ def run_until(command, condition):
     return process
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("schedule", "goes_on"), [("exponential", True), ("cosine", False)])
 def test_more_iterations_go_on_where_the_schedule_allows_it(tmp_path, schedule, goes_on):
     make(tmp_path, schedule={"kind": schedule})
@@ -314,6 +318,7 @@ EVOLVED = {"strategy": "evolution", "n_genomes": [4, 4]}
 BOTH = {"strategy": "evolution_and_halving", "n_genomes": [9, 9], "halving": {"rungs": 2}}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("search", "change", "message"),
     [
@@ -347,6 +352,7 @@ def test_what_would_redo_later_rounds_is_refused(tmp_path, search, change, messa
     assert "Add rounds at the end, or genomes to the last one" in str(error.value)
 
 
+@pytest.mark.process
 def test_status_tells_who_is_to_go_on(tmp_path):
     """Two of four are to go on: one of them has, the other waits; which one of round 1 will isn't known."""
     phantom = {"phantom": {"shape": [1, 64, 64], "seed": 1}}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_fill_holes
@@ -16,6 +16,7 @@ from genenet.core.geometry import Box, tiles
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
 from genenet.segmentation.components.runs import LabelledBlock
+from tests.support.examples import examples
 
 NEIGHBOURS = [offset for offset in product((-1, 0, 1), repeat=3) if any(offset)]
 FACES = [offset for offset in NEIGHBOURS if sum(map(abs, offset)) == 1]
@@ -70,7 +71,7 @@ def neighbours(shape, offsets):
 
 
 @given(volumes(), blocks, connectivities)
-@settings(max_examples=200)
+@examples(200)
 def test_pieces_and_contacts_are_those_of_the_whole_volume(labels, block, connectivity):
     boxes, graph = graph_of(labels, block, connectivity)
     ids = components(labels, 6)
@@ -85,7 +86,7 @@ def test_pieces_and_contacts_are_those_of_the_whole_volume(labels, block, connec
 
 
 @given(volumes(), blocks, connectivities)
-@settings(max_examples=200)
+@examples(200)
 def test_objects_are_those_of_scikit_image(labels, block, connectivity):
     boxes, graph = graph_of(labels, block, connectivity)
     of_pieces, objects = find_objects(graph, graph.pieces.classes, [1, 3])
@@ -127,7 +128,7 @@ def specks_by_hand(labels, smallest, connectivity):
 
 
 @given(volumes(), blocks, connectivities, st.lists(st.integers(1, 9), min_size=4, max_size=4))
-@settings(max_examples=200)
+@examples(200)
 def test_specks_become_what_they_touch_most(labels, block, connectivity, smallest):
     boxes, graph = graph_of(labels, block, connectivity)
     classes, removed = remove_specks(graph, graph.pieces.classes, smallest)
@@ -155,7 +156,7 @@ def holes_by_scipy(labels, class_id, largest):
 
 
 @given(volumes(), blocks, st.sampled_from([None, 1, 3]), connectivities)
-@settings(max_examples=200)
+@examples(200)
 def test_holes_are_those_of_scipy(labels, block, largest, connectivity):
     boxes, graph = graph_of(labels, block, connectivity)
     classes, expected = graph.pieces.classes, labels

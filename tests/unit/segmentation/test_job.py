@@ -67,6 +67,7 @@ def test_the_store_holds_the_ensembles_mean_probabilities(setting):
     assert (receipt["blocks"], receipt["written"], receipt["voxels"]) == (18, 18, image.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"block": (5, 128, 128)}, {"tile": (1, 16, 16)}, {"block": (1, 17, 23), "tile": (2, 30, 30)}]
 )
@@ -126,6 +127,7 @@ def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
     assert job("a.ome.zarr", turns=True).run()["written"] == 0
 
 
+@pytest.mark.process
 def test_killed_it_goes_on_where_it_was(setting):
     folder, _, _ = setting
     image = np.random.default_rng(0).integers(0, 255, (60, 64, 64), np.uint8)
@@ -160,6 +162,7 @@ def peak_anonymous(command):
     return peak
 
 
+@pytest.mark.process
 def test_memory_does_not_grow_with_the_volume(tmp_path):
     write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
     # the sample for the statistics would be bounded by a constant of its own, above these volumes' size
@@ -246,6 +249,7 @@ def test_scores_against_labels_block_by_block(setting):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
 
 
+@pytest.mark.process
 def test_finishing_and_scoring_a_segmentation_need_no_torch(setting):
     """Importing it would be half of their time."""
     folder, image, job = setting

@@ -157,6 +157,7 @@ def test_a_slice_and_a_voxel(tmp_path):
     assert (len(table), table["class"][0], table["touches_border"][0]) == (1, "cell", False)
 
 
+@pytest.mark.process
 def test_killed_at_any_moment_it_leaves_nothing_half_done_and_runs_again(store, tmp_path):
     reference = make_store(tmp_path / "b/a.ome.zarr", smooth_labels())
     postprocess(reference)
@@ -324,6 +325,7 @@ def test_options_of_the_command_line():
         from_options(["cell=few"], [], [], 6)
 
 
+@pytest.mark.process
 def test_the_command(store, tmp_path):
     options = ["--min-size", "organelle=40", "--objects", "organelle", "--receipt", tmp_path / "receipt.json"]
     done = runs.run(runs.genenet("postprocess", store, *options))
@@ -361,6 +363,7 @@ PostprocessingJob(""",
 )
 
 
+@pytest.mark.process
 def test_memory_doesnt_grow_with_the_number_of_blocks(tmp_path):
     blob = np.zeros((16, 256, 256), np.uint8)
     blob[4:12, 40:200, 30:220], blob[6:10, 60:90, 60:90], blob[7, 20, 20] = 1, 2, 2

@@ -19,6 +19,7 @@ from genenet.segmentation.export import export_tiff
 from genenet.segmentation.viewing import view
 from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
 from genenet.volumes.palette import class_colours
+from tests.support.browser import require_browser
 
 SHAPE = (6, 300, 400)
 CLASSES = ["background", "cell", "organelle"]
@@ -98,17 +99,6 @@ def test_without_neuroglancer_the_command_is_named(store, monkeypatch):
         view(store / "labels")
 
 
-def chromium():
-    return next(
-        (
-            found
-            for name in ("chromium", "chromium-browser", "google-chrome")
-            if (found := shutil.which(name))
-        ),
-        None,
-    )
-
-
 def photograph(viewer, folder):
     """What neuroglancer shows in a browser without a screen, (Y, X, 3), once all is loaded."""
     flags = (
@@ -116,7 +106,12 @@ def photograph(viewer, folder):
         "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader "
         "--enable-unsafe-swiftshader --ignore-gpu-blocklist --window-size=600,400 --remote-debugging-port=0"
     )
-    command = [chromium(), *flags.split(), f"--user-data-dir={folder / 'profile'}", viewer.get_viewer_url()]
+    command = [
+        shutil.which("chromium"),
+        *flags.split(),
+        f"--user-data-dir={folder / 'profile'}",
+        viewer.get_viewer_url(),
+    ]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pictures: Queue[bytes] = Queue()
     with viewer.config_state.txn() as state:
@@ -130,9 +125,11 @@ def photograph(viewer, folder):
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
 
 
-@pytest.mark.skipif(not chromium(), reason="no chromium here: apt install chromium")
+@pytest.mark.process
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_neuroglancer_shows_classes_in_their_colours(store, tmp_path):
-    pytest.importorskip("neuroglancer", reason="neuroglancer isn't installed: pip install 'genenet[view]'")
+    require_browser()
     viewer = view(store)
     with viewer.txn() as state:
         state.show_axis_lines = False

@@ -45,6 +45,7 @@ def running(tmp_path):
     process.communicate()
 
 
+@pytest.mark.process
 def test_a_run_with_other_settings_says_who_is_writing(running):
     folder, process = running
     before = sorted(folder.glob("a.ome.zarr/**/*"))
@@ -62,6 +63,7 @@ def test_a_run_with_other_settings_says_who_is_writing(running):
     assert arrays(folder / "a.ome.zarr")[0].dtype == np.float16
 
 
+@pytest.mark.process
 def test_the_same_run_twice_waits_and_finds_all_done(running):
     folder, process = running
     twice = subprocess.Popen(
@@ -79,6 +81,7 @@ def test_the_same_run_twice_waits_and_finds_all_done(running):
     assert not list(folder.glob("*.lock"))
 
 
+@pytest.mark.process
 def test_other_parts_of_the_same_run_do_not_wait(running):
     folder, _ = running
     part = runs.run(segment(folder, "--part", "2/2", "--receipt", folder / "receipt.json"))
@@ -86,6 +89,7 @@ def test_other_parts_of_the_same_run_do_not_wait(running):
     assert json.loads((folder / "receipt.json").read_text())["blocks"] == 120
 
 
+@pytest.mark.process
 def test_dead_writers_do_not_count(tmp_path):
     store = tmp_path / "[a].ome.zarr"
     with writing(store, "abcdefgh-1", 1, 2):
@@ -100,6 +104,7 @@ def test_dead_writers_do_not_count(tmp_path):
     check_no_other_writer(store, "other-fingerprint")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is needed to mount a small file system")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     """It is full in the midst of segmenting and again of exporting; each goes on when there is space."""

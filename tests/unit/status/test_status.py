@@ -435,6 +435,7 @@ def test_half_a_row_is_no_row(search):
     assert search.of("r0/000").iteration == 100
 
 
+@pytest.mark.slow
 def test_every_json_may_be_cut_anywhere(search):
     fill(search)
     for path in [*search.paths.results.rglob("*.json")]:
@@ -514,6 +515,7 @@ def test_a_thousand_trainings_cost_one_file_each_at_most(search, monkeypatch):
         assert len(all_) <= n_others + 1000
 
 
+@pytest.mark.process
 def test_it_needs_no_torch(search):
     fill(search)
     run = f"import sys; sys.argv[1:] = ['status', '{search.folder / 'config.yaml'}']; from genenet.cli.main import main"
@@ -527,6 +529,7 @@ def test_it_needs_no_torch(search):
     assert all(line == line.rstrip() for line in done.stdout.splitlines())
 
 
+@pytest.mark.process
 def test_json(search):
     fill(search)
     done = runs.run(runs.genenet("status", search.folder / "config.yaml", "--json"))
@@ -537,6 +540,7 @@ def test_json(search):
     assert {run["run"]: run["iteration"] for run in value["runs"]}["r0/002"] == 250
 
 
+@pytest.mark.process
 def test_mistakes_are_one_line(tmp_path, search):
     done = runs.run(runs.genenet("status"), cwd=tmp_path / "results")
     assert done.returncode == 1
@@ -559,6 +563,7 @@ def test_nothing_is_cut_off_in_eighty_columns(search):
     assert "12345678" in text
 
 
+@pytest.mark.process
 def test_watching_ends_with_ctrl_c(search):
     fill(search)
     ours, theirs = pty.openpty()
@@ -584,6 +589,7 @@ def test_watching_ends_with_ctrl_c(search):
     assert b"Traceback" not in said
 
 
+@pytest.mark.process
 def test_watching_ends_when_all_is_done(search):
     search.finish_trainings()
     search.choose()
@@ -595,6 +601,7 @@ def test_watching_ends_when_all_is_done(search):
     assert (done.returncode, done.stdout.count("trainings  6 done")) == (0, 1)
 
 
+@pytest.mark.process
 def test_a_real_training_that_is_killed(search):
     (search.folder / "r").mkdir()
     command = runs.make(

@@ -81,6 +81,7 @@ def command(tmp_path_factory):
     return runs.make(tmp_path_factory.mktemp("attempts"))
 
 
+@pytest.mark.process
 def test_a_training_that_crashes_twice_without_progress_is_published_as_failed(command, tmp_path):
     (tmp_path / "progress.csv").mkdir()  # in the way, so every attempt ends before its first iteration
     first, second, third = (runs.run([*command, "--out", tmp_path]) for _ in range(3))
@@ -97,6 +98,7 @@ def test_a_training_that_crashes_twice_without_progress_is_published_as_failed(c
     assert kinds == ["IsADirectoryError", "IsADirectoryError", "given up"]
 
 
+@pytest.mark.process
 def test_a_genome_that_no_input_fits_is_infeasible(tmp_path):
     command = runs.make(tmp_path, genome={"input_size": 24, "n_stacks": 4})
     done = runs.run([*command, "--out", tmp_path / "run"])
@@ -107,6 +109,7 @@ def test_a_genome_that_no_input_fits_is_infeasible(tmp_path):
     assert scores["n_parameters"] is None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 def test_asked_to_stop_it_keeps_a_checkpoint_and_exits_with_75(tmp_path, number):
     command = runs.make(tmp_path, iterations=100_000, validation_interval=20, checkpoint_seconds=1000)

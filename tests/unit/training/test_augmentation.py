@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.config.training import Augmentation
 from genenet.core.ignore import IGNORE
 from genenet.training.augmentation import Augmenter, blur, to_the_power
 from genenet.training.deformation import Patches, deform, random_field, shift_slices
+from tests.support.examples import examples
 
 ROUNDING = 1e-4  # of grid_sample's places, -1 to 1 in float32, times the steepest slope
 SHAPE, LABELS = (4, 1, 6, 48, 48), (4, 2, 32, 32)
@@ -107,7 +108,7 @@ def test_each_patch_draws_its_own(name):
     halo=st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 4)),
     seed=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_shape(shape, halo, seed):
     """Also where a patch is smaller than a shift, a blur, or the space between control points."""
     batch, *inner = shape

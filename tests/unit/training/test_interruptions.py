@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from genenet.config.stages import TrainSettings, read_settings
 from genenet.core.paths import RunPaths
 from genenet.genes.genome import read_genome
@@ -88,6 +90,7 @@ def outcome(run):
     return (run / "model.safetensors").read_bytes(), history, scores
 
 
+@pytest.mark.process
 def test_fifty_kills_and_signals_at_random_moments_change_nothing(tmp_path):
     rng = random.Random(1)
     command = runs.make(tmp_path, {"dropout_rate": 0.2}, **RECIPE)

@@ -105,6 +105,7 @@ def test_the_schedule_and_the_optimiser_are_the_configs():
     assert isinstance(t.learner.optimiser, torch.optim.SGD)
 
 
+@pytest.mark.slow
 def test_augmentation_and_border_weights_change_what_is_learnt_and_are_the_same_again():
     plain = weights(train(trainer()))
     for recipe in (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim import lr_scheduler
@@ -20,6 +20,7 @@ from genenet.training.optimisation import (
     learning_rate,
     make_optimiser,
 )
+from tests.support.examples import examples
 
 BETAS = (0.9, 0.99)
 KINDS = ["adam", "adamw", "sgd"]
@@ -131,6 +132,7 @@ def test_the_kinds_are_those_of_torch(kind):
     assert str(ours.optimiser.state_dict()) == str(theirs.optimiser.state_dict())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_needs_no_compiler(kind):
     """Its import takes two or three seconds of each start."""
@@ -303,7 +305,7 @@ def test_patience(scores, patience, expected):
     assert is_patient(scores, patience) is expected
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.sampled_from([math.nan, 0.1, 0.2, 0.3, 0.4]), max_size=8), st.integers(1, 5))
 def test_patience_ends_when_the_last_scores_bring_nothing(scores, patience):
     def best(part):

@@ -123,6 +123,7 @@ LARGE = """
 """
 
 
+@pytest.mark.process
 def test_images_larger_than_memory_train(tmp_path):
     """Of 96 MiB of image and labels, 64 MiB of memory hold what is needed at a time, and not the whole."""
     for name, depth in (("small", 2), ("large", 48)):

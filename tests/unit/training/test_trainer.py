@@ -62,6 +62,7 @@ def assert_same(run, other):
     assert {**scores, **unmeasured} == {**again, **unmeasured}
 
 
+@pytest.mark.process
 def test_a_training_publishes_weights_history_probabilities_and_scores(undisturbed):
     folder, _, run = undisturbed
     assert all((run / name).exists() for name in OUTPUTS)
@@ -76,6 +77,7 @@ def test_a_training_publishes_weights_history_probabilities_and_scores(undisturb
     assert float(rows[-1]["training_loss"]) < float(rows[0]["training_loss"])
 
 
+@pytest.mark.process
 def test_the_scores_are_those_of_the_stored_probabilities(undisturbed):
     _, _, run = undisturbed
     table = Contingency.empty(3)
@@ -101,6 +103,7 @@ def kill_when(command, is_time):
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(tmp_path):
     command = runs.make(tmp_path, iterations=400, checkpoint_seconds=0.2)
     reference, run = tmp_path / "reference", tmp_path / "run"
@@ -116,6 +119,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(tmp_path):
     assert_same(run, reference)
 
 
+@pytest.mark.process
 def test_out_of_time_it_exits_with_75_and_goes_on(undisturbed, tmp_path):
     _, command, reference = undisturbed
     first = runs.run([*command, "--out", tmp_path, "--stop-after-minutes", "0.0001"])
@@ -126,6 +130,7 @@ def test_out_of_time_it_exits_with_75_and_goes_on(undisturbed, tmp_path):
     assert_same(tmp_path, reference)
 
 
+@pytest.mark.process
 def test_a_corrupt_checkpoint_falls_back_and_ends_the_same(undisturbed, tmp_path):
     _, command, reference = undisturbed
     for _ in range(3):
@@ -138,6 +143,7 @@ def test_a_corrupt_checkpoint_falls_back_and_ends_the_same(undisturbed, tmp_path
     assert_same(tmp_path, reference)
 
 
+@pytest.mark.process
 def test_other_settings_begin_anew(undisturbed, tmp_path):
     run = run_of(undisturbed[0], tmp_path)
     assert run.run()
@@ -184,6 +190,7 @@ TOO_LARGE = """
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("limit", "status"), [(1000, "ok"), (100, "out_of_memory")])
 def test_out_of_memory_tries_halves_and_then_publishes_that(tmp_path, limit, status):
     genome = {"n_convkernels": 32, "input_size": 300, "log_lambda2": -3}
@@ -198,6 +205,7 @@ def test_out_of_memory_tries_halves_and_then_publishes_that(tmp_path, limit, sta
     assert "memory" in scores.get("reason", "memory")
 
 
+@pytest.mark.process
 def test_two_processes_on_one_run_take_turns(undisturbed, tmp_path):
     _, command, reference = undisturbed
     start = functools.partial(
@@ -224,6 +232,7 @@ def limit_files(process, size):
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+@pytest.mark.process
 def test_a_disk_that_is_full_for_a_while_costs_checkpoints_and_not_the_training(tmp_path):
     command = runs.make(tmp_path, iterations=200, validation_interval=20)
     reference, run = tmp_path / "reference", tmp_path / "run"
@@ -259,6 +268,7 @@ FULL_DISK = """
 """
 
 
+@pytest.mark.process
 def test_the_older_checkpoint_outlives_a_full_disk(undisturbed, tmp_path):
     """A small disk in memory, with room for all files but a checkpoint."""
     _, command, reference = undisturbed
@@ -280,6 +290,7 @@ def test_the_older_checkpoint_outlives_a_full_disk(undisturbed, tmp_path):
     assert_same(run, reference)
 
 
+@pytest.mark.process
 def test_the_history_goes_to_tensorboard_whole_after_an_interruption_too(undisturbed, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from genenet.core.ignore import IGNORE
 from genenet.training.weight_maps import border_weights
+from tests.support.examples import examples
 
 
 def literally(plane, w0, sigma):
@@ -21,7 +22,7 @@ def literally(plane, w0, sigma):
     return result
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(0, 1000), st.floats(0.5, 20), st.sampled_from([0.5, 1.0, 3.0]))
 def test_it_is_the_equation(seed, w0, sigma):
     rng = np.random.default_rng(seed)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.volumes.base import ArrayVolume, open_volume
 from genenet.volumes.reflection import read_reflected
+from tests.support.examples import examples
 
 SHAPE = (5, 33, 47)
 
@@ -337,7 +338,7 @@ class Spy(ArrayVolume):
         return super().read(box)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.tuples(*[st.integers(1, 6)] * 3),
     st.tuples(*[st.tuples(st.integers(0, 20), st.integers(0, 20))] * 3),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
@@ -16,6 +16,7 @@ from genenet.core.geometry import Box, tiles
 from genenet.volumes.base import ArrayVolume, crop, open_volume
 from genenet.volumes.chunk_cache import CachedVolume, cache_bytes, cached
 from genenet.volumes.reflection import read_reflected
+from tests.support.examples import examples
 
 SHAPE = (6, 25, 35)
 
@@ -54,7 +55,7 @@ halos = st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 12))
 starts = st.tuples(st.integers(0, 5), st.integers(0, 24), st.integers(0, 34))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(triples, triples, halos, starts)
 def test_every_chunk_is_decoded_once(chunks, block, halo, start):
     source = Counted(image(), chunks)

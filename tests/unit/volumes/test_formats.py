@@ -188,6 +188,7 @@ def test_without_the_library_of_dm_the_command_is_named(tmp_path, monkeypatch):
         open_volume(tmp_path / "a.dm3")
 
 
+@pytest.mark.process
 def test_formats_are_imported_only_when_they_are_met(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", random_image())
     code = (

@@ -264,6 +264,7 @@ def test_the_labels_can_be_opened_as_a_volume(tmp_path: Path) -> None:
     assert volume.voxel_size_nm == (50, 10, 10)
 
 
+@pytest.mark.slow
 def test_the_pyramids_memory_is_bounded_by_shards(tmp_path: Path) -> None:
     store = make(tmp_path / "a.ome.zarr", (64, 512, 512), (8, 128, 128), classes=[])
     zeros = np.zeros((8, 128, 128), "u1")
