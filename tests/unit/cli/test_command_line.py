@@ -28,6 +28,7 @@ def test_help_names_every_command():
         assert runs.run(runs.genenet(name, "--help")).returncode == 0
 
 
+@pytest.mark.process
 def test_help_groups_commands_by_what_people_do():
     text = runs.run(runs.genenet("--help")).stdout
     panels = ["First steps", "Search", "Segment", "Look", "By hand"]
@@ -41,12 +42,14 @@ def test_every_command_stands_in_a_panel():
     assert {command.rich_help_panel for command in app.registered_commands} == set(PANELS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion_is_on(monkeypatch, shell):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert "_GENENET_COMPLETE" in runs.run(runs.genenet("--show-completion", shell)).stdout
 
 
+@pytest.mark.process
 def test_completion_imports_no_torch(monkeypatch):
     for name, value in {
         "_GENENET_COMPLETE": "complete_bash",
@@ -58,6 +61,7 @@ def test_completion_imports_no_torch(monkeypatch):
     assert done.stdout.splitlines()[:-1] == ["segment"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("options", [["--log", "logs/a.log"], ["--log=logs/a.log"]])
 def test_log_adds_messages_to_a_file(tmp_path, options):
     command = runs.genenet("check", "nowhere.yaml", *options)
@@ -71,6 +75,7 @@ def test_log_adds_messages_to_a_file(tmp_path, options):
         assert message == "genenet: error: nowhere.yaml: no such file"
 
 
+@pytest.mark.process
 def test_log_needs_a_file():
     for options in (["--log"], ["--log="]):
         fails(runs.genenet("check", *options), "--log: name a file")
@@ -81,6 +86,7 @@ def test_behind_two_hyphens_everything_is_a_name():
     assert take_common_options(words) == (True, None, ["view", "--", "--log", "x", "--debug"])
 
 
+@pytest.mark.process
 def test_usage_errors_are_logged_too(tmp_path):
     done = runs.run(runs.genenet("train", "--log", tmp_path / "a.log", "--hepl"))
     assert done.returncode == 2
