@@ -1,53 +1,91 @@
-"""The report's interactive plots and its table, by Bokeh, whose code is embedded: they need no network.
+"""The report's interactive plots and its table of runs. A new plot is a function and a line of `PLOTS`.
 
-All are made for a light page; a dark one inverts them. Their grounds are transparent.
+In plots of scores, networks far below the others stand at the lower edge, as triangles (see `ScoreAxis`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.embed import components
-from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    NumeralTickFormatter,
+    Span,
+)
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, NumberFormatter, TableColumn
-from bokeh.plotting import figure
-from bokeh.resources import Resources
 
-from genenet.report.score_axis import Focus
+from genenet.ensembles.results import as_float
+from genenet.genes.hyperparameters import HYPERPARAMETERS
+from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
 
 if TYPE_CHECKING:
     from bokeh.model import Model
+    from bokeh.models.renderers import DataRenderer
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
     from genenet.ensembles.results import Run
+    from genenet.genes.hyperparameters import Hyperparameter
 
-INK, QUIET, GRID = "#24292f", "#6b7480", "#e1e5ea"
-COLOURS = {"other": "#8b949e", "member": "#0b62c4", "baseline": "#c2510a"}
-KINDS = {"other": "other networks", "member": "in the ensemble", "baseline": "baselines"}
 DASHES = ("dashed", "dotted", "dotdash", "dashdot")
-ROW, HEADER, MOST_ROWS = 30, 30, 16  # pixels of the table
-SPARK = (90, 22)  # pixels of a learning curve in it
+ROW, HEADER, MOST_ROWS = 30, 30, 16  # heights in pixels, and the rows that are shown without scrolling
+SPARK = (90, 22)  # pixels of a learning curve in the table
+UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+BELOW = "inverted_triangle"  # marker of an outlier
+ROUND_WIDTH = 0.6  # share of the distance between rounds over which the networks of one round are spread
+LOG_MANTISSAS = ((1,), (1, 3), (1, 2, 5))
+LIGHT_BLUE, DARK_BLUE = np.array([0xEE, 0xF3, 0xFA]), np.array([0x0B, 0x4F, 0xA0])
 
 
-def code() -> str:
-    """Return Bokeh's own code, as script elements."""
-    resources = Resources(
-        mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"], log_level="warn"
-    )
-    return str(resources.render_js())
+@dataclass(frozen=True)
+class Findings:
+    """The data behind the plots.
+
+    Attributes:
+        runs: all trainings, best first.
+        classes: names of the classes.
+        n_members: size of the chosen ensemble.
+        ensemble_ari: validation ARI of the chosen ensemble.
+        curve: validation ARI of the best-k ensembles, from k = 1 on.
+        compared: ARI of single networks by title; the best network of the search first, then the baselines.
+        confusion: voxels by true class and class found, (C, C); None if they were not counted.
+        moments: rows of anytime.csv.
+        n_best: number of members of the ensembles in ``moments``.
+        device: names of the devices that the trainings ran on.
+    """
+
+    runs: Sequence[Run]
+    classes: Sequence[str]
+    n_members: int
+    ensemble_ari: float | None
+    curve: Sequence[float | None]
+    compared: Mapping[str, float | None]
+    confusion: NDArray[np.int64] | None
+    moments: Sequence[Mapping[str, str]]
+    n_best: int
+    device: str
 
 
-def embed(models: Mapping[str, Model]) -> tuple[str, dict[str, str]]:
-    """Return a script element, and for each model the element that shows it."""
-    script, elements = components(dict(models), wrap_script=True)
-    return script, elements
+PLOTS: dict[str, Callable[[Findings], Model | None]] = {
+    "ranking": lambda f: ranking(f.runs),
+    "curve": lambda f: ensemble_curve(f.curve, f.n_members, f.compared),
+    "learning": lambda f: learning_curves(f.runs),
+    "anytime": lambda f: anytime(f.moments, f.n_best, f.device),
+    "family": lambda f: family(f.runs),
+    "confusion": lambda f: None if f.confusion is None else confusion(f.confusion, f.classes),
+}
+"""The plots by the name under which the template shows them; None where there is nothing to draw."""
 
 
 def ranking(runs: Sequence[Run]) -> DataTable:
-    """Return the ranking as a table that is sorted by a click on a column's head."""
+    """Return the ranking as a table; a click on the head of a column sorts it."""
     columns: dict[str, tuple[str, int, Any, Callable[[Run], Any]]] = {
         "rank": ("Rank", 50, NumberFormatter(), lambda r: r.rank),
         "run": ("Run", 170, None, lambda r: r.run),
@@ -81,13 +119,8 @@ def _number(pattern: str) -> NumberFormatter:
     return NumberFormatter(format=pattern, nan_format="–", text_align="right")
 
 
-def or_nan(value: float | None) -> float:
-    """Return a number, nan if there is none: what Bokeh leaves out."""
-    return float("nan") if value is None else float(value)
-
-
 def _spark(run: Run) -> str:
-    """Draw a run's validation ARI from 0 to 1, as a line of SVG."""
+    """Draw the validation ARI of a run from 0 to 1, as a line of SVG."""
     width, height = SPARK
     if len(run.history) < 2:
         return ""
@@ -102,83 +135,40 @@ def _spark(run: Run) -> str:
     )
 
 
-def axes(x: str, y: str, height: int = 320, tips: Sequence[tuple[str, str]] = (), **more: Any) -> Figure:
-    """Return an empty plot in the report's style; ``tips`` are shown under the pointer."""
-    plot = figure(
-        height=height,
-        sizing_mode="stretch_width",
-        x_axis_label=x,
-        y_axis_label=y,
-        tools="pan,box_zoom,reset,save",
-        tooltips=list(tips) or None,
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        **more,
-    )
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    plot.grid.grid_line_color = GRID
-    for axis in plot.axis:
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_color = axis.major_label_text_color = INK
-        axis.axis_line_color = axis.major_tick_line_color = QUIET
-        axis.minor_tick_line_color = None
-    return plot
-
-
-def legend_below(plot: Figure) -> Figure:
-    """Put a plot's legend below it; a click on it hides a line."""
-    if plot.legend:
-        legend = plot.legend[0]
-        plot.add_layout(legend, "below")
-        legend.orientation, legend.ncols, legend.spacing = "horizontal", 2, 12
-        legend.background_fill_color = legend.border_line_color = None
-        legend.label_text_color = INK
-        legend.click_policy = "hide"
-    return plot
-
-
 def ensemble_curve(
-    aris: Sequence[float | None], chosen: int, lines: Mapping[str, float | None]
+    aris: Sequence[float | None], chosen: int, compared: Mapping[str, float | None]
 ) -> Figure | None:
     """Plot the ARI of the best-k ensembles, k from 1 on; None if no ARI is known.
 
     Args:
-        aris: of the ensembles.
-        chosen: size of the ensemble that was chosen.
-        lines: ARI of single networks to compare with, by name; the first is the best random one.
+        aris: ARI of the ensembles.
+        chosen: size of the chosen ensemble.
+        compared: ARI of single networks by title, drawn as lines; the best network of the search comes first.
     """
     points = [(size, ari) for size, ari in enumerate(aris, start=1) if ari is not None]
     if not points:
         return None
-    plot = axes(
-        "networks in the ensemble", "validation ARI", tips=[("networks", "@k"), ("ARI", "@ari{0.0000}")]
-    )
+    tips = [("networks", "@k"), ("ARI", "@ari{0.0000}")]
+    plot = axes("networks in the ensemble", "validation ARI", tips=tips)
     source = ColumnDataSource({"k": [k for k, _ in points], "ari": [ari for _, ari in points]})
-    colour = COLOURS["member"]
-    plot.line("k", "ari", source=source, color=colour, line_width=2, legend_label="best-k ensemble")
-    plot.scatter("k", "ari", source=source, color=colour, size=7, legend_label="best-k ensemble")
+    style = {"color": COLOURS["member"], "legend_label": "best-k ensemble"}
+    plot.line("k", "ari", source=source, line_width=2, **style)
+    plot.scatter("k", "ari", source=source, size=7, **style)
     marked = [(k, ari) for k, ari in points if k == chosen]
     plot.scatter(
-        [k for k, _ in marked], [ari for _, ari in marked], size=17, fill_color=None, line_color=colour,
-        line_width=2, legend_label=f"chosen: {chosen}",
+        [k for k, _ in marked], [ari for _, ari in marked], size=17, fill_color=None,
+        line_color=COLOURS["member"], line_width=2, legend_label=f"chosen: {chosen}",
     )  # fmt: skip
     ends = [points[0][0] - 0.3, points[-1][0] + 0.3]
-    for index, (name, ari) in enumerate(lines.items()):
+    for index, (name, ari) in enumerate(compared.items()):
         if ari is not None:
-            kind = "baseline" if index else "other"
             plot.line(
-                ends, [ari, ari], color=COLOURS[kind], line_dash=DASHES[index % len(DASHES)], line_width=1.5,
-                legend_label=name,
+                ends, [ari, ari], color=COLOURS["baseline" if index else "other"],
+                line_dash=DASHES[index % len(DASHES)], line_width=1.5, legend_label=name,
             )  # fmt: skip
-    plot.xaxis.ticker = FixedTicker(ticks=_whole_ticks(points[-1][0]))
+    step = max(1, -(-len(aris) // 12))
+    plot.xaxis.ticker = FixedTicker(ticks=list(range(1, points[-1][0] + 1, step)))
     return legend_below(plot)
-
-
-def _whole_ticks(last: int) -> list[int]:
-    step = max(1, -(-last // 12))
-    return list(range(1, last + 1, step))
 
 
 def learning_curves(runs: Sequence[Run]) -> Figure | None:
@@ -186,42 +176,73 @@ def learning_curves(runs: Sequence[Run]) -> Figure | None:
     known = [run for run in runs if run.history]
     if not known:
         return None
-    focus = Focus.of(
-        [min(ari for _, ari in run.history) for run in known], [a for r in known for _, a in r.history]
-    )
+    lowest = [min(ari for _, ari in run.history) for run in known]
+    axis = ScoreAxis.of(lowest, [ari for run in known for _, ari in run.history])
     tips = [("run", "@run"), ("status", "@status")]
-    plot = axes("iteration", "validation ARI", tips=tips, y_range=focus.range)
+    plot = axes("iteration", "validation ARI", tips=tips, y_range=axis.range)
     for kind, title in KINDS.items():
         of_kind = [run for run in known if run.kind == kind]
+        columns = {
+            "xs": [[i for i, _ in run.history] for run in of_kind],
+            "ys": [[axis.height(ari) for _, ari in run.history] for run in of_kind],
+            "run": [run.run for run in of_kind],
+            "status": [run.status for run in of_kind],
+        }
         if of_kind:
             plot.multi_line(
-                "xs",
-                "ys",
-                source=ColumnDataSource(
-                    {
-                        "xs": [[i for i, _ in run.history] for run in of_kind],
-                        "ys": [[focus.height(ari) for _, ari in run.history] for run in of_kind],
-                        "run": [run.run for run in of_kind],
-                        "status": [run.status for run in of_kind],
-                    }
-                ),
-                color=COLOURS[kind],
+                "xs", "ys", source=ColumnDataSource(columns), color=COLOURS[kind],
                 line_width=1 if kind == "other" else 2,
-                line_dash="dashed" if kind == "baseline" else "solid",
-                legend_label=title,
-            )
+                line_dash="dashed" if kind == "baseline" else "solid", legend_label=title,
+            )  # fmt: skip
+    return legend_below(plot)
+
+
+def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> Figure | None:
+    """Plot ARI of ensemble and best network against the jobs' time so far; None with fewer than two trainings.
+
+    Args:
+        rows: rows of anytime.csv.
+        size: number of members of the ensemble.
+        device: names of the devices that the trainings ran on.
+    """
+    if len(rows) < 2:
+        return None
+    spent = [float(row["job_seconds"]) for row in rows]
+    unit, seconds = next((u for u in UNITS if spent[-1] >= 2 * u[1]), UNITS[-1])
+    tips = [("trained", "@n"), ("last", "@run"), (unit, "@x{0.0}"), ("ensemble", "@ensemble{0.000}")]
+    tips += [("best network", "@best{0.000}"), ("iterations", "@iterations{0,0}")]
+    where = f" on {device}" if device else ""
+    plot = axes(f"{unit} of training jobs so far{where}", "validation ARI", tips=tips)
+    source = ColumnDataSource(
+        {
+            "x": [s / seconds for s in spent],
+            "n": [int(row["n_trained"]) for row in rows],
+            "run": [row["run"] for row in rows],
+            "iterations": [int(row["iterations"]) for row in rows],
+            "best": [as_float(row["best_ari"]) for row in rows],
+            "ensemble": [as_float(row["ensemble_ari"]) for row in rows],
+        }
+    )
+    ensemble = f"ensemble of the best {size}" if size > 1 else "ensemble of one"
+    for name, kind, title in (("ensemble", "member", ensemble), ("best", "other", "best network")):
+        style = {"source": source, "color": COLOURS[kind], "legend_label": title}
+        plot.step("x", name, mode="after", line_width=2, **style)
+        plot.scatter("x", name, size=5, **style)
     return legend_below(plot)
 
 
 def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Show which class voxels of each class were taken for, as shares of the true class."""
+    """Show which classes the voxels of each true class were given, as shares of the true class.
+
+    Args:
+        counts: voxels by true class (row) and class found (column), (C, C).
+        names: names of the C classes.
+    """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows, columns = np.indices(counts.shape)
-    plot = axes(
-        "predicted", "true", 130 + 34 * len(names),
-        [("true", "@row"), ("predicted", "@column"), ("share", "@share{0.0%}"), ("voxels", "@n{0,0}")],
-        x_range=(-0.5, len(names) - 0.5), y_range=(len(names) - 0.5, -0.5),
-    )  # fmt: skip
+    tips = [("true", "@row"), ("predicted", "@column"), ("share", "@share{0.0%}"), ("voxels", "@n{0,0}")]
+    last = len(names) - 0.5
+    plot = axes("predicted", "true", 130 + 34 * len(names), tips, x_range=(-0.5, last), y_range=(last, -0.5))
     source = ColumnDataSource(
         {
             "x": columns.ravel(),
@@ -249,8 +270,130 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
 
 
 def _blues() -> list[str]:
-    low, high = np.array([0xEE, 0xF3, 0xFA]), np.array([0x0B, 0x4F, 0xA0])
-    return [
-        "#{:02x}{:02x}{:02x}".format(*np.rint(low + (high - low) * t).astype(int))
-        for t in np.linspace(0, 1, 64)
-    ]
+    mixed = (np.rint(LIGHT_BLUE + (DARK_BLUE - LIGHT_BLUE) * t).astype(int) for t in np.linspace(0, 1, 64))
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in mixed]
+
+
+def n_below(runs: Sequence[Run]) -> int:
+    """Return how many networks are drawn as outliers at the lower edge."""
+    known = _networks(runs)
+    return _dots(known, _score_axis(known))["marker"].count(BELOW) if known else 0
+
+
+def _networks(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.kind != "baseline" and run.ari is not None]
+
+
+def _score_axis(runs: Sequence[Run], shown: Sequence[float] = ()) -> ScoreAxis:
+    return ScoreAxis.of([or_nan(run.ari) for run in runs], shown)
+
+
+def _dots(runs: Sequence[Run], axis: ScoreAxis) -> dict[str, Any]:
+    """Return height, marker, ARI and name of the dot of each network."""
+    aris = [or_nan(run.ari) for run in runs]
+    return {
+        "y": [axis.height(ari) for ari in aris],
+        "marker": [BELOW if ari < axis.lowest else "circle" for ari in aris],
+        "ari": aris,
+        "run": [run.run for run in runs],
+    }
+
+
+def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str, Figure]:
+    """Plot the scores of the networks against each root value that differs among them, by its name.
+
+    The number of parameters comes first; a line shows the ensemble. The result is empty if no network has a score.
+    """
+    known = _networks(runs)
+    if not known:
+        return {}
+    axis = _score_axis(known, [] if ensemble_ari is None else [ensemble_ari])
+    sizes = [run.n_parameters or 1 for run in known]
+    first = _against("parameters", sizes, known, axis, x_axis_type="log")
+    first.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+    first.xaxis.ticker = FixedTicker(ticks=log_ticks(min(sizes), max(sizes)))
+    plots = {"parameters": first}
+    for name, hyperparameter in HYPERPARAMETERS.items():
+        values = [run.values.get(name) for run in known]
+        if len(set(values)) > 1:
+            plots[name] = _against(name, values, known, axis)
+            _mark_values(plots[name], hyperparameter)
+    if ensemble_ari is not None:
+        for plot in plots.values():
+            plot.add_layout(Span(location=ensemble_ari, line_color=COLOURS["member"], line_width=1))
+    return plots
+
+
+def _against(name: str, values: Sequence[Any], runs: Sequence[Run], axis: ScoreAxis, **more: Any) -> Figure:
+    tips = [("run", "@run"), (name, "@x{0.[0000]}"), ("ARI", "@ari{0.000}")]
+    plot = axes(name, "", 210, tips, y_range=axis.range, **more)
+    colours = [COLOURS[run.kind] for run in runs]
+    columns = {**_dots(runs, axis), "x": [or_nan(value) for value in values], "colour": colours}
+    plot.scatter(
+        "x", "y", source=ColumnDataSource(columns), marker="marker", size=7, fill_color="colour",
+        line_color="colour", fill_alpha=0.5,
+    )  # fmt: skip
+    return plot
+
+
+def _mark_values(plot: Figure, h: Hyperparameter) -> None:
+    """Put the ticks at values that can be drawn: at integers, or at choices with their names."""
+    if h.choices:
+        plot.xaxis.ticker = FixedTicker(ticks=list(range(len(h.choices))))
+        plot.xaxis.major_label_overrides = {i: h.word(i) for i in range(len(h.choices))}
+    elif not h.is_float:
+        plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers for a logarithmic axis: at least two and only a few, as far as there are any."""
+    decades = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    for mantissas in LOG_MANTISSAS:
+        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
+        if len(ticks) >= 2:
+            break
+    return ticks or [low]
+
+
+def family(runs: Sequence[Run]) -> Figure | None:
+    """Plot the ARI of genomes by round, with lines from parents to children; None if no genome has parents."""
+    known = _networks(runs)
+    if not any(run.parents for run in known):
+        return None
+    by_id = {run.genome: run for run in reversed(known)}  # of equal genomes the best
+    axis = _score_axis(known)
+    places = {run.run: (_place(run.run, known), axis.height(or_nan(run.ari))) for run in known}
+    pairs = [(places[by_id[p].run], places[run.run]) for run in known for p in run.parents if p in by_id]
+    plot = axes("round", "validation ARI", 360, y_range=axis.range)
+    plot.multi_line(
+        [[parent[0], child[0]] for parent, child in pairs], [[parent[1], child[1]] for parent, child in pairs],
+        color=QUIET, line_width=1, line_alpha=0.5, legend_label="parent to child",
+    )  # fmt: skip
+    dots: list[DataRenderer] = []
+    for kind in ("other", "member"):
+        of_kind = [run for run in known if run.kind == kind]
+        x, parents = [places[run.run][0] for run in of_kind], [_parents(run, by_id) for run in of_kind]
+        source = ColumnDataSource({**_dots(of_kind, axis), "x": x, "parents": parents})
+        style = {"color": COLOURS[kind], "size": 8, "legend_label": KINDS[kind]}
+        if of_kind:
+            dots.append(plot.scatter("x", "y", source=source, marker="marker", **style))
+    tips = [("run", "@run"), ("ARI", "@ari{0.000}"), ("parents", "@parents")]
+    plot.add_tools(HoverTool(renderers=dots, tooltips=tips))
+    plot.xaxis.ticker = FixedTicker(ticks=sorted({_round(run.run) for run in known}))
+    plot.xgrid.grid_line_color = None
+    return legend_below(plot)
+
+
+def _round(run: str) -> int:
+    return int(run.partition("/")[0][1:])
+
+
+def _place(run: str, known: Sequence[Run]) -> float:
+    """Return the x of a genome: its round, and beside the others of that round in the order of their names."""
+    number = _round(run)
+    beside = sorted(each.run for each in known if _round(each.run) == number)
+    return number + ROUND_WIDTH * ((beside.index(run) + 0.5) / len(beside) - 0.5)
+
+
+def _parents(run: Run, by_id: Mapping[str, Run]) -> str:
+    return ", ".join(by_id[p].run if p in by_id else p for p in run.parents) or "none: drawn at random"

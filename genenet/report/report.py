@@ -18,7 +18,7 @@ from genenet.ensembles import claims
 from genenet.ensembles.results import Run, as_float, read_runs, rows
 from genenet.ensembles.strategies import read_strategies
 from genenet.genes.genome import read_genome
-from genenet.report import figures, plots, score_plots, search_plots, slices
+from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import open_volume
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles, ReportSettings
     from genenet.volumes.base import Volume
 
-AGAINST = "against "  # begins the names of plots against a hyperparameter
-SHOWN = 900  # voxels of a slice along y and x, at most: keeps the file small
+AGAINST = "against "  # prefix of the names of plots against a hyperparameter
+SHOWN = 900  # most voxels of a slice along y and x, so that the file stays small
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,23 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=number, whole=whole)
-    found = contents(ResultPaths(results), settings)
-    plots_script, elements = plots.embed({name: model for name, model in found.pop("plots").items() if model})
+    contents = report_contents(ResultPaths(results), settings)
+    models = {name: plot(contents["findings"]) for name, plot in plots.PLOTS.items()}
+    against = plots.hyperparameters(contents["runs"], contents["findings"].ensemble_ari)
+    shown = {name: model for name, model in models.items() if model}
+    script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(
-        **found,
+        **contents,
         plots=elements,
-        against=[element for name, element in elements.items() if name.startswith(AGAINST)],
-        plots_script=plots_script,
-        plots_code=plots.code(),
+        against=[elements[AGAINST + name] for name in against],
+        plots_script=script,
+        plots_code=plot_style.code(),
     )
     write_text(out, page)
 
 
-def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
-    """Return what the template shows; ``plots`` are still models."""
+def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
+    """Return what the template shows, by the names that it uses; ``findings`` are the data of the plots."""
     ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
     runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
     contenders = claims.contenders(ensemble, runs)
@@ -96,7 +99,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         "beaten": claims.beaten(runs, contenders),
         "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_baselines": sum(run.kind == "baseline" for run in runs),
-        "n_below": score_plots.n_below(runs),
+        "n_below": plots.n_below(runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": optional_json(paths.test_scores),
         "volumes": [
@@ -109,7 +112,7 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
         ],
         "runs": runs,
         "drawings": _drawings(paths, ensemble),
-        "plots": _plots(paths, ensemble, runs, contenders),
+        "findings": _findings(paths, ensemble, runs, contenders),
         "cost": cost(runs),
         "settings": settings_of(paths),
         "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
@@ -117,34 +120,27 @@ def contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     }
 
 
-def _plots(
+def _findings(
     paths: ResultPaths,
     ensemble: dict[str, Any],
     runs: Sequence[Run],
     contenders: Sequence[claims.Contender],
-) -> dict[str, Any]:
-    """Return the models of all plots; None for those that there is nothing for."""
-    curve = [as_float(row["validation_ari"]) for row in rows(Path(paths.curve))]
+) -> plots.Findings:
+    """Return the data of the plots."""
     counts = ensemble["validation"].get("confusion")
-    return {
-        "ranking": plots.ranking(runs),
-        "curve": plots.ensemble_curve(
-            curve, len(ensemble["members"]), {c.title: c.ari for c in contenders[1:]}
-        ),
-        **{
-            f"{AGAINST}{name}": plot
-            for name, plot in score_plots.hyperparameters(runs, contenders[0].ari).items()
-        },
-        "learning": plots.learning_curves(runs),
-        "anytime": search_plots.anytime(rows(Path(paths.anytime)), _n_best(paths), devices(paths, runs)),
-        "family": score_plots.family(runs),
-        "confusion": plots.confusion(np.array(counts), ensemble["classes"]) if counts else None,
-    }
-
-
-def _n_best(paths: ResultPaths) -> int:
-    """Return the number of members of the ensemble that anytime.csv is of."""
-    return next((len(e["members"]) for e in read_strategies(Path(paths.strategies))), 0)
+    best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
+    return plots.Findings(
+        runs=runs,
+        classes=ensemble["classes"],
+        n_members=len(ensemble["members"]),
+        ensemble_ari=contenders[0].ari,
+        curve=[as_float(row["validation_ari"]) for row in rows(Path(paths.curve))],
+        compared={contender.title: contender.ari for contender in contenders[1:]},
+        confusion=np.array(counts) if counts else None,
+        moments=rows(Path(paths.anytime)),
+        n_best=len(best_n["members"]) if best_n else 0,
+        device=devices(paths, runs),
+    )
 
 
 def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:

@@ -14,7 +14,7 @@ from genenet.core.paths import ResultPaths
 from genenet.ensembles.anytime import Attempt, _Spent, moments, write_moments
 from genenet.ensembles.curve import curve_of
 from genenet.ensembles.results import Run
-from genenet.report import score_plots, search_plots
+from genenet.report import plots
 from genenet.training.outcomes import Outcome
 from genenet.training.prepare import open_prepared
 from genenet.training.probabilities import write_probabilities
@@ -132,11 +132,11 @@ def test_the_file_is_plotted_in_units_that_suit(searched, tmp_path):
     write_moments(tmp_path / "anytime.csv", searched.moments())
     with (tmp_path / "anytime.csv").open() as file:
         rows = list(csv.DictReader(file))
-    plot = search_plots.anytime(rows, 2)
+    plot = plots.anytime(rows, 2)
     assert plot.xaxis[0].axis_label == "seconds of training jobs so far"
-    assert search_plots.anytime(rows[:1], 2) is None
+    assert plots.anytime(rows[:1], 2) is None
     longer = [{**row, "job_seconds": str(float(row["job_seconds"]) * 600)} for row in rows]
-    assert search_plots.anytime(longer, 2).xaxis[0].axis_label == "hours of training jobs so far"
+    assert plots.anytime(longer, 2).xaxis[0].axis_label == "hours of training jobs so far"
 
 
 def a_run(run, genome, ari, parents=()):
@@ -149,9 +149,9 @@ def a_run(run, genome, ari, parents=()):
 
 def test_children_are_joined_to_their_parents_by_ari_and_round():
     drawn = [a_run("r0/000", "a", 0.5), a_run("r0/001", "b", 0.6)]
-    assert score_plots.family(drawn) is None
+    assert plots.family(drawn) is None
     child = a_run("r1/000", "c", 0.7, ("a", "b"))
-    plot = score_plots.family([child, *drawn, replace(child, run="baselines/unet2015", kind="baseline")])
+    plot = plots.family([child, *drawn, replace(child, run="baselines/unet2015", kind="baseline")])
     lines = plot.renderers[0].data_source.data
     assert sorted(map(tuple, lines["ys"])) == [(0.5, 0.7), (0.6, 0.7)]
     dots = plot.renderers[1].data_source.data

@@ -13,7 +13,7 @@ from genenet import __version__
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.ensembles.results import read_runs
-from genenet.report import figures, plots, report, score_plots
+from genenet.report import figures, plot_style, plots, report
 from genenet.volumes.palette import class_colours
 from tests.support.results import CLASSES, FAILED, HOSTILE, SCORES, SHAPE, Page, Search, ok
 
@@ -21,7 +21,7 @@ from tests.support.results import CLASSES, FAILED, HOSTILE, SCORES, SHAPE, Page,
 @pytest.fixture
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
     """A search for tests that don't look at its plots, whose code is most of a page."""
-    monkeypatch.setattr(plots, "code", lambda: "")
+    monkeypatch.setattr(plot_style, "code", lambda: "")
     made = Search(tmp_path)
     made.write()
     return made
@@ -94,7 +94,7 @@ def plotted(model: object) -> dict[str, list[object]]:
 
 def test_scores_are_shown_against_what_differs_among_the_networks(search: Search) -> None:
     runs = read_runs(search.paths, {"r0/000"})
-    shown = score_plots.hyperparameters(runs, 0.7)
+    shown = plots.hyperparameters(runs, 0.7)
     assert list(shown) == ["parameters", "n_convkernels", "norm"]
     points = plotted(shown["n_convkernels"])
     assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
@@ -108,15 +108,15 @@ def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_
     runs = [
         replace(run, run=f"r0/00{i}", ari=ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))
     ]
-    plot = score_plots.hyperparameters(runs, 0.92)["parameters"]
+    plot = plots.hyperparameters(runs, 0.92)["parameters"]
     points = plotted(plot)
     assert points["marker"] == [*["circle"] * 5, "inverted_triangle"]
     assert points["y"][:5] == points["ari"][:5]
     assert plot.y_range.start < points["y"][5] < 0.82
     assert plot.y_range.end > 0.92  # the ensemble's line
     assert points["ari"][5] == 0
-    assert score_plots.n_below(runs) == 1
-    assert score_plots.n_below(runs[:-1]) == score_plots.n_below([]) == 0
+    assert plots.n_below(runs) == 1
+    assert plots.n_below(runs[:-1]) == plots.n_below([]) == 0
 
 
 def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(search: Search) -> None:
@@ -145,7 +145,7 @@ def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(searc
 def test_ticks_of_numbers_of_parameters_are_round_and_few(
     low: float, high: float, ticks: list[float]
 ) -> None:
-    assert score_plots.log_ticks(low, high) == ticks
+    assert plots.log_ticks(low, high) == ticks
 
 
 def test_confusion_is_in_shares_of_the_true_class() -> None:
