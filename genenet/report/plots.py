@@ -17,8 +17,8 @@ from bokeh.models import (
     HoverTool,
     LinearColorMapper,
     NumeralTickFormatter,
-    Span,
 )
+from bokeh.models.annotations import Span
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, NumberFormatter, TableColumn
 
 from genenet.ensembles.results import as_float
@@ -151,7 +151,7 @@ def ensemble_curve(
     tips = [("networks", "@k"), ("ARI", "@ari{0.0000}")]
     plot = axes("networks in the ensemble", "validation ARI", tips=tips)
     source = ColumnDataSource({"k": [k for k, _ in points], "ari": [ari for _, ari in points]})
-    style = {"color": COLOURS["member"], "legend_label": "best-k ensemble"}
+    style: dict[str, Any] = {"color": COLOURS["member"], "legend_label": "best-k ensemble"}
     plot.line("k", "ari", source=source, line_width=2, **style)
     plot.scatter("k", "ari", source=source, size=7, **style)
     marked = [(k, ari) for k, ari in points if k == chosen]
@@ -225,7 +225,7 @@ def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> F
     )
     ensemble = f"ensemble of the best {size}" if size > 1 else "ensemble of one"
     for name, kind, title in (("ensemble", "member", ensemble), ("best", "other", "best network")):
-        style = {"source": source, "color": COLOURS[kind], "legend_label": title}
+        style: dict[str, Any] = {"source": source, "color": COLOURS[kind], "legend_label": title}
         plot.step("x", name, mode="after", line_width=2, **style)
         plot.scatter("x", name, size=5, **style)
     return legend_below(plot)
@@ -374,7 +374,7 @@ def family(runs: Sequence[Run]) -> Figure | None:
         of_kind = [run for run in known if run.kind == kind]
         x, parents = [places[run.run][0] for run in of_kind], [_parents(run, by_id) for run in of_kind]
         source = ColumnDataSource({**_dots(of_kind, axis), "x": x, "parents": parents})
-        style = {"color": COLOURS[kind], "size": 8, "legend_label": KINDS[kind]}
+        style: dict[str, Any] = {"color": COLOURS[kind], "size": 8, "legend_label": KINDS[kind]}
         if of_kind:
             dots.append(plot.scatter("x", "y", source=source, marker="marker", **style))
     tips = [("run", "@run"), ("ARI", "@ari{0.000}"), ("parents", "@parents")]
