@@ -29,10 +29,7 @@ LEAST_SPREAD = 0.02  # in ARI: networks within this distance are never outliers 
 
 def code() -> str:
     """Return Bokeh's own code, as script elements."""
-    resources = Resources(
-        mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"], log_level="warn"
-    )
-    return str(resources.render_js())
+    return str(Resources(mode="inline", components=["bokeh"], log_level="warn").render_js())
 
 
 def embed(models: Mapping[str, Model]) -> tuple[str, dict[str, str]]:
@@ -71,7 +68,7 @@ def legend_below(plot: Figure) -> Figure:
     if plot.legend:
         legend = plot.legend[0]
         plot.add_layout(legend, "below")
-        legend.orientation, legend.ncols, legend.spacing = "horizontal", 2, 12
+        legend.location, legend.orientation, legend.ncols, legend.spacing = "center", "horizontal", 2, 12
         legend.background_fill_color = legend.border_line_color = None
         legend.label_text_color = INK
         legend.click_policy = "hide"

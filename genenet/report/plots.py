@@ -1,4 +1,4 @@
-"""The report's interactive plots and its table of runs. A new plot is a function and a line of `PLOTS`.
+"""The interactive plots of the report. A new plot is a function here, a line of `PLOTS`, and a text in the template.
 
 In plots of scores, networks far below the others stand at the lower edge, as triangles (see `ScoreAxis`).
 """
@@ -19,7 +19,6 @@ from bokeh.models import (
     NumeralTickFormatter,
 )
 from bokeh.models.annotations import Span
-from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, NumberFormatter, TableColumn
 
 from genenet.ensembles.results import as_float
 from genenet.genes.hyperparameters import HYPERPARAMETERS
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from genenet.genes.hyperparameters import Hyperparameter
 
 DASHES = ("dashed", "dotted", "dotdash", "dashdot")
-ROW, HEADER, MOST_ROWS = 30, 30, 16  # heights in pixels, and the rows that are shown without scrolling
-SPARK = (90, 22)  # pixels of a learning curve in the table
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 BELOW = "inverted_triangle"  # marker of an outlier
 ROUND_WIDTH = 0.6  # share of the distance between rounds over which the networks of one round are spread
@@ -74,7 +71,6 @@ class Findings:
 
 
 PLOTS: dict[str, Callable[[Findings], Model | None]] = {
-    "ranking": lambda f: ranking(f.runs),
     "curve": lambda f: ensemble_curve(f.curve, f.n_members, f.compared),
     "learning": lambda f: learning_curves(f.runs),
     "anytime": lambda f: anytime(f.moments, f.n_best, f.device),
@@ -82,57 +78,6 @@ PLOTS: dict[str, Callable[[Findings], Model | None]] = {
     "confusion": lambda f: None if f.confusion is None else confusion(f.confusion, f.classes),
 }
 """The plots by the name under which the template shows them; None where there is nothing to draw."""
-
-
-def ranking(runs: Sequence[Run]) -> DataTable:
-    """Return the ranking as a table; a click on the head of a column sorts it."""
-    columns: dict[str, tuple[str, int, Any, Callable[[Run], Any]]] = {
-        "rank": ("Rank", 50, NumberFormatter(), lambda r: r.rank),
-        "run": ("Run", 170, None, lambda r: r.run),
-        "note": ("", 90, None, lambda r: {"member": "ensemble", "baseline": "baseline"}.get(r.kind, "")),
-        "status": ("Status", 110, None, lambda r: r.status),
-        "ari": ("ARI", 70, _number("0.000"), lambda r: or_nan(r.ari)),
-        "iou": ("Mean IoU", 80, _number("0.000"), lambda r: or_nan(r.mean_iou)),
-        "curve": ("Learning curve", SPARK[0] + 20, HTMLTemplateFormatter(template="<%= value %>"), _spark),
-        "parameters": ("Parameters", 100, _number("0,0"), lambda r: or_nan(r.n_parameters)),
-        "best": ("Best iteration", 105, _number("0,0"), lambda r: or_nan(r.best_iteration)),
-        "seconds": ("Seconds", 80, _number("0,0"), lambda r: or_nan(r.seconds)),
-        "jobs": ("Jobs", 55, _number("0"), lambda r: or_nan(r.cost.n_jobs)),
-    }
-    source = ColumnDataSource({name: [value(run) for run in runs] for name, (*_, value) in columns.items()})
-    return DataTable(
-        source=source,
-        columns=[
-            TableColumn(field=name, title=title, width=width, **({"formatter": form} if form else {}))
-            for name, (title, width, form, _) in columns.items()
-        ],
-        index_position=None,
-        autosize_mode="none",
-        reorderable=False,
-        row_height=ROW,
-        width=sum(width for _, width, *_ in columns.values()) + 20,
-        height=HEADER + ROW * min(len(runs), MOST_ROWS) + 5,
-    )
-
-
-def _number(pattern: str) -> NumberFormatter:
-    return NumberFormatter(format=pattern, nan_format="–", text_align="right")
-
-
-def _spark(run: Run) -> str:
-    """Draw the validation ARI of a run from 0 to 1, as a line of SVG."""
-    width, height = SPARK
-    if len(run.history) < 2:
-        return ""
-    last = run.history[-1][0]
-    points = " ".join(
-        f"{width * i / last:.1f},{height - 2 - (height - 4) * min(max(ari, 0), 1):.1f}"
-        for i, ari in run.history
-    )
-    return (
-        f'<svg width="{width}" height="{height}" role="img"><title>validation ARI, 0 to 1</title>'
-        f'<polyline points="{points}" fill="none" stroke="{COLOURS[run.kind]}" stroke-width="1.5"/></svg>'
-    )
 
 
 def ensemble_curve(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from genenet.core.atomic_files import optional_json, read_json, write_text
 from genenet.core.errors import InputError
@@ -18,6 +19,7 @@ from genenet.ensembles import claims
 from genenet.ensembles.results import Run, as_float, read_runs, rows
 from genenet.ensembles.strategies import read_strategies
 from genenet.genes.genome import read_genome
+from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.volumes import ome_zarr
@@ -52,6 +54,7 @@ COMBINED = {
     "weighted": "their class probabilities averaged with their weights",
     "vote": "each with a vote for its most probable class",
 }
+ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
 
 
 def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
@@ -67,7 +70,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(number=number, whole=whole)
+    environment.filters.update(number=number, whole=whole, sparkline=sparkline, score=score)
     contents = report_contents(ResultPaths(results), settings)
     models = {name: plot(contents["findings"]) for name, plot in plots.PLOTS.items()}
     against = plots.hyperparameters(contents["runs"], contents["findings"].ensemble_ari)
@@ -111,6 +114,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
             for name, c in zip(classes, class_colours(len(classes)), strict=True)
         ],
         "runs": runs,
+        "roles": ROLES,
+        "metrics": [metric for metric in METRICS.values() if metric.is_headline],
         "drawings": _drawings(paths, ensemble),
         "findings": _findings(paths, ensemble, runs, contenders),
         "cost": cost(runs),
@@ -226,3 +231,23 @@ def number(value: float | None, digits: int = 3) -> str:
 def whole(value: float | None) -> str:
     """Write a whole number with commas; a dash for none."""
     return "–" if value is None else f"{round(value):,}"
+
+
+def score(run: Run, metric: str) -> float | None:
+    """Return a score of a training on the validation images; None if there is none."""
+    value: float | None = getattr(run, metric, None)
+    return value
+
+
+def sparkline(run: Run) -> Markup:
+    """Draw the validation ARI of a run from 0 to 1, as a line of SVG; nothing for fewer than two validations."""
+    if len(run.history) < 2:
+        return Markup("")
+    last = run.history[-1][0]
+    points = " ".join(
+        f"{100 * i / last:.1f},{1 + 22 * (1 - min(max(ari, 0), 1)):.1f}" for i, ari in run.history
+    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img">'
+        f'<title>validation ARI, 0 to 1</title><polyline points="{points}"/></svg>'
+    )

@@ -45,16 +45,32 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.rows: dict[
+            str, list[list[str]]
+        ] = {}  # the texts of the cells of each row, by the id of the table
+        self.table = ""
         self.source = text
         self.feed(text)
         self.text = " ".join(" ".join(self.words).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.table = dict(attrs).get("id") or ""
+        elif tag == "tr":
+            self.rows.setdefault(self.table, []).append([])
+        elif tag in ("td", "th"):
+            self.rows[self.table][-1].append("")
 
     def handle_data(self, data: str) -> None:
         if self.cdata_elem != "script":
             self.words.append(data)
+        if self.rows.get(self.table) and self.rows[self.table][-1]:
+            self.rows[self.table][-1][-1] += data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self.table = ""
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]

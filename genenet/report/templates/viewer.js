@@ -1,4 +1,4 @@
-// The slice viewer: pictures of one volume, shown slice by slice; a layer lies over the image.
+// The slice viewer: shows one slice of a volume at a time, with a layer over the image.
 for (const viewer of document.querySelectorAll(".viewer")) {
   const data = JSON.parse(viewer.querySelector("script").textContent);
   const at = (name) => viewer.querySelector(`[data-part="${name}"]`);
@@ -36,7 +36,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     if (by) { event.preventDefault(); step(by); }
   });
   stage.addEventListener("wheel", (event) => {
-    if (document.activeElement !== stage) return;  // a page that is scrolled goes on
+    if (document.activeElement !== stage) return;  // the wheel scrolls the page until the viewer has been clicked
     event.preventDefault();
     step(Math.sign(event.deltaY));
   }, { passive: false });

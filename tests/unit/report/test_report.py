@@ -13,6 +13,7 @@ from genenet import __version__
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.ensembles.results import read_runs
+from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, report
 from genenet.volumes.palette import class_colours
 from tests.support.results import CLASSES, FAILED, HOSTILE, SCORES, SHAPE, Page, Search, ok
@@ -76,16 +77,24 @@ def test_test_scores_stand_apart(search: Search) -> None:
 
 
 def test_the_ranking_holds_all_runs_with_their_part(search: Search) -> None:
-    runs = read_runs(search.paths, {"r0/000"})
-    data = plots.ranking(runs).source.data
-    assert data["run"] == ["r0/000", "baselines/unet2015", "r0/001", "r0/002"]
-    assert data["note"] == ["ensemble", "baseline", "", ""]
-    assert data["status"] == ["ok", "ok", "ok", "diverged"]
-    assert data["ari"][:3] == [0.7, 0.6, 0.5]
-    assert np.isnan(data["ari"][3])
-    assert data["parameters"] == [1234, 4936, 2468, 3702]
-    assert "<polyline" in data["curve"][0]
-    assert data["curve"][3] == ""
+    head, *rows = search.page().rows["runs"]
+    columns = dict(zip(head, zip(*rows, strict=True), strict=True))
+    assert columns["Run"] == ("r0/000", "baselines/unet2015", "r0/001", "r0/002")
+    assert columns["Role"] == ("ensemble", "baseline", "", "")
+    assert columns["Status"] == ("ok", "ok", "ok", "diverged")
+    assert columns["ARI"] == ("0.700", "0.600", "0.500", "–")
+    assert columns["Parameters"] == ("1,234", "4,936", "2,468", "3,702")
+    assert columns["Learning curve"] == ("validation ARI, 0 to 1",) * 3 + ("",)
+
+
+def test_every_headline_metric_of_the_table_is_a_column_of_the_ranking_and_a_row_of_the_scores(
+    page: Page,
+) -> None:
+    titles = [metric.title for metric in METRICS.values() if metric.is_headline]
+    assert len(titles) >= 3
+    for title in titles:
+        assert title in page.rows["runs"][0]
+        assert title in [row[0] for row in page.rows["scores"]]
 
 
 def plotted(model: object) -> dict[str, list[object]]:

@@ -69,17 +69,26 @@ def test_nothing_is_said_in_the_console_and_nothing_is_loaded(driver):
 
 
 def ranked(driver):
-    return [row.text.split("\n")[1] for row in elements(driver, ".slick-row") if row.text]
+    return [row.text for row in elements(driver, "#runs tbody td:nth-child(2)")]
 
 
 def test_a_click_on_a_columns_head_sorts(driver):
     assert ranked(driver) == ["r0/000", "baselines/unet2015", "r0/001", "r0/002"]
-    head = next(e for e in elements(driver, ".slick-header-column") if e.text == "Parameters")
+    head = next(e for e in elements(driver, "#runs th button") if e.text == "Parameters")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", head)
     head.click()
     assert ranked(driver) == ["r0/000", "r0/001", "r0/002", "baselines/unet2015"]
     head.click()
     assert ranked(driver)[0] == "baselines/unet2015"
+
+
+def test_what_has_no_score_stays_last_whichever_way_a_table_is_sorted(driver):
+    head = next(e for e in elements(driver, "#runs th button") if e.text == "ARI")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", head)
+    head.click()
+    assert ranked(driver) == ["r0/001", "baselines/unet2015", "r0/000", "r0/002"]
+    head.click()
+    assert ranked(driver) == ["r0/000", "baselines/unet2015", "r0/001", "r0/002"]
 
 
 def set_range(driver, viewer, part, value):
