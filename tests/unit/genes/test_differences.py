@@ -151,9 +151,3 @@ def test_cross(folder):
 def test_mistakes(tmp_path, arguments, said):
     fails(runs.genenet(*arguments.split(), "--out", "c.json"), said)
     assert not (tmp_path / "c.json").exists()
-
-
-@pytest.mark.process
-def test_no_torch(folder):
-    for line in ("mutate 0.json --out c.json", "cross 0.json 1.json --out d.json", "diff 0.json 1.json"):
-        runs.run_without_torch(*line.split())

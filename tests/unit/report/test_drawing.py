@@ -3,8 +3,6 @@
 import itertools
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -324,17 +322,6 @@ def test_the_command_says_on_one_line_what_is_wrong(tmp_path):
     done = runs.run(runs.genenet("draw", "small.json"), cwd=tmp_path)
     assert done.stderr.startswith("genenet: error: small.json: net: input_size 64 is too small")
     assert not list(tmp_path.glob("*.svg"))
-
-
-@pytest.mark.process
-def test_drawing_needs_no_torch(tmp_path):
-    NETWORK_22.write(tmp_path / "g.json")
-    code = "import sys; sys.argv[1:] = ['draw', 'g.json']; from genenet.cli.main import main"
-    code += "\ntry: main()\nfinally: print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.stdout.splitlines() == ["g.genes.svg", "g.network.svg", "set()"], done.stderr
 
 
 def operations_of(**net):

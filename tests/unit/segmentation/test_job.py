@@ -247,21 +247,3 @@ def test_scores_against_labels_block_by_block(setting):
         InputError, match=r"labels\.tif: its shape 2 x 70 x 90 isn't that of .*image\.tif, 5 x 70 x 90"
     ):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
-
-
-@pytest.mark.process
-def test_finishing_and_scoring_a_segmentation_need_no_torch(setting):
-    """Importing it would be half of their time."""
-    folder, image, job = setting
-    job("a.ome.zarr").run()
-    tifffile.imwrite(folder / "labels.tif", np.zeros_like(image))
-    volume = {"image": [str(folder / "image.tif")], "labels": [str(folder / "labels.tif")], "region": None}
-    write_json(folder / "evaluate.json", {"volume": volume, "ignore_label": None})
-    store, settings = folder / "a.ome.zarr", folder / "evaluate.json"
-    for arguments in (
-        ["export", store, "--tiff", folder / "a.tif"],
-        ["evaluate", "--segmentation", store, "--settings", settings, "--out", folder / "s.json"],
-    ):
-        done = runs.run_without_torch(*arguments)
-        assert done.returncode == 0, done.stderr
-    assert json.loads((folder / "s.json").read_text())["n_voxels"] == image.size
