@@ -21,9 +21,9 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, blocks_of
 from genenet.core.lock import exclusive
 from genenet.core.validation import validate
+from genenet.segmentation.components.block import LabelledBlock
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
-from genenet.segmentation.components.runs import LabelledBlock
 from genenet.volumes.label_images import new_labels, remove_labels
 from genenet.volumes.ome_zarr import CLEANED, OBJECTS, open_store
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.segmentation.components.graph import PieceGraph
-    from genenet.segmentation.components.runs import Pieces
+    from genenet.segmentation.components.pieces import PieceTable
     from genenet.volumes.ome_zarr import Store
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,9 @@ def table_of(store: Path) -> Path:
     return store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".objects.csv")
 
 
-def rows(objects: Pieces, names: Sequence[str], voxel_size_nm: Sequence[float]) -> Iterator[tuple[Any, ...]]:
+def rows(
+    objects: PieceTable, names: Sequence[str], voxel_size_nm: Sequence[float]
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of the table of objects, see COLUMNS.
 
     Coordinates are those of the segmentation: 0 is the centre of its first voxel, boxes are half-open.

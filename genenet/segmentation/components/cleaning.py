@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.segmentation.components.runs import groups_of
+from genenet.segmentation.components.pieces import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.segmentation.components.graph import PieceGraph
-    from genenet.segmentation.components.runs import Pieces
+    from genenet.segmentation.components.pieces import PieceTable
 
     Classes = NDArray[np.uint8]
 
@@ -112,7 +112,7 @@ def fill_holes(
 
 def find_objects(
     graph: PieceGraph, classes: Classes, wanted: Sequence[int]
-) -> tuple[NDArray[np.uint32], Pieces]:
+) -> tuple[NDArray[np.uint32], PieceTable]:
     """Number the connected components of some classes from 1 on, in the order of their first voxels.
 
     Returns:

@@ -195,7 +195,7 @@ def test_an_error_in_the_middle_leaves_nothing(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     expected = results(store)
-    monkeypatch.setattr("genenet.segmentation.components.runs.LabelledBlock.fill", fails)
+    monkeypatch.setattr("genenet.segmentation.components.block.LabelledBlock.fill", fails)
     with pytest.raises(OSError, match="No space left"):
         postprocess(store)
     assert not results(store)

@@ -13,9 +13,9 @@ from scipy.ndimage import binary_fill_holes
 from skimage.measure import label, regionprops
 
 from genenet.core.geometry import Box, tiles
+from genenet.segmentation.components.block import LabelledBlock
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
-from genenet.segmentation.components.runs import LabelledBlock
 from tests.support.examples import examples
 
 NEIGHBOURS = [offset for offset in product((-1, 0, 1), repeat=3) if any(offset)]
@@ -165,6 +165,38 @@ def test_holes_are_those_of_scipy(labels, block, largest, connectivity):
         expected, n_expected = holes_by_scipy(expected, class_id, largest)
         assert n == n_expected
     assert np.array_equal(painted(labels, boxes, graph, classes), expected)
+
+
+def comb(shape):
+    """Two pieces, each a stack of every other slice with a spine: nearly every voxel has a face to the other piece."""
+    labels = np.zeros(shape, np.uint8)
+    labels[::2] = 1
+    labels[:, 0], labels[:, -1] = 0, 1
+    return labels
+
+
+def faces_between_classes(labels):
+    return sum(int((np.diff(labels.astype(np.int8), axis=axis) != 0).sum()) for axis in range(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connectivity", [6, 26])
+def test_faces_are_counted_exactly_beyond_what_float32_holds(connectivity):
+    """connected-components-3d counts in float32, which stops at 2^24."""
+    labels = comb((19, 1000, 1000))
+    contacts = LabelledBlock(labels).contacts(connectivity)
+    assert contacts.faces.tolist() == [faces_between_classes(labels)]
+    assert contacts.faces[0] > 2**24
+
+
+def test_axes_may_be_longer_than_a_16_bit_number():
+    labels = np.zeros((1, 2, 70_000), np.uint8)
+    labels[0, 1, 69_000:] = 1
+    table = LabelledBlock(labels).table(Box.of_shape(labels.shape, (5, 0, 0)), (9, 2, 70_000))
+    assert table.stop.T.tolist() == [[6, 2, 70_000], [6, 2, 70_000]]
+    assert table.start.T.tolist() == [[5, 0, 0], [5, 1, 69_000]]
+    assert table.sums[2].tolist() == [69_000 * 34_499.5 + 70_000 * 34_999.5, 1000 * 69_499.5]
+    assert table.first.tolist() == [5 * 140_000, 5 * 140_000 + 139_000]
 
 
 def picture(*rows):
