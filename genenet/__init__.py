@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from genenet.api.ensemble import Ensemble, load_ensemble, segment
     from genenet.api.selection import make_ensemble
-    from genenet.api.training import Trained, build, draw, make_phantom, score, train
+    from genenet.api.training import Trained, build, draw, make_phantom, random_genome, score, train
     from genenet.core.errors import InputError
     from genenet.core.version import __version__
     from genenet.genes.genome import Genome, read_genome
@@ -30,6 +30,7 @@ __all__ = [
     "load_ensemble",
     "make_ensemble",
     "make_phantom",
+    "random_genome",
     "read_genome",
     "score",
     "segment",
@@ -39,7 +40,7 @@ __all__ = [
 _MODULES = {
     "api.ensemble": ("Ensemble", "load_ensemble", "segment"),
     "api.selection": ("make_ensemble",),
-    "api.training": ("Trained", "build", "draw", "make_phantom", "score", "train"),
+    "api.training": ("Trained", "build", "draw", "make_phantom", "random_genome", "score", "train"),
     "core.errors": ("InputError",),
     "core.version": ("__version__",),
     "genes.genome": ("Genome", "read_genome"),

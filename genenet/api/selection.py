@@ -51,7 +51,7 @@ def make_ensemble(
         >>> regions = {"net": {"n_convkernels": [3, 6], "n_stacks": 1, "input_size": 64}}
         >>> trained = [
         ...     genenet.train(
-        ...         genenet.draw(regions, seed=1, index=index),
+        ...         genenet.random_genome(regions, seed=1, index=index),
         ...         *train,
         ...         validation=validation,
         ...         classes=CLASSES,

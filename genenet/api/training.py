@@ -1,10 +1,11 @@
-"""Drawing, building, training and scoring from Python, on arrays; ``import genenet`` gives these names.
+"""Random genomes, building, training and scoring from Python, on arrays; ``import genenet`` gives these names.
 
 Arrays are (Z, Y, X), or (Y, X) for a single slice: anything that numpy takes. Nothing is written to disk.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,38 +63,53 @@ def make_phantom(shape: tuple[int, int, int], seed: int = 0) -> tuple[NDArray[np
     return np.concatenate([image for image, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
-def draw(
+def random_genome(
     regions: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     preset: Preset | None = None,
     seed: int = 0,
     index: int = 0,
 ) -> Genome:
-    """Draw genome ``index`` of a search: the same on any machine, whatever else is drawn.
+    """Return the random genome number ``index`` of a search.
+
+    It depends on the regions, the seed and the index alone, so it is the same on any machine.
 
     Args:
         regions: feasible regions by level of the gene (``net``: values; ``path``, ``stack``, ``layer``, ``edge``:
             deltas) and hyperparameter, as ``search.regions`` of config.yaml: ``[low, high]``, or one value.
         preset: regions by name (``published``), of which ``regions`` replace some.
-        seed: the search's, not negative.
-        index: from 0 on.
+        seed: the seed of the search, not negative.
+        index: number of the genome in the search, from 0 on.
 
     Raises:
-        InputError: For regions that can't be, or of which none of 1000 draws can be built.
+        InputError: If a region is invalid, or if none of 1000 draws can be built.
 
     Example:
         >>> import genenet
-        >>> genome = genenet.draw({"net": {"n_convkernels": [6, 16], "n_stacks": [1, 3]}}, seed=1)
+        >>> genome = genenet.random_genome({"net": {"n_convkernels": [6, 16], "n_stacks": [1, 3]}}, seed=1)
         >>> genome.name, 6 <= genome.net.value("n_convkernels") <= 16
         ('r0_000', True)
     """
-    from genenet.genes.genome import draw as drawn
+    from genenet.genes.genome import draw as draw_genome
 
     values = {"seed": seed, "preset": preset, "regions": regions or {}}
-    search = validate(Search, values, "draw")
+    search = validate(Search, values, "random_genome")
     if not isinstance(index, int) or index < 0:
-        raise InputError(f"draw: index: an integer of at least 0 is needed, not {index!r}")
-    return drawn(search.feasible_regions(), search.seed, index)
+        raise InputError(f"random_genome: index: an integer of at least 0 is needed, not {index!r}")
+    return draw_genome(search.feasible_regions(), search.seed, index)
+
+
+def draw(regions: Mapping[str, Mapping[str, Any]] | None = None, **options: Any) -> Genome:
+    """Return ``random_genome(regions, ...)``: its old name, which warns and will be removed in the next release.
+
+    The command ``genenet draw`` makes a picture; one word must not mean both.
+    """
+    warnings.warn(
+        "genenet.draw() is now genenet.random_genome(); the old name will be removed in the next release",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return random_genome(regions, **options)
 
 
 def build(genome: Genome, n_classes: int) -> Network:
@@ -107,7 +123,7 @@ def build(genome: Genome, n_classes: int) -> Network:
 
     Example:
         >>> import genenet, torch
-        >>> genome = genenet.draw({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
+        >>> genome = genenet.random_genome({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
         >>> network = genenet.build(genome, n_classes=3)
         >>> network.plan.input_shape, network.plan.output_shape
         ((1, 64, 64), (1, 48, 48))
@@ -195,7 +211,7 @@ def train(
     Example:
         >>> import genenet
         >>> from genenet.phantoms.phantom import CLASSES
-        >>> genome = genenet.draw({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
+        >>> genome = genenet.random_genome({"net": {"n_convkernels": 4, "n_stacks": 1, "input_size": 64}})
         >>> trained = genenet.train(
         ...     genome,
         ...     *genenet.make_phantom((1, 96, 96), seed=1),

@@ -33,7 +33,7 @@ SETTINGS = {"iterations": 20, "batch_size": 2, "threads": 1, "validation_interva
 
 def trained(index=0, **changes):
     values = {"validation": VALIDATION, "classes": CLASSES, **SETTINGS, **changes}
-    return genenet.train(genenet.draw(REGIONS, seed=1, index=index), *TRAIN, **values)
+    return genenet.train(genenet.random_genome(REGIONS, seed=1, index=index), *TRAIN, **values)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_examples_run(module):
 def test_importing_is_light_and_names_are_there():
     code = (
         "import sys, genenet; assert set(genenet.__all__) <= set(dir(genenet));"
-        "print(genenet.__version__, 'numpy' in sys.modules, genenet.draw({}).name, 'torch' in sys.modules)"
+        "print(genenet.__version__, 'numpy' in sys.modules, genenet.random_genome({}).name, 'torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == f"{genenet.__version__} False r0_000 False\n"
@@ -76,8 +76,17 @@ def test_drawing_is_that_of_the_command_line(tmp_path):
     ).check_returncode()
     genenet.read_genome(str(out)).write(str(tmp_path / "again.json"))
     assert (tmp_path / "again.json").read_bytes() == out.read_bytes()
-    assert genenet.read_genome(out) == genenet.draw(REGIONS, seed=7, index=2)
-    assert 30 <= genenet.draw(preset="published").net.value("n_convkernels") <= 110
+    assert genenet.read_genome(out) == genenet.random_genome(REGIONS, seed=7, index=2)
+    assert 30 <= genenet.random_genome(preset="published").net.value("n_convkernels") <= 110
+
+
+def test_the_old_name_of_random_genome_warns():
+    with pytest.warns(
+        DeprecationWarning, match=r"genenet.draw\(\) is now genenet.random_genome\(\)"
+    ) as caught:
+        genome = genenet.draw(REGIONS, seed=7, index=2)
+    assert caught[0].filename == __file__  # the warning names the line that must change
+    assert genome == genenet.random_genome(REGIONS, seed=7, index=2)
 
 
 @pytest.mark.process
@@ -163,7 +172,12 @@ def test_the_best_are_chosen(networks):
 def test_planes_stay_planes(ensemble):
     image, labels = (array[0] for array in VALIDATION)
     flat = genenet.train(
-        genenet.draw(REGIONS, seed=1), image, labels, validation=(image, labels), classes=CLASSES, **SETTINGS
+        genenet.random_genome(REGIONS, seed=1),
+        image,
+        labels,
+        validation=(image, labels),
+        classes=CLASSES,
+        **SETTINGS,
     )
     assert flat.probabilities.shape == (3, 1, *image.shape)
     assert ensemble.segment(image).shape == image.shape
@@ -217,7 +231,7 @@ IMAGE, LABELS = TRAIN
 def test_wrong_arrays_and_settings(changes, said):
     values = {"image": IMAGE, "labels": LABELS, "validation": VALIDATION, "classes": CLASSES, **SETTINGS}
     with pytest.raises(ValueError, match=said) as caught:
-        genenet.train(genenet.draw(REGIONS), **{**values, **changes})
+        genenet.train(genenet.random_genome(REGIONS), **{**values, **changes})
     assert isinstance(caught.value, genenet.InputError)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -228,12 +242,12 @@ def test_other_mistakes(tmp_path, networks, ensemble):
             function(*args, **options)
 
     fails(
-        "draw: regions.net.n_kernels: unknown hyperparameter; did you mean n_convkernels",
-        genenet.draw,
+        "random_genome: regions.net.n_kernels: unknown hyperparameter; did you mean n_convkernels",
+        genenet.random_genome,
         {"net": {"n_kernels": 3}},
     )
-    fails("draw: index", genenet.draw, index=-1)
-    fails("draw: preset: .*published", genenet.draw, preset="guay")
+    fails("random_genome: index", genenet.random_genome, index=-1)
+    fails("random_genome: preset: .*published", genenet.random_genome, preset="guay")
     fails("no trained networks", genenet.make_ensemble, [], voxel_size_nm=(1, 1, 1))
     fails("voxel_size_nm.0: .*greater than 0", genenet.make_ensemble, networks, voxel_size_nm=(0, 1, 1))
     fails("size.*greater than 0", genenet.make_ensemble, networks, voxel_size_nm=(1, 1, 1), size=0)
