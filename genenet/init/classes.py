@@ -1,4 +1,4 @@
-"""Which classes labels mean: their names, a label to ignore, and what is odd about them."""
+"""Which classes the label ids stand for: their names, the label that is ignored, and what is unusual."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from genenet.init.survey import LabelledLook
 
-MANY_IDS = 50  # no search has as many classes; instances have
-IGNORED = (255, 65535, 2**32 - 1)  # what programs write where nothing is labelled
+MANY_IDS = 50  # more ids than this number objects
+IGNORED = (255, 65535, 2**32 - 1)  # written by programs where nothing is labelled
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Classes:
     Attributes:
         names: by id, from 0 on.
         ignore_label: the id that is neither learnt nor scored.
-        notes: what is odd, but no mistake.
+        notes: what is unusual, but no error.
     """
 
     names: list[str]
@@ -32,107 +32,120 @@ class Classes:
     notes: list[str] = field(default_factory=list)
 
 
-def default_names(n_classes: int) -> list[str]:
-    """Return names to begin with."""
-    return ["background", *(f"class {i}" for i in range(1, n_classes))]
+@dataclass(frozen=True)
+class LabelIds:
+    """The ids of all labels.
 
-
-def find_ignored(looks: Sequence[LabelledLook], asked: int | None) -> int | None:
-    """Return the label that stands for nothing: as asked, or 255 and the like above at least two others."""
-    ids = _ids(looks)
-    if asked is not None:
-        return asked
-    if len(ids) < 3 or ids[-1] not in IGNORED or ids[-2] >= ids[-1] - 1 or len(ids) > MANY_IDS:
-        return None
-    return ids[-1]
-
-
-def n_classes(looks: Sequence[LabelledLook], ignored: int | None) -> int:
-    """Return how many classes there are, the highest id and 1.
-
-    Raises:
-        InputError: If the labels are no class ids from 0 on; a line for each file or thing.
+    Attributes:
+        counts: voxels that were read, by id, without the ignored one.
+        ignored: the label that isn't a class, if there is one.
+        where: the files, for messages.
     """
-    many = [_instances(seen) for seen in looks if len(seen.counts) > MANY_IDS]
-    if many:
-        raise InputError("\n".join(many))
-    ids = [i for i in _ids(looks) if i != ignored]
-    where = _where(looks)
-    if len(ids) < 2:
-        beside = f" beside the ignored {ignored}" if ignored is not None else ""
-        only = f"all voxels are {ids[0]}" if ids else "nothing is labelled"
-        raise InputError(
-            f"{where}: {only}{beside}; labels of at least two classes are needed, such as 0 and 1"
-        )
-    if ids[0] < 0:
-        raise InputError(f"{where}: label {ids[0]} is negative; class ids go from 0 on")
-    return ids[-1] + 1
 
+    counts: Counter[int]
+    ignored: int | None
+    where: str
 
-def check_gaps(looks: Sequence[LabelledLook], ignored: int | None) -> None:
-    """Raise InputError if most ids between 0 and the highest aren't there, and nobody said that they are classes."""
-    ids = [i for i in _ids(looks) if i != ignored]
-    n_missing = ids[-1] + 1 - len(ids)
-    if n_missing <= max(4, len(ids)) and ids[-1] < 254:
-        return
-    shown = ", ".join(map(str, ids[:6])) + (" …" if len(ids) > 6 else "")
-    divide = f" (in Fiji: Process > Math > Divide by {ids[1]})" if len(ids) == 2 and ids[0] == 0 else ""
-    raise InputError(
-        f"{_where(looks)}: label ids are {shown}, which would be {ids[-1] + 1} classes; renumber them "
-        f"0 to {len(ids) - 1}{divide}"
-    )
+    @classmethod
+    def of(cls, looks: Sequence[LabelledLook], ignore_label: int | None) -> LabelIds:
+        """Collect the ids; the ignored one is as asked, or 255 and the like above at least two others.
 
+        Raises:
+            InputError: If the labels number objects, or hold fewer than two classes or negative ids.
+        """
+        many = [_instances(seen) for seen in looks if len(seen.counts) > MANY_IDS]
+        if many:
+            raise InputError("\n".join(many))
+        counts = counts_of(looks)
+        ignored = _unlabelled(sorted(counts)) if ignore_label is None else ignore_label
+        if ignored is not None:
+            counts.pop(ignored, None)
+        more = f" and {len(looks) - 1} more" if len(looks) > 1 else ""
+        found = cls(counts, ignored, f"{looks[0].labels}{more}")
+        found._check()
+        return found
 
-def choose_classes(looks: Sequence[LabelledLook], names: list[str] | None, ignored: int | None) -> Classes:
-    """Give the ids names.
+    @property
+    def sorted(self) -> list[int]:
+        """The ids, without the ignored one."""
+        return sorted(self.counts)
 
-    Raises:
-        InputError: If the names don't fit the ids.
-    """
-    n = n_classes(looks, ignored)
-    if names is None:
-        check_gaps(looks, ignored)
-        names = default_names(n)
-    _check_names(looks, names, n, ignored)
-    return Classes(names, ignored, [*_notes(looks, names, ignored)])
+    @property
+    def n_classes(self) -> int:
+        """The highest id and 1."""
+        return max(self.counts) + 1
+
+    def _check(self) -> None:
+        ids = self.sorted
+        if len(ids) < 2:
+            beside = f" beside the ignored {self.ignored}" if self.ignored is not None else ""
+            only = f"all voxels are {ids[0]}" if ids else "nothing is labelled"
+            raise InputError(
+                f"{self.where}: {only}{beside}; labels of at least two classes are needed, such as 0 and 1"
+            )
+        if ids[0] < 0:
+            raise InputError(f"{self.where}: label {ids[0]} is negative; class ids go from 0 on")
+
+    def default_names(self) -> list[str]:
+        """Return names to begin with.
+
+        Raises:
+            InputError: If most ids between 0 and the highest are missing, so that the ids are hardly class ids.
+        """
+        ids = self.sorted
+        n_missing = self.n_classes - len(ids)
+        if n_missing > max(4, len(ids)) or self.n_classes > 254:
+            shown = ", ".join(map(str, ids[:6])) + (" …" if len(ids) > 6 else "")
+            is_mask = len(ids) == 2 and ids[0] == 0
+            divide = f" (in Fiji: Process > Math > Divide by {ids[1]})" if is_mask else ""
+            raise InputError(
+                f"{self.where}: label ids are {shown}, which would be {self.n_classes} classes; renumber them "
+                f"0 to {len(ids) - 1}{divide}"
+            )
+        return ["background", *(f"class {i}" for i in range(1, self.n_classes))]
+
+    def classes(self, names: list[str]) -> Classes:
+        """Give the ids names.
+
+        Raises:
+            InputError: If the names don't fit the ids.
+        """
+        n = self.n_classes
+        if len(names) < n:
+            raise InputError(
+                f"--classes: names {len(names)} classes, ids 0 to {len(names) - 1}, but {self.where} has label "
+                f"{n - 1}; name {n}, or give --ignore-label {n - 1}"
+            )
+        if not all(names) or len(set(names)) < len(names):
+            raise InputError(f"--classes {','.join(names)}: give each class a name of its own")
+        if self.ignored is not None and self.ignored < len(names):
+            raise InputError(
+                f"--ignore-label {self.ignored}: is the id of class '{names[self.ignored]}'; leave one of them out"
+            )
+        return Classes(names, self.ignored, list(self._notes(names)))
+
+    def _notes(self, names: list[str]) -> Iterator[str]:
+        absent = ", ".join(f"{i} ({name})" for i, name in enumerate(names) if not self.counts[i])
+        if absent:
+            yield f"no voxel has label {absent}: such a class can't be learnt; renumber the others, or leave it"
+        if self.ignored is not None:
+            yield f"label {self.ignored} is taken for 'not labelled': neither learnt nor scored (--ignore-label)"
+        least = self.counts.total() / 1000
+        rare = " or ".join(name for i, name in enumerate(names) if 0 < self.counts[i] < least)
+        if rare:
+            yield f"less than 1 voxel of 1000 is {rare}: few networks will learn that"
 
 
 def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
-    """Return the voxels of each id in all labels that were looked at."""
+    """Return the voxels of each id in all labels."""
     return sum((Counter(seen.counts) for seen in looks), Counter[int]())
 
 
-def _check_names(looks: Sequence[LabelledLook], names: list[str], n: int, ignored: int | None) -> None:
-    if len(names) < n:
-        raise InputError(
-            f"--classes: names {len(names)} classes, ids 0 to {len(names) - 1}, but {_where(looks)} has label {n - 1}; "
-            f"name {n}, or give --ignore-label {n - 1}"
-        )
-    if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"--classes {','.join(names)}: give each class a name of its own")
-    if ignored is not None and ignored < len(names):
-        raise InputError(
-            f"--ignore-label {ignored}: is the id of class '{names[ignored]}'; leave one of them out"
-        )
-
-
-def _notes(looks: Sequence[LabelledLook], names: list[str], ignored: int | None) -> list[str]:
-    counts, notes = counts_of(looks), []
-    absent = [i for i in range(len(names)) if not counts.get(i)]
-    if absent:
-        listed = ", ".join(f"{i} ({names[i]})" for i in absent)
-        notes.append(
-            f"no voxel has label {listed}: such a class can't be learnt; renumber the others, or leave it"
-        )
-    if ignored is not None:
-        notes.append(
-            f"label {ignored} is taken for 'not labelled': neither learnt nor scored (--ignore-label)"
-        )
-    total = sum(n for i, n in counts.items() if i != ignored)
-    rare = [names[i] for i in range(len(names)) if 0 < counts.get(i, 0) < total / 1000]
-    if rare:
-        notes.append(f"less than 1 voxel of 1000 is {' or '.join(rare)}: few networks will learn that")
-    return notes
+def _unlabelled(ids: Sequence[int]) -> int | None:
+    """Return 255 or the like if it stands above at least two ids that are lower by more than 1."""
+    if len(ids) < 3 or ids[-1] not in IGNORED or ids[-2] >= ids[-1] - 1:
+        return None
+    return ids[-1]
 
 
 def _instances(seen: LabelledLook) -> str:
@@ -140,12 +153,3 @@ def _instances(seen: LabelledLook) -> str:
         f"{seen.labels}: has {len(seen.counts)} different labels, so they seem to number objects; genenet learns "
         "classes: save one id for each kind of object (or membrane against the rest)"
     )
-
-
-def _ids(looks: Sequence[LabelledLook]) -> list[int]:
-    return sorted(counts_of(looks))
-
-
-def _where(looks: Sequence[LabelledLook]) -> str:
-    more = f" and {len(looks) - 1} more" if len(looks) > 1 else ""
-    return f"{looks[0].labels}{more}"

@@ -1,41 +1,58 @@
-"""What trainings will run on."""
+"""The machine that trainings will run on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
 
 from genenet.cluster.diagnosis import ask
-from genenet.core.resources import available_cores
-from genenet.init.sizes import Machine
+from genenet.core.resources import available_cores, available_memory
 
-if TYPE_CHECKING:
-    from genenet.init.sizes import Kind
+Kind = Literal["gpu", "cpu"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trainings run on.
+
+    Attributes:
+        kind: decides how large networks may be.
+        name: for people.
+        memory_bytes: of the GPU, or of the machine; None if unknown.
+        is_here: whether it is this machine, so that a training can be tried.
+        threads: CPU cores of one training.
+        n_at_once: trainings that run side by side.
+    """
+
+    kind: Kind
+    name: str
+    memory_bytes: float | None
+    is_here: bool
+    threads: int = 2
+    n_at_once: int = 1
 
 
 def has_torch() -> bool:
-    """Whether torch is installed; where searches are only launched it needn't be."""
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        return False
-    return True
+    """Return whether torch is installed; a machine that only launches searches doesn't need it."""
+    return find_spec("torch") is not None
 
 
 def find_machine(asked: Kind | None) -> Machine:
-    """Say what trainings run on: as asked, else a GPU if one is here, or on the cluster that is reached from here."""
-    threads = min(2, available_cores())
-    gpu = _gpu() if asked != "cpu" else None
-    if gpu:
-        return Machine("gpu", *gpu, is_here=True, threads=threads)
-    if asked == "gpu" or (asked is None and _cluster_has_gpus()):
-        name = "a GPU" if asked else "a GPU of this Slurm cluster"
-        return Machine("gpu", name, None, is_here=False, threads=threads)
-    return _cpu(threads)
+    """Return what is asked for; else a GPU if there is one here or on the Slurm cluster, else the CPU."""
+    cores = available_cores()
+    threads = min(2, cores)
+    if asked != "cpu" and (gpu := _gpu(threads)):
+        return gpu
+    if asked == "gpu":
+        return Machine("gpu", "a GPU", None, is_here=False, threads=threads)
+    if asked is None and _cluster_has_gpus():
+        return Machine("gpu", "a GPU of this Slurm cluster", None, is_here=False, threads=threads)
+    name = f"{cores} CPU core{'s' * (cores > 1)} of this machine"
+    return Machine("cpu", name, available_memory(), has_torch(), threads, max(1, cores // threads))
 
 
-def _gpu() -> tuple[str, float] | None:
+def _gpu(threads: int) -> Machine | None:
     if not has_torch():
         return None
     import torch
@@ -43,20 +60,9 @@ def _gpu() -> tuple[str, float] | None:
     if not torch.cuda.is_available():
         return None
     properties = torch.cuda.get_device_properties(0)
-    return str(properties.name), float(properties.total_memory)
+    return Machine("gpu", properties.name, float(properties.total_memory), is_here=True, threads=threads)
 
 
 def _cluster_has_gpus() -> bool:
     nodes = ask("sinfo", "--noheader", "--format=%G")
     return nodes.ok and "gpu" in nodes.text
-
-
-def _cpu(threads: int) -> Machine:
-    cores = available_cores()
-    memory = None
-    if has_torch():
-        from genenet.core.resources import available_memory
-
-        memory = available_memory()
-    name = f"{cores} CPU core{'s' * (cores > 1)} of this machine"
-    return Machine("cpu", name, memory, has_torch(), threads, max(1, cores // threads))

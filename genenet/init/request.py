@@ -1,80 +1,56 @@
-"""What ``genenet init`` is given, and the files that it asks for."""
+"""What ``genenet init`` is told on its command line, and how its texts are read."""
 
 from __future__ import annotations
 
+import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
-from genenet.init import prompts
-from genenet.volumes.formats import format_names
 
 if TYPE_CHECKING:
     from genenet.config.types import VoxelSize
-    from genenet.init.sizes import Kind
+    from genenet.init.machine import Kind
+
+_NO_CONTENT = ("out", "trial", "force")  # options that change nothing in the config
+_SEPARATORS = {"classes": ",", "voxel_size": "x"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is given; the rest is asked for, or chosen."""
+    """The options, under their own names; what is None or empty is asked for or chosen."""
 
-    images: list[Path]
+    image: list[Path]
     labels: list[Path]
-    validation_images: list[Path]
+    validation_image: list[Path]
     validation_labels: list[Path]
-    volumes: list[Path]
+    segment: list[Path]
     classes: list[str] | None
     ignore_label: int | None
-    voxel_size_nm: VoxelSize | None
+    voxel_size: VoxelSize | None
     out: Path | None
-    n_genomes: int | None
+    genomes: int | None
     iterations: int | None
     device: Kind | None
     trial: bool
     force: bool
 
     def command(self) -> str:
-        """Return the line that says all this."""
+        """Return the command line that says all this, answers to prompts included."""
         words = ["genenet", "init"]
-        pairs = {
-            "--image": self.images,
-            "--labels": self.labels,
-            "--validation-image": self.validation_images,
-            "--validation-labels": self.validation_labels,
-            "--segment": self.volumes,
-        }
-        words += [word for option, paths in pairs.items() for path in paths for word in (option, str(path))]
-        if self.classes:
-            words += ["--classes", ",".join(self.classes)]
-        if self.voxel_size_nm:
-            words += ["--voxel-size", "x".join(f"{n:g}" for n in self.voxel_size_nm)]
-        more = {
-            "--ignore-label": self.ignore_label,
-            "--genomes": self.n_genomes,
-            "--iterations": self.iterations,
-            "--device": self.device,
-        }
-        words += [
-            word for option, value in more.items() if value is not None for word in (option, str(value))
-        ]
+        for name in (field.name for field in fields(self) if field.name not in _NO_CONTENT):
+            value = getattr(self, name)
+            if value is not None and name in _SEPARATORS:
+                value = _SEPARATORS[name].join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+            values = value if isinstance(value, list) else [] if value is None else [value]
+            words += [word for v in values for word in (f"--{name.replace('_', '-')}", str(v))]
         return shlex.join(words)
 
 
-def output_path(request: Request, asks: bool) -> Path:
-    """Return where the config goes; never over an existing one unless that is wanted."""
-    out = request.out or Path("config.yaml")
-    if request.out is None and out.exists() and not request.force and asks:
-        print(f"{out} is there already.")
-        out = Path(prompts.ask_until("Config file to write", "mine.yaml", check_new))
-    if not request.force:
-        check_new(str(out))
-    return out
-
-
 def check_new(name: str) -> None:
-    """Raise InputError if a config can't be written there."""
+    """Raise InputError if a config can't be written under this name."""
     if Path(name).suffix not in (".yaml", ".yml"):
         raise InputError(f"{name}: give a name that ends with .yaml")
     if Path(name).exists():
@@ -83,22 +59,26 @@ def check_new(name: str) -> None:
         )
 
 
-def with_files(request: Request, asks: bool) -> Request:
-    """Ask for images, labels and a volume, if they are missing."""
-    images, labels = request.images, request.labels
-    if not images and not asks:
-        raise prompts.missing("--image", f"a labelled image ({format_names()}, or a folder of slices)")
-    asked = not images
-    images, labels = (
-        prompts.ask_images() if asked else (images, prompts.complete_pairs(images, labels, "", asks))
-    )
-    of_validation = prompts.complete_pairs(
-        request.validation_images, request.validation_labels, "validation-", asks
-    )
-    volumes = request.volumes
-    if asked and not volumes:
-        volume = prompts.ask_path(
-            "Volume to segment with the result (Enter: the labelled image)", optional=True
-        )
-        volumes = [volume] if volume else []
-    return replace(request, images=images, labels=labels, validation_labels=of_validation, volumes=volumes)
+def read_number(text: str) -> int:
+    """Read a number above 0; raises InputError."""
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"{text}: give a number above 0")
+    return int(text)
+
+
+def read_voxel_size(text: str) -> VoxelSize:
+    """Read nm along z, y, x, such as 40x10x10, or one number for all axes; raises InputError."""
+    try:
+        sizes = [float(part) for part in re.split(r"[x×,\s]+", text.strip())]
+    except ValueError:
+        sizes = []
+    if len(sizes) == 1:
+        sizes *= 3
+    if len(sizes) != 3 or not all(0 < n < float("inf") for n in sizes):
+        raise InputError(f"--voxel-size {text}: give nm along z, y, x, such as 40x10x10")
+    return sizes[0], sizes[1], sizes[2]
+
+
+def read_names(text: str) -> list[str]:
+    """Read names with commas between them."""
+    return [name.strip() for name in text.split(",")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from numpy.random import PCG64, Generator, SeedSequence
 
@@ -17,62 +17,31 @@ from genenet.genes.plan import plan
 
 if TYPE_CHECKING:
     from genenet.genes.genome import Genome, Regions
-
-Kind = Literal["gpu", "cpu"]
+    from genenet.init.machine import Machine
+    from genenet.init.trial import Speed
 
 SEED = 1
 N_DRAWN = 20  # genomes that are drawn to see what a search costs
 N_TRIED = 60  # draws to see how many of them are feasible
 DEPTHS = ((4, 3), (3, 3), (3, 2), (2, 2), (1, 2), (1, 1))  # most poolings, most layers in a stack
-BACKWARD = 3  # a step takes about three times the operations of a forward
-SMALLEST_UNET = 188
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What trainings run on.
-
-    Attributes:
-        kind: decides how large networks may be.
-        name: for people.
-        memory_bytes: of the GPU, or of the machine; None if it isn't known.
-        is_here: whether it is this machine, so that it can be tried.
-        threads: CPU cores of one training.
-        n_at_once: trainings that run side by side.
-    """
-
-    kind: Kind
-    name: str
-    memory_bytes: float | None
-    is_here: bool
-    threads: int = 2
-    n_at_once: int = 1
+BACKWARD = 3  # a training step takes about three times the operations of a forward pass
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The part of config.yaml that sizes decide; regions are written as they are there."""
+    """What depends on the sizes of images and machine; regions are written as in config.yaml."""
 
     regions: dict[str, dict[str, Any]]
     baseline: dict[str, Any]
     n_genomes: int
     iterations: int
     validation_interval: int
-    batch_size: int
-
-    def genomes(self, n: int) -> list[Genome]:
-        """Draw the first genomes of the search."""
-        regions = feasible_regions(self.regions)
-        return [draw(regions, SEED, index) for index in range(n)]
-
-    def baseline_genome(self) -> Genome:
-        """Return the U-Net."""
-        return UNet2015(**self.baseline).genome("unet2015")
+    batch_size: int = 4
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a genome costs; ``flops`` and ``memory_bytes`` are of a training step with its batch."""
+    """What a genome costs; ``flops`` and ``memory_bytes`` are those of a training step with its batch."""
 
     genome: Genome
     n_parameters: int
@@ -81,8 +50,13 @@ class Cost:
     input_size: int
 
 
+def default_numbers(machine: Machine) -> tuple[int, int]:
+    """Return how many genomes to draw and how many iterations to train each, for a first search."""
+    return (6, 1000) if machine.kind == "cpu" else (20, 20_000)
+
+
 def max_validation(machine: Machine) -> int:
-    """Return voxels that are enough for a validation, and don't take longer than training itself."""
+    """Return voxels that are enough for a validation and don't take longer than training itself."""
     return 2**22 if machine.kind == "cpu" else 2**24
 
 
@@ -92,31 +66,25 @@ def choose_sizes(
     """Choose what to draw.
 
     Args:
-        smallest: the least size along y and x of the training images.
+        smallest: the smallest size along y and x of the training images.
         n_classes: of the labels.
         machine: that trains.
-        n_genomes: None is what is usual there.
+        n_genomes: None for the machine's default.
         iterations: likewise.
 
     Raises:
         InputError: If no network fits into the images.
     """
     is_cpu = machine.kind == "cpu"
-    n_iterations = iterations or (1000 if is_cpu else 20_000)
-    regions = _regions(smallest, is_cpu, n_iterations)
+    default_genomes, default_iterations = default_numbers(machine)
+    n = iterations or default_iterations
     baseline = {
         "n_convkernels": 8 if is_cpu else 32,
-        "input_size": 252 if smallest >= 128 else SMALLEST_UNET + 32,
+        "input_size": 252 if smallest >= 128 else 220,
         "log_learning_rate": -2.5 if is_cpu else -3.5,
     }
-    sizes = Sizes(
-        regions=regions,
-        baseline=baseline,
-        n_genomes=n_genomes or (6 if is_cpu else 20),
-        iterations=n_iterations,
-        validation_interval=max(1, n_iterations // 10),
-        batch_size=4,
-    )
+    regions = _regions(smallest, is_cpu, n)
+    sizes = Sizes(regions, baseline, n_genomes or default_genomes, n, max(1, n // 10))
     return _within_memory(sizes, n_classes, machine)
 
 
@@ -146,14 +114,14 @@ def _regions(smallest: int, is_cpu: bool, iterations: int) -> dict[str, dict[str
 
 
 def feasible_share(regions: Regions) -> float:
-    """Return how many draws of these regions can be built."""
+    """Return the share of draws from these regions that can be built."""
     rng = Generator(PCG64(SeedSequence(SEED, spawn_key=(9,))))
     nets = (grow(lambda gene: drawn(gene, regions, rng)) for _ in range(N_TRIED))
     return sum(lower_input_size(net, regions) is None for net in nets) / N_TRIED
 
 
 def _within_memory(sizes: Sizes, n_classes: int, machine: Machine) -> Sizes:
-    """Make batches smaller until the largest of the drawn genomes takes less than four fifths of the memory."""
+    """Halve the batch until the largest of the drawn genomes takes less than four fifths of the memory."""
     while machine.memory_bytes and sizes.batch_size > 1:
         largest = max(cost.memory_bytes for cost in costs(sizes, n_classes))
         if largest * machine.n_at_once < 0.8 * machine.memory_bytes:
@@ -163,8 +131,10 @@ def _within_memory(sizes: Sizes, n_classes: int, machine: Machine) -> Sizes:
 
 
 def costs(sizes: Sizes, n_classes: int) -> list[Cost]:
-    """Return what the search's first genomes cost, those that are drawn to see it included; in the search's order."""
-    return [cost_of(genome, sizes, n_classes) for genome in sizes.genomes(max(N_DRAWN, sizes.n_genomes))]
+    """Return what the search's genomes cost, in the search's order; of a small search some more are drawn."""
+    regions = feasible_regions(sizes.regions)
+    genomes = (draw(regions, SEED, index) for index in range(max(N_DRAWN, sizes.n_genomes)))
+    return [cost_of(genome, sizes, n_classes) for genome in genomes]
 
 
 def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> Cost:
@@ -173,3 +143,59 @@ def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> Cost:
     flops = sum(step.flops for step in built.steps()) * BACKWARD * sizes.batch_size
     memory = TORCH_BYTES + training_bytes(built, sizes.batch_size, 4)
     return Cost(genome, built.n_parameters, flops, memory, built.input_shape[2])
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """What a search costs: its networks, and the speed of the median one if it was tried.
+
+    Attributes:
+        sizes: what is searched.
+        machine: that trains.
+        genomes: in the search's order; of a small search some more.
+        unet: the baseline.
+        feasible: share of draws that can be built.
+        n_validation: voxels of a validation.
+        speed: None if nothing was tried.
+    """
+
+    sizes: Sizes
+    machine: Machine
+    genomes: list[Cost]
+    unet: Cost
+    feasible: float
+    n_validation: int
+    speed: Speed | None = None
+
+    @classmethod
+    def of(cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int) -> SearchCost:
+        """Return what is known without a trial."""
+        unet = cost_of(UNet2015(**sizes.baseline).genome("unet2015"), sizes, n_classes)
+        share = feasible_share(feasible_regions(sizes.regions))
+        return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation)
+
+    @property
+    def ordered(self) -> list[Cost]:
+        """The genomes, that of the fewest operations first."""
+        return sorted(self.genomes, key=lambda cost: cost.flops)
+
+    @property
+    def median(self) -> Cost:
+        """The genome that is tried."""
+        return self.ordered[len(self.genomes) // 2]
+
+    def seconds(self, cost: Cost) -> float:
+        """Return how long a training takes; only after a trial."""
+        assert self.speed
+        return self.speed.seconds(self.sizes, self.n_validation, cost.flops / self.median.flops)
+
+    @property
+    def needs_too_much_memory(self) -> bool:
+        """Whether the largest trainings, side by side, take over four fifths of the machine's memory."""
+        memory = self.machine.memory_bytes
+        return memory is not None and self.largest_bytes * self.machine.n_at_once > 0.8 * memory
+
+    @property
+    def largest_bytes(self) -> int:
+        """Memory of the training that needs most."""
+        return max(cost.memory_bytes for cost in self.genomes)

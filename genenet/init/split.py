@@ -1,4 +1,4 @@
-"""Which images, or which regions of one, are for training and which for validation."""
+"""Which images, or which regions of one image, are for training and which for validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genenet.core.errors import InputError
 from genenet.init.survey import N_IDS, SMALLEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHARE = 0.3  # of an image, for validation
 LEAST_SHARE = 0.1
 AXES = "zyx"
-GAP = 2  # slices between two regions along z, where neighbours are nearly the same
+GAP = 2  # slices left out between two regions along z, since neighbouring slices are nearly the same
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,25 @@ class Part:
     """An image or a region of it.
 
     Attributes:
-        look: of the image.
-        region: as config.yaml writes it; None is all.
-        counts: (256,), voxels that were looked at by label id; the last for all others.
+        look: the image.
+        region: as config.yaml writes it; None is the whole image.
+        counts: (N_IDS,), voxels that were read by label id; the last is for ids that can't be classes.
     """
 
     look: LabelledLook
     region: ImageRegion | None
     counts: NDArray[np.int64]
+
+    @classmethod
+    def whole(cls, look: LabelledLook) -> Part:
+        """Return the whole image."""
+        return cls(look, None, look.places[0].sum(axis=0))
+
+    @classmethod
+    def between(cls, look: LabelledLook, axis: int, start: int, stop: int) -> Part:
+        """Return the region from ``start`` to ``stop`` along an axis."""
+        z, y, x = ((start, stop) if each == axis else None for each in range(3))
+        return cls(look, (z, y, x), look.places[axis][start:stop].sum(axis=0))
 
     @property
     def shape(self) -> Triple:
@@ -61,109 +72,113 @@ class Split:
         """Whether both are regions of one image."""
         return self.train[0].region is not None
 
-    def counts(self, name: str) -> NDArray[np.int64]:
-        """Return the voxels by label id of ``train`` or ``validation``."""
-        total: NDArray[np.int64] = np.sum([part.counts for part in getattr(self, name)], axis=0)
-        return total
+    @property
+    def n_validation(self) -> int:
+        """Voxels of the validation images."""
+        return sum(z * y * x for z, y, x in (part.shape for part in self.validation))
+
+    def counts(self, classes: Classes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the voxels of each class in training and in validation, both (C,)."""
+        n = min(len(classes.names), N_IDS - 1)
+        both = (np.sum([p.counts[:n] for p in parts], axis=0) for parts in (self.train, self.validation))
+        train, validation = both
+        return train, validation
 
 
 def split(
     train: Sequence[LabelledLook], validation: Sequence[LabelledLook], classes: Classes, max_validation: int
 ) -> Split:
-    """Put images aside for validation, unless some are given: of several the last, of one a region.
+    """Set images aside for validation, unless some are given: of several the last, of one a region.
 
     Args:
         train: at least one.
-        validation: may be none.
+        validation: may be empty.
         classes: of the labels.
-        max_validation: voxels that are enough for a validation; a region is cut smaller, if it would have more.
+        max_validation: voxels that are enough for a validation; a larger region is cut smaller.
 
     Raises:
         InputError: If a part has only one class, or an image is too small to be split.
     """
-    if not validation and len(train) == 1:
-        parts = _split_image(train[0], classes, max_validation)
+    if validation:
+        parts = Split([Part.whole(seen) for seen in train], [Part.whole(seen) for seen in validation])
+    elif len(train) > 1:
+        parts = Split([Part.whole(seen) for seen in train[:-1]], [Part.whole(train[-1])])
     else:
-        train, validation = (train, validation) if validation else (train[:-1], train[-1:])
-        parts = Split([_whole(seen) for seen in train], [_whole(seen) for seen in validation])
-    notes = [*_check_classes(parts, classes), *_check_size(parts, max_validation)]
-    return Split(parts.train, parts.validation, notes)
+        parts = min(_cuts(train[0], max_validation), key=lambda cut: _badness(cut, classes))
+    return Split(
+        parts.train, parts.validation, [*_lacking(parts, classes), *_too_large(parts, max_validation)]
+    )
 
 
-def _whole(seen: LabelledLook) -> Part:
-    return Part(seen, None, seen.places[0].sum(axis=0))
+def _cuts(seen: LabelledLook, max_validation: int) -> list[Split]:
+    """Return the ways to set one end of the longest axis, or of one nearly as long, aside for validation.
 
-
-def _split_image(seen: LabelledLook, classes: Classes, max_validation: int) -> Split:
-    """Cut along the longest axis, or one nearly as long: where most classes are on both sides, then most evenly."""
+    Raises:
+        InputError: If the image is too small.
+    """
     shape = seen.image.shape
     axes = [axis for axis in (2, 1, 0) if shape[axis] >= 0.9 * max(shape)]
-    cuts = [(axis, at_start) for axis in axes for at_start in (True, False)]
-    splits = [_cut(seen, axis, at_start, max_validation) for axis, at_start in cuts]
-    if not splits or any(min(part.shape[1:]) < SMALLEST for part in splits[0].train + splits[0].validation):
+    cuts = [_cut(seen, axis, at_start, max_validation) for axis in axes for at_start in (True, False)]
+    cuts = [cut for cut in cuts if all(min(p.shape[1:]) >= SMALLEST for p in (*cut.train, *cut.validation))]
+    if not cuts:
         raise InputError(
             f"{seen.image.path}: is too small to be split into training and validation; give another labelled image "
             "(--validation-image, --validation-labels)"
         )
-    return min(splits, key=lambda parts: _badness(parts, classes))
+    return cuts
 
 
 def _cut(seen: LabelledLook, axis: int, at_start: bool, max_validation: int) -> Split:
-    """Put one end of an axis aside for validation."""
+    """Set one end of an axis of n voxels aside for validation; ``at_start`` false is the mirror image.
+
+    ::
+
+        0         size   size + gap            n
+        |validation|         |      train      |
+    """
     n = seen.image.shape[axis]
-    area = int(np.prod([m for a, m in enumerate(seen.image.shape) if a != axis]))
-    share = max(min(SHARE, max_validation / area / n), LEAST_SHARE)
+    of_plane = int(np.prod(seen.image.shape)) // n
+    share = max(min(SHARE, max_validation / of_plane / n), LEAST_SHARE)
     size = max(round(share * n), SMALLEST if axis else 1)
     gap = GAP if axis == 0 and n >= 16 * GAP else 0
     ends = ((0, size), (size + gap, n)) if at_start else ((n - size, n), (0, n - size - gap))
-    validation, train = (_region(seen, axis, *end) for end in ends)
+    validation, train = (Part.between(seen, axis, *end) for end in ends)
     return Split([train], [validation])
-
-
-def _region(seen: LabelledLook, axis: int, start: int, stop: int) -> Part:
-    intervals: list[tuple[int, int] | None] = [None, None, None]
-    intervals[axis] = (start, stop)
-    z, y, x = intervals
-    return Part(seen, (z, y, x), seen.places[axis][start:stop].sum(axis=0))
 
 
 def _badness(parts: Split, classes: Classes) -> tuple[int, int, float]:
     """Return classes that training lacks, that validation lacks, and how far their frequencies are apart."""
-    of = [parts.counts(name)[: len(classes.names)] for name in ("train", "validation")]
-    there = (of[0] + of[1]) > 0
-    lacking = [int((there & (counts == 0)).sum()) for counts in of]
-    shares = [counts / max(1, counts.sum()) for counts in of]
-    return lacking[0], lacking[1], float(np.abs(shares[0] - shares[1]).sum())
+    train, validation = parts.counts(classes)
+    exists = train + validation > 0
+    distance = np.abs(train / max(1, train.sum()) - validation / max(1, validation.sum())).sum()
+    return int((exists & (train == 0)).sum()), int((exists & (validation == 0)).sum()), float(distance)
 
 
-def _check_classes(parts: Split, classes: Classes) -> list[str]:
-    """Say what training or validation lacks; raise InputError if that is all but one class."""
-    notes, n = [], min(len(classes.names), N_IDS - 1)
-    everything = parts.counts("train") + parts.counts("validation")
-    for name, then in (
-        ("train", "no network learns that"),
-        ("validation", "no score tells how well that is learnt"),
+def _lacking(parts: Split, classes: Classes) -> Iterator[str]:
+    """Yield which classes a part lacks; raises InputError if it lacks all but one."""
+    train, validation = parts.counts(classes)
+    for what, counts, images, effect in (
+        ("training", train, parts.train, "no network learns that"),
+        ("validation", validation, parts.validation, "no score tells how well that is learnt"),
     ):
-        counts = parts.counts(name)[:n]
-        what = "training" if name == "train" else name
-        files = ", ".join(str(part.look.labels) for part in getattr(parts, name)[:3])
         if (counts > 0).sum() < 2:
-            n_there = int((counts > 0).sum())
             raise InputError(
-                f"{files}: the part for {what} has {n_there} of {n} classes; at least 2 are needed there: give other "
-                "images (--image …, --validation-image …)"
+                f"{_files(images)}: the part for {what} has {(counts > 0).sum()} of {len(counts)} classes; at least 2 "
+                "are needed there: give other images (--image …, --validation-image …)"
             )
-        lacking = [classes.names[i] for i in np.flatnonzero((counts == 0) & (everything[:n] > 0))]
-        if lacking:
-            notes.append(f"{' and '.join(lacking)}: not in the part for {what}, so {then}")
-    return notes
+        absent = (counts == 0) & (train + validation > 0)
+        if absent.any():
+            names = " and ".join(classes.names[i] for i in np.flatnonzero(absent))
+            yield f"{names}: not in the part for {what}, so {effect}"
 
 
-def _check_size(parts: Split, max_validation: int) -> list[str]:
-    n_voxels = sum(int(np.prod(part.shape)) for part in parts.validation)
-    if n_voxels <= 1.2 * max_validation:
-        return []
-    return [
-        f"validation has {n_voxels / 1e6:.0f} million voxels, which each training segments again and again; a region: "
-        "in the file cuts a part of it"
-    ]
+def _files(parts: Iterable[Part]) -> str:
+    return ", ".join(str(part.look.labels) for part in list(parts)[:3])
+
+
+def _too_large(parts: Split, max_validation: int) -> Iterator[str]:
+    if parts.n_validation > 1.2 * max_validation:
+        yield (
+            f"validation has {parts.n_validation / 1e6:.0f} million voxels, which each training segments again and "
+            "again; region: in the file cuts a part of it"
+        )

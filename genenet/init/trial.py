@@ -22,17 +22,21 @@ from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genenet.core.geometry import Triple
     from genenet.genes.genome import Genome
     from genenet.init.classes import Classes
-    from genenet.init.sizes import Machine, Sizes
-    from genenet.init.split import Part
+    from genenet.init.machine import Machine
+    from genenet.init.sizes import Sizes
+    from genenet.init.split import Part, Split
 
 CROP: Triple = (4, 512, 512)  # of the training images that steps are tried on
 VALIDATED: Triple = (1, 512, 512)
-TRIAL_SECONDS = 6.0
+LONGEST_SECONDS = 6.0
+STEADY = 0.05  # standard error of the median step, relative to it
 BUSY = 1.7  # the median step over a fast one
-N_WARM, N_LEAST, N_MOST = 2, 5, 50  # the first steps are slower than the rest
+N_WARM, N_LEAST, N_MOST = 2, 5, 50  # the first steps are slower than the others
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,7 @@ class Speed:
         return factor * (sizes.iterations * self.seconds_per_step + validation)
 
 
-def try_genome(
-    genome: Genome, train: Part, validation: Part, classes: Classes, sizes: Sizes, machine: Machine
-) -> Speed:
+def try_genome(genome: Genome, parts: Split, classes: Classes, sizes: Sizes, machine: Machine) -> Speed:
     """Train a genome for some seconds on a crop of the real images, and validate it.
 
     Raises:
@@ -66,33 +68,45 @@ def try_genome(
     )
     set_threads(settings.threads)
     keep_freed_memory()
-    images = [_read(part, shape, classes) for part, shape in ((train, CROP), (validation, VALIDATED))]
-    counts = [int((images[0].labels == i).sum()) for i in range(len(classes.names))]
+    train = _read(parts.train[0], CROP, classes)
+    validation = _read(parts.validation[0], VALIDATED, classes)
+    counts = [int((train.labels == i).sum()) for i in range(len(classes.names))]
     counts[0] = max(1, counts[0])
-    network_plan = plan(genome.net, len(classes.names))
+    built = plan(genome.net, len(classes.names))
     device = choose_device(settings.device)
-    trainer = Trainer(genome, network_plan, images[:1], images[1:], counts, settings, 0, device)
-    fast, usual = _time_steps(trainer)
-    trainer.validate()  # the first one chooses tiles
+    trainer = Trainer(genome, built, [train], [validation], counts, settings, 0, device)
+    times = _time_steps(trainer)
+    fast, usual = np.quantile(times, [0.1, 0.5])  # the machine may be busy with other things
+    trainer.validate()  # the first validation chooses tiles
     began = time.monotonic()
     trainer.validate()
-    per_voxel = (time.monotonic() - began) / images[1].labels.size
-    return Speed(fast, per_voxel, is_busy=usual > BUSY * fast)
+    per_voxel = (time.monotonic() - began) / validation.labels.size
+    return Speed(float(fast), per_voxel, is_busy=bool(usual > BUSY * fast))
 
 
-def _time_steps(trainer: Trainer) -> tuple[float, float]:
-    """Return the time of the fastest tenth of the steps, and of the median: others may be using the machine too."""
+def _time_steps(trainer: Trainer) -> list[float]:
+    """Return the seconds of each step after the first ones, until they are known well enough."""
     times: list[float] = []
     began = time.monotonic()
-    while len(times) < N_WARM + N_LEAST or (
-        len(times) < N_WARM + N_MOST and time.monotonic() - began < TRIAL_SECONDS
-    ):
+    while len(times) < N_WARM + N_MOST and not is_known(times[N_WARM:], time.monotonic() - began):
         before = time.monotonic()
         trainer.step()
         trainer.check_losses()  # waits for a GPU
         times.append(time.monotonic() - before)
-    fast, usual = np.quantile(times[N_WARM:], [0.1, 0.5])
-    return float(fast), float(usual)
+    return times[N_WARM:]
+
+
+def is_known(times: Sequence[float], elapsed: float) -> bool:
+    """Return whether the steps' median is known to 5 %, or as well as ``elapsed`` seconds allow.
+
+    The standard error of a median of n values is about 1.25 σ / √n; σ is 1.48 times the median absolute deviation,
+    which single slow steps don't change.
+    """
+    if len(times) < N_LEAST:
+        return False
+    median = float(np.median(times))
+    sigma = 1.48 * float(np.median(np.abs(np.array(times) - median)))
+    return elapsed > LONGEST_SECONDS or 1.25 * sigma / len(times) ** 0.5 < STEADY * median
 
 
 def _read(part: Part, shape: Triple, classes: Classes) -> LabelledArray:

@@ -1,93 +1,70 @@
-"""``genenet init``, step by step: ask, look, split, choose sizes, try, write."""
+"""``genenet init``, step by step: survey the images, ask, split, choose sizes, try, write the config."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import yaml
 
 from genenet.config.model import check_config
 from genenet.core.atomic_files import write_text
-from genenet.core.errors import InputError
 from genenet.core.logs import quiet
 from genenet.init import printing, prompts
-from genenet.init.classes import check_gaps, choose_classes, default_names, find_ignored, n_classes
+from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text
 from genenet.init.machine import find_machine, has_torch
-from genenet.init.request import output_path, with_files
-from genenet.init.sizes import (
-    choose_sizes,
-    cost_of,
-    costs,
-    feasible_regions,
-    feasible_share,
-    max_validation,
-)
+from genenet.init.request import read_names, read_voxel_size
+from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
 from genenet.init.split import split
-from genenet.init.survey import LabelledLook, Look, Pair, look, look_at_pair
+from genenet.init.survey import survey
 from genenet.networks.tiling import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
+    from genenet.init.machine import Machine
     from genenet.init.request import Request
-    from genenet.init.sizes import Cost, Machine, Sizes
     from genenet.init.split import Split
-    from genenet.init.trial import Speed
+    from genenet.init.survey import Look, Survey
 
 UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
 MAX_JOBS = 16
-VOLUME_VOXELS = 2**22  # of a volume to segment that are looked at
-
-Given = TypeVar("Given")
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was looked at."""
-
-    train: list[LabelledLook]
-    validation: list[LabelledLook]
-    volumes: list[Look]
-
-    @property
-    def labelled(self) -> list[LabelledLook]:
-        """All labelled images."""
-        return [*self.train, *self.validation]
 
 
 def start(request: Request) -> None:
-    """Do it all.
+    """Look at the images, ask for what is missing, and write the config.
 
     Raises:
-        InputError: For what is missing, or can't be learnt from; nothing is written then.
+        InputError: If something is missing, or can't be learnt from; nothing is written then.
     """
     asks = prompts.is_terminal()
-    out = output_path(request, asks)
-    request = with_files(request, asks)
-    seen = _look(request)
-    printing.show_images(seen.labelled, seen.volumes)
-    request, classes = _classes(request, seen, asks)
-    request, voxel_size_from = _voxel_size(request, seen, asks)
+    out = prompts.ask_output(request, asks)
+    request = prompts.ask_files(request, asks)
+    seen = survey(request)
+    printing.images(seen)
+    ids = LabelIds.of(seen.labelled, request.ignore_label)
+    request = _with_names(request, ids, asks)
+    classes = ids.classes(request.classes or ids.default_names())
+    request, voxel_size_from = _with_voxel_size(request, seen, asks)
     machine = find_machine(request.device)
     parts = split(seen.train, seen.validation, classes, max_validation(machine))
-    _show(seen, classes, parts, [*classes.notes, *parts.notes, *_notes(request, seen)])
-    with quiet("genenet.genes.genome"):  # how many draws fit is said below
-        request, sizes = _sizes(request, parts, classes, machine, asks)
-    _show_cost(sizes, parts, classes, machine, request.trial)
+    printing.classes_and_split(classes, seen, parts)
+    printing.notes([*classes.notes, *parts.notes, *_notes_on_images(request, seen)])
+    request = _with_numbers(request, machine, asks)
+    cost = _cost(request, parts, classes, machine)
+    printing.cost(cost, _notes_on_cost(cost, request))
     choices = Choices(
         results="results" if out.name == "config.yaml" else f"results_{_plain(out.stem)}",
         classes=classes,
-        voxel_size_nm=request.voxel_size_nm or UNKNOWN,
+        voxel_size_nm=request.voxel_size or UNKNOWN,
         voxel_size_from=voxel_size_from,
         parts=parts,
-        volumes=request.volumes or [(seen.validation or seen.train)[-1].image.path],
-        sizes=sizes,
+        volumes=request.segment or [(seen.validation or seen.train)[-1].image.path],
+        sizes=cost.sizes,
         threads=machine.threads,
         n_jobs=_n_jobs(seen.volumes, machine),
         command=request.command(),
@@ -98,72 +75,39 @@ def start(request: Request) -> None:
     printing.next_steps(out, choices.results)
 
 
-def _look(request: Request) -> Seen:
-    """Look at all files; raises InputError with a line for each thing that is wrong with any of them."""
-    wrong: list[str] = []
-    train = _each(look_at_pair, map(Pair, request.images, request.labels), wrong)
-    validation = _each(look_at_pair, map(Pair, request.validation_images, request.validation_labels), wrong)
-    volumes = _each(lambda path: look(path, max_voxels=VOLUME_VOXELS), request.volumes, wrong)
-    if wrong:
-        raise InputError("\n".join(wrong))
-    return Seen(train, validation, volumes)
+def _with_names(request: Request, ids: LabelIds, asks: bool) -> Request:
+    """Ask for the names of the classes."""
+    if request.classes or not asks:
+        return request
+    default = ",".join(ids.default_names())
+    print()
+    text = f"Names of the {ids.n_classes} classes, from label 0 on"
+    names = prompts.ask_until(text, default, lambda answer: ids.classes(read_names(answer)))
+    return replace(request, classes=read_names(names))
 
 
-def _each(function: Callable[[Given], Found], given: Iterable[Given], wrong: list[str]) -> list[Found]:
-    """Apply a function; what is wrong is added to ``wrong``."""
-    found = []
-    for item in given:
-        try:
-            found.append(function(item))
-        except InputError as error:
-            wrong.append(str(error))
-    return found
-
-
-def _classes(request: Request, seen: Seen, asks: bool) -> tuple[Request, Classes]:
-    """Name the classes, as asked for."""
-    ignored = find_ignored(seen.labelled, request.ignore_label)
-    names = request.classes
-    if names is None and asks:
-        n = n_classes(seen.labelled, ignored)
-        check_gaps(seen.labelled, ignored)
-        default = ",".join(default_names(n))
-
-        def read(text: str) -> None:
-            choose_classes(seen.labelled, prompts.read_names(text), ignored)
-
-        print()
-        names = prompts.read_names(
-            prompts.ask_until(f"Names of the {n} classes, from label 0 on", default, read)
-        )
-    classes = choose_classes(seen.labelled, names, ignored)
-    return replace(request, classes=names), classes
-
-
-def _voxel_size(request: Request, seen: Seen, asks: bool) -> tuple[Request, str]:
-    """Find the voxel size, and say where it is from."""
-    if request.voxel_size_nm:
+def _with_voxel_size(request: Request, seen: Survey, asks: bool) -> tuple[Request, str]:
+    """Find the voxel size or ask for it; return also where it is from."""
+    if request.voxel_size:
         return request, "as given"
     for image in (each.image for each in seen.labelled):
         if image.voxel_size_nm:
-            return replace(
-                request, voxel_size_nm=image.voxel_size_nm
-            ), f"from the metadata of {image.path.name}"
+            return replace(request, voxel_size=image.voxel_size_nm), f"from the metadata of {image.path.name}"
     if asks:
         text = "Voxel size in nm along z, y, x, such as 40x10x10; the files don't say"
-        answer = prompts.ask_until(text, "unknown", lambda t: t == "unknown" or prompts.read_voxel_size(t))
+        answer = prompts.ask_until(text, "unknown", lambda t: t == "unknown" or read_voxel_size(t))
         if answer != "unknown":
-            return replace(request, voxel_size_nm=prompts.read_voxel_size(answer)), "as given"
-    return request, "NOT KNOWN, the files don't say: give the true one, results carry it"
+            return replace(request, voxel_size=read_voxel_size(answer)), "as given"
+    return request, "NOT KNOWN, the files don't say: give the true one, since the results carry it"
 
 
-def _notes(request: Request, seen: Seen) -> Iterator[str]:
-    """Yield what is odd about voxel sizes and types."""
-    size, dtype = request.voxel_size_nm, seen.train[0].image.dtype
+def _notes_on_images(request: Request, seen: Survey) -> Iterator[str]:
+    """Yield what is unusual about voxel sizes and types."""
+    size, first = request.voxel_size, seen.train[0].image
     if size is None:
         yield (
-            "the voxel size isn't known, 1 x 1 x 1 nm is written: give --voxel-size (z, y, x in nm), or edit the file; "
-            "2D networks do without, but results carry it, and volumes are rescaled by it"
+            "the voxel size isn't known, so 1 x 1 x 1 nm is written: give --voxel-size (z, y, x in nm), or edit the "
+            "file; 2D networks work without it, but results carry it, and volumes are rescaled by it"
         )
     for other in [*(each.image for each in seen.labelled), *seen.volumes]:
         own = other.voxel_size_nm
@@ -173,99 +117,57 @@ def _notes(request: Request, seen: Seen) -> Iterator[str]:
                 f"{other.path}: its voxels are {text} nm by its metadata, not {wanted}; networks expect what they were "
                 "trained on (segmentation.rescale: true resamples volumes to segment)"
             )
-        if other.dtype != dtype:
-            yield f"{other.path}: its voxels are {other.dtype}, those of {seen.train[0].image.path} {dtype}"
+        if other.dtype != first.dtype:
+            yield f"{other.path}: its voxels are {other.dtype}, those of {first.path} {first.dtype}"
 
 
-def _show(seen: Seen, classes: Classes, parts: Split, notes: Sequence[str]) -> None:
-    print()
-    printing.show_classes(classes, seen.labelled, parts)
-    print()
-    printing.show_split(parts)
-    if notes:
+def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
+    """Choose the numbers of genomes and iterations, or ask for them."""
+    n_genomes, iterations = default_numbers(machine)
+    if asks and request.genomes is None:
         print()
-    printing.say_notes(notes)
-
-
-def _sizes(
-    request: Request, parts: Split, classes: Classes, machine: Machine, asks: bool
-) -> tuple[Request, Sizes]:
-    """Choose what to draw, numbers of genomes and iterations as asked for."""
-    smallest = min(min(part.shape[1:]) for part in parts.train)
-
-    def choose() -> Sizes:
-        return choose_sizes(smallest, len(classes.names), machine, request.n_genomes, request.iterations)
-
-    sizes = choose()
-    if asks and request.n_genomes is None:
-        print()
-        request = replace(request, n_genomes=prompts.ask_number("Genomes to draw and train", sizes.n_genomes))
+        request = replace(request, genomes=prompts.ask_number("Genomes to draw and train", n_genomes))
     if asks and request.iterations is None:
-        request = replace(
-            request, iterations=prompts.ask_number("Iterations of each training", sizes.iterations)
-        )
-    return request, choose()
+        request = replace(request, iterations=prompts.ask_number("Iterations of each training", iterations))
+    return request
 
 
-def _show_cost(sizes: Sizes, parts: Split, classes: Classes, machine: Machine, trial: bool) -> None:
-    drawn, baseline = (
-        costs(sizes, len(classes.names)),
-        cost_of(sizes.baseline_genome(), sizes, len(classes.names)),
-    )
-    n_validation = sum(part.shape[0] * part.shape[1] * part.shape[2] for part in parts.validation)
-    speed = _try(drawn, parts, classes, sizes, machine) if trial and machine.is_here else None
-    print()
-    fit = feasible_share(feasible_regions(sizes.regions))
-    printing.say(
-        f"Networks for {machine.name}: {len(drawn)} genomes drawn ({fit:.0%} of draws fit the images, others are "
-        f"redrawn). A training: {sizes.iterations:,} iterations with batches of {sizes.batch_size}."
-    )
-    print()
-    printing.show_cost(drawn, baseline, sizes, n_validation, speed)
-    notes = [*printing.total_lines(drawn, baseline, sizes, n_validation, machine, speed)] if speed else []
-    if trial and not machine.is_here:
-        notes.append(_no_trial(machine))
-    largest = max(cost.memory_bytes for cost in drawn)
-    if machine.memory_bytes and largest * machine.n_at_once > 0.8 * machine.memory_bytes:
-        notes.append(_no_memory(largest, machine))
-    print()
-    if notes:
-        printing.say_notes(notes)
-        print()
-
-
-def _try(
-    drawn: Sequence[Cost], parts: Split, classes: Classes, sizes: Sizes, machine: Machine
-) -> Speed | None:
-    """Try the median genome."""
+def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:
+    """Choose what to draw, and try the median genome."""
+    smallest, n_classes = min(min(part.shape[1:]) for part in parts.train), len(classes.names)
+    with quiet("genenet.genes.genome"):  # the printed share says how many draws fit
+        sizes = choose_sizes(smallest, n_classes, machine, request.genomes, request.iterations)
+        cost = SearchCost.of(sizes, machine, n_classes, parts.n_validation)
+    if not (request.trial and machine.is_here):
+        return cost
     from genenet.init.trial import try_genome
 
-    median = sorted(drawn, key=lambda cost: cost.flops)[len(drawn) // 2].genome
-    return try_genome(median, parts.train[0], parts.validation[0], classes, sizes, machine)
+    return replace(cost, speed=try_genome(cost.median.genome, parts, classes, sizes, machine))
 
 
-def _no_trial(machine: Machine) -> str:
-    if not has_torch():
-        return "no training was tried: torch isn't installed here"
-    return f"no training was tried: {machine.name} isn't here; the same line in a job that has one times it"
-
-
-def _no_memory(largest: float, machine: Machine) -> str:
-    return (
-        f"the largest needs {largest / 1e9:.1f} GB, {machine.n_at_once} run side by side, and {machine.name} has "
-        f"{(machine.memory_bytes or 0) / 1e9:.1f} GB: lower search.regions.net.n_convkernels or input_size"
-    )
+def _notes_on_cost(cost: SearchCost, request: Request) -> Iterator[str]:
+    machine = cost.machine
+    if request.trial and not has_torch():
+        yield "no training was tried: torch isn't installed here"
+    elif request.trial and not machine.is_here:
+        yield f"no training was tried: {machine.name} isn't here; the same command in a job that has one measures it"
+    if cost.needs_too_much_memory:
+        yield (
+            f"the largest training needs {cost.largest_bytes / 1e9:.1f} GB, {machine.n_at_once} run side by side, and "
+            f"{machine.name} has {(machine.memory_bytes or 0) / 1e9:.1f} GB: lower search.regions.net.n_convkernels or "
+            "input_size"
+        )
 
 
 def _n_jobs(volumes: Sequence[Look], machine: Machine) -> int:
-    """Return how many jobs the largest volume is worth where there is a cluster."""
+    """Return how many jobs the largest volume is worth on a cluster: one for each block, up to a limit."""
     if machine.kind == "cpu":
         return 1
-    blocks = 1
+    blocks = [1]
     for volume in volumes:
         z, y, x = (-(-n // b) for n, b in zip(volume.shape, BLOCK, strict=True))
-        blocks = max(blocks, z * y * x)
-    return min(MAX_JOBS, blocks)
+        blocks.append(z * y * x)
+    return min(MAX_JOBS, max(blocks))
 
 
 def _plain(name: str) -> str:

@@ -58,22 +58,21 @@ def init(
 
     Says what the classes are, how often each occurs, what a search costs, and what is wrong with the images.
     """
-    from genenet.init.prompts import read_names, read_voxel_size
-    from genenet.init.request import Request
+    from genenet.init.request import Request, read_names, read_voxel_size
     from genenet.init.wizard import start
 
     start(
         Request(
-            images=image or [],
+            image=image or [],
             labels=labels or [],
-            validation_images=validation_image or [],
+            validation_image=validation_image or [],
             validation_labels=validation_labels or [],
-            volumes=segment or [],
+            segment=segment or [],
             classes=read_names(classes) if classes else None,
             ignore_label=ignore_label,
-            voxel_size_nm=read_voxel_size(voxel_size) if voxel_size else None,
+            voxel_size=read_voxel_size(voxel_size) if voxel_size else None,
             out=out,
-            n_genomes=genomes,
+            genomes=genomes,
             iterations=iterations,
             device=device,
             trial=trial,

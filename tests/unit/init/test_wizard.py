@@ -297,7 +297,7 @@ def test_large_volumes_are_sampled():
     write("big.tif", np.arange(6 * 512 * 512, dtype=np.uint32).reshape(6, 512, 512))
     seen = look(Path("big.tif"), max_voxels=2**18)
     assert not seen.is_whole
-    assert seen.n_looked <= 2**19
+    assert seen.n_read <= 2**19
 
 
 @pytest.mark.parametrize("machine", [CPU, GPU])
