@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from genenet.core.geometry import Box
 
-DESCRIPTION = "ensemble.json"
-
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -72,7 +70,7 @@ class Ensemble:
             InputError: If something else than an ensemble stands there.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / DESCRIPTION).is_file():
+        if folder.exists() and not (folder / on_disk.DESCRIPTION).is_file():
             raise InputError(f"{folder}: is there, and no ensemble; choose another name")
         with atomic_path(folder) as new:
             for name, content in self._files.items():
@@ -153,13 +151,13 @@ def load_ensemble(folder: str | Path) -> Ensemble:
     """
     folder = Path(folder)
     loaded = on_disk.load_ensemble(folder)
-    description = read_json(folder / DESCRIPTION)
+    description = read_json(folder / on_disk.DESCRIPTION)
     names = [
         f"{member['folder']}/{name}"
         for member in description["members"]
         for name in (on_disk.GENOME, on_disk.WEIGHTS)
     ]
-    files = {name: (folder / name).read_bytes() for name in (DESCRIPTION, *names)}
+    files = {name: (folder / name).read_bytes() for name in (on_disk.DESCRIPTION, *names)}
     return Ensemble(description, files, loaded)
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from genenet.api.ensemble import DESCRIPTION, Ensemble, load_ensemble
+from genenet.api.ensemble import Ensemble, load_ensemble
 from genenet.config import ensemble as config
 from genenet.config import types
 from genenet.config.types import Combination
-from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
@@ -82,9 +81,12 @@ def make_ensemble(
         **_description(first, chosen),
         "validation": scores(point.contingency) | point.decomposition.as_dict(),
     }
+    weights = member_weights(chosen.combination, [_or_lowest(t.ari) for t in ranked[:n_members]])
+    members = [_member(t, weight) for t, weight in zip(ranked, weights, strict=False)]
     with TemporaryDirectory() as folder:
-        _write(Path(folder), ranked[:n_members], description)
-        return load_ensemble(folder)
+        place = Path(folder) / "ensemble"
+        on_disk.write_ensemble(place, members, description)
+        return load_ensemble(place)
 
 
 class _Choice(config.Ensemble):
@@ -127,16 +129,13 @@ def _check_alike(trained: Sequence[Trained]) -> None:
             )
 
 
-def _write(folder: Path, chosen: Sequence[Trained], description: dict[str, Any]) -> None:
+def _member(trained: Trained, weight: float) -> on_disk.Member:
     from genenet.networks.network import save_weights
 
-    members = []
-    weights = member_weights(description["combination"], [_or_lowest(t.ari) for t in chosen])
-    for index, (trained, weight) in enumerate(zip(chosen, weights, strict=True)):
-        genome, ari = trained.genome, _or_lowest(trained.ari)
-        member = on_disk.member(index, genome.name, genome.id, ari, weight)
-        place = folder / member["folder"]
-        genome.write(place / on_disk.GENOME)
-        save_weights(trained.network.state_dict(), genome.id, place / on_disk.WEIGHTS)
-        members.append(member)
-    write_json(folder / DESCRIPTION, {**description, "members": members})
+    genome = trained.genome
+
+    def write(folder: Path) -> None:
+        genome.write(folder / on_disk.GENOME)
+        save_weights(trained.network.state_dict(), genome.id, folder / on_disk.WEIGHTS)
+
+    return on_disk.Member(genome.name, genome.id, _or_lowest(trained.ari), weight, write)

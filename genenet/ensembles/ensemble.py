@@ -21,7 +21,7 @@ from genenet.training.outcomes import Outcome, read_outcomes
 from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT = "genenet.ensemble/1"
+DESCRIPTION = "ensemble.json"
 GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
 
 
@@ -73,7 +74,8 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "combination": settings.ensemble.combination if strategy == "best_n" else "weighted",
         "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
     }
-    _write_ensemble(paths, chosen.members, description)
+    members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
+    write_ensemble(Path(paths.ensemble), members, description)
 
 
 def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths) -> None:
@@ -118,30 +120,55 @@ def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) 
     write_csv(path, columns, rows)
 
 
-def _write_ensemble(
-    paths: ResultPaths, chosen: Sequence[tuple[Outcome, float]], description: dict[str, Any]
-) -> None:
-    with atomic_path(Path(paths.ensemble)) as folder:
-        members = []
-        for index, (outcome, weight) in enumerate(chosen):
-            entry = member(index, outcome.run, outcome.scores["genome"], outcome.ari, weight)
-            place = folder / entry["folder"]
+@dataclass(frozen=True)
+class Member:
+    """A trained network that becomes a member of an ensemble.
+
+    Attributes:
+        run: its name.
+        genome_id: the id of its genome.
+        ari: on the validation images.
+        weight: of its probabilities in the ensemble's mean.
+        write: writes GENOME and WEIGHTS into a new folder.
+    """
+
+    run: str
+    genome_id: str
+    ari: float
+    weight: float
+    write: Callable[[Path], None]
+
+    @classmethod
+    def of(cls, paths: ResultPaths, outcome: Outcome, weight: float) -> Member:
+        """Return the member that a training of a search becomes."""
+
+        def copy(folder: Path) -> None:
+            shutil.copyfile(paths.genome(outcome.run), folder / GENOME)
+            shutil.copyfile(paths.run(outcome.run).weights, folder / WEIGHTS)
+
+        return cls(outcome.run, outcome.scores["genome"], outcome.ari, weight, copy)
+
+    def entry(self, folder: str) -> dict[str, Any]:
+        """Return what ensemble.json says of the member."""
+        return {
+            "folder": folder,
+            "run": self.run,
+            "genome": self.genome_id,
+            "validation_ari": self.ari,
+            "weight": self.weight,
+        }
+
+
+def write_ensemble(folder: Path, members: Sequence[Member], description: dict[str, Any]) -> None:
+    """Write an ensemble's folder: its members, best first, and ensemble.json."""
+    with atomic_path(folder) as new:
+        entries = []
+        for index, member in enumerate(members):
+            entries.append(member.entry(f"members/{index:02d}"))
+            place = new / entries[-1]["folder"]
             place.mkdir(parents=True)
-            shutil.copyfile(paths.genome(outcome.run), place / GENOME)
-            shutil.copyfile(paths.run(outcome.run).weights, place / WEIGHTS)
-            members.append(entry)
-        write_json(folder / "ensemble.json", {**description, "members": members})
-
-
-def member(index: int, run: str, genome_id: str, ari: float, weight: float) -> dict[str, Any]:
-    """Return what ensemble.json says of a member; GENOME and WEIGHTS are in its folder."""
-    return {
-        "folder": f"members/{index:02d}",
-        "run": run,
-        "genome": genome_id,
-        "validation_ari": ari,
-        "weight": weight,
-    }
+            member.write(place)
+        write_json(new / DESCRIPTION, {**description, "members": entries})
 
 
 @dataclass(frozen=True)
@@ -199,10 +226,10 @@ def load_ensemble(folder: Path) -> Ensemble:
     from genenet.networks.network import Network, load_weights
     from genenet.volumes.normalisation import NormalisationRule
 
-    description = read_json(folder / "ensemble.json")
+    description = read_json(folder / DESCRIPTION)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise InputError(f"{folder}/ensemble.json: not an ensemble ({FORMAT})")
-    digest = hashlib.sha256((folder / "ensemble.json").read_bytes())
+        raise InputError(f"{folder / DESCRIPTION}: not an ensemble ({FORMAT})")
+    digest = hashlib.sha256((folder / DESCRIPTION).read_bytes())
     networks = []
     for entry in description["members"]:
         place = folder / entry["folder"]
