@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from genenet.core.errors import InputError
-from genenet.core.logs import ERROR
+from genenet.core.logs import as_error
 from genenet.core.version import check_launcher
 
 if TYPE_CHECKING:
@@ -121,6 +121,5 @@ def _describe(error: InputError | OSError) -> str:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    for line in message.splitlines():
-        print(f"{ERROR}{line}", file=sys.stderr)
+    print(as_error(message), file=sys.stderr)
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The image that jobs run in, tried once before anything is submitted."""
+"""The container image that jobs run in, and its check before anything is submitted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import shlex
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genenet.cluster.diagnosis import first_of
+from genenet.config import stages
 from genenet.core.errors import InputError
 
-# exits with genenet's status; then prints those of the paths on standard input that aren't seen from inside
+if TYPE_CHECKING:
+    from genenet.config.model import Config
+
+# exits with the status of genenet; then prints each path of standard input that doesn't exist inside the container
 SCRIPT = 'genenet --version >&2 || exit $?; while IFS= read -r path; do test -e "$path" || echo "$path"; done'
 
 
 def command_inside(image: str, arguments: str) -> list[str]:
-    """Return what comes before a command that runs in the image, with Apptainer's ``arguments``, as in the workflow.
+    """Return the words before a command that make it run in the image, as the workflow's jobs do.
 
     Raises:
         InputError: If there is no Apptainer.
@@ -29,12 +34,32 @@ def command_inside(image: str, arguments: str) -> list[str]:
     return [program, "exec", "--home", str(Path.cwd()), *shlex.split(arguments), image]
 
 
+def images_of(config: Config, *splits: str) -> list[Path]:
+    """Return the files of all images of ``train``, ``validation``, ``test``, with labels and masks."""
+    images = [image for split in splits for image in getattr(config.data, split) if not image.phantom]
+    return [path for image in images for path in stages.image_files(config, image).all]
+
+
+def check_search_container(config: Config, image: str, arguments: str) -> None:
+    """Run the image as a search's jobs will, and look from inside for its results folder and its images.
+
+    Raises:
+        InputError: As ``check_container`` does.
+    """
+    config.results.mkdir(parents=True, exist_ok=True)
+    volumes = [
+        path for volume in config.data.volumes.values() for path in stages.image_files(config, volume).all
+    ]
+    given = {path for path in [*images_of(config, "train", "validation", "test"), *volumes] if path.exists()}
+    check_container(image, arguments, map(str, [config.results, *sorted(given)]))
+
+
 def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
     """Run the image as jobs will, with Apptainer's ``arguments``, and look for ``paths`` from inside.
 
     Raises:
         InputError: If there is no Apptainer, the image is missing, can't be run, or holds another genenet than
-            this one, or a path lies outside of what the container binds.
+            this one, or the container doesn't bind the folder of a path.
     """
     inside = command_inside(image, arguments)
     if "://" not in image and not Path(image).exists():
@@ -56,11 +81,11 @@ def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
 
 
 def _reason(messages: str) -> str:
-    """Return what genenet said inside of the image, or what Apptainer said of it."""
+    """Return the error message of genenet inside the image, or else of Apptainer."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", messages)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     ours = [line.removeprefix("genenet: error: ") for line in lines if line.startswith("genenet: error: ")]
     fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL" in line]
     if ours:
         return ours[-1]
-    return f"can't be run: {(fatal or lines or ['it says nothing'])[-1]}"
+    return f"can't be run: {(fatal or lines or ['it prints no reason'])[-1]}"

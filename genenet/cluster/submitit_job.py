@@ -7,42 +7,40 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cluster.submission import is_fresh
 from genenet.core import exit_codes
 from genenet.training.stopping import SIGNALS
 
-STOP_SECONDS = 60  # for a training's last checkpoint
-OUTLIVED_SECONDS = 120  # so long after its training was stopped, a job is still there: it wasn't meant
-CRASHES = 3  # at the third attempt without progress a training publishes that it has failed
-STOPPED = {
-    exit_codes.STOPPED,
-    *(-s for s in SIGNALS),
-    *(128 + s for s in SIGNALS),
-}  # or before it could listen
+STOP_SECONDS = 60  # time for the last checkpoint of a training
+# A job that still runs so long after its training has stopped wasn't meant to stop.
+OUTLIVED_SECONDS = 120
+CRASHES = 3  # by the third attempt without progress, a training publishes that it has failed
+# exit statuses of a stopped training; the signals are those of one that couldn't handle them yet
+STOPPED = {exit_codes.STOPPED, *(-s for s in SIGNALS), *(128 + s for s in SIGNALS)}
 
 
 @dataclass(eq=False)
-class Training:
-    """One training as a job of submitit: in slices of walltime, each going on from the last one's checkpoint."""
+class TrainingJob:
+    """One training as a job of submitit: each slice of walltime continues from the checkpoint of the last."""
 
-    run: str
+    run: str  # r0/000 or baselines/unet2015
     command: list[str]
-    folder: str  # that the paths start from
+    folder: str  # which the paths are relative to
     inputs: list[str]
     outputs: list[str]
     log: str
     child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
-        """Train to the end; again after a crash, until genenet itself gives it up.
+        """Train to the end; start again after a crash, until the training itself gives up.
 
         Slurm signals this process and its child at the same time. When the child has stopped, the signal's
-        handler (``checkpoint``) or the end of the job comes within the pause.
+        handler (``checkpoint``) or the end of the job comes within ``OUTLIVED_SECONDS``.
         """
         if os.environ.get("SUBMITIT_EXECUTOR") == "local":
             signal.signal(signal.SIGTERM, self._end)
@@ -55,7 +53,7 @@ class Training:
                 time.sleep(OUTLIVED_SECONDS)
 
     def checkpoint(self) -> Any:
-        """Stop the child, which keeps a checkpoint; what submitit then submits again (its signal's handler)."""
+        """Stop the child, which keeps a checkpoint; return the job that submitit then submits again."""
         from submitit.helpers import DelayedSubmission
 
         self._stop()
@@ -67,7 +65,7 @@ class Training:
 
     def _train(self) -> int:
         self.child = subprocess.Popen(self.command, cwd=self.folder)
-        while (code := self.child.poll()) is None:  # wait() holds a lock that a signal's handler needs
+        while (code := self.child.poll()) is None:  # wait() holds a lock that the signal's handler needs
             time.sleep(0.2)
         return code
 
@@ -80,3 +78,12 @@ class Training:
     def _end(self, *_: object) -> None:
         self._stop()
         sys.exit(exit_codes.STOPPED)
+
+
+def is_fresh(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> bool:
+    """Whether all files exist, and no input is newer than an output."""
+    try:
+        made, since = ([os.stat(path).st_mtime for path in paths] for paths in (outputs, inputs))
+    except FileNotFoundError:
+        return False
+    return not since or min(made) >= max(since)

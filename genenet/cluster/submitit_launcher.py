@@ -1,4 +1,4 @@
-"""Where trainings run without Snakemake: as one Slurm array, or as local processes. By submitit."""
+"""Runs training jobs without Snakemake: as one Slurm array, or as local processes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cluster.submitit_job import Training
+from genenet.cluster.submitit_job import TrainingJob
 from genenet.core.errors import InputError
+from genenet.core.resources import available_cores
 
-SIGNAL_SECONDS = 90  # Slurm asks a job to stop so long before it kills it
-LOOK_SECONDS = 30  # between two questions to Slurm
+SIGNAL_SECONDS = 90  # so long before it kills a job, Slurm asks it to stop
+POLL_SECONDS = 30  # between two calls of squeue
 UNLIMITED = 10**6  # slices of walltime, and minutes of a local process
 
 
@@ -27,19 +28,24 @@ UNLIMITED = 10**6  # slices of walltime, and minutes of a local process
 class Options:
     """How trainings are submitted; None is the cluster's own default."""
 
-    cluster: str | None = None  # slurm or local; None: slurm, if it is there
+    cluster: str | None = None  # slurm or local; None: slurm, where there is one
     partition: str | None = None
     account: str | None = None
     gpu: str = ""  # options of sbatch, such as "gpus=v100x:1"
     minutes: int = 240
     mem_gb: int = 16
     jobs: int | None = None  # at a time
+    container: str | None = None  # "": none; None: the config's
     container_args: str = ""
     wait: bool = True
 
+    def image(self, of_config: str | None) -> str | None:
+        """Return the image that jobs run in; None for none."""
+        return of_config if self.container is None else self.container or None
+
 
 def choose_cluster(options: Options) -> str:
-    """Return slurm or local; raises InputError if that can't be done here."""
+    """Return slurm or local; raises InputError if that isn't possible here."""
     found = bool(shutil.which("sbatch") and shutil.which("srun"))
     cluster = options.cluster or ("slurm" if found else "local")
     if cluster not in ("slurm", "local"):
@@ -56,7 +62,7 @@ def choose_cluster(options: Options) -> str:
 
 
 def slurm_parameters(options: Options, threads: int) -> dict[str, Any]:
-    """Return what submitit's SlurmExecutor is told."""
+    """Return the parameters of submitit's SlurmExecutor."""
     return {
         "job_name": "genenet-submit",
         "partition": options.partition,
@@ -67,8 +73,10 @@ def slurm_parameters(options: Options, threads: int) -> dict[str, Any]:
         "signal_delay_s": min(SIGNAL_SECONDS, 15 * options.minutes),  # leaves time to train in short slices
         "array_parallelism": options.jobs or UNLIMITED,
         "stderr_to_stdout": True,
-        "wckey": None,  # submitit's own isn't known everywhere
-        "srun_args": [f"--cpus-per-task={threads}"],  # srun doesn't take it from its job
+        "wckey": None,  # not every cluster knows submitit's
+        "srun_args": [
+            f"--cpus-per-task={threads}"
+        ],  # since Slurm 22.05, srun doesn't inherit it from the job
         "additional_parameters": {"requeue": True, **sbatch_options(options.gpu)},
     }
 
@@ -79,25 +87,36 @@ def sbatch_options(text: str) -> dict[str, str | bool]:
     return {name: value if equals else True for name, equals, value in pairs}
 
 
-def submit_array(trainings: list[Training], folder: Path, parameters: dict[str, Any]) -> dict[str, Training]:
-    """Submit trainings as one array; return them by job id. Raises InputError if Slurm doesn't take it."""
+def run_on_slurm(
+    jobs: list[TrainingJob], logs: Path, options: Options, threads: int
+) -> Generator[TrainingJob]:
+    """Submit jobs as one array and print how to watch it; if wanted, wait and yield each job when it ends."""
+    by_id = submit_array(jobs, logs / "submit", slurm_parameters(options, threads))
+    array = next(iter(by_id)).partition("_")[0]
+    print(f"Slurm job {array}; watch it: squeue -j {array}, and the logs in {logs}/train/", flush=True)
+    if options.wait:
+        yield from ended_jobs(by_id)
+
+
+def submit_array(jobs: list[TrainingJob], folder: Path, parameters: dict[str, Any]) -> dict[str, TrainingJob]:
+    """Submit jobs as one array; return them by Slurm's job id. Raises InputError if Slurm refuses them."""
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     executor = SlurmExecutor(folder, max_num_timeout=UNLIMITED)
     executor.update_parameters(**parameters)
     try:
-        with _outside_of_jobs(), redirect_stderr(io.StringIO()):
-            jobs = executor.submit_array(trainings)
+        with _without_slurm_job(), redirect_stderr(io.StringIO()):
+            submitted = executor.submit_array(jobs)
     except (FailedJobError, FailedSubmissionError) as error:
         reason = " ".join(str(error).replace("sbatch: error: ", "").split())
         raise InputError(f"Slurm doesn't take the trainings: {reason}") from None
-    return {job.job_id: each for job, each in zip(jobs, trainings, strict=True)}
+    return {each.job_id: job for each, job in zip(submitted, jobs, strict=True)}
 
 
 @contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """Hide what Slurm has told the job that this process is in, which would count for the new one as well."""
+def _without_slurm_job() -> Iterator[None]:
+    """Hide the Slurm variables of the job that this process runs in: sbatch takes them as options of the new job."""
     inside = "SLURM_JOB_ID" in os.environ
     names = [n for n in os.environ if inside and n.startswith(("SLURM_", "SRUN_")) and n != "SLURM_CONF"]
     hidden = {name: os.environ.pop(name) for name in names}
@@ -107,19 +126,20 @@ def _outside_of_jobs() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def ends_of(jobs: dict[str, Training]) -> Generator[Training]:
-    """Give each training when it ends: its results are there, or its job has left the queue."""
+def ended_jobs(jobs: dict[str, TrainingJob]) -> Generator[TrainingJob]:
+    """Yield each job when its results exist or it has left the queue."""
     left, gone = dict(jobs), set[str]()
     try:
         while left:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             queued = _queued()
-            for job in [j for j in left if left[j].is_done() or j in gone]:
-                yield left.pop(job)
-            gone = set() if queued is None else set(left) - queued  # files may be seen late: one more look
+            for job_id in [i for i in left if left[i].is_done() or i in gone]:
+                yield left.pop(job_id)
+            # files may appear late on a network file system: a job is gone after one more poll
+            gone = set() if queued is None else set(left) - queued
     except KeyboardInterrupt:
         array = next(iter(jobs)).partition("_")[0]
-        print(f"Slurm goes on with job {array}; to stop it: scancel {array}", flush=True)
+        print(f"Slurm continues job {array}; to stop it: scancel {array}", flush=True)
         raise
 
 
@@ -130,36 +150,38 @@ def _queued() -> set[str] | None:
     return None if done.returncode else set(done.stdout.split())
 
 
-def run_locally(trainings: list[Training], folder: Path, at_once: int) -> Generator[Training]:
-    """Run trainings as local processes, so many at a time; give each when it ends. Ctrl-C stops them in order."""
+def run_locally(
+    jobs: list[TrainingJob], logs: Path, options: Options, threads: int
+) -> Generator[TrainingJob]:
+    """Run jobs as local processes, some at a time; yield each when it ends. Ctrl-C lets each keep a checkpoint."""
     from submitit import LocalExecutor
 
-    executor = LocalExecutor(folder, max_num_timeout=UNLIMITED)
+    executor = LocalExecutor(logs / "submit", max_num_timeout=UNLIMITED)
     executor.update_parameters(timeout_min=UNLIMITED, stderr_to_stdout=True)
-    waiting, running = list(trainings), dict[Any, Training]()
+    at_once = options.jobs or max(1, available_cores() // threads)
+    waiting, running = list(jobs), dict[Any, TrainingJob]()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                each = waiting.pop(0)
-                with _deaf_to_ctrl_c():
-                    job = executor.submit(replace(each, command=[*_own_gpus(), *each.command]))
-                running[job] = each
+                job = waiting.pop(0)
+                with _ctrl_c_ignored():
+                    running[executor.submit(replace(job, command=[*_same_gpus(), *job.command]))] = job
             time.sleep(0.5)
-            for job in [job for job in running if job.done()]:
-                yield running.pop(job)
+            for process in [process for process in running if process.done()]:
+                yield running.pop(process)
     except KeyboardInterrupt:
-        print("stopping; the same command goes on from the last checkpoints", flush=True)
+        print("stopping; the same command continues from the last checkpoints", flush=True)
         raise
     finally:
-        for job in running:
+        for process in running:
             with suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGTERM)
-        for job in running:
-            job.wait()
+                os.kill(int(process.job_id), signal.SIGTERM)
+        for process in running:
+            process.wait()
 
 
-def _own_gpus() -> list[str]:
-    """Show processes the GPUs again, which submitit hides from those that don't ask for a number of them."""
+def _same_gpus() -> list[str]:
+    """Return the command that shows a process this one's GPUs: submitit hides them unless a number is asked for."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [
         "env",
@@ -168,8 +190,8 @@ def _own_gpus() -> list[str]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that start now don't hear Ctrl-C: they are asked to stop, and keep checkpoints."""
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Let processes that start now ignore Ctrl-C: they get SIGTERM instead, and keep checkpoints."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -10,6 +10,11 @@ from pathlib import Path
 ERROR = "genenet: error: "
 
 
+def as_error(message: object) -> str:
+    """Begin each line of a message as errors begin in logs, on the terminal and in what Snakemake prints."""
+    return "\n".join(ERROR + line for line in str(message).splitlines())
+
+
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
     """Let a logger say only warnings meanwhile."""

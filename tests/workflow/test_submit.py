@@ -208,7 +208,7 @@ def test_ctrl_c_stops_everything_in_order(tmp_path, undisturbed):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert output.endswith("stopping; the same command goes on from the last checkpoints\n")
+    assert output.endswith("stopping; the same command continues from the last checkpoints\n")
     assert "Traceback" not in errors
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(ProcessLookupError):

@@ -80,16 +80,8 @@ def try_what_jobs_need():
             CONFIG.container
             and DeploymentMethod.APPTAINER in deployment.deployment_method
         ):
-            try_container(deployment.apptainer_args)
+            check_search_container(CONFIG, CONFIG.container, deployment.apptainer_args)
         if workflow.executor_plugin.name == "slurm":
             slurm_plugin.try_submission(workflow.dag.needrun_jobs())
     except InputError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def try_container(arguments):
-    data = CONFIG.data
-    images = [*data.train, *data.validation, *data.test, *VOLUMES.values()]
-    given = {path for i in images if not i.phantom for path in image_inputs(i)}
-    PATHS.results.mkdir(parents=True, exist_ok=True)
-    check_container(CONFIG.container, arguments, [str(PATHS.results), *sorted(given)])
+        raise WorkflowError(as_error(error)) from None

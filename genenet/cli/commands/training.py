@@ -94,10 +94,8 @@ def submit(
     """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
     from genenet.cluster.launch import submit as run
     from genenet.cluster.submitit_launcher import Options
-    from genenet.config.model import read_config
 
-    search = read_config(config)
-    if container is not None:
-        search = search.model_copy(update={"container": container or None})
-    options = Options(cluster, partition, account, gpu, minutes, mem_gb, jobs, container_args, wait)
-    sys.exit(0 if run(search, options) else 1)
+    options = Options(
+        cluster, partition, account, gpu, minutes, mem_gb, jobs, container, container_args, wait
+    )
+    sys.exit(0 if run(config, options) else 1)

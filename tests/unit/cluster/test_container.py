@@ -27,7 +27,7 @@ def test_without_apptainer_it_says_so(monkeypatch, tmp_path):
             "can't be run: could not open image x.sif: image format not recognized",
         ),
         ("sh: 1: genenet: not found\n", "can't be run: sh: 1: genenet: not found"),
-        ("", "can't be run: it says nothing"),
+        ("", "can't be run: it prints no reason"),
     ],
 )
 def test_the_reason_is_genenets_or_apptainers(messages, reason):

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genenet.cluster import launch, submitit_job, submitit_launcher
-from genenet.cluster.submission import is_fresh, make_inputs
-from genenet.cluster.submitit_job import Training
+from genenet.cluster import container, launch, submitit_job, submitit_launcher, workflow
+from genenet.cluster.submitit_job import TrainingJob, is_fresh
 from genenet.cluster.submitit_launcher import (
     Options,
     choose_cluster,
@@ -22,10 +21,10 @@ from genenet.cluster.submitit_launcher import (
     slurm_parameters,
     submit_array,
 )
-from genenet.config.model import check_config
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 
+RESULTS = ResultPaths(Path("results"))
 TINY = Path(__file__).parents[2] / "workflow/tiny.yaml"
 
 
@@ -48,7 +47,8 @@ def slurm(tmp_path, monkeypatch):
 
 def trainings(n=3):
     return [
-        Training(f"r0/{i:03d}", ["true"], str(Path.cwd()), [], [f"nowhere{i}"], f"{i}.log") for i in range(n)
+        TrainingJob(f"r0/{i:03d}", ["true"], str(Path.cwd()), [], [f"nowhere{i}"], f"{i}.log")
+        for i in range(n)
     ]
 
 
@@ -120,25 +120,25 @@ def test_slurms_refusal_is_one_line(slurm, tmp_path, capsys):
 
 
 def test_an_ended_job_without_results_counts_after_two_looks(slurm, monkeypatch):
-    monkeypatch.setattr(submitit_launcher, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(submitit_launcher, "POLL_SECONDS", 0)
     slurm("squeue", "echo 8_4; test -e gone || echo 7_1; touch gone")
     jobs = {f"7_{i}": each for i, each in enumerate(trainings(2))}
-    assert [each.run for each in submitit_launcher.ends_of(jobs)] == ["r0/000", "r0/001"]
+    assert [each.run for each in submitit_launcher.ended_jobs(jobs)] == ["r0/000", "r0/001"]
 
 
 def test_while_slurm_doesnt_answer_nothing_has_ended(slurm, monkeypatch):
-    monkeypatch.setattr(submitit_launcher, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(submitit_launcher, "POLL_SECONDS", 0)
     slurm("squeue", "echo >> asked; test $(wc -l < asked) -gt 5")
     jobs = {f"7_{i}": each for i, each in enumerate(trainings(2))}
-    assert len(list(submitit_launcher.ends_of(jobs))) == 2
+    assert len(list(submitit_launcher.ended_jobs(jobs))) == 2
     assert len(Path("asked").read_text().splitlines()) > 6
 
 
 def test_a_result_that_is_there_has_ended_whatever_slurm_says(slurm, monkeypatch):
-    monkeypatch.setattr(submitit_launcher, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(submitit_launcher, "POLL_SECONDS", 0)
     slurm("squeue", "exit 1")
     Path("nowhere0").touch()
-    assert len(list(submitit_launcher.ends_of({"7": trainings(1)[0]}))) == 1
+    assert len(list(submitit_launcher.ended_jobs({"7": trainings(1)[0]}))) == 1
 
 
 def test_the_cluster_is_slurm_where_it_is(slurm, monkeypatch, tmp_path):
@@ -170,7 +170,7 @@ def test_without_submitit_it_says_what_to_install(monkeypatch):
 
 def test_the_command_line_is_the_rules(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    each = launch.training(ResultPaths(Path("results")), "r0/003", ["genenet"])
+    each = launch.training_job(ResultPaths(Path("results")), "r0/003", ["genenet"])
     assert " ".join(each.command) == (
         "genenet train --genome results/genomes/r0/003.json --train results/data/train.zarr.zip"
         " --validation results/data/validation.zarr.zip --settings results/settings/train.json"
@@ -180,10 +180,17 @@ def test_the_command_line_is_the_rules(tmp_path, monkeypatch):
 
 def test_in_a_container(slurm, tmp_path):
     slurm("apptainer", "exit 0")
-    assert launch.command_line("a.sif", "--bind '/data/a b'") == [
-        *("apptainer", "exec", "--home", str(tmp_path), "--nv", "--bind", "/data/a b", "a.sif", "genenet")
+    assert container.command_inside("a.sif", "--nv --bind '/data/a b'") == [
+        *("apptainer", "exec", "--home", str(tmp_path), "--nv", "--bind", "/data/a b", "a.sif")
     ]
-    assert launch.command_line(None, "") == [sys.executable, "-m", "genenet"]
+    assert [sys.executable, "-m", "genenet"] == launch.OWN_PROGRAM
+
+
+def test_the_container_is_the_configs_unless_another_is_given():
+    assert Options().image("a.sif") == "a.sif"
+    assert Options(container="b.sif").image("a.sif") == "b.sif"
+    assert Options(container="").image("a.sif") is None
+    assert Options().image(None) is None
 
 
 def test_fresh_is_all_there_and_not_older_than_inputs(tmp_path):
@@ -199,12 +206,36 @@ def test_fresh_is_all_there_and_not_older_than_inputs(tmp_path):
     assert not is_fresh([new], [old, tmp_path / "nowhere"])
 
 
-def test_a_mistake_in_an_image_is_the_commands_own_line(tmp_path, monkeypatch):
+def test_an_image_that_isnt_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = yaml.safe_load(TINY.read_text())
     values["data"]["train"] = [{"path": "nowhere.tif", "labels": "labels.tif"}]
+    Path("config.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(InputError, match=r"^nowhere\.tif: no such file"):
-        make_inputs(check_config(values), ResultPaths(Path("results")), [sys.executable, "-m", "genenet"])
+        launch.submit(Path("config.yaml"), Options(cluster="local"))
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("Error in rule prepare\ngenenet: error: a.tif: bad\n\n  genenet: error: a.tif: bad", ["a.tif: bad"]),
+        (
+            "LockException:\nError: Directory cannot be locked. Please make sure that no other Snakemake",
+            ["another Snakemake works in this folder; wait for it (after a crash: snakemake --unlock)"],
+        ),
+        ("one\n\ntwo", ["the workflow failed:", "one", "two"]),
+    ],
+)
+def test_of_snakemakes_output_the_errors_are_shown(output, said):
+    assert workflow.errors_in(output) == said
+
+
+def test_without_the_checkout_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(workflow, "PROJECT", tmp_path)
+    with pytest.raises(
+        InputError, match=r"workflow/Snakefile: no such file; install genenet from its checkout"
+    ):
+        workflow.make(["x"], Path("config.yaml"), None, "")
 
 
 def child(tmp_path, *exits):
@@ -214,7 +245,7 @@ def child(tmp_path, *exits):
         f"p.write_text('x' * (n + 1)); code = {exits}[n];"
         "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)"
     )
-    return Training("r0/000", [sys.executable, "-c", script], str(tmp_path), [], ["nowhere"], "t.log")
+    return TrainingJob("r0/000", [sys.executable, "-c", script], str(tmp_path), [], ["nowhere"], "t.log")
 
 
 def n_runs(tmp_path):
@@ -247,7 +278,7 @@ def test_a_checkpoint_stops_the_child_and_can_be_pickled(tmp_path):
     script = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); time.sleep(60)"
     )
-    each = Training("r0/000", [sys.executable, "-c", script], str(tmp_path), [], ["nowhere"], "t.log")
+    each = TrainingJob("r0/000", [sys.executable, "-c", script], str(tmp_path), [], ["nowhere"], "t.log")
     seen = []
 
     def handler(*_):
@@ -275,7 +306,7 @@ def publish(folder, run, **scores):
     for path in out.outputs():
         (folder / path).touch()
     out.scores.write_text(json.dumps(scores))
-    return Training(run, [], str(folder), [], out.outputs(), f"{run}.log")
+    return TrainingJob(run, [], str(folder), [], out.outputs(), f"{run}.log")
 
 
 def test_the_summary_says_what_failed_and_why(tmp_path, monkeypatch, capsys):
@@ -285,13 +316,13 @@ def test_the_summary_says_what_failed_and_why(tmp_path, monkeypatch, capsys):
     failed = publish(tmp_path, "r0/002", status="failed", reason="given up")
     lost, told = trainings(2)
     Path("1.log").write_text("--- first\ngenenet: error: old\n\n--- second\ngenenet: error: new\n")
-    assert launch.summarise([good, diverged], "slurm")
+    assert launch.print_summary([good, diverged], RESULTS, "slurm")
     assert capsys.readouterr().out.splitlines()[:2] == [
         "1 of 2 trainings ok",
         "  r0/001: diverged: loss is nan; see r0/001.log",
     ]
-    assert not launch.summarise([good, failed], "slurm")
-    assert not launch.summarise([lost, told], "slurm")
+    assert not launch.print_summary([good, failed], RESULTS, "slurm")
+    assert not launch.print_summary([lost, told], RESULTS, "slurm")
     lines = capsys.readouterr().out.splitlines()
     assert "  r0/002: failed: given up; see r0/002.log" in lines
     assert "  r0/000: crashed: ended without a result; see 0.log" in lines
