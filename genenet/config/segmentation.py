@@ -18,17 +18,19 @@ from genenet.core.models import Closed
 class Segmentation(Closed):
     """How volumes are segmented."""
 
-    jobs: Positive = Field(1, description="jobs a volume is shared among")
+    jobs: Positive = Field(1, description="number of jobs that share a volume")
     block: Shape | None = Field(
         None,
-        description="voxels written in one piece, z, y, x; a job that is killed loses one; null: 16 × 1280 × 1280, "
-        "or 64 × 640 × 640 for networks with depth",
+        description="voxels written in one piece, z, y, x; a job that is killed loses one such block; by default "
+        "16 × 1280 × 1280, or 64 × 640 × 640 for networks with depth",
     )
     memory_mb: Positive = Field(
-        1000, description="what the networks may take, on each CPU core or on the GPU: bounds the tiles"
+        1000,
+        description="memory that the networks may take on each CPU core or on the GPU; it limits tiles",
     )
     tile: Shape | None = Field(
-        None, description="voxels that the networks write at a time, z, y, x, at most; null: the fastest"
+        None,
+        description="most voxels that the networks write at a time, z, y, x; by default what is fastest",
     )
     compute: Precision = Field(
         "float32",
@@ -36,19 +38,22 @@ class Segmentation(Closed):
     )
     turns: bool = Field(
         False,
-        description="test-time augmentation: the mean over flips and right-angle turns, 8 times the time",
+        description="test-time augmentation: the mean over flips and right-angle turns; it takes 8 times as long",
     )
     blend: bool = Field(
         False,
         description="same-padded networks: overlapping tiles, averaged with Gaussian weights, instead of halos",
     )
     probabilities: bool = Field(False, description="also write every class's probability")
-    disagreement: bool = Field(False, description="also write how far the members are apart (ambiguity)")
+    disagreement: bool = Field(
+        False, description="also write how much the members disagree (their ambiguity)"
+    )
     rescale: bool = Field(
-        False, description="resample volumes of another voxel size to that of data while they are read"
+        False,
+        description="resample a volume of another voxel size, while it is read, to that of the training data",
     )
     precision: Literal["uint8", "float16", "float32"] = Field(
-        "uint8", description="of uncertainty and probabilities; uint8 stands for 0 … 1 in 255 steps"
+        "uint8", description="type of uncertainty and probabilities; in uint8, 255 stands for 1"
     )
 
 

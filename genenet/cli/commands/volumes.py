@@ -8,37 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from genenet.cli.commands import LOOK, SEGMENT, Out, Settings, app
+from genenet.cli.options import given, options_of
+from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
 
 
 @app.command(rich_help_panel=SEGMENT)
+@options_of(Segmentation, leave_out={"jobs"})
 def segment(
     ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
-    out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write or to go on with")],
+    out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write, or to continue")],
     images: Annotated[list[Path] | None, typer.Argument(help="a volume, or files to stack along z")] = None,
     settings: Annotated[
         Path | None, typer.Option(help="settings of the workflow, instead of images and options")
     ] = None,
     part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
     receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
-    block: Annotated[
-        str | None,
-        typer.Option(
-            help="voxels written in one piece, z, y, x; by default 16x1280x1280, networks with depth 64x640x640"
-        ),
-    ] = None,
-    memory_mb: Annotated[
-        int, typer.Option(min=1, help="what the networks may take, on each CPU core or on the GPU")
-    ] = 1000,
-    compute: Annotated[
-        str, typer.Option(help="float32, bfloat16 or auto: type that they compute in")
-    ] = "float32",
-    turns: Annotated[
-        bool, typer.Option(help="average over flips and right-angle turns, 8 times the time")
-    ] = False,
-    blend: Annotated[
-        bool, typer.Option(help="same-padded networks: overlapping tiles, Gaussian weights, instead of halos")
-    ] = False,
     region: Annotated[
         str, typer.Option(help="half-open part of the volume, z, y, x, such as 0:100,:,200:900")
     ] = ":,:,:",
@@ -48,16 +33,9 @@ def segment(
     voxel_size: Annotated[
         str | None, typer.Option(help="nm along z, y, x, such as 50x10x10, if the file doesn't say")
     ] = None,
-    rescale: Annotated[
-        bool, typer.Option(help="resample to the ensemble's voxel size while reading")
-    ] = False,
-    probabilities: Annotated[bool, typer.Option(help="also write each class's probability")] = False,
-    disagreement: Annotated[bool, typer.Option(help="also write how far the members are apart")] = False,
-    precision: Annotated[
-        str, typer.Option(help="uint8, float16 or float32, of uncertainty and probabilities")
-    ] = "uint8",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+    **segmentation: Any,
 ) -> None:
     """Segment a volume with an ensemble, into an OME-Zarr; run again, it does the blocks that are missing."""
     from genenet.config.stages import SegmentSettings, read_settings
@@ -68,25 +46,16 @@ def segment(
     if settings is not None:
         wanted = read_settings(settings, SegmentSettings)
     else:
+        volume = {
+            "image": images,
+            "labels": None,
+            "region": _region(region),
+            "mask": mask,
+            "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
+        }
         values = {
-            "volume": {
-                "image": images,
-                "labels": None,
-                "region": _region(region),
-                "mask": mask,
-                "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
-            },
-            "segmentation": {
-                "block": block.split("x") if block else None,
-                "memory_mb": memory_mb,
-                "compute": compute,
-                "turns": turns,
-                "blend": blend,
-                "rescale": rescale,
-                "probabilities": probabilities,
-                "disagreement": disagreement,
-                "precision": precision,
-            },
+            "volume": volume,
+            "segmentation": given(segmentation),
             "threads": threads,
             "device": device,
         }
