@@ -6,7 +6,6 @@ An ensemble is the same files here as on disk, so that what is saved is what was
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,22 +124,13 @@ class Ensemble:
         device: str,
         keep: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
     ) -> None:
-        """Segment an array as SegmentationJob does a file, but for where the blocks go."""
-        from genenet.core.geometry import blocks_of
+        """Segment an array as ``genenet segment`` does a file, but call ``keep`` for each block."""
         from genenet.networks.device import choose_device
-        from genenet.segmentation.pipeline import Channels, Pipeline
-        from genenet.segmentation.suitability import warn_of_other_images
-        from genenet.volumes.normalisation import Normalisation
-        from genenet.volumes.statistics import sample_statistics
+        from genenet.segmentation.job import segment_in_memory
 
         volume, wanted = volume_of(image, "image"), _run_settings(threads, device)
-        warn_of_other_images(volume, self._loaded)
         with threads_of_torch(wanted.threads):
-            norm: Normalisation = self._loaded.normalisation.of(partial(sample_statistics, volume))
-            predictor = self._loaded.predictor(choose_device(wanted.device), settings)
-            pipeline = Pipeline(predictor, volume, norm, Channels.of(settings), keep)
-            for _ in pipeline.run(blocks_of(volume.shape, self._loaded.block(settings))):
-                pass
+            segment_in_memory(volume, self._loaded, settings, choose_device(wanted.device), keep)
 
 
 def load_ensemble(folder: str | Path) -> Ensemble:

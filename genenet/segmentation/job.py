@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from genenet.config.segmentation import Segmentation
     from genenet.config.stages import ImageFiles
@@ -92,15 +93,15 @@ class SegmentationJob:
         began = time.monotonic()
         store = self._open_store(volume)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
-        predictor = self.ensemble.predictor(self.device, self.settings)
         blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
         missing = [block for block in blocks if not store.has_block(block)]
         done = len(blocks) - len(missing)
-        pipeline = Pipeline(
-            predictor,
+        pipeline = Pipeline.of(
+            self.ensemble,
+            self.settings,
+            self.device,
             self._cached(volume),
             normalisation,
-            Channels.of(self.settings),
             store.write_block,
             mask,
         )
@@ -142,8 +143,7 @@ class SegmentationJob:
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
-            warn_of_other_images(volume, self.ensemble)
-            norm = self.ensemble.normalisation.of(partial(sample_statistics, volume))
+            norm = _normalisation(volume, self.ensemble)
             ome_zarr.create_store(
                 self.out,
                 shape=volume.shape,
@@ -173,6 +173,30 @@ class SegmentationJob:
             volume.voxel_size_nm,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def segment_in_memory(
+    volume: Volume,
+    ensemble: Ensemble,
+    settings: Segmentation,
+    device: torch.device,
+    write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
+) -> None:
+    """Segment a volume as a job does, but call ``write(box, labels, channels)`` for each block instead of a store's.
+
+    Raises:
+        InputError: If the volume can't be normalised.
+    """
+    normalisation = _normalisation(volume, ensemble)
+    pipeline = Pipeline.of(ensemble, settings, device, volume, normalisation, write)
+    for _ in pipeline.run(blocks_of(volume.shape, ensemble.block(settings))):
+        pass
+
+
+def _normalisation(volume: Volume, ensemble: Ensemble) -> Normalisation:
+    """Return what normalises a volume; warns if it isn't what the ensemble was trained on."""
+    warn_of_other_images(volume, ensemble)
+    return ensemble.normalisation.of(partial(sample_statistics, volume))
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

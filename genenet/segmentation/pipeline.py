@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
+    from genenet.ensembles.ensemble import Ensemble
     from genenet.networks.predictor import Piece, Prediction, Predictor
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
@@ -105,6 +106,21 @@ class Pipeline:
     channels: Channels
     write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
     mask: Mask | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ensemble: Ensemble,
+        settings: Segmentation,
+        device: torch.device,
+        volume: Volume,
+        normalisation: Normalisation,
+        write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
+        mask: Mask | None = None,
+    ) -> Pipeline:
+        """Return the pipeline of an ensemble's networks, as the settings say."""
+        predictor = ensemble.predictor(device, settings)
+        return cls(predictor, volume, normalisation, Channels.of(settings), write, mask)
 
     def run(self, blocks: Sequence[Box]) -> Iterator[Box]:
         """Do all blocks in order; yield each when it is written.
