@@ -19,10 +19,9 @@ demo: install
 check: lint
 	pytest -n 2 --dist loadgroup -m "not (process or slow or docs or browser)" --durations=10 tests/unit
 
-# In the last line one worker runs the cluster's tests, which wait for Slurm half of the time, the other the workflow's.
+# Three workers for two cores: one of them runs the cluster's tests, which wait for Slurm half of the time.
 test: lint
-	pytest -n 2 --dist loadgroup --hypothesis-profile=full tests/unit
-	pytest -n 2 --dist loadgroup tests/cluster tests/workflow
+	pytest -n 3 --dist loadgroup --hypothesis-profile=full --durations=20 tests/cluster tests/workflow tests/unit
 
 lint: .venv/installed-dev
 	ruff check .

@@ -1,6 +1,6 @@
 """A real Apptainer on a Debian that has none, and the image that the tests' jobs run in.
 
-`python tests/cluster/container.py` makes both and prints the image's path. What was made is kept in
+`python -m tests.support.container` makes both and prints the image's path. What was made is kept in
 $GENENET_CACHE or /var/cache/genenet-tests, under the hash of what it was made from.
 """
 

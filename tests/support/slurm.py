@@ -1,6 +1,6 @@
 """A real Slurm cluster on this one machine, for tests: two nodes, four GPUs that are ordinary files.
 
-`python tests/cluster/slurm.py FOLDER` starts one by hand, prints the lines that a shell needs, and stops it on Ctrl-C.
+`python -m tests.support.slurm FOLDER` starts one by hand, prints the lines that a shell needs, and stops it on Ctrl-C.
 
 All state lies in one folder and every port is a free one, so that clusters side by side don't meet.
 """
