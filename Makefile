@@ -2,6 +2,7 @@
 # make demo      the main job on the embedded synthetic volume
 # make check     while you work: lint, types, and the tests that take seconds; under three minutes
 # make test      everything the tests need, then all checks and tests; about half an hour
+# make generated  the schema and the tables in docs/ that are made from the config's models
 # make docs      the site, docs/_build/html/index.html
 # make container  containers/genenet.sif, with Apptainer; see containers/README.md
 # make acceptance  the long real-data runs, and their table
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo check test lint acceptance docs container clean
+.PHONY: install demo check test lint acceptance generated docs container clean
 
 install: .venv/installed-workflow
 
@@ -32,6 +33,9 @@ lint: .venv/installed-dev
 
 acceptance: .venv/installed-dev
 	python -m tests.acceptance
+
+generated: .venv/installed-dev
+	python docs/generated.py
 
 docs: .venv/installed-docs
 	sphinx-build -E -W --keep-going -q docs docs/_build/html

@@ -2,136 +2,117 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic import NonNegativeFloat as NonNegative
 
+from genenet.config.losses import Loss
+from genenet.config.optimisers import Optimiser
+from genenet.config.schedules import Schedule
 from genenet.config.types import Device, Precision
 from genenet.core.models import Closed
 
 
-class Loss(Closed):
-    """What is minimised, as a mean over the voxels that aren't ignored."""
-
-    kind: Literal["cross_entropy", "dice_cross_entropy", "focal"] = "cross_entropy"
-    class_weight_exponent: float = Field(
-        0.5, ge=0, le=1, description="weights are frequency^-exponent: 0 unweighted, 1 inverse frequency"
-    )
-    dice_share: float = Field(
-        0.5, ge=0, le=1, description="of Dice in dice_cross_entropy, the rest is cross-entropy"
-    )
-    focal_gamma: NonNegative = Field(2.0, description="of focal: 0 is cross-entropy (Lin et al. 2017)")
-    border_weight: NonNegative = Field(
-        0.0,
-        description="w0 of Ronneberger et al. (2015), eq. 2: weight of background between touching objects; 0 is off",
-    )
-    border_sigma_voxels: PositiveFloat = Field(5.0, description="sigma of the same equation")
-
-
 class Sampling(Closed):
-    """Where patches come from. Scores are not touched by it: validation sees every voxel once."""
+    """Where patches come from. Scores don't depend on it: validation uses every voxel once."""
 
     rare_classes: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of patches around a voxel of a class drawn evenly; the others: any voxel alike",
+        description="share of the patches that are centred near a voxel of a class, each class being equally likely; "
+        "the other patches are drawn evenly from all voxels. The training loss in history.csv is that of the patches "
+        "drawn",
     )
 
 
 class Augmentation(Closed):
-    """How patches are changed at random, labels with them; 0 is off. Grey values are in deviations of the image."""
+    """Random changes of patches, and of their labels where they move voxels. Grey values are normalised: sigma is 1."""
 
     flips_and_turns: bool = Field(True, description="random flips and right-angle turns in the plane")
     elastic_voxels: NonNegative = Field(
-        0.0, description="standard deviation of an elastic deformation in the plane"
+        0.0, description="standard deviation of an elastic deformation in the plane; 0 is off"
     )
-    elastic_spacing_voxels: float = Field(32.0, ge=2, description="distance between its control points")
-    brightness: NonNegative = Field(0.0, description="an offset of at most so much is added")
+    elastic_spacing_voxels: float = Field(
+        32.0, ge=2, description="distance between the control points of the elastic deformation"
+    )
+    brightness: NonNegative = Field(
+        0.0, description="largest offset that is added, in standard deviations of the image; 0 is off"
+    )
     contrast: NonNegative = Field(
-        0.0, description="multiplied by a factor between 1/(1+contrast) and 1+contrast"
+        0.0, description="grey values are multiplied by a factor from 1/(1+contrast) to 1+contrast; 0 is off"
     )
     gamma: NonNegative = Field(
-        0.0, description="exponent between 1/(1+gamma) and 1+gamma, of the patch's own grey range"
+        0.0,
+        description="exponent from 1/(1+gamma) to 1+gamma, applied within the patch's own grey range; 0 is off",
     )
-    blur_voxels: NonNegative = Field(0.0, description="Gaussian blur in the plane, of a sigma up to this")
-    noise: NonNegative = Field(0.0, description="Gaussian noise, of a deviation up to this")
+    blur_voxels: NonNegative = Field(
+        0.0, description="largest sigma of a Gaussian blur in the plane; 0 is off"
+    )
+    noise: NonNegative = Field(
+        0.0, description="largest sigma of Gaussian noise, in standard deviations of the image; 0 is off"
+    )
     missing_slices: float = Field(
-        0.0, ge=0, le=1, description="probability that a slice is blank, where patches have depth"
+        0.0, ge=0, le=1, description="probability that a slice of a patch with depth is blank"
     )
-    shifted_slices_voxels: NonNegativeInt = Field(0, description="a slice is moved by at most so much")
+    shifted_slices_voxels: NonNegativeInt = Field(
+        0, description="largest distance that a slice is shifted in the plane"
+    )
     shifted_slices: float = Field(
-        0.0, ge=0, le=1, description="probability that a slice is moved, where patches have depth"
+        0.0, ge=0, le=1, description="probability that a slice of a patch with depth is shifted"
     )
-
-
-class Optimiser(Closed):
-    """The genome gives learning rate and Adam's betas; the rest is here."""
-
-    kind: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: NonNegative = 0.0
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov)")
-    gradient_clip: PositiveFloat | None = Field(None, description="largest norm of the gradient")
-    ema_decay: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="weights that are validated and kept are averaged, with this decay per iteration",
-    )
-
-
-class Schedule(Closed):
-    """How the learning rate goes; exponential is the genome's own (decay_rate every decay_steps iterations)."""
-
-    kind: Literal["exponential", "cosine", "one_cycle", "constant"] = "exponential"
-    warm_up_iterations: NonNegativeInt = Field(
-        0, description="it rises linearly before; one_cycle rises by itself"
-    )
-
-    @model_validator(mode="after")
-    def _one_cycle_warms_up_itself(self) -> Self:
-        if self.kind == "one_cycle" and self.warm_up_iterations:
-            raise ValueError("one_cycle rises by itself; leave warm_up_iterations out")
-        return self
 
 
 class Stopping(Closed):
-    """When a training ends early, and which weights it ends with."""
+    """When a training ends early, and which weights it keeps."""
 
     patience: PositiveInt | None = Field(
-        None, description="end after so many validations without a better ARI; null: never"
+        None,
+        description="a training ends after this number of validations in a row without a better ARI; null: never",
     )
     weights: Literal["best", "last"] = Field(
-        "best", description="of the best validation, or the last iteration's"
+        "best", description="best: keep the weights of the best validation; last: those of the last iteration"
     )
 
 
 class Training(Closed):
     """One training; the same for all genomes and baselines."""
 
-    iterations: PositiveInt = 1000
-    batch_size: PositiveInt = 4
+    iterations: PositiveInt = Field(1000, description="steps of the optimiser")
+    batch_size: PositiveInt = Field(4, description="patches in each step")
     threads: PositiveInt = Field(
-        2, description="CPU threads of one training; part of the science: others give other bits"
+        2,
+        description="CPU threads of one training; another number gives other rounding, so that results differ in the "
+        "last bits",
     )
-    device: Device = "auto"
+    device: Device = Field(
+        "auto", description="auto: a GPU if there is one, but an error if Slurm granted one and torch sees none"
+    )
     validation_interval: PositiveInt = Field(200, description="iterations between two validations")
     checkpoint_seconds: float | None = Field(
         None,
         ge=0,
-        description="seconds between two checkpoints; null: 60, or more where they would take over 1 % of the time",
+        description="seconds between two checkpoints, fewer at the beginning; null: 60, or more where checkpoints "
+        "would take over 1 % of the time",
     )
     precision: Precision = Field(
-        "auto", description="of forward and backward; auto: bfloat16 where the device computes faster with it"
+        "auto",
+        description="type of forward and backward pass; weights stay float32. auto: bfloat16 where the device computes "
+        "faster with it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX)",
     )
-    compile: bool = Field(False, description="torch.compile the network: minutes to start, then faster")
+    compile: bool = Field(
+        False,
+        description="torch.compile the network: it takes minutes and, on the CPU, a C++ compiler; only GPUs gain",
+    )
     data_memory_mb: PositiveInt | None = Field(
         None,
-        description="images that need more are copied to TMPDIR and read from there; null: half of what is free",
+        description="images (training and validation together, border weights included) that need more are copied to "
+        "TMPDIR and read from there; null: half of the free memory",
     )
     tensorboard: bool = Field(
-        False, description="also write TensorBoard logs (pip install genenet[tensorboard])"
+        False,
+        description="also write TensorBoard logs to runs/…/tensorboard (pip install 'genenet[tensorboard]')",
     )
     loss: Loss = Loss()
     sampling: Sampling = Sampling()

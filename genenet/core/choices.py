@@ -7,7 +7,7 @@ is only imported when it is needed: reading a config imports no torch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
@@ -83,3 +83,8 @@ class Table(Mapping[str, Entry], Generic[Entry]):
     def text(self) -> str:
         """All entries as one line: ``name: text; name: text``."""
         return "; ".join(f"{entry.name}: {entry.text}" for entry in self._entries.values())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names for a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

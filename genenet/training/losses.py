@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
@@ -13,9 +14,29 @@ from genenet.core.ignore import IGNORE
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genenet.config.training import Loss
+    from genenet.config.losses import DiceOptions, FocalOptions, Loss
+    from genenet.core.choices import NoOptions
 
 SMOOTH = 1e-5  # keeps Dice defined for a class that neither labels nor network show
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """A batch as losses see it.
+
+    Attributes:
+        logits: (B, C, …) float32, in whatever memory format.
+        truth: (B, …) int64, IGNORE where a voxel has no part in the loss.
+        weights: (B, …) of the voxels; None: all 1.
+        class_weights: (C,) float32.
+        count: of the voxels that have a part, at least 1.
+    """
+
+    logits: Tensor
+    truth: Tensor
+    weights: Tensor | None
+    class_weights: Tensor
+    count: Tensor
 
 
 @dataclass(frozen=True)
@@ -30,39 +51,56 @@ class LossFunction:
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return a float32 scalar: the mean over the voxels that count; 0 if none does."""
-        logits, truth = logits.float(), labels.long()
+        truth = labels.long()
         if weights is not None:
             truth = truth.masked_fill(weights <= 0, IGNORE)
-        of_voxels = self._focal if self.settings.kind == "focal" else self._cross_entropy
-        mean = of_voxels(logits, truth, weights) / self.total(labels, weights).clamp(min=1)
-        if self.settings.kind != "dice_cross_entropy":
-            return mean
-        share = self.settings.dice_share
-        return (1 - share) * mean + share * soft_dice(logits, truth, weights)
+        count = self.total(labels, weights).clamp(min=1)
+        voxels = Voxels(logits.float(), truth, weights, self.class_weights, count)
+        loss: Tensor = self._function(voxels, self.settings.options)
+        return loss
+
+    @cached_property
+    def _function(self) -> Any:
+        return self.settings.entry.function()
 
     def total(self, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the number of voxels that count: by it, means of parts of a batch are put together.
 
-        That is exact but for Dice, which isn't a mean over voxels.
+        That is exact except for Dice, which isn't a mean over voxels.
         """
         counts = labels != IGNORE
         return (counts if weights is None else counts & (weights > 0)).sum()
 
-    def _cross_entropy(self, logits: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
-        # Logits stay (B, C, …), in whatever memory format: rows (N, C) of few classes take torch 5 times as long.
-        if weights is None:
-            return F.cross_entropy(logits, truth, self.class_weights, ignore_index=IGNORE, reduction="sum")
-        terms = F.cross_entropy(logits, truth, self.class_weights, ignore_index=IGNORE, reduction="none")
-        return (terms * weights).sum()
 
-    def _focal(self, logits: Tensor, truth: Tensor, weights: Tensor | None) -> Tensor:
-        """Sum of -w (1 - p)^gamma log p, for the true class's weight w and probability p (Lin et al. 2017, eq. 5)."""
-        surprise = F.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="none")  # -log p
-        missing = -torch.expm1(-surprise)  # 1 - p
-        missing = missing.clamp(min=1e-6)  # its power has an endless slope at 0 if gamma < 1
-        difficulty = missing**self.settings.focal_gamma
-        terms = difficulty * surprise * self.class_weights[truth.masked_fill(truth == IGNORE, 0)]
-        return (terms if weights is None else terms * weights).sum()
+def cross_entropy(voxels: Voxels, _: NoOptions | DiceOptions) -> Tensor:
+    """Return the mean of -w log p, for the true class's weight w and probability p."""
+    # Logits stay (B, C, …), in whatever memory format: rows (N, C) of few classes take torch 5 times as long.
+    logits, truth, class_weights = voxels.logits, voxels.truth, voxels.class_weights
+    if voxels.weights is None:
+        terms = F.cross_entropy(logits, truth, class_weights, ignore_index=IGNORE, reduction="sum")
+        return terms / voxels.count
+    terms = F.cross_entropy(logits, truth, class_weights, ignore_index=IGNORE, reduction="none")
+    return (terms * voxels.weights).sum() / voxels.count
+
+
+def dice_cross_entropy(voxels: Voxels, options: DiceOptions) -> Tensor:
+    """Return the weighted mean of cross-entropy and soft Dice."""
+    dice = soft_dice(voxels.logits, voxels.truth, voxels.weights)
+    return (1 - options.dice_share) * cross_entropy(voxels, options) + options.dice_share * dice
+
+
+def focal(voxels: Voxels, options: FocalOptions) -> Tensor:
+    """Return the mean of -w (1 - p)^gamma log p, for the true class's weight w and probability p.
+
+    Lin et al. (2017), eq. 5.
+    """
+    truth, weights = voxels.truth, voxels.weights
+    surprise = F.cross_entropy(voxels.logits, truth, ignore_index=IGNORE, reduction="none")  # -log p
+    missing = -torch.expm1(-surprise)  # 1 - p
+    missing = missing.clamp(min=1e-6)  # the slope of its power is infinite at 0 if gamma < 1
+    difficulty = missing**options.focal_gamma
+    terms = difficulty * surprise * voxels.class_weights[truth.masked_fill(truth == IGNORE, 0)]
+    return (terms if weights is None else terms * weights).sum() / voxels.count
 
 
 def soft_dice(logits: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:

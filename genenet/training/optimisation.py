@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from inspect import unwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,21 +17,36 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.nn import Parameter
 
-    from genenet.config import training
+    from genenet.config.optimisers import Optimiser as OptimiserSettings
+    from genenet.config.optimisers import SGDOptions
+    from genenet.core.choices import NoOptions
 
-RISE = 0.3  # share of a cycle in which the learning rate rises
-START = 25.0  # the cycle begins at base / START …
-END = 25e4  # … and ends at base / END
+Groups = list[dict[str, Any]]  # parameters, with the options of each group
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What an optimiser is made with, besides its own options.
+
+    Attributes:
+        learning_rate: of the first step.
+        betas: of Adam, as the genome has them.
+        fused: whether torch's fused kernels are there for the device.
+    """
+
+    learning_rate: float
+    betas: tuple[float, float]
+    fused: bool
 
 
 def make_optimiser(
     parameters: Iterable[Parameter],
-    settings: training.Optimiser,
+    settings: OptimiserSettings,
     learning_rate: float,
     betas: tuple[float, float],
     device: torch.device,
 ) -> Optimizer:
-    """Return the optimiser. ``betas`` are those of adam and adamw; sgd takes its momentum from the settings.
+    """Return the optimiser.
 
     ``weight_decay`` w holds for kernels only, not for biases and what normalisation learns, as is usual: these
     don't make a network more complex. In adam and sgd it adds w times the weight to the gradient (L2); in adamw
@@ -48,42 +63,25 @@ def make_optimiser(
         {"params": group, "weight_decay": decay}
         for group, decay in ((kernels, settings.weight_decay), (others, 0.0))
     ]
-    fused = device.type in ("cpu", "cuda")
-    if settings.kind == "sgd":
-        momentum = settings.momentum
-        return EagerSGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
-    kind = EagerAdamW if settings.kind == "adamw" else EagerAdam
-    return kind(groups, lr=learning_rate, betas=betas, fused=fused)
+    tuning = Tuning(learning_rate, betas, fused=device.type in ("cpu", "cuda"))
+    optimiser: Optimizer = settings.entry.function()(groups, tuning, settings.options)
+    return optimiser
 
 
-class Eager(Optimizer):
-    """An optimiser of torch without torch's compiler, whose import takes a quarter of a training's start-up.
-
-    torch wraps these methods so that its compiler, which it imports for that, leaves them alone. Networks may be
-    compiled; optimisers aren't.
-    """
-
-    add_param_group = unwrap(Optimizer.add_param_group)
-    load_state_dict = unwrap(Optimizer.load_state_dict)
-    state_dict = unwrap(Optimizer.state_dict)
-    zero_grad = unwrap(Optimizer.zero_grad)
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Do one step by the gradients that there are."""
-        unwrap(super().step)(self, closure)
+def adam(groups: Groups, tuning: Tuning, _: NoOptions) -> Optimizer:
+    """Return Adam (Kingma and Ba 2015)."""
+    return Adam(groups, lr=tuning.learning_rate, betas=tuning.betas, fused=tuning.fused)
 
 
-class EagerAdam(Eager, Adam):
-    """See Eager and torch's Adam."""
+def adamw(groups: Groups, tuning: Tuning, _: NoOptions) -> Optimizer:
+    """Return Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    return AdamW(groups, lr=tuning.learning_rate, betas=tuning.betas, fused=tuning.fused)
 
 
-class EagerAdamW(Eager, AdamW):
-    """See Eager and torch's AdamW."""
-
-
-class EagerSGD(Eager, SGD):
-    """See Eager and torch's SGD."""
+def sgd(groups: Groups, tuning: Tuning, options: SGDOptions) -> Optimizer:
+    """Return stochastic gradient descent, with Nesterov momentum if it has any."""
+    momentum = options.momentum
+    return SGD(groups, lr=tuning.learning_rate, momentum=momentum, nesterov=momentum > 0, fused=tuning.fused)
 
 
 def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
@@ -96,50 +94,6 @@ def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
         for name, value in values.items():
             if torch.is_tensor(value) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
-
-
-def learning_rate(
-    iteration: int, base: float, schedule: training.Schedule, iterations: int, decay: tuple[float, int]
-) -> float:
-    """Return the learning rate of a step; of the step alone, so that a resumed training needs no state.
-
-    Args:
-        iteration: of the step, from 0 on; beyond the last one, schedules that end stay at their end.
-        base: the genome's learning rate: the first of exponential and cosine, the highest of one_cycle.
-        schedule: exponential (by ``decay``); cosine to 0 (Loshchilov and Hutter 2017, eq. 5, without
-            restarts); one_cycle (Smith and Topin 2019): by cosines from 1/25 up to base in the first 30 % and
-            down to 1/25e4, with Adam's betas and the momentum left alone; constant.
-        iterations: of the whole training.
-        decay: rate, and the number of steps in which exponential falls by it.
-    """
-    warm_up = schedule.warm_up_iterations
-    rise = min(1.0, (iteration + 1) / warm_up) if warm_up else 1.0
-    return base * rise * _share_of_base(iteration, schedule, iterations, decay)
-
-
-def _share_of_base(
-    iteration: int, schedule: training.Schedule, iterations: int, decay: tuple[float, int]
-) -> float:
-    if schedule.kind == "exponential":
-        rate, steps = decay
-        return float(rate ** (iteration / steps))
-    if schedule.kind == "cosine":
-        return _cosine(1.0, 0.0, iteration / iterations)
-    if schedule.kind == "one_cycle":
-        return _one_cycle(iteration, iterations)
-    return 1.0
-
-
-def _one_cycle(iteration: int, iterations: int) -> float:
-    top = RISE * iterations - 1
-    if iteration < top:
-        return _cosine(1 / START, 1.0, iteration / top)
-    return _cosine(1.0, 1 / END, (iteration - top) / (iterations - 1 - top))
-
-
-def _cosine(first: float, last: float, share: float) -> float:
-    """Go from ``first`` to ``last`` along half a cosine, as ``share`` goes from 0 to 1."""
-    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
 
 
 def clip_gradient(parameters: Iterable[Parameter], largest: float | None) -> None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
-ENDLESS = {"exponential", "constant"}  # schedules whose steps don't depend on how many there are
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class TrainingRun:
         """
         training = self.settings.training
         is_longer_alike = (
-            training.schedule.kind in ENDLESS and not training.iterations % training.validation_interval
+            not training.schedule.depends_on_end and not training.iterations % training.validation_interval
         )
         unused = OBSERVERS | ({"iterations"} if is_longer_alike else set())
         settings = self.settings.model_dump(mode="json", exclude={"training": unused})

@@ -20,9 +20,10 @@ from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor, to_uint8
 from genenet.training.augmentation import Augmenter
 from genenet.training.learner import Learner
-from genenet.training.optimisation import is_patient, learning_rate
+from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
+from genenet.training.schedules import Moment, learning_rate
 from genenet.volumes.base import ArrayVolume
 
 if TYPE_CHECKING:
@@ -142,9 +143,8 @@ class Trainer:
     def current_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
         settings = self.settings
-        return learning_rate(
-            self.iteration, self.base_rate, settings.schedule, settings.iterations, self.decay
-        )
+        moment = Moment(self.iteration, settings.iterations, self.base_rate, *self.decay)
+        return learning_rate(settings.schedule, moment)
 
     def step(self) -> None:
         """Do one iteration."""

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from genenet.config.training import Loss
+from genenet.config.losses import LOSSES, Loss
 from genenet.core.ignore import IGNORE
 from genenet.training.losses import make_loss, soft_dice
 
-KINDS = ("cross_entropy", "dice_cross_entropy", "focal")
+KINDS = tuple(LOSSES)
 SHAPES = ((2, 6, 5), (2, 3, 6, 5))
 
 

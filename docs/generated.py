@@ -1,0 +1,112 @@
+"""Renew what is made from the config's models and tables: python docs/generated.py (or make generated).
+
+These are the schema for editors, and the tables between ``<!-- generated: NAME -->`` and ``<!-- end -->`` in the pages
+of the documentation. With ``--check`` nothing is written; the exit status is 1 if something is out of date.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from genenet.config.ensemble import Ensemble
+from genenet.config.model import Config
+from genenet.config.postprocessing import Postprocessing
+from genenet.config.segmentation import Segmentation
+from genenet.config.training import Training
+from genenet.core.chosen import Chosen
+from genenet.metrics.table import METRICS
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.json"
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def options_table(model: type[BaseModel]) -> str:
+    """Return a table of a section's keys: what they do, what they may be, their defaults."""
+    return _table(("key", "what it does", "by default"), _rows(model.model_json_schema(), ""))
+
+
+def metrics_table() -> str:
+    """Return a table of the metrics."""
+    rows = [(f"`{name}`", metric.text) for name, metric in METRICS.items()]
+    return _table(("score", "what it is"), rows)
+
+
+BLOCKS = {
+    "training": lambda: options_table(Training),
+    "segmentation": lambda: options_table(Segmentation),
+    "ensemble": lambda: options_table(Ensemble),
+    "postprocessing": lambda: options_table(Postprocessing),
+    "metrics": metrics_table,
+}
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def _rows(schema: dict, prefix: str, root: dict | None = None) -> list[tuple[str, ...]]:
+    """Return a row for each key, those of a section inside after it, with their full names."""
+    root, rows = root or schema, []
+    for name, field in schema["properties"].items():
+        inner = root.get("$defs", {}).get(field.get("$ref", "").rpartition("/")[2])
+        if inner and "properties" in inner:
+            rows += _rows(inner, f"{prefix}{name}.", root)
+        else:
+            rows.append((f"`{prefix}{name}`", _text(field), _default(field)))
+    return rows
+
+
+def _text(field: dict) -> str:
+    """Return a key's description; the names of a list ``name: text; …`` are set as code."""
+    text, names = field.get("description", ""), field.get("enum", [])
+    for name in names:
+        text = re.sub(rf"(^|; ){re.escape(name)}: ", rf"\1`{name}`: ", text)
+    missing = [f"`{name}`" for name in names if f"`{name}`" not in text]
+    return f"{text}: {', '.join(missing)}" if missing else text
+
+
+def _default(field: dict) -> str:
+    value = field.get("default")
+    words = {True: "on", False: "off", None: "`null`"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if value in ([], {}):
+        return "none"
+    return f"`{value}`"
+
+
+def schema() -> str:
+    """Return the JSON schema of config.yaml."""
+    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+
+
+def page(text: str) -> str:
+    """Return a page with its tables as they should be; raises KeyError for an unknown one."""
+    return BLOCK.sub(lambda m: m[1] + "\n" + BLOCKS[m[2]]() + "\n" + m[3], text)
+
+
+def due() -> dict[Path, str]:
+    """Return what should be in each file that is out of date."""
+    wanted = {SCHEMA: schema()}
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        wanted[path] = page(path.read_text(encoding="utf-8"))
+    return {p: text for p, text in wanted.items() if p.read_text(encoding="utf-8") != text}
+
+
+def main() -> int:
+    """Renew, or with ``--check`` only say, what is due."""
+    found = due()
+    for path, text in found.items():
+        print(f"{path.relative_to(ROOT)} {'is out of date' if '--check' in sys.argv else 'is renewed'}")
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+    return int("--check" in sys.argv and bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
