@@ -16,7 +16,6 @@ from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
-from genenet.core.chosen import Chosen
 from genenet.metrics.table import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -62,22 +61,23 @@ def _rows(schema: dict, prefix: str, root: dict | None = None) -> list[tuple[str
 
 
 def _text(field: dict) -> str:
-    """Return a key's description; the names of a list ``name: text; …`` are set as code."""
-    text, names = field.get("description", ""), field.get("enum", [])
-    for name in names:
-        text = re.sub(rf"(^|; ){re.escape(name)}: ", rf"\1`{name}`: ", text)
-    missing = [f"`{name}`" for name in names if f"`{name}`" not in text]
-    return f"{text}: {', '.join(missing)}" if missing else text
+    """Return a key's description; the names in a list ``name: text; …`` are set as code."""
+    text = field.get("description", "")
+    for name in [*map(str, field.get("enum", [])), "null"]:
+        text = re.sub(rf"(^|[;.:] ){re.escape(name)}: ", rf"\1`{name}`: ", text)
+    return text
 
 
 def _default(field: dict) -> str:
-    value = field.get("default")
-    words = {True: "on", False: "off", None: "`null`"}
-    if value is None or isinstance(value, bool):
-        return words[value]
+    """Return a key's default, and its other values unless the description lists all of them."""
+    value, others = field.get("default"), [each for each in field.get("enum", []) if each != field["default"]]
+    if others and not all(f"`{each}`: " in _text(field) for each in others):
+        return f"`{value}` (or {', '.join(f'`{each}`' for each in others)})"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if value in ([], {}):
         return "none"
-    return f"`{value}`"
+    return "`null`" if value is None else f"`{value}`"
 
 
 def schema() -> str:

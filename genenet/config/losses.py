@@ -57,7 +57,10 @@ class Loss(Chosen):
 
     kind: str = "cross_entropy"
     class_weight_exponent: float = Field(
-        0.5, ge=0, le=1, description="a class of frequency f has the weight f^-exponent: 0 is unweighted, 1 is inverse frequency"
+        0.5,
+        ge=0,
+        le=1,
+        description="a class of frequency f has the weight f^-exponent: 0 is unweighted, 1 is inverse frequency",
     )
     border_weight: NonNegative = Field(
         0.0,

@@ -39,24 +39,26 @@ Limits = dict[str, PositiveInt | None]
 
 
 class Postprocessing(Closed):
-    """Specks are removed, then holes are filled, then objects are counted. Nothing by default."""
+    """What is done to a segmentation: remove specks, fill holes, number objects, in this order."""
 
     min_size_voxels: Annotated[
         Sizes, BeforeValidator(_of_all_classes, json_schema_input_type=PositiveInt | Sizes)
     ] = Field(
         {},
-        description="smaller connected components become what they touch most: one number for all classes, or "
-        "{class: number}",
+        description="connected components with fewer voxels take the class that they touch most: one number for all "
+        "classes, or {class: number}",
     )
     fill_holes: Annotated[
         Limits, BeforeValidator(_without_limit, json_schema_input_type=list[str] | Limits)
     ] = Field(
         {},
-        description="classes whose holes are filled, whatever is in them: a list, or {class: largest hole in voxels}",
+        description="classes whose holes are filled, whatever is inside: a list of classes, or {class: largest hole in "
+        "voxels}, where null is any size",
     )
     objects: list[str] = Field([], description="classes whose connected components are numbered and listed")
     connectivity: Literal[6, 26] = Field(
-        6, description="of components: 6 through faces, 26 also edges and corners (4 and 8 in a single slice)"
+        6,
+        description="of components: 6 is through faces, 26 also through edges and corners (4 and 8 in a single slice)",
     )
 
     @property

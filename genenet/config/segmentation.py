@@ -18,42 +18,50 @@ from genenet.core.models import Closed
 class Segmentation(Closed):
     """How volumes are segmented."""
 
-    jobs: Positive = Field(1, description="number of jobs that share a volume")
+    jobs: Positive = Field(1, description="number of jobs that share the blocks of a volume")
     block: Shape | None = Field(
         None,
-        description="voxels written in one piece, z, y, x; a job that is killed loses one such block; by default "
-        "16 × 1280 × 1280, or 64 × 640 × 640 for networks with depth",
+        description="voxels along z, y, x that are written in one piece: a job that is killed loses one block. Smaller "
+        "blocks take less memory and more halo. null: 16 × 1280 × 1280, or 64 × 640 × 640 for networks with depth, "
+        "which also have a halo along z",
     )
     memory_mb: Positive = Field(
         1000,
-        description="memory that the networks may take on each CPU core or on the GPU; it limits tiles",
+        description="memory of the networks, for each CPU core or on the GPU. It limits the size of the tiles; larger "
+        "tiles have less halo",
     )
     tile: Shape | None = Field(
         None,
-        description="most voxels that the networks write at a time, z, y, x; by default what is fastest",
+        description="largest number of voxels along z, y, x that the networks write at a time; null: the fastest size "
+        "that fits into memory_mb",
     )
     compute: Precision = Field(
         "float32",
-        description="type that the networks compute in; auto: bfloat16 where the device computes faster with it",
+        description="type that the networks compute in; probabilities in bfloat16 differ by about 0.01. auto: bfloat16 "
+        "where the device computes faster with it",
     )
     turns: bool = Field(
         False,
-        description="test-time augmentation: the mean over flips and right-angle turns; it takes 8 times as long",
+        description="test-time augmentation: the mean over all flips and right-angle turns. It takes 8 times the time, "
+        "16 times for networks with depth",
     )
     blend: bool = Field(
         False,
-        description="same-padded networks: overlapping tiles, averaged with Gaussian weights, instead of halos",
+        description="only for networks with padding: same. Tiles of the training size overlap by a quarter and are "
+        "averaged with Gaussian weights; otherwise each tile is read with its whole receptive field, which is exact "
+        "but slow for deep networks",
     )
-    probabilities: bool = Field(False, description="also write every class's probability")
+    probabilities: bool = Field(False, description="also write a channel with the probability of each class")
     disagreement: bool = Field(
-        False, description="also write how much the members disagree (their ambiguity)"
+        False,
+        description="also write a channel with the ambiguity of Krogh and Vedelsby (1995), 0 to 1: the weighted mean "
+        "of the members' squared distances from the ensemble",
     )
     rescale: bool = Field(
-        False,
-        description="resample a volume of another voxel size, while it is read, to that of the training data",
+        False, description="resample volumes of another voxel size to that of the training data while reading"
     )
     precision: Literal["uint8", "float16", "float32"] = Field(
-        "uint8", description="type of uncertainty and probabilities; in uint8, 255 stands for 1"
+        "uint8", description="type of the channels; uint8 stores 0 to 1 in 255 steps"
     )
 
 

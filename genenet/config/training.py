@@ -87,7 +87,8 @@ class Training(Closed):
         "last bits",
     )
     device: Device = Field(
-        "auto", description="auto: a GPU if there is one, but an error if Slurm granted one and torch sees none"
+        "auto",
+        description="auto: a GPU if there is one, but an error if Slurm granted one and torch sees none",
     )
     validation_interval: PositiveInt = Field(200, description="iterations between two validations")
     checkpoint_seconds: float | None = Field(

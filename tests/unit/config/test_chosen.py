@@ -42,7 +42,7 @@ def test_schema_and_docs_name_each_entry_and_its_options(section, name):
     assert f"`{name}`" in page
     for option in entry.options.model_fields:
         assert schema[option]["description"]
-        assert f"`{option}`" in page
+        assert f"`{section}.{option}`" in page
 
 
 @pytest.mark.parametrize(("section", "name"), ENTRIES)
