@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from genenet.cli.commands import app
+from genenet.cli.main import app
 from genenet.cli.options import given, options_of
 from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
