@@ -33,8 +33,8 @@ STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that 
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A box of a volume, read: raw voxels of ``box``, which reaches as far as networks look."""
+class ReadBox:
+    """The raw voxels of a read box: the voxels that a network writes, and the halo around them."""
 
     data: NDArray[np.generic]
     box: Box
@@ -130,7 +130,7 @@ class Predictor:
             self._tile_shapes[box.shape] = shape
         return list(tiles(box, self._tile_shapes[box.shape]))
 
-    def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> Piece:
+    def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> ReadBox:
         """Read once what all tiles of a box need; what lies beyond the volume is reflected."""
         needed = [
             turn.box_back(needs.read, volume.shape)
@@ -140,15 +140,15 @@ class Predictor:
             for needs in readings(plan, turn.box(core, volume.shape), self.blended)
         ]
         whole = union(needed)
-        return Piece(read_reflected(volume, whole), whole, volume.shape, normalisation)
+        return ReadBox(read_reflected(volume, whole), whole, volume.shape, normalisation)
 
     @torch.inference_mode()
-    def predict(self, piece: Piece, core: Box) -> Prediction:
-        """Return what the ensemble says of a tile; ``piece`` holds it and what the networks read around it."""
+    def predict(self, read_box: ReadBox, core: Box) -> Prediction:
+        """Return what the ensemble says of a tile; ``read_box`` holds it and what the networks read around it."""
         mean: torch.Tensor | None = None
         squares: torch.Tensor | None = None
         for network, share in zip(self.networks, self.shares, strict=True):
-            member = self._member(network, piece, core)
+            member = self._member(network, read_box, core)
             if self.combination == "vote":
                 votes = member.argmax(dim=0)
                 member = torch.zeros_like(member).scatter_(0, votes[None], 1.0)
@@ -163,12 +163,12 @@ class Predictor:
         distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
         return Prediction(mean, distance)
 
-    def _member(self, network: Network, piece: Piece, core: Box) -> torch.Tensor:
+    def _member(self, network: Network, read_box: ReadBox, core: Box) -> torch.Tensor:
         """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""
         if len(self.turns) == 1:
-            return self._seen_by(network, piece, core, self.turns[0])
+            return self._seen_by(network, read_box, core, self.turns[0])
         steps = [
-            self._seen_by(network, piece, core, turn).mul_(STEPS).round_().to(torch.int32)
+            self._seen_by(network, read_box, core, turn).mul_(STEPS).round_().to(torch.int32)
             for turn in self.turns
         ]
         total = steps[0]
@@ -176,30 +176,30 @@ class Predictor:
             total += more
         return total.float().div_(STEPS * len(self.turns))
 
-    def _seen_by(self, network: Network, piece: Piece, core: Box, turn: Turn) -> torch.Tensor:
+    def _seen_by(self, network: Network, read_box: ReadBox, core: Box, turn: Turn) -> torch.Tensor:
         """Return a network's probabilities of a box, looked at in one way."""
-        there = turn.box(core, piece.shape)
+        there = turn.box(core, read_box.shape)
         needs = readings(network.plan, there, self.blended)
         if len(needs) == 1:
-            found = self._read_by(network, piece, needs[0], turn)
+            found = self._read_by(network, read_box, needs[0], turn)
         else:
-            found = self._blend(network, piece, there, needs, turn)
+            found = self._blend(network, read_box, there, needs, turn)
         return found if turn == Turn() else turned_back(found, turn)
 
     def _blend(
-        self, network: Network, piece: Piece, box: Box, needs: Sequence[Reading], turn: Turn
+        self, network: Network, read_box: ReadBox, box: Box, needs: Sequence[Reading], turn: Turn
     ) -> torch.Tensor:
         weights = gaussian(network.plan.input_shape).to(self.device)
         total = torch.zeros((network.plan.n_classes + 1, *box.shape), device=self.device)
         for each in needs:
             place = (slice(None), *each.core.relative_to(box.start).slices)
             weight = weights[each.inside.slices]
-            total[place][:-1] += self._read_by(network, piece, each, turn) * weight
+            total[place][:-1] += self._read_by(network, read_box, each, turn) * weight
             total[place][-1] += weight
         return total[:-1] / total[-1]
 
-    def _read_by(self, network: Network, piece: Piece, needs: Reading, turn: Turn) -> torch.Tensor:
-        voxels = np.ascontiguousarray(turn(piece.normalised(turn.box_back(needs.read, piece.shape))))
+    def _read_by(self, network: Network, read_box: ReadBox, needs: Reading, turn: Turn) -> torch.Tensor:
+        voxels = np.ascontiguousarray(turn(read_box.normalised(turn.box_back(needs.read, read_box.shape))))
         with self._precision():
             logits = network.planes(torch.from_numpy(voxels).to(self.device))
         return logits[:, *needs.inside.slices].float().softmax(dim=0)
@@ -209,12 +209,12 @@ class Predictor:
 
     def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
         """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
-        piece = self.read(volume, normalisation, box)
+        read_box = self.read(volume, normalisation, box)
         result = np.empty((self.plans[0].n_classes, *box.shape), np.float32)
 
         def fill(core: Box) -> None:
             place = core.relative_to(box.start).slices
-            result[:, *place] = self.predict(piece, core).probabilities.cpu().numpy()
+            result[:, *place] = self.predict(read_box, core).probabilities.cpu().numpy()
 
         list(self.workers.map(fill, self.cut(box)))
         return result

@@ -1,1 +1,1 @@
-"""A volume through an ensemble, and what follows: writing, evaluation, objects."""
+"""Segmenting volumes with an ensemble, and what follows: post-processing, objects, export, evaluation, viewing."""

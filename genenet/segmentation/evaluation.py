@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 def evaluate_store(
     path: Path, source: ImageFiles, ignore_label: int | None, choice: str | None = None
 ) -> dict[str, Any]:
-    """Score a finished segmentation against labels, block by block; ``choice`` as in class_labels.
+    """Score a finished segmentation against labels, block by block.
+
+    Args:
+        path: the segmentation.
+        source: the image's files and its labels.
+        ignore_label: label of the voxels that aren't scored.
+        choice: ``segmentation`` or ``cleaned``; by default the cleaned labels, if there are any.
 
     Raises:
-        InputError: If blocks are missing, or the labels don't fit.
+        InputError: If blocks are missing, or the labels are of another shape.
     """
     store = ome_zarr.open_store(path)
     store.check_complete()

@@ -21,11 +21,16 @@ _SLAB_VOXELS = 2**27  # of one byte
 def export_tiff(store_path: Path, out: Path, labels: str | None = None) -> None:
     """Write the labels of a segmentation as a compressed BigTIFF, axes ZYX, with voxel size and class names.
 
-    The metadata are OME's, which Fiji reads by Bio-Formats: ImageJ's own can't stand in a BigTIFF. Memory is
-    bounded by a few slices. ``labels`` are as in class_labels.
+    The metadata are OME-XML, which Fiji reads with Bio-Formats; ImageJ's own metadata don't exist in BigTIFF.
+    Memory holds a few slices.
+
+    Args:
+        store_path: a finished segmentation.
+        out: the TIFF.
+        labels: ``segmentation`` or ``cleaned``; by default the cleaned labels, if there are any.
 
     Raises:
-        InputError: If the store isn't a segmentation, or hasn't these labels.
+        InputError: If the store isn't a segmentation, or doesn't have these labels.
     """
     from genenet.volumes.label_images import class_labels
     from genenet.volumes.ome_zarr import open_store
@@ -55,7 +60,7 @@ def export_tiff(store_path: Path, out: Path, labels: str | None = None) -> None:
 
 
 def _pages(labels: Any, block_depth: int) -> Iterator[NDArray[np.uint8]]:
-    """Slices of labels. A shard holds many, so as many are read at once as fit."""
+    """Yield the slices of labels. A shard holds many slices, hence as many are read together as fit into memory."""
     n_z, n_y, n_x = labels.shape
     depth = max(1, min(block_depth, _SLAB_VOXELS // (n_y * n_x)))
     for z in range(0, n_z, depth):

@@ -1,7 +1,7 @@
-"""Segmenting a volume of any size with an ensemble, block by block, in any number of jobs.
+"""Segments a volume of any size with an ensemble, block by block, in any number of jobs.
 
-A block is written in one piece, one shard for each array of the store. Shards that are there are kept, so
-a job that was killed and is run again loses one block. Memory is bounded by the block.
+A block is written in one piece, as one shard of each array of the store. Existing shards are kept: a job that was
+killed and is run again loses one block. Memory holds three blocks.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import Ensemble
 
-CACHE_BYTES = 2**30  # of decoded chunks of an image, at most
+CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SegmentationJob:
-    """A volume, an ensemble, and the store that is filled."""
+    """A volume, an ensemble, and the store that the segmentation is written to."""
 
     ensemble: Ensemble
     source: ImageFiles
@@ -68,10 +68,13 @@ class SegmentationJob:
     ) -> dict[str, Any]:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
 
-        ``show(done, all, block)`` is called after each block.
+        Args:
+            part: which share.
+            n_parts: number of shares.
+            show: is called as ``show(done, all, block)`` after each block.
 
         Raises:
-            InputError: If the volume can't be read.
+            InputError: If the volume, its labels or its mask can't be read.
         """
         whole = open_volume(self.source.image)
         if self.source.labels:  # what is wrong with them is better known before than after
@@ -127,12 +130,12 @@ class SegmentationJob:
         }
 
     def _cached(self, volume: Volume) -> Volume:
-        """Return the volume so that each of its chunks is decoded once, if they fit into memory."""
+        """Return the volume with a cache that decodes each chunk once, if the chunks around a block fit into memory."""
         halos = [plan.halo for plan in self.ensemble.plans]
         return cached(volume, self.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
 
     def _open_store(self, volume: Volume) -> ome_zarr.Store:
-        """Open the store, or make it if it isn't there or was made from something else."""
+        """Open the store; create it if it doesn't exist or has another fingerprint."""
         fingerprint = self._fingerprint(volume)
         with exclusive(self.out.with_name(self.out.name + ".lock")):
             if self.out.exists():
@@ -161,7 +164,7 @@ class SegmentationJob:
             return ome_zarr.open_store(self.out)
 
     def _fingerprint(self, volume: Volume) -> str:
-        """Return what a store's blocks depend on: ensemble, settings, and the image files as they stand."""
+        """Return a hash of what blocks depend on: ensemble, settings, and the image files' names, sizes and times."""
         files = [(p.name, *_size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [

@@ -1,7 +1,7 @@
 """Post-processing of a finished segmentation, block by block: specks, holes, objects and their table.
 
-The voxels are read twice: to find pieces and contacts, and, when it is decided on these what each piece becomes,
-to write the result. Memory is bounded by some blocks and the pieces.
+The labels are read twice: first to find the pieces and their contacts, from which the new class of each piece
+follows, and again to write the result. Memory holds some blocks and the table of pieces.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = "genenet.postprocessing/1"
-WORK_VOXELS = 2**23  # of as many blocks at a time: some 200 MB, and few seams
+WORK_VOXELS = 2**23  # of the blocks that are processed together: about 200 MB, and few seams between them
 COLUMNS = (
     *("id", "class_id", "class", "volume_voxels", "volume_nm3"),
     *(f"centroid_{axis}_{unit}" for unit in ("voxels", "nm") for axis in "zyx"),
@@ -51,7 +51,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class PostprocessingJob:
-    """A finished segmentation, what is to be done to it, and where the table of objects goes."""
+    """A finished segmentation, its post-processing, and the path of the table of objects."""
 
     path: Path
     settings: Postprocessing
@@ -64,12 +64,13 @@ class PostprocessingJob:
         return open_store(self.path)
 
     def run(self, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
-        """Replace what an earlier run has made; return a receipt.
+        """Replace the results of an earlier run; return a receipt.
 
-        ``show(done, all, block)`` is called after each block, of two rounds.
+        Args:
+            show: is called as ``show(done, all, block)`` after each block; every block is processed twice.
 
         Raises:
-            InputError: If blocks of the segmentation are missing, or it hasn't the classes.
+            InputError: If blocks of the segmentation are missing, or the settings name a class that it doesn't have.
         """
         began = time.monotonic()
         try:
@@ -112,7 +113,7 @@ class PostprocessingJob:
         }
 
     def _boxes(self, rounds_before: int, show: Callable[[int, int, Box], None]) -> Iterator[Box]:
-        """Yield all blocks of one of two rounds; each is shown when the next one is asked for."""
+        """Yield all blocks of one of the two rounds; a block is shown when the next one is requested."""
         boxes = blocks_of(self.store.shape, self._work_shape())
         for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):
             yield box
@@ -121,7 +122,7 @@ class PostprocessingJob:
     def _clean(
         self, graph: PieceGraph, names: Sequence[str]
     ) -> tuple[NDArray[np.uint8], dict[str, int], dict[str, int]]:
-        """Return what the pieces become, and by class the specks removed and the holes filled."""
+        """Return the new class of each piece, and by class the numbers of specks removed and of holes filled."""
         classes, n_removed = remove_specks(graph, graph.pieces.classes, self.settings.smallest(names))
         n_holes = {}
         for class_id, name in enumerate(names):
@@ -136,7 +137,7 @@ class PostprocessingJob:
             targets: list[tuple[Any, NDArray[Any]]] = []
             if self.settings.objects:
                 targets += [(images.enter_context(new_labels(self.store, OBJECTS, "uint32")), ids)]
-            if self.settings.cleans:  # entered last, listed first
+            if self.settings.cleans:  # entered last, hence the first that the store lists
                 names = self.store.attributes["classes"]
                 targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), classes)]
             for index, box in enumerate(boxes):
@@ -148,7 +149,7 @@ class PostprocessingJob:
         return np.asarray(self.store.labels[box.slices])
 
     def _work_shape(self) -> Triple:
-        """Return some blocks of the store that are worked on at a time, as near to a cube as it gets."""
+        """Return how many voxels are processed together: some blocks of the store, as near to a cube as possible."""
         shape, work = self.store.shape, list(self.store.block)
         while short := [axis for axis in range(3) if work[axis] < shape[axis]]:
             axis = min(short, key=lambda axis: work[axis])
@@ -160,7 +161,7 @@ class PostprocessingJob:
 
 
 def table_of(store: Path) -> Path:
-    """Return where a store's table of objects is, if nothing else is said: ``X.objects.csv`` beside it."""
+    """Return the default path of a store's table of objects: ``X.objects.csv`` beside ``X.ome.zarr``."""
     return store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".objects.csv")
 
 
@@ -187,10 +188,16 @@ def rows(
 def from_options(
     min_size: Sequence[str], fill_holes: Sequence[str], objects: Sequence[str], connectivity: int
 ) -> Postprocessing:
-    """Read what stands on a command line: ``50`` or ``CLASS=50``; ``CLASS`` or ``CLASS=500``; ``CLASS``.
+    """Parse the options of the command line.
+
+    Args:
+        min_size: each ``50`` or ``CLASS=50``.
+        fill_holes: each ``CLASS`` or ``CLASS=500``.
+        objects: each ``CLASS``.
+        connectivity: 6 or 26.
 
     Raises:
-        InputError: If it can't be read.
+        InputError: If an option can't be parsed.
     """
     values = {
         "min_size_voxels": dict(_split(text, ALL, "--min-size") for text in min_size),
@@ -202,7 +209,7 @@ def from_options(
 
 
 def _split(text: str, otherwise: str | None, option: str) -> tuple[str, str | None]:
-    """Split ``CLASS=NUMBER``; one of them alone is the number if ``otherwise`` is a class, else the class."""
+    """Split ``CLASS=NUMBER``. A text without ``=`` is the number for the class ``otherwise``, or else a class."""
     name, is_there, number = text.rpartition("=")
     if not is_there:
         return (otherwise, text) if otherwise else (text, None)

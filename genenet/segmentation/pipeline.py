@@ -1,4 +1,4 @@
-"""Blocks of a volume through the networks: reading ahead, tiles side by side, writing behind."""
+"""Segments the blocks of a volume: one is read while another is computed, tile by tile, and a third is written."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
     from genenet.ensembles.ensemble import Ensemble
-    from genenet.networks.predictor import Piece, Prediction, Predictor
+    from genenet.networks.predictor import Prediction, Predictor, ReadBox
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
 
-IN_FLIGHT = 2  # blocks that are computed or written at the same time: no core waits for the last tile of one
-
-
-SAMPLED = 64  # blocks that are looked at to say how much is halo
+IN_FLIGHT = (
+    2  # blocks that are computed or written at a time, so that no core waits for the last tile of a block
+)
+SAMPLED = 64  # blocks from which the share of halo is estimated
 
 
 @dataclass(frozen=True)
 class Channels:
-    """What is stored of a prediction beside the labels, (C, Z, Y, X) of one type."""
+    """The channels that are stored beside the labels, (C, Z, Y, X) of one type. Uncertainty is always the first."""
 
     disagreement: bool
     probabilities: bool
@@ -46,7 +46,7 @@ class Channels:
 
     @classmethod
     def of(cls, settings: Segmentation) -> Channels:
-        """Return those that the settings ask for."""
+        """Return the channels that the settings ask for."""
         return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision))
 
     def names(self, classes: Sequence[str]) -> list[str]:
@@ -55,13 +55,18 @@ class Channels:
         return ["uncertainty", *more, *(classes if self.probabilities else [])]
 
     def zeros(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
-        """Return an array for a block."""
+        """Return zeros for a block of ``shape`` (Z, Y, X)."""
         n = 1 + self.disagreement + n_classes * self.probabilities
         return mapped_arrays.zeros((n, *shape), self.dtype)
 
     @torch.inference_mode()
     def write(self, prediction: Prediction, into: NDArray[Any]) -> None:
-        """Put a tile's channels into a view of the block's."""
+        """Write the channels of a tile.
+
+        Args:
+            prediction: the tile's.
+            into: (C, Z, Y, X), the tile's part of the block's array.
+        """
         p = prediction.probabilities
         channels = [entropy(p)[None]]
         if prediction.disagreement is not None:
@@ -77,7 +82,7 @@ class Channels:
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X) as a share of the largest possible: 0 to 1."""
+    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X), divided by its maximum log(C): 0 to 1."""
     tiny = torch.finfo(probabilities.dtype).tiny
     terms = probabilities.clamp_min(tiny).log_().mul_(probabilities)
     return terms.sum(dim=0).div_(-math.log(len(probabilities))).clamp_(0, 1)
@@ -85,7 +90,7 @@ def entropy(probabilities: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Block:
-    """A block that tiles are filling."""
+    """A block whose tiles are being computed."""
 
     box: Box
     labels: NDArray[np.uint8]
@@ -95,9 +100,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A predictor between a volume and what takes finished blocks: ``write(box, labels, channels)``.
+    """Reads blocks of a volume, predicts their tiles in parallel, and writes them.
 
-    Outside of the mask, if there is one, nothing is computed, and all is 0.
+    Attributes:
+        predictor: the networks.
+        volume: the image.
+        normalisation: of the image's voxels.
+        channels: what is written beside the labels.
+        write: is called with each finished block's box, labels (Z, Y, X) and channels (C, Z, Y, X).
+        mask: labels and channels are 0 outside of the mask; blocks wholly outside aren't computed.
     """
 
     predictor: Predictor
@@ -123,9 +134,13 @@ class Pipeline:
         return cls(predictor, volume, normalisation, Channels.of(settings), write, mask)
 
     def run(self, blocks: Sequence[Box]) -> Iterator[Box]:
-        """Do all blocks in order; yield each when it is written.
+        """Segment all blocks in order; yield each block when it is written.
 
-        Three blocks and their outputs are in memory at most: one read ahead, two computed or written.
+        At most three blocks are in memory::
+
+            read     0 1 2 3 …
+            compute    0 1 2 3 …
+            write        0 1 2 3 …
 
         Raises:
             InputError: If the volume can't be read, or holds voxels that aren't finite.
@@ -135,9 +150,9 @@ class Pipeline:
             try:
                 ahead = [reader.submit(self._read, block) for block in blocks[:1]]
                 for index, box in enumerate(blocks):
-                    piece = ahead.pop().result()
+                    read_box = ahead.pop().result()
                     ahead = [reader.submit(self._read, b) for b in blocks[index + 1 : index + 2]]
-                    waiting.append(writer.submit(self._finish, self._begin(box, piece)))
+                    waiting.append(writer.submit(self._finish, self._begin(box, read_box)))
                     if len(waiting) >= IN_FLIGHT:
                         yield waiting.popleft().result()
                 while waiting:
@@ -146,31 +161,31 @@ class Pipeline:
                 self.predictor.workers.shutdown(wait=True, cancel_futures=True)
 
     def waste(self, blocks: Sequence[Box]) -> float:
-        """Return how many voxels are computed for each that is written."""
+        """Return the number of voxels computed for each voxel written, estimated from some of the blocks."""
         some = blocks[:: 1 + len(blocks) // SAMPLED]
         cores = [core for block in some for core in self.predictor.cut(block)]
         return waste(self.predictor.plans, cores, self.predictor.blended)
 
-    def _read(self, box: Box) -> Piece | None:
-        """Read what a block needs; nothing if none of it is to be segmented."""
+    def _read(self, box: Box) -> ReadBox | None:
+        """Read a block and its halo; nothing if the block lies outside of the mask."""
         if self.mask and not self.mask.has(box):
             return None
-        piece = self.predictor.read(self.volume, self.normalisation, box)
-        if piece.data.dtype.kind == "f" and not np.isfinite(piece.data).all():
+        read_box = self.predictor.read(self.volume, self.normalisation, box)
+        if read_box.data.dtype.kind == "f" and not np.isfinite(read_box.data).all():
             raise InputError(
                 f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
             )
-        return replace(piece, data=mapped_arrays.copied(piece.data))
+        return replace(read_box, data=mapped_arrays.copied(read_box.data))
 
-    def _begin(self, box: Box, piece: Piece | None) -> Block:
-        """Hand the tiles of a block to the workers."""
+    def _begin(self, box: Box, read_box: ReadBox | None) -> Block:
+        """Submit the tiles of a block to the workers."""
         labels = mapped_arrays.zeros(box.shape, np.uint8)
         channels = self.channels.zeros(box.shape, self.predictor.plans[0].n_classes)
-        if piece is None:
+        if read_box is None:
             return Block(box, labels, channels, [])
 
         def fill(core: Box) -> None:
-            prediction = self.predictor.predict(piece, core)
+            prediction = self.predictor.predict(read_box, core)
             place = core.relative_to(box.start).slices
             labels[place] = most_probable(prediction.probabilities)
             self.channels.write(prediction, channels[:, *place])
@@ -192,16 +207,15 @@ class Pipeline:
         if self.mask:
             self.mask.clear(block.box, block.labels, block.channels)
         self.write(block.box, block.labels, block.channels)
-        give_back_freed_memory()  # or gaps of the size of blocks add up from block to block
+        give_back_freed_memory()  # else the heap is fragmented a little more by every block
         return block.box
 
 
 @torch.inference_mode()
 def most_probable(probabilities: torch.Tensor) -> NDArray[np.uint8]:
-    """Return the class (Z, Y, X) of the largest of (C, Z, Y, X); of equal ones the first.
+    """Return the most probable class (Z, Y, X) of probabilities (C, Z, Y, X); in a tie, the first class.
 
-    Passes over planes, which processors do many voxels at a time, take a third of the time of ``max``, and a
-    twentieth of that of ``argmax``.
+    These vectorised passes take a third of the time of ``torch.max``, and a twentieth of that of ``torch.argmax``.
     """
     n = len(probabilities)
     marks = torch.arange(n, 0, -1, dtype=torch.uint8, device=probabilities.device).view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""A segmentation in neuroglancer: an extra, ``pip install genenet[view]``."""
+"""Shows a segmentation in neuroglancer, an optional dependency: ``pip install genenet[view]``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def view(store: Path, image: Path | None = None, address: str = "127.0.0.1") -> Any:
-    """Serve a segmentation and neuroglancer's page; return its viewer, whose ``get_viewer_url`` opens it.
+    """Serve a segmentation and neuroglancer's page; return its viewer, whose ``get_viewer_url`` is the page's address.
 
-    Both are served as long as the process lives, under addresses that nobody can guess.
+    Both are served until the process ends. Their addresses contain random tokens.
 
     Args:
         store: a segmentation that genenet made.
-        image: what was segmented, if it is an OME-Zarr, to be shown below, in place of the uncertainty.
-        address: that is listened at; only this machine reaches the default.
+        image: the segmented image as OME-Zarr. It is shown below the labels in place of the uncertainty.
+        address: the network interface; the default can be reached from this machine only.
 
     Raises:
-        InputError: If neuroglancer isn't installed, or one of the two isn't what it should be.
+        InputError: If neuroglancer isn't installed, or ``store`` or ``image`` can't be opened.
     """
     facts = open_store(store).attributes
     if image:
@@ -36,7 +36,7 @@ def view(store: Path, image: Path | None = None, address: str = "127.0.0.1") -> 
         raise InputError("genenet view needs neuroglancer; pip install 'genenet[view]'") from None
 
     def served(folder: Path) -> str:
-        # It knows ranges of bytes, which shards are read by, and Python's own http.server doesn't.
+        # Shards are read by ranges of bytes, which Python's own http.server doesn't support.
         return f"{StaticFileServer(str(folder.resolve()), address, daemon=True).url}/"
 
     neuroglancer.set_server_bind_address(address)
@@ -44,7 +44,7 @@ def view(store: Path, image: Path | None = None, address: str = "127.0.0.1") -> 
     colours = dict(enumerate("#{:02x}{:02x}{:02x}".format(*c) for c in class_colours(len(facts["classes"]))))
     z, y, x = facts["voxel_size_nm"]
     with viewer.txn() as state:
-        # The first two axes are the page's: in the file's own order it would show z across.
+        # The first axis is shown across the page, the second down: x and y, not z and y.
         state.dimensions = neuroglancer.CoordinateSpace(names=["x", "y", "z"], units="nm", scales=[x, y, z])
         if image:
             state.layers["image"] = neuroglancer.ImageLayer(source=f"{served(image)}|zarr:")

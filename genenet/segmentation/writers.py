@@ -1,4 +1,4 @@
-"""Jobs that fill one store: each share of the blocks has one writer, and all have the same settings."""
+"""Locks of the jobs that fill one store: a share of the blocks has one writer, and all jobs have the same settings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writing(store: Path, fingerprint: str, part: int, n_parts: int) -> Iterator[None]:
-    """Hold the ``part``-th of ``n_parts`` shares of a store; wait for a job that does the same already."""
+    """Lock the ``part``-th of ``n_parts`` shares of a store; wait for another job that holds the lock."""
     with exclusive(store.with_name(f"{store.name}.{fingerprint[:8]}.{part}-of-{n_parts}.lock")):
         yield
 
 
 def check_no_other_writer(store: Path, fingerprint: str) -> None:
-    """Raise InputError if a living job fills a store from something else: it would be taken from under it."""
+    """Raise InputError if a running job fills the store with another fingerprint, since its blocks would be removed."""
     for lock in store.parent.glob(f"{glob.escape(store.name)}.????????.*-of-*.lock"):
         if lock.name.startswith(f"{store.name}.{fingerprint[:8]}."):
             continue

@@ -1,4 +1,4 @@
-"""Specks, holes and objects of a segmentation, decided on the graph of its pieces. No voxels are needed."""
+"""Removes specks, fills holes and numbers objects on the graph of pieces. No voxels are needed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def remove_specks(
 ) -> tuple[Classes, NDArray[np.int64]]:
     """Give connected components that are too small the class that they touch most.
 
-    Counted are the faces that a speck shares with voxels of each class that are no specks; of equal counts the
-    class with the smaller id wins. Specks that touch only specks follow in further rounds, when those have
-    become something else. A volume of nothing but specks stays as it is.
+    For each class, the faces that a speck shares with components that aren't specks are counted; the class with
+    most faces wins, in a tie the one with the smaller id. Specks surrounded only by other specks are resolved in
+    later rounds. A volume of nothing but specks is left unchanged.
 
     Args:
-        graph: of the volume.
-        classes: (n,) of its pieces.
-        smallest: by class id, the voxels that a component must have.
+        graph: the volume's.
+        classes: (n,), the class of each piece.
+        smallest: by class id, the least number of voxels of a component.
 
     Returns:
-        The classes (n,) that pieces have afterwards, and by former class the number of specks removed.
+        The new class of each piece, (n,), and by former class the number of specks removed.
     """
     component = graph.components(classes)
     of_component = np.empty(component.max() + 1, np.uint8)
@@ -63,7 +63,7 @@ def remove_specks(
 
 
 def _totals(groups: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum up counts by group; exact, which numpy's bincount isn't above 2^53."""
+    """Add up counts by group. Unlike numpy's bincount with weights, it is exact above 2^53."""
     total = np.zeros(int(groups.max()) + 1, np.int64)
     np.add.at(total, groups, counts)
     return total
@@ -72,7 +72,7 @@ def _totals(groups: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.int64
 def _most_frequent(
     keys: NDArray[Any], values: Classes, counts: NDArray[np.int64]
 ) -> tuple[NDArray[Any], Classes]:
-    """Return each key once, with the value that has the highest count; of several, the smallest."""
+    """Return each key once, with the value that has the highest count; in a tie, the smallest value."""
     pairs, where = np.unique(keys.astype(np.int64) * 256 + values, return_inverse=True)
     order = np.lexsort((pairs, -_totals(where, counts), pairs >> 8))
     first = np.flatnonzero(np.diff(pairs[order] >> 8, prepend=-1))
@@ -83,19 +83,19 @@ def _most_frequent(
 def fill_holes(
     graph: PieceGraph, classes: Classes, class_id: int, largest: int | None
 ) -> tuple[Classes, int]:
-    """Give a class all that it encloses.
+    """Fill the holes of a class.
 
-    A hole is what connects through faces outside of the class, whatever it is, and doesn't touch the volume's
-    border: that of ``scipy.ndimage.binary_fill_holes``.
+    A hole is a set of voxels of other classes that connect through faces and don't touch the volume's border, as in
+    ``scipy.ndimage.binary_fill_holes``.
 
     Args:
-        graph: of the volume.
-        classes: (n,) of its pieces.
+        graph: the volume's.
+        classes: (n,), the class of each piece.
         class_id: the class whose holes are filled.
-        largest: holes of more voxels stay; None: there is no limit.
+        largest: a hole of more voxels isn't filled; None is no limit.
 
     Returns:
-        The classes (n,) that pieces have afterwards, and the number of holes.
+        The new class of each piece, (n,), and the number of holes filled.
     """
     touching, outside = graph.through_faces, classes != class_id
     both = outside[touching.low] & outside[touching.high]
@@ -113,10 +113,15 @@ def fill_holes(
 def find_objects(
     graph: PieceGraph, classes: Classes, wanted: Sequence[int]
 ) -> tuple[NDArray[np.uint32], PieceTable]:
-    """Number the connected components of some classes from 1 on, in the order of their first voxels.
+    """Number the connected components of some classes from 1, in the order of their first voxels.
+
+    Args:
+        graph: the volume's.
+        classes: (n,), the class of each piece.
+        wanted: ids of the classes whose components are objects.
 
     Returns:
-        The number (n,) of each piece, 0 if it is of another class; and a table of the objects.
+        The object's number of each piece, (n,), 0 for pieces of other classes; and the table of objects.
     """
     counted = np.flatnonzero(np.isin(classes, wanted))
     component = graph.components(classes)[counted]
