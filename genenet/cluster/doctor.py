@@ -11,7 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genenet.cluster import slurm_plugin
 from genenet.cluster.diagnosis import Answer, Finding, ask, first_of, probe
+from genenet.cluster.environment import SNAKEMAKE, WHY, home_problem, is_too_old
 from genenet.cluster.gpu_check import look_at_gpu
 from genenet.core.errors import one_line
 from genenet.core.resources import available_cores, gpu_granted, in_job
@@ -37,6 +39,7 @@ def examine(config: Path | None, results: Path | None) -> list[Finding]:
     wrong, folder, threads = _wanted(config)
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
         "versions": _versions,
+        "launcher": _launcher,
         "images": _images,
         "torch": look_at_gpu,
         "cores": partial(_cores, threads),
@@ -87,6 +90,23 @@ def _images() -> Iterator[Finding]:
             yield Finding(
                 "images", "note", text, f"pip install 'genenet[{each.extra}]', if you have such files"
             )
+
+
+def _launcher() -> Iterator[Finding]:
+    """Look at what only the launcher of a search needs: its Snakemake, the Slurm plugin, a folder for their cache."""
+    version = _version("snakemake")
+    if version and is_too_old(version):
+        yield Finding(
+            "Snakemake", "problem", f"{version} is too old: {WHY}", f"pip install 'snakemake>={SNAKEMAKE}'"
+        )
+    plugins = slurm_plugin.installed()
+    if plugins and plugins != slurm_plugin.TRIED:
+        text = ", ".join(f"{name} {version}" for name, version in plugins.items())
+        tried = " ".join(f"{name}=={version}" for name, version in slurm_plugin.TRIED.items())
+        hint = f"jobs are submitted one by one, not as arrays; tried were: pip install {tried}"
+        yield Finding("Slurm plugin", "note", f"{text}: not tried with genenet", hint)
+    if version and (problem := home_problem()):
+        yield Finding("home", "problem", problem, "export XDG_CACHE_HOME=$PWD/.snakemake/cache")
 
 
 def _version(package: str) -> str | None:

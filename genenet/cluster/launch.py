@@ -5,13 +5,13 @@ The workflow makes what they need, and finds them done when it continues.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 from genenet.cluster.container import check_search_container, command_inside, images_of
+from genenet.cluster.environment import set_up_jobs
 from genenet.cluster.submitit_job import TrainingJob
 from genenet.cluster.submitit_launcher import Options, choose_cluster, run_locally, run_on_slurm
 from genenet.cluster.workflow import make
@@ -20,7 +20,6 @@ from genenet.config.model import Config, read_config
 from genenet.core.errors import InputError
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths
-from genenet.core.version import announce_launcher
 from genenet.training.outcomes import read_outcomes
 
 OWN_PROGRAM = [sys.executable, "-m", "genenet"]
@@ -50,8 +49,7 @@ def submit(file: Path, options: Options) -> bool:
             "once; use snakemake --profile profiles/slurm (or local)"
         )
     cluster = choose_cluster(options)
-    announce_launcher()
-    os.environ["PYTHONSAFEPATH"] = "1"  # a user's file named random.py isn't imported by what starts here
+    set_up_jobs()
     paths, image = ResultPaths(config.results), options.image(config.container)
     apptainer_args = f"--nv {options.container_args}"
     if image:

@@ -6,8 +6,6 @@ isn't in a stage's file can't make that stage run again.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -260,13 +258,6 @@ def train_stage(run: str) -> str:
 def baseline_stage(run: str) -> str:
     """Return the stage whose settings a baseline's genome is made from."""
     return f"baseline_{of_baseline(run)[0]}"
-
-
-def put_own_commands_first() -> None:
-    """Let the workflow's shell lines find the commands of this Python, also if its environment isn't activated."""
-    os.environ["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

@@ -40,7 +40,7 @@ def last_line(output):
         ),
         (
             ["--set-resources", "train:slurm_account=theirs"],
-            "Slurm doesn't take jobs of rule train: Invalid account",
+            "Slurm doesn't take jobs of rule train: The given account theirs appears to be invalid",
         ),
         (
             ["--set-resources", "train:mem_mb=900000"],
@@ -52,7 +52,7 @@ def last_line(output):
 def test_what_slurm_would_refuse_is_said_before_anything_is_submitted(search, options, message):
     output = refused(search, *options)
     assert message in output
-    assert "mend the profile" in output
+    assert "correct the profile" in output
 
 
 @pytest.mark.usefixtures("image")

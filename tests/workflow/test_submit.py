@@ -246,3 +246,23 @@ def test_a_mistake_is_one_line_and_nothing_is_trained(tmp_path):
     assert "container: " in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "results/runs").exists()
+
+
+def test_neither_files_named_like_modules_nor_a_read_only_home_matter(tmp_path):
+    """Of the folder that it starts in, nothing is imported; caches go to the project's folder."""
+    search = new_search(tmp_path, search={"n_genomes": 1}, baselines={"unet2015": None})
+    for name in ("random.py", "select.py", "numpy.py", "snakemake.py", "genenet.py"):
+        search.folder.joinpath(name).write_text("raise SystemExit('a file of the user was imported')")
+    program = Path(sys.executable).parent / "genenet"  # as a shell finds it
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    done = subprocess.run(
+        [program, "submit", "--cluster", "local"],
+        cwd=tmp_path,
+        env={**environment, "HOME": "/proc/none"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 trainings ok" in done.stdout
+    assert (tmp_path / ".snakemake/cache/snakemake").is_dir()

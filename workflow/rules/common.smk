@@ -82,6 +82,10 @@ def try_what_jobs_need():
         ):
             check_search_container(CONFIG, CONFIG.container, deployment.apptainer_args)
         if workflow.executor_plugin.name == "slurm":
-            slurm_plugin.try_submission(workflow.dag.needrun_jobs())
+            executor = workflow.scheduler._executor
+            if warning := slurm_plugin.turn_off_arrays(executor):
+                print(warning, file=sys.stderr)
+            else:  # it calls the plugin's own functions, which others may not have
+                try_submission(executor, workflow.dag.needrun_jobs())
     except InputError as error:
         raise WorkflowError(as_error(error)) from None

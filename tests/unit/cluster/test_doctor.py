@@ -404,3 +404,23 @@ def test_the_command_in_a_job_with_an_unseen_gpu_and_no_unicode(tmp_path):
     assert done.returncode == 1
     assert "Slurm granted this job one, but torch sees none" in " ".join(done.stdout.split())
     assert done.stderr == ""
+
+
+def test_what_the_launcher_lacks(monkeypatch):
+    versions = {"snakemake": "9.17.3", "snakemake-executor-plugin-slurm": "2.9.0"}
+    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, "1"))
+    monkeypatch.setattr(
+        doctor.slurm_plugin, "installed", lambda: {"snakemake-executor-plugin-slurm": "2.9.0"}
+    )
+    monkeypatch.setenv("HOME", "/proc")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    found = list(doctor._launcher())
+    assert "9.17.3 is too old: 9.16.3 to 9.19 read the runtime" in about("Snakemake", found).text
+    assert about("Slurm plugin", found).status == "note"
+    assert "2.9.0: not tried with genenet" in about("Slurm plugin", found).text
+    assert about("home", found).hint == "export XDG_CACHE_HOME=$PWD/.snakemake/cache"
+
+
+def test_a_good_launcher_needs_no_word(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert list(doctor._launcher()) == []

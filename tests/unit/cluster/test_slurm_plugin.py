@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import zlib
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,22 +41,6 @@ def test_outside_of_arrays_nothing_happens(monkeypatch):
     slurm_plugin.become_own_array_task()
 
 
-def test_options_of_sbatch_are_those_of_the_plugin():
-    resources = {
-        "slurm_account": "lab",
-        "slurm_partition": "gpu",
-        "runtime": 240,
-        "mem_mb": 16000,
-        "slurm_extra": r"--gres\=gpu:v100x:1,lscratch:100",
-    }
-    options = slurm_plugin.submit_options(resources, 2)
-    assert options == [
-        *("--account=lab", "--partition=gpu", "--time=240", "--mem=16000", "--cpus-per-task=2"),
-        "--gres=gpu:v100x:1,lscratch:100",
-    ]
-    assert "--gpus=k80:1" in slurm_plugin.submit_options({"gpu": 1, "gpu_model": "k80"}, 1)
-
-
 @pytest.fixture
 def plugin(monkeypatch):
     """The plugin, put back afterwards."""
@@ -63,14 +48,63 @@ def plugin(monkeypatch):
 
     for name in ("query_job_status_sacct", "pending_jobs_for_rule", "get_submit_command", "query_job_status"):
         monkeypatch.setattr(plugin, name, getattr(plugin, name))
+    monkeypatch.setattr(plugin.Executor, "_submit_array_jobs", plugin.Executor._submit_array_jobs)
     return plugin
+
+
+def test_the_installed_versions_are_those_that_were_tried():
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    assert slurm_plugin.installed() == slurm_plugin.TRIED
+
+
+@pytest.mark.parametrize("versions", [{"snakemake-executor-plugin-slurm": "2.9.0"}, {}])
+def test_other_versions_arent_touched(plugin, monkeypatch, versions):
+    monkeypatch.setattr(slurm_plugin, "installed", lambda: versions and {**slurm_plugin.TRIED, **versions})
+    before = dict(vars(plugin))
+    slurm_plugin.correct()
+    assert dict(vars(plugin)) == before
+
+
+def test_with_other_versions_arrays_are_off_and_one_line_says_so(monkeypatch):
+    executor = SimpleNamespace(array_jobs={"train"})
+    assert slurm_plugin.turn_off_arrays(executor) == ""
+    assert executor.array_jobs == {"train"}
+    newer = {**slurm_plugin.TRIED, "snakemake-executor-plugin-slurm": "2.9.0"}
+    monkeypatch.setattr(slurm_plugin, "installed", lambda: newer)
+    line = slurm_plugin.turn_off_arrays(executor)
+    assert executor.array_jobs == set()
+    assert line.startswith("snakemake-executor-plugin-slurm 2.9.0 wasn't tried with genenet: ")
+    assert "pip install snakemake-executor-plugin-slurm==2.8.0 snakemake-exec" in line
+    assert "\n" not in line
+
+
+def snakemake_job(threads=1, **resources):
+    """A job as the plugin sees it: Snakemake's own resources, with their attributes."""
+    items = SimpleNamespace(**resources)
+    items.get = lambda name, default=None: resources.get(name, default)
+    items.keys = resources.keys
+    return SimpleNamespace(resources=items, threads=threads, name="train")
+
+
+def test_jobs_that_ask_for_different_resources_are_different_arrays(plugin, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(plugin.Executor, "_submit_array_jobs", lambda _, jobs: submitted.append(jobs))
+    executor = SimpleNamespace(_submit_job=submitted.append)
+    slurm_plugin.separate_arrays_by_resources(plugin)
+    small, large = (
+        [snakemake_job(mem_mb=1000) for _ in range(3)],
+        [snakemake_job(mem_mb=2000) for _ in range(2)],
+    )
+    other, long = snakemake_job(mem_mb=1000, slurm_account="lab2"), snakemake_job(mem_mb=1000, runtime=5)
+    plugin.Executor._submit_array_jobs(executor, [small[0], large[0], other, *small[1:], long, large[1]])
+    assert submitted == [small, large, other, long]
 
 
 def test_the_plugin_is_asked_for_states_of_array_tasks(plugin):
     assert "--format=JobIdRaw,State" in plugin.query_job_status_sacct(
         "x"
-    )  # else there's nothing to mend any more
-    slurm_plugin.mend()
+    )  # else the correction isn't needed any more
+    slurm_plugin.correct()
     assert "--format=JobID,State" in plugin.query_job_status_sacct("x")
 
 
@@ -79,7 +113,7 @@ def test_only_nodes_are_excluded(plugin, monkeypatch):
     monkeypatch.setattr(
         plugin, "get_submit_command", lambda *_, **options: asked.append(options["failed_nodes"])
     )
-    slurm_plugin.mend()
+    slurm_plugin.correct()
     for nodes in ({"None assigned", "cn12"}, set(), None):
         plugin.get_submit_command("job", {}, settings=None, failed_nodes=nodes)
     assert asked == [{"cn12"}, set(), set()]
@@ -93,5 +127,5 @@ def test_no_answer_is_no_news(plugin, monkeypatch, answer, known):
         return answer
 
     monkeypatch.setattr(plugin, "query_job_status", query)
-    slurm_plugin.mend()
+    slurm_plugin.correct()
     assert asyncio.run(plugin.query_job_status("sacct", None)) == known
