@@ -2,40 +2,37 @@
 
 python benchmarks/cluster.py [--genomes 300] [--iterations 100]
 
-As root on Debian 12: it starts the cluster of the tests (two nodes, four GPUs that are files, Snakemake, controller and
-database on the same machine). A job asks for so many of these that one job runs on each core. What is measured begins
-when everything but the trainings is made, and ends with the ranking:
+As root on Debian 12: it starts the cluster of the tests (two nodes, four GPUs that are files; Snakemake, controller
+and database on the same machine). A job asks for so many of these GPUs that one job runs on each core. The measurement
+begins when everything but the trainings is made, and ends with the ranking:
 
 - training: as scores.json counts it, validations included;
-- start-up: the rest of the life of `genenet train`, from its log's first line to the last, publishing included;
-- in the job: what Slurm counts for the job beyond these (its batch step, Snakemake in the job, srun);
-- between jobs: what is left of the cores' time: a place is free, the next job not there yet.
+- start-up: the rest of the life of `genenet train`, from the first line of its log to the last, publishing included;
+- in the job: the rest of the job's time in Slurm (its batch step, Snakemake in the job, srun);
+- between jobs: the rest of the cores' time, in which a place is free and the next job has not started.
 
-The controller's time of the processor is Snakemake's, with all sbatch and sacct that it called.
+The controller's processor time is that of Snakemake, with all sbatch and sacct that it called.
 """
 
-import argparse
 import os
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.support import debian  # noqa: E402  (it lies with the tests)
-from tests.support import slurm as slurm_module  # noqa: E402
-from tests.support.searches import ClusterSearch  # noqa: E402
+from bench_tools import parser
+from genenet.phantoms.phantom import CLASSES
+from tests.support import debian
+from tests.support import slurm as slurm_module
+from tests.support.searches import ClusterSearch
 
 CONFIG = """
 results: results
 data:
-  classes: [background, cell, mitochondrion, alpha granule, canalicular vessel, dense granule body, dense granule core]
+  classes: [{classes}]
   voxel_size_nm: [40, 10, 10]
   train: [{{phantom: {{shape: [2, 128, 128], seed: 1}}}}]
   validation: [{{phantom: {{shape: [1, 128, 128], seed: 2}}}}]
@@ -47,7 +44,7 @@ search:
 training: {{iterations: {iterations}, batch_size: 2, threads: 1, validation_interval: {iterations}, device: cpu}}
 ensemble: {{size: 2}}
 """
-EDITS = [  # the site's, and numbers that suit this machine; how often is asked, and how arrays are made, is as it is
+EDITS = [  # account, times and memory; how often states are asked for, and how arrays are made, stay as they are
     ("# slurm_account: mylab", "slurm_account: lab"),
     *(("runtime: 120", "runtime: 10"), ("runtime: 240", "runtime: 10")),
     *(("mem_mb: 8000", "mem_mb: 1000"), ("mem_mb: 16000", "mem_mb: 1000")),
@@ -55,13 +52,13 @@ EDITS = [  # the site's, and numbers that suit this machine; how often is asked,
 
 
 def life_of(log):
-    """Return the s from a log's birth to its last line."""
+    """Return the seconds from the creation of a log to its last line."""
     done = subprocess.run(["stat", "--format=%.W %.Y", log], capture_output=True, text=True, check=True)
     birth, last = map(float, done.stdout.split())
     return last - birth
 
 
-def timed(search):
+def run_trainings(search):
     """Run the trainings and their ranking; return begin, wall time and the controller's processor time in s."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     search.on_cluster("results/ranking.csv")
@@ -70,60 +67,51 @@ def timed(search):
 
 
 def jobs_since(cluster, began):
-    """Return the trainings' jobs as Slurm's accounting has them, and how many calls of sbatch they took."""
+    """Return start and end of each training's job, and the number of calls of sbatch."""
     fields = ("JobID", "SubmitLine", "Submit", "Start", "End")
     since = datetime.fromtimestamp(began).isoformat(timespec="seconds")
     rows = [r for r in cluster.sacct(*fields) if r["Submit"] >= since and "rule_train" in r["SubmitLine"]]
-    return rows, len({row["JobID"].split("_")[0] for row in rows})
+    begins, ends = ([datetime.fromisoformat(r[name]).timestamp() for r in rows] for name in ("Start", "End"))
+    return begins, ends, len({row["JobID"].split("_")[0] for row in rows})
 
 
 def measure(cluster, folder, n_genomes, iterations):
     """Print the table of one search."""
-    cores = os.cpu_count() or 1
     gpus = slurm_module.GPUS_PER_NODE * len(slurm_module.NODES)
-    places = min(gpus, cores)
+    places = min(gpus, os.cpu_count() or 1)
     search = ClusterSearch(cluster, folder)
-    search.add("search.yaml", CONFIG.format(genomes=n_genomes, iterations=iterations))
+    classes = ", ".join(CLASSES)
+    search.add("search.yaml", CONFIG.format(classes=classes, genomes=n_genomes, iterations=iterations))
     search.edit_profile(*EDITS, ("&gpu --gpus\\=1", f"&gpu --gpus\\=k80:{gpus // places}"))
     runs = [f"r0/{i:03}" for i in range(n_genomes)]
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/settings/train.json", *(f"results/genomes/{run}.json" for run in runs))
-    began, wall, controller = timed(search)
-    rows, calls = jobs_since(cluster, began)
-    training = [search.scores(run)["seconds"] for run in runs]
-    lives = [life_of(search.results / f"logs/train/{run}.log") for run in runs]
-    begins, ends = (
-        [datetime.fromisoformat(row[name]).timestamp() for row in rows] for name in ("Start", "End")
-    )
+    began, wall, controller = run_trainings(search)
+    begins, ends, calls = jobs_since(cluster, began)
+    trained = statistics.mean(search.scores(run)["seconds"] for run in runs)
+    life = statistics.mean(life_of(search.results / f"logs/train/{run}.log") for run in runs)
     elapsed = (sum(ends) - sum(begins)) / n_genomes
-    trained, life = statistics.mean(training), statistics.mean(lives)
     share = wall * places / n_genomes
     print(f"{n_genomes} trainings of {iterations} iterations, {places} at a time")
-    print(f"{len(rows)} jobs, in {calls} calls of sbatch")
+    print(f"{len(begins)} jobs, in {calls} calls of sbatch")
     print(f"{wall:.0f} s in all; {share:.1f} s of a place for each training, of which")
-    parts = {
-        "training": trained,
-        "start-up": life - trained,
-        "in the job": elapsed - life,
-        "between jobs": share - elapsed,
-    }
+    parts = {"training": trained, "start-up": life - trained}
+    parts |= {"in the job": elapsed - life, "between jobs": share - elapsed}
     for name, seconds in parts.items():
         print(f"  {name:13} {seconds:6.2f} s {100 * seconds / share:4.0f} %")
-    first = min(begins) - began
-    print(
-        f"first job {first:.0f} s after the start, ranking {began + wall - max(ends):.0f} s after the last job"
-    )
+    first, last = min(begins) - began, began + wall - max(ends)
+    print(f"first job {first:.0f} s after the start, ranking {last:.0f} s after the last job")
     print(f"controller: {controller / n_genomes:.2f} s of the processor for each training", flush=True)
 
 
 def main():
     """Start the cluster and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--genomes", type=int, default=300)
-    parser.add_argument("--iterations", type=int, default=100)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--genomes", type=int, default=300)
+    arguments.add_argument("--iterations", type=int, default=100)
+    options = arguments.parse_args()
     if reasons := slurm_module.missing():
-        parser.error(f"the cluster can't run here: {', '.join(reasons)}")
+        arguments.error(f"the cluster can't run here: {', '.join(reasons)}")
     debian.install(slurm_module.PACKAGES)
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         work = Path(folder) / "w"

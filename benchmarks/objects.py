@@ -1,32 +1,25 @@
-"""Post-processing of the labels of a 64 x 1024 x 1024 phantom, beside scikit-image's on the whole array in memory.
+"""Post-processing the labels of a phantom, beside scikit-image's functions on the whole array in memory.
 
-python benchmarks/objects.py [ZxYxX]
+python benchmarks/objects.py [ZxYxX]     64x1024x1024 without an argument
 
-Each is a process of its own; memory is the anonymous part (RssAnon) at its highest, less what imports take.
+Each runs in a process of its own. Memory is the peak of anonymous memory (RssAnon) beyond what the imports take.
 """
 
-import multiprocessing
-import re
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
+from bench_tools import anonymous_memory, in_process, parser, peak_memory, volume_shape
 from genenet.config.postprocessing import Postprocessing
-from genenet.phantoms.phantom import write_phantom
+from genenet.phantoms.phantom import CLASSES, write_phantom
 from genenet.segmentation.objects import PostprocessingJob, table_of
 from genenet.volumes.base import open_volume
 from genenet.volumes.ome_zarr import create_store, open_store
 
 BLOCK = (8, 512, 512)
-CLASSES = [
-    *("background", "cell", "mitochondrion", "alpha granule", "canalicular vessel"),
-    *("dense granule body", "dense granule core"),
-]
-NOISE = 0.002  # share of the voxels that get a random class: specks, as networks leave them
+NOISE = 0.002  # share of the voxels with a random class: specks, as networks leave them
 SMALLEST = 50
 
 
@@ -38,76 +31,41 @@ def skimage_label(path):
 
 
 def skimage_table(path):
-    """Measure the components too: nothing is cleaned or written."""
+    """Measure the components too; nothing is cleaned or written."""
     from skimage.measure import regionprops_table
 
     return regionprops_table(skimage_label(path), properties=("area", "bbox", "centroid"))
 
 
 def genenet_6(path, connectivity=6):
-    """Remove specks, number, measure and list objects, write both."""
+    """Remove specks; number, measure and list objects; write labels, objects and table."""
     settings = Postprocessing(min_size_voxels={"*": SMALLEST}, objects=CLASSES[1:], connectivity=connectivity)
     PostprocessingJob(path, settings, table_of(path)).run()
 
 
 def genenet_26(path):
-    """The same, with connectivity 26."""
+    """The same with connectivity 26."""
     genenet_6(path, 26)
 
 
-def anonymous_mb():
-    """Return this process's anonymous memory in MB."""
-    return int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-
-
-def child(work, path, queue):
-    """Measure seconds and peak MB of some work."""
-    import skimage.measure  # noqa: F401
-
-    import genenet.segmentation.job  # noqa: F401  imports apart
-
-    before, stop = anonymous_mb(), threading.Event()
-    peak = [before]
-
-    def watch():
-        while not stop.wait(0.005):
-            peak[0] = max(peak[0], anonymous_mb())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began, cpu = time.monotonic(), time.process_time()
-    work(path)
-    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    stop.set()
-    watcher.join()
-    queue.put((seconds, cpu, peak[0] - before))
-
-
 def measure(work, path):
-    """Return seconds, seconds of the processor, and peak MB."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=child, args=(work, path, queue))
-    process.start()
-    result = queue.get()
-    process.join()
-    return result
+    """Return wall seconds, processor seconds, and peak MiB of some work in this process."""
+    import skimage.measure  # noqa: F401  imports are not measured
+
+    import genenet.segmentation.job  # noqa: F401
+
+    before, began, cpu = anonymous_memory(), time.monotonic(), time.process_time()
+    with peak_memory(interval=0.005) as peak:
+        work(path)
+    return time.monotonic() - began, time.process_time() - cpu, peak[0] - before
 
 
 def make_store(shape, folder):
     """Write the labels of a phantom, with some noise, as a finished segmentation; return its path."""
     path = folder / f"{shape[0]}.ome.zarr"
     write_phantom(shape, 0, folder / "image.tif", folder / "labels.tif")
-    create_store(
-        path,
-        shape=shape,
-        classes=CLASSES,
-        voxel_size_nm=(40.0, 10.0, 10.0),
-        block=BLOCK,
-        channels=["uncertainty"],
-        dtype="uint8",
-        attributes={},
-    )
+    facts = {"classes": list(CLASSES), "voxel_size_nm": (40.0, 10.0, 10.0), "attributes": {}}
+    create_store(path, shape=shape, block=BLOCK, channels=["uncertainty"], dtype="uint8", **facts)
     store, labels = open_store(path), open_volume([folder / "labels.tif"])
     rng = np.random.default_rng(0)
     for box in store.blocks:
@@ -120,17 +78,17 @@ def make_store(shape, folder):
 
 def main():
     """Print the table: the whole volume, and a quarter of its slices."""
-    z, y, x = (int(n) for n in (sys.argv[1] if len(sys.argv) > 1 else "64x1024x1024").split("x"))
+    arguments = parser(__doc__)
+    arguments.add_argument("shape", nargs="?", type=volume_shape, default=(64, 1024, 1024))
+    z, y, x = arguments.parse_args().shape
     with tempfile.TemporaryDirectory() as name:
         for depth in (z, z // 4):
             path = make_store((depth, y, x), Path(name))
             for work in (skimage_label, skimage_table, genenet_6, genenet_26):
-                seconds, cpu, peak = measure(work, path)
-                rate = depth * y * x / cpu / 1e6
-                print(
-                    f"{depth:4} slices  {work.__name__:13} {seconds:6.1f} s  {cpu:6.1f} s CPU "
-                    f"{rate:6.1f} million voxels per s CPU  {peak:6.0f} MB"
-                )
+                seconds, cpu, peak = in_process(measure, work, path)
+                speed = f"{depth * y * x / cpu / 1e6:6.1f} million voxels per s CPU"
+                times = f"{seconds:6.1f} s  {cpu:6.1f} s CPU {speed}"
+                print(f"{depth:4} slices  {work.__name__:13} {times}  {peak:6.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""Time and peak memory of making a 250 x 2000 x 2000 phantom; beside it, writing as much plain noise.
+"""Time and peak memory of making a phantom, beside writing as much plain noise.
 
-python benchmarks/phantom.py [ZxYxX]
+python benchmarks/phantom.py [ZxYxX]     250x2000x2000 without an argument
 """
 
-import multiprocessing
 import resource
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from bench_tools import in_process, parser, timed, volume_shape
 from genenet.phantoms.phantom import write_phantom
 
 
@@ -28,32 +26,21 @@ def noise(shape, folder):
     tifffile.imwrite(folder / "noise.tif", slices, shape=shape, dtype=np.uint8)
 
 
-def child(work, shape, queue):
-    """Measure in a process of its own; resident memory in MB."""
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
-        work(shape, Path(folder))
-        seconds = time.monotonic() - began
-    queue.put((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-
-
 def measure(work, shape):
-    """Return seconds and peak MB."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=child, args=(work, shape, queue))
-    process.start()
-    result = queue.get()
-    process.join()
-    return result
+    """Return the seconds, and the peak of resident memory in MiB, of this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = timed(work, shape, Path(folder))
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main():
     """Print both and their ratio."""
-    shape = tuple(int(n) for n in (sys.argv[1] if len(sys.argv) > 1 else "250x2000x2000").split("x"))
-    results = {work.__name__: measure(work, shape) for work in (noise, phantom)}
+    arguments = parser(__doc__)
+    arguments.add_argument("shape", nargs="?", type=volume_shape, default=(250, 2000, 2000))
+    shape = arguments.parse_args().shape
+    results = {work.__name__: in_process(measure, work, shape) for work in (noise, phantom)}
     for name, (seconds, peak) in results.items():
-        print(f"{name:8} {seconds:7.1f} s  peak {peak:6.0f} MB")
+        print(f"{name:8} {seconds:7.1f} s  peak {peak:6.0f} MiB")
     print(f"phantom / noise: {results['phantom'][0] / results['noise'][0]:.2f} x the time")
 
 

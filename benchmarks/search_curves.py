@@ -1,63 +1,46 @@
-"""Learning curves of random genomes, recorded once: what ``search.py replay`` searches in.
+"""Learning curves of random genomes, recorded once: ``search.py replay`` searches in them.
 
-Two data sets of about 200 000 validation voxels, 7 classes each: the real platelet slice as in ``quality.py``, and a
-phantom. Each genome trains once for the full budget, with a validation every 27th of it, so that the rungs of all
-usual reduction factors are validations (27 = 3^3). The decay of the learning rate counts absolute iterations: the
-start of a curve is what a training would give that was to be stopped there.
+Two data sets of about 200 000 validation voxels with 7 classes each: the real platelet slice as in ``quality.py``, and
+a phantom. Each genome trains once for the full budget, with a validation every 27th of it, so that the rungs of all
+usual reduction factors are validations (27 = 3^3). The decay of the learning rate counts absolute iterations, so the
+start of a curve is also the curve of a training that stops there.
 """
 
-import multiprocessing
 import os
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from multiprocessing import get_context
 
 import numpy as np
 import torch
+import yaml
 
-from genenet.config.training import Training
+from bench_data import DATA_SETS
 from genenet.core.atomic_files import atomic_path, read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.resources import keep_freed_memory
 from genenet.core.version import build
 from genenet.genes.genome import draw
 from genenet.genes.hyperparameters import read_region
-from genenet.genes.plan import plan
-from genenet.phantoms.phantom import CLASSES, slabs
-from genenet.training.prepared_images import LabelledArray
-from genenet.training.trainer import Diverged, Trainer
-from genenet.volumes.normalisation import Normalisation
-from quality import platelet
+from genenet.training.trainer import Diverged
 
 N_VALIDATIONS = 27
-REGIONS = {
-    "net": {
-        "n_convkernels": [4, 20],
-        "n_stacks": [1, 3],
-        "n_convlayers": [1, 3],
-        "input_size": [76, 140],
-        "log_learning_rate": [-4.5, -1.5],
-        "norm": ["none", "batch"],
-        "decay_steps": 200,
-        "decay_rate": [0.6, 0.95],
-    },
-    "stack": {"n_convlayers": [-1, 1]},
-}
-TRAINING = {
-    "batch_size": 3,
-    "threads": 1,
-    "device": "cpu",
-    "precision": "float32",
-    "loss": {"class_weight_exponent": 0.25},
-    "augmentation": {"flips_and_turns": True},
-}
+REGIONS = yaml.safe_load("""
+net: {n_convkernels: [4, 20], n_stacks: [1, 3], n_convlayers: [1, 3], input_size: [76, 140],
+  log_learning_rate: [-4.5, -1.5], norm: [none, batch], decay_steps: 200, decay_rate: [0.6, 0.95]}
+stack: {n_convlayers: [-1, 1]}
+""")
+TRAINING = yaml.safe_load("""
+{batch_size: 3, threads: 1, device: cpu, precision: float32,
+ loss: {class_weight_exponent: 0.25}, augmentation: {flips_and_turns: true}}
+""")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a work folder's curves are of; all of it must agree before more are added."""
+    """What the curves of a work folder are of; all of it must agree before more curves are added."""
 
     data: str
     iterations: int
@@ -66,7 +49,7 @@ class Recording:
     training: dict = field(default_factory=lambda: TRAINING)
 
     def genome(self, index):
-        """Draw a genome of it."""
+        """Draw one of its genomes."""
         regions = {
             level: {name: read_region(level, name, value) for name, value in values.items()}
             for level, values in self.regions.items()
@@ -74,43 +57,15 @@ class Recording:
         return draw(regions, self.seed, index)
 
     def trainer(self, index):
-        """Return the genome's training, not begun."""
-        train, validation, n_classes = DATA_SETS[self.data]()
-        genome = self.genome(index)
-        counts = np.sum([np.bincount(i.labels.ravel(), minlength=256)[:n_classes] for i in train], axis=0)
-        interval = self.iterations // N_VALIDATIONS
-        settings = Training(iterations=self.iterations, validation_interval=interval, **self.training)
-        return Trainer(
-            genome,
-            plan(genome.net, n_classes),
-            train,
-            validation,
-            counts,
-            settings,
-            self.seed,
-            torch.device("cpu"),
-        )
-
-
-def phantom():
-    """Return training and validation images of two phantoms, and the number of classes."""
-    return [_phantom((8, 320, 320), 1)], [_phantom((2, 320, 320), 2)], len(CLASSES)
-
-
-def _phantom(shape, seed):
-    images, labels = zip(*((image, labels) for _, image, labels in slabs(shape, seed)), strict=True)
-    image = np.concatenate(images)
-    norm = Normalisation.of_volume(float(image.mean()), float(image.std()))
-    return LabelledArray(f"phantom {seed}", image, np.concatenate(labels), norm)
-
-
-DATA_SETS = {"platelet": platelet, "phantom": phantom}
+        """Return the training of a genome, not begun."""
+        intervals = {"iterations": self.iterations, "validation_interval": self.iterations // N_VALIDATIONS}
+        return DATA_SETS[self.data]().trainer(self.genome(index), self.seed, **intervals, **self.training)
 
 
 def truth(data):
     """Return the labels of the validation voxels, (voxels,), and the number of classes."""
-    _, validation, n_classes = DATA_SETS[data]()
-    return np.concatenate([image.labels.ravel() for image in validation]), n_classes
+    found = DATA_SETS[data]()
+    return np.concatenate([image.labels.ravel() for image in found.validation]), found.n_classes
 
 
 def train_one(recording, index, path):
@@ -151,10 +106,10 @@ def _probabilities(trainer):
 
 
 def record(data, folder, n_genomes, iterations, processes):
-    """Train those of the genomes that have no file yet; kill it and start it again as you like.
+    """Train the genomes that have no file yet; it can be killed and started again.
 
     Raises:
-        InputError: If the folder's curves were recorded otherwise.
+        InputError: If the curves in the folder were recorded with other settings.
     """
     if iterations % N_VALIDATIONS:
         raise InputError(f"{iterations} iterations: must be a multiple of {N_VALIDATIONS}, the validations")
@@ -162,15 +117,12 @@ def record(data, folder, n_genomes, iterations, processes):
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder / "recording.json", recording)
     waiting = {i: folder / f"{i:03}.npz" for i in range(n_genomes) if not (folder / f"{i:03}.npz").exists()}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _prepare) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _prepare) as pool:
         futures = {pool.submit(train_one, recording, i, path): i for i, path in waiting.items()}
         for n_done, future in enumerate(as_completed(futures), n_genomes - len(waiting) + 1):
             ari, seconds = future.result()
-            print(
-                f"{data} {futures[future]:03}: ARI {ari:.4f}, {seconds:.0f} s; {n_done} of {n_genomes}",
-                flush=True,
-            )
+            line = f"ARI {ari:.4f}, {seconds:.0f} s; {n_done} of {n_genomes}"
+            print(f"{data} {futures[future]:03}: {line}", flush=True)
 
 
 def _prepare():
@@ -179,22 +131,16 @@ def _prepare():
 
 
 def _check_same(path, recording):
-    machine = {
-        "machine": f"{os.uname().machine}, {torch.backends.cpu.get_cpu_capability()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "genenet": build(),
-    }
-    if path.exists():
-        old = read_json(path)["recording"]
-        if old != asdict(recording):
-            raise InputError(f"{path}: other settings than now; choose another folder")
-    else:
-        write_json(path, {"recording": asdict(recording), "versions": machine})
+    machine = f"{os.uname().machine}, {torch.backends.cpu.get_cpu_capability()}"
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "genenet": build()}
+    made_with = {"machine": machine, "python": platform.python_version(), **versions}
+    if not path.exists():
+        write_json(path, {"recording": asdict(recording), "versions": made_with})
+    elif read_json(path)["recording"] != asdict(recording):
+        raise InputError(f"{path}: recorded with other settings; choose another folder")
 
 
 def read_folder(folder):
-    """Return what a work folder holds: its recording.json, and (index, file) of each genome, in order."""
-    paths = sorted(Path(folder).glob("[0-9][0-9][0-9].npz"))
-    return read_json(Path(folder) / "recording.json"), [(int(path.stem), np.load(path)) for path in paths]
+    """Return the recording.json of a work folder, and (index, file) of each genome, in order."""
+    paths = sorted(folder.glob("[0-9][0-9][0-9].npz"))
+    return read_json(folder / "recording.json"), [(int(path.stem), np.load(path)) for path in paths]

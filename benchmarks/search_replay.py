@@ -1,24 +1,24 @@
-"""Searches replayed on recorded learning curves: what each spends until its ensemble is as good as random search's.
+"""Searches replayed on recorded learning curves: the cost of each until its ensemble is as good as random search's.
 
-A search is given genomes in the order that its seed shuffles them in, and says which one to train up to which
-validation. What is counted:
+A search gets the genomes in an order shuffled by its seed, and decides which one to train next, up to which
+validation. The rules:
 
-- An iteration, when it is trained; a genome goes on from where it was, so nothing is trained twice. A training that
-  diverges costs what it took until then, and is never a member. Validations cost nothing.
-- A network may be a member of the ensemble once it has the full budget. The ensemble are the best four of these by
-  the validation ARI of their best weights (fewer, while there are fewer), its ARI is that of the mean of their
-  probabilities on all validation voxels. Until the first network has the full budget there is nothing to compare, but
-  all that is spent until then counts.
-- The goal is the ARI of the best four when all genomes had the full budget. A search has matched it when it first
-  comes within 0.002 of it, or above; nothing is asked of it afterwards.
-- Trainings run one after another, those of a rung by rank.
-- Beside the final ARI stands that of random search after as many iterations as the strategy spent in all.
-- A search that ends without having matched has needed infinitely many iterations. The quantiles are of all seeds, these
-  included: a median is given only where more than half of the seeds have matched.
-- What rungs and pruners judge a genome by is its best validation ARI so far, the same for all of them.
+- An iteration counts when it is trained. A genome continues from where it stopped, so nothing is trained twice. A
+  training that diverges costs its iterations up to then, and is never a member. Validations cost nothing.
+- A network can be a member of the ensemble once it has the full budget. The ensemble is the best four of these by
+  the validation ARI of their best weights (fewer while there are fewer). Its ARI is that of the mean of their
+  probabilities on all validation voxels. Before the first network has the full budget there is no ensemble, but the
+  iterations count.
+- The goal is the ARI of the best four when all genomes have the full budget. A search has matched when it first
+  comes within 0.002 of the goal, or above it; later losses don't count.
+- Trainings run one after another, those of a rung in the order of their rank.
+- The final ARI stands beside that of random search after as many iterations as the strategy spent in all.
+- A search that ends without a match has needed infinitely many iterations. Quantiles are over all seeds, so a median
+  is finite only if more than half of the seeds have matched.
+- All rungs and pruners judge a genome by its best validation ARI so far.
 
-If all recorded genomes are searched in, halving finds the same networks for every seed, in another order. So there is
-a second table, where each seed draws two thirds of the genomes, and the goal is the best four of these.
+In all recorded genomes, halving finds the same networks for every seed, in another order. So there is a second table,
+in which each seed draws two thirds of the genomes, and the goal is the best four of these.
 """
 
 import math
@@ -35,14 +35,14 @@ QUANTILES = (0.5, 0.1, 0.9)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search came to; iterations and seconds are infinite if it never matched.
+    """The result of a search; iterations and seconds are infinite if it never matched.
 
     Attributes:
-        iterations: until it matched.
-        seconds: of the processor, until then.
+        iterations: number of iterations until the match.
+        seconds: processor time until the match.
         spent: iterations of the whole search.
-        difference: of the final ensemble's ARI from the goal's.
-        course: iterations spent, and that difference by then, each time the ensemble had changed.
+        difference: ARI of the final ensemble minus the goal.
+        course: iterations spent, and the difference at that time, each time the ensemble changed.
     """
 
     iterations: float
@@ -52,13 +52,13 @@ class Outcome:
     course: list[tuple[int, float]]
 
     def after(self, iterations):
-        """Return the difference after so many iterations; that of the first ensemble, if there was none by then."""
+        """Return the difference after some iterations; that of the first ensemble if there was none yet."""
         by_then = [difference for spent, difference in self.course if spent <= iterations]
         return by_then[-1] if by_then else self.course[0][1]
 
 
 class Search:
-    """The state of a search: how far each genome is trained, what it cost, which are the best."""
+    """The state of a search: how far each genome is trained, the cost, the best genomes."""
 
     def __init__(self, pool):
         """Begin with nothing trained."""
@@ -69,7 +69,7 @@ class Search:
         self.ari = -math.inf
 
     def train(self, genome, validation):
-        """Train a genome on up to a validation, or as far as it comes."""
+        """Continue the training of a genome up to a validation, or until it diverges."""
         curve, seconds = self.pool.curves[genome], self.pool.seconds[genome]
         before = self.reached.get(genome, 0)
         after = min(validation, len(curve))
@@ -97,7 +97,7 @@ def goal(pool, genomes):
 
 
 def replay(pool, order, strategy, seed):
-    """Do a search over the genomes in this order."""
+    """Search in the genomes in this order."""
     search, target = Search(pool), goal(pool, order)
     iterations = seconds = math.inf
     course = []
@@ -111,25 +111,28 @@ def replay(pool, order, strategy, seed):
 
 
 def replays(pool, strategy, n_genomes, seeds):
-    """Return the outcomes of each seed's search: it draws ``n_genomes`` of all, in its own order."""
-    orders = [
-        np.random.default_rng(seed).permutation(len(pool.curves))[:n_genomes].tolist() for seed in seeds
-    ]
-    return [replay(pool, order, strategy, seed) for seed, order in zip(seeds, orders, strict=True)]
+    """Return the outcome of the search of each seed, which draws ``n_genomes`` of all in its own order."""
+
+    def order(seed):
+        return np.random.default_rng(seed).permutation(len(pool.curves))[:n_genomes].tolist()
+
+    return [replay(pool, order(seed), strategy, seed) for seed in seeds]
 
 
 def quantiles(values):
-    """Return the median, and what 10 % and 90 % of the values don't exceed; each is one of the values."""
+    """Return the median and the 10 % and 90 % quantiles; each is one of the values."""
     return np.quantile(values, QUANTILES, method="inverted_cdf").tolist()
 
 
 def line(pool, outcomes, of_random):
-    """Return the figures of a strategy as texts."""
+    """Return the cells of a strategy, in the order of ``HEADINGS``."""
     budget = pool.interval * pool.n_validations
     iterations, random = (np.array([o.iterations for o in some]) for some in (outcomes, of_random))
     seconds = [quantiles([o.seconds for o in some])[0] for some in (outcomes, of_random)]
     spent = np.mean([o.spent for o in outcomes]) / np.mean([o.spent for o in of_random])
     differences = np.array([o.difference for o in outcomes])
+    final = f"{differences.mean():+.4f} ({quantiles(differences)[1]:+.4f})"
+    of_random_then = np.mean([r.after(o.spent) for r, o in zip(of_random, outcomes, strict=True)])
     medians = [quantiles(values)[0] for values in (iterations, random)]
     return [
         _three(quantiles(iterations / budget), "5.1f"),
@@ -138,10 +141,8 @@ def line(pool, outcomes, of_random):
         _number(seconds[0] / seconds[1], "4.2f"),
         f"{100 * np.isfinite(iterations).mean():5.1f} %",
         f"{spent:4.2f}",
-        f"{differences.mean():+.4f} ({quantiles(differences)[1]:+.4f})"
-        if np.isfinite(differences).all()
-        else "some without a full network",
-        f"{np.mean([r.after(o.spent) for r, o in zip(of_random, outcomes, strict=True)]):+.4f}",
+        final if np.isfinite(differences).all() else "some without a full network",
+        f"{of_random_then:+.4f}",
     ]
 
 
@@ -167,11 +168,10 @@ def _three(values, form):
 
 
 def show(pool, data, n_seeds, only, processes):
-    """Print a Markdown table for searches in all genomes, and one for two thirds of them."""
-    print(
-        f"{data}: {len(pool.curves)} genomes, {sum(len(c) == pool.n_validations for c in pool.curves)} trained"
-    )
-    print(f"without divergence; {pool.interval * pool.n_validations} iterations each; {n_seeds} seeds")
+    """Print a Markdown table of searches in all genomes, and one of searches in two thirds of them."""
+    n_trained = sum(len(curve) == pool.n_validations for curve in pool.curves)
+    print(f"{data}: {len(pool.curves)} genomes, {n_trained} trained without divergence;")
+    print(f"{pool.interval * pool.n_validations} iterations each; {n_seeds} seeds")
     for n_genomes in (len(pool.curves), 2 * len(pool.curves) // 3):
         names = [n for n in strategies(pool, n_genomes) if n.startswith(only) or n == "random"]
         print(f"\n{n_genomes} genomes\n\n| strategy | {' | '.join(HEADINGS)} |")

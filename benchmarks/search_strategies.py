@@ -2,9 +2,9 @@
 
 Random search trains all genomes in full. Successive halving is that of Jamieson and Talwalkar (2016, AISTATS,
 Algorithm 1), Hyperband that of Li et al. (2018, JMLR 18(185), Algorithm 1), with the rungs and brackets that genenet
-works out for a config. Optuna's pruners see one training after another through ask, report, should_prune and tell;
-what they stopped doesn't go on. They are asked at each validation but the last: a network that has the full budget
-counts.
+computes for a config. Optuna's pruners see one training after another through ask, report, should_prune and tell; a
+training that they stopped doesn't continue. They are asked at each validation but the last, since a network with the
+full budget counts.
 """
 
 import math
@@ -17,7 +17,7 @@ SIZE = 4  # of the ensemble
 
 
 def brackets(n_genomes, n_validations, eta, n_rungs, n_brackets=1):
-    """Return genenet's own rungs for a search, of each bracket; their iterations are validations here."""
+    """Return genenet's own rungs of each bracket of a search; their iterations are validations here."""
     halving = {"eta": eta, "rungs": n_rungs, "brackets": n_brackets}
     search = Search(strategy="halving", n_genomes=n_genomes, halving=halving)
     return [bracket.rungs for bracket in rounds(search, n_validations, 1)]
@@ -36,7 +36,7 @@ def random(pool, order, _seed):
 
 
 def halving(pool, order, _seed, eta, n_rungs, n_rounds=1):
-    """Train all a little, the best 1/eta of them more, and so on; in rounds of equally many genomes."""
+    """Train all genomes a little, the best 1/eta of them further, and so on; in rounds of equal size."""
     for part in range(n_rounds):
         genomes = order[part * len(order) // n_rounds : (part + 1) * len(order) // n_rounds]
         (rungs,) = brackets(len(genomes), pool.n_validations, eta, n_rungs)
@@ -55,7 +55,7 @@ def climb(pool, genomes, rungs):
 def hyperband(pool, order, _seed, eta, n_rungs):
     """Halving with all numbers of rungs from ``n_rungs`` to one, each of about the same cost.
 
-    The first bracket has as many genomes as leave enough for the others; one or two of the last stay unused.
+    The first bracket has as many genomes as possible; one or two of the last genomes stay unused.
     """
     shares = [n_rungs / (n_rungs - b) / eta**b for b in range(n_rungs)]
     first = next(n for n in range(len(order), 0, -1) if sum(math.ceil(n * s) for s in shares) <= len(order))
@@ -92,25 +92,17 @@ def optuna_search(pool, order, seed, make_pruner):
                 break
 
 
-def _median(pruners, **settings):
-    return pruners.MedianPruner(**settings)
-
-
-def _successive_halving(pruners, **settings):
-    return pruners.SuccessiveHalvingPruner(**settings)
-
-
-def _hyperband(pruners, **settings):
-    return pruners.HyperbandPruner(**settings)
+def _pruner(name, **settings):
+    """Return a function that makes one of Optuna's pruners, given its module of pruners."""
+    return lambda pruners: getattr(pruners, name)(**settings)
 
 
 def strategies(pool, n_genomes):
-    """Return all strategies by name, for searches in so many genomes; random comes first."""
+    """Return all strategies by name, for searches in ``n_genomes`` genomes; random comes first."""
     found = {"random": random}
     for eta in (2, 3, 4):
-        all_rungs = [
-            k for k in range(2, 9) if n_genomes // eta ** (k - 1) >= SIZE - 1
-        ]  # one fewer is worth a try
+        # The last rung has at least three networks: an ensemble of three is worth a try
+        all_rungs = [k for k in range(2, 9) if n_genomes // eta ** (k - 1) >= SIZE - 1]
         for n_rungs in all_rungs:
             found[f"halving η={eta}, {n_rungs} rungs"] = partial(halving, eta=eta, n_rungs=n_rungs)
         for n_rungs in [k for k in all_rungs if n_genomes // eta ** (k - 1) >= SIZE][-1:]:
@@ -124,15 +116,13 @@ def _of_optuna(n_validations):
     """Return Optuna's pruners, at their defaults and in other settings."""
     makers = {}
     for startup, warmup in ((5, 0), (1, 0), (10, 0), (5, 3), (5, 9)):
-        name = f"optuna median, {startup} at first, {warmup} to warm up"
-        makers[name] = partial(_median, n_startup_trials=startup, n_warmup_steps=warmup)
+        settings = {"n_startup_trials": startup, "n_warmup_steps": warmup}
+        makers[f"median, {startup} at first, {warmup} to warm up"] = _pruner("MedianPruner", **settings)
     for eta, least in ((2, 1), (2, 4), (3, 1), (3, 3), (4, 1), (4, 2)):
-        name = f"optuna successive halving η={eta}, from {least}"
-        makers[name] = partial(_successive_halving, reduction_factor=eta, min_resource=least)
-    name = "optuna successive halving η=3, from 1, after 3 genomes"
-    makers[name] = partial(_successive_halving, reduction_factor=3, min_resource=1, bootstrap_count=3)
-    for eta, least in ((2, 1), (2, 4), (3, 1), (3, 3), (4, 1), (4, 2)):
-        makers[f"optuna hyperband η={eta}, from {least}"] = partial(
-            _hyperband, reduction_factor=eta, min_resource=least, max_resource=n_validations
-        )
-    return {name: partial(optuna_search, make_pruner=maker) for name, maker in makers.items()}
+        name, settings = f"η={eta}, from {least}", {"reduction_factor": eta, "min_resource": least}
+        makers[f"successive halving {name}"] = _pruner("SuccessiveHalvingPruner", **settings)
+        makers[f"hyperband {name}"] = _pruner("HyperbandPruner", max_resource=n_validations, **settings)
+    settings = {"reduction_factor": 3, "min_resource": 1, "bootstrap_count": 3}
+    name = "successive halving η=3, from 1, after 3 genomes"
+    makers[name] = _pruner("SuccessiveHalvingPruner", **settings)
+    return {f"optuna {name}": partial(optuna_search, make_pruner=maker) for name, maker in makers.items()}

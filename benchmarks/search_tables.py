@@ -1,7 +1,7 @@
-"""The ARI of every ensemble of up to four of the recorded networks, as a table: what ``search.py replay`` looks up.
+"""The ARI of every ensemble of up to four of the recorded networks, as tables that ``search.py replay`` reads.
 
-``benchmarks/data/search_DATA.json`` says what was recorded and with what, ``.csv`` holds the curves, ``.npz`` the
-tables. All validation voxels count. An ARI is kept in steps of 1/20 000, so it is right to 0.000025.
+``benchmarks/data/search_DATA.json`` describes the recording, ``.csv`` holds the curves, ``.npz`` the tables. All
+validation voxels count. An ARI is stored in steps of 1/20 000, so it is accurate to 0.000025.
 """
 
 import csv
@@ -20,15 +20,20 @@ from genenet.core.errors import InputError
 FOLDER = Path(__file__).parent / "data"
 STEPS = 20_000
 SIZES = {"pairs": 2, "triples": 3, "quadruples": 4}
-WORDS = 8  # places of an encoded probability that are left for its class
+CLASS_STEPS = 8  # an encoded probability is a multiple of this; the rest encodes its class
 
 
 @dataclass(frozen=True)
 class Ensembles:
-    """Tables of ARIs by the members' places among ``members``, in the order of ``rank``."""
+    """The ARI of each ensemble of fully trained genomes.
 
-    members: dict[int, int]  # genome: place
-    tables: dict[int, np.ndarray]  # of ensembles of two, three and four
+    Attributes:
+        members: place of each such genome, by its number.
+        tables: by the size of the ensemble, the ARIs in steps of 1/``STEPS``, in the order of ``rank``.
+    """
+
+    members: dict[int, int]
+    tables: dict[int, np.ndarray]
 
     def ari(self, genomes):
         """Return the ARI of an ensemble of two to four genomes."""
@@ -46,11 +51,11 @@ class Pool:
     """Recorded genomes, by number.
 
     Attributes:
-        curves: the ARI of each validation; fewer than ``n_validations`` of a training that diverged.
-        seconds: of the processor, up to each validation.
-        interval: iterations between two.
-        n_validations: of a full training.
-        ensembles: of full trainings: anything with ``ari(genomes)``.
+        curves: ARI of each validation; fewer than ``n_validations`` if the training diverged.
+        seconds: processor time up to each validation.
+        interval: iterations between two validations.
+        n_validations: number of validations of a full training.
+        ensembles: an object whose ``ari(genomes)`` is the ARI of an ensemble of full trainings.
     """
 
     curves: list[np.ndarray]
@@ -70,19 +75,24 @@ class Pool:
 
 
 def encode(levels):
-    """Return probabilities (C, V) in 255 levels with room for their class below them, uint16."""
-    return levels.astype(np.uint16) * WORDS
+    """Return probabilities (C, V) in 255 levels as uint16 whose three lowest bits are free for the class."""
+    return levels.astype(np.uint16) * CLASS_STEPS
 
 
 class Scorer:
     """Scores sums of encoded probabilities whose voxels are in the order of their true class.
 
-    Four times 255, times 8, and 7 more: all in 16 bits. The class stands reversed in the lowest three, so that of
-    equal sums the first class is the largest, as in genenet.
+    ::
+
+        15            3 2   0
+        | sum of p      | C - 1 - class |     4 × 255 × 8 + 7 fits into 16 bits
+
+    The maximum over classes of such numbers holds its class. The class is stored reversed, so that of equal sums the
+    first class wins, as in genenet.
     """
 
     def __init__(self, truth, n_classes):
-        """Sort the voxels: ``order`` is where each place's voxel stood."""
+        """Sort the voxels by true class; ``order`` holds their former places."""
         self.order = np.argsort(truth, kind="stable")
         bounds = np.searchsorted(truth[self.order], np.arange(n_classes + 1))
         self.segments = [slice(a, b) for a, b in pairwise(bounds)]
@@ -90,8 +100,8 @@ class Scorer:
         self.n_classes = n_classes
 
     def table(self, total):
-        """Return the contingency (C, C) of a sum (C, V) to which ``classes`` were added."""
-        found = (np.maximum.reduce(total, axis=0) & (WORDS - 1)).astype(np.uint8)
+        """Return the contingency table (C, C) of a sum (C, V) to which ``classes`` was added."""
+        found = (np.maximum.reduce(total, axis=0) & (CLASS_STEPS - 1)).astype(np.uint8)
         counts = np.empty((self.n_classes, self.n_classes), np.int64)
         for given in range(self.n_classes):
             is_given = found == self.n_classes - 1 - given
@@ -100,17 +110,12 @@ class Scorer:
 
 
 def ari_of(tables):
-    """Return the ARI of contingencies (..., C, C), as genenet.metrics.contingency has it for one."""
+    """Return the ARI of contingency tables (..., C, C), as genenet.metrics.contingency computes it for one."""
     tables = tables.astype(np.float64)
-    both, true, given, everything = (
-        (counts * (counts - 1)).sum(axis=axes) / 2
-        for counts, axes in (
-            (tables, (-2, -1)),
-            (tables.sum(axis=-1), -1),
-            (tables.sum(axis=-2), -1),
-            (tables.sum(axis=(-2, -1)), ()),
-        )
-    )
+    counts = tables.reshape(*tables.shape[:-2], -1), tables.sum(axis=-1), tables.sum(axis=-2)
+    both, true, given = ((n * (n - 1)).sum(axis=-1) / 2 for n in counts)
+    n_voxels = tables.sum(axis=(-2, -1))
+    everything = n_voxels * (n_voxels - 1) / 2
     expected = true * given / everything
     return (both - expected) / ((true + given) / 2 - expected)
 
@@ -118,27 +123,21 @@ def ari_of(tables):
 def ensembles_with(first, networks, scorer):
     """Return {size: ARIs} of all ensembles whose lowest place is ``first``, in the order of ``combinations``."""
     found = {size: [] for size in range(1, 5)}
-    start = networks[first] + scorer.classes
-    found[1].append(scorer.table(start))
-    rest = range(first + 1, len(networks))
-    two, three, four = (np.empty_like(start) for _ in range(3))
-    for b in rest:
-        np.add(start, networks[b], out=two)
-        found[2].append(scorer.table(two))
-        for c in range(b + 1, len(networks)):
-            np.add(two, networks[c], out=three)
-            found[3].append(scorer.table(three))
-            for d in range(c + 1, len(networks)):
-                np.add(three, networks[d], out=four)
-                found[4].append(scorer.table(four))
+    sums = {size: np.empty_like(networks[first]) for size in found}  # of the members so far
+
+    def extend(last, size):
+        found[size].append(scorer.table(sums[size]))
+        if size < 4:
+            for place in range(last + 1, len(networks)):
+                np.add(sums[size], networks[place], out=sums[size + 1])
+                extend(place, size + 1)
+
+    np.add(networks[first], scorer.classes, out=sums[1])
+    extend(first, 1)
     return {size: ari_of(np.array(tables)) if tables else np.empty(0) for size, tables in found.items()}
 
 
-_shared = {}
-
-
-def _share(networks, scorer):
-    _shared.update(networks=networks, scorer=scorer)
+_shared = {}  # networks and scorer of a process of the pool: they are too large to be sent with each task
 
 
 def _ensembles_with(first):
@@ -149,15 +148,16 @@ def all_ensembles(probabilities, truth, n_classes, processes=1):
     """Return {size: ARIs in the order of ``rank``} of all ensembles of one to four of the networks.
 
     Args:
-        probabilities: of each network, (C, V) in 255 levels.
-        truth: (V,) class ids.
+        probabilities: those of each network, (C, V) in 255 levels.
+        truth: class ids, (V,).
         n_classes: C, at most 8.
-        processes: at a time.
+        processes: number of processes.
     """
     scorer = Scorer(truth, n_classes)
     networks = [np.ascontiguousarray(encode(p)[:, scorer.order]) for p in probabilities]
     n = len(networks)
-    with ProcessPoolExecutor(processes, initializer=_share, initargs=(networks, scorer)) as pool:
+    shared = {"networks": networks, "scorer": scorer}
+    with ProcessPoolExecutor(processes, initializer=_shared.update, initargs=(shared,)) as pool:
         parts = list(pool.map(_ensembles_with, range(n)))
     tables = {}
     for size in range(1, 5):
@@ -206,33 +206,29 @@ def read(data, folder=FOLDER):
 
 
 def tabulate(data, work, processes, folder=FOLDER):
-    """Make a data set's files in ``folder`` from what ``record`` left in ``work``.
+    """Make the files of a data set in ``folder`` from those that ``record`` wrote into ``work``.
 
     Raises:
         InputError: If genomes are missing between others.
     """
-    from search_curves import N_VALIDATIONS, read_folder, truth  # torch, which replaying needs not
+    from search_curves import N_VALIDATIONS, read_folder, truth  # imports torch, which replaying doesn't need
 
     description, files = read_folder(work)
     if [index for index, _ in files] != list(range(len(files))):
-        raise InputError(f"{work}: the recording has gaps; let it end first")
+        raise InputError(f"{work}: the recording has gaps; finish it first (search.py record)")
     genomes = [_genome(index, file) for index, file in files]
     ok = [(index, file["probabilities"]) for index, file in files if str(file["status"]) == "ok"]
     labels, n_classes = truth(data)
     tables = all_ensembles([p for _, p in ok], labels, n_classes, processes)
     for (index, _), ari in zip(ok, tables[1], strict=True):
         best = genomes[index]["ari"].max()
-        if abs(best - ari) > 1e-9:  # what was stored isn't what was trained
+        if abs(best - ari) > 1e-9:  # the stored probabilities aren't those of the curve
             raise ValueError(f"genome {index}: ARI {ari} of the probabilities, {best} of the curve")
     description |= {"n_validations": N_VALIDATIONS, "n_voxels": len(labels), "n_classes": n_classes}
     write(data, description, genomes, [index for index, _ in ok], tables, folder)
 
 
 def _genome(index, file):
-    described = {
-        "genome": index,
-        "id": str(file["id"]),
-        "n_parameters": int(file["n_parameters"]),
-        "status": str(file["status"]),
-    }
-    return {"description": described} | {name: file[name] for name in ("iteration", "ari", "seconds")}
+    texts = {"id": str(file["id"]), "n_parameters": int(file["n_parameters"]), "status": str(file["status"])}
+    curve = {name: file[name] for name in ("iteration", "ari", "seconds")}
+    return {"description": {"genome": index, **texts}, **curve}

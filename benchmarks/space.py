@@ -1,20 +1,20 @@
-"""Drawing genomes of the published space, on one core: seconds for 10 000, and beside it seconds to build them.
+"""Drawing genomes of the published space on one core: seconds for 10 000, beside the seconds to build them.
 
 python benchmarks/space.py [--genomes 10000]
 """
 
-import argparse
 import time
 
 import torch
 
+from bench_tools import parser
 from genenet.config.model import Search
 from genenet.genes.genome import draw
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
 from genenet.networks.network import Network
 
-BUILT = 200  # networks, on torch's meta device: without their memory
+BUILT = 200  # networks that are built, on torch's meta device: without memory for their weights
 
 
 def seconds_each(function, arguments):
@@ -32,9 +32,9 @@ def build(genome):
 
 def main():
     """Print seconds, scaled to the number of genomes, and ratios to drawing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--genomes", type=int, default=10_000)
-    n = parser.parse_args().genomes
+    arguments = parser(__doc__)
+    arguments.add_argument("--genomes", type=int, default=10_000)
+    n = arguments.parse_args().genomes
     torch.set_num_threads(1)
     regions = Search(preset="published").feasible_regions()
     drawing, genomes = seconds_each(lambda index: draw(regions, 1, index), range(n))

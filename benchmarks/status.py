@@ -1,34 +1,29 @@
-"""How soon ``genenet status`` answers of a search of 1 000 genomes, beside ``ls -R`` and ``snakemake -n``.
+"""How soon ``genenet status`` answers for a search of 1 000 genomes, beside ``ls -R`` and ``snakemake -n``.
 
 python benchmarks/status.py
 """
 
 import json
-import os
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
 
+from bench_tools import GENENET, ROOT, SNAKEMAKE, parser, print_times
 from genenet.config.model import check_config
 from genenet.config.stages import settings_json
 from genenet.core.atomic_files import write_csv, write_json
 from genenet.core.paths import ResultPaths
 from genenet.training.attempts import Attempts
 
-ROOT = Path(__file__).parents[1]
 RUNS, GENOMES = 5, 1000
-DONE, TRAINING = 600, 100  # the others wait
+DONE, TRAINING = 600, 100  # the others have not begun
 COLUMNS = ("iteration", "training_loss", "learning_rate", "validation_ari", "seconds")
 
 
 def write_search(folder):
-    """Write a search in the middle; return its config."""
+    """Write the files of a search that is running; return their paths."""
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["search"]["n_genomes"] = GENOMES
     values["training"]["iterations"] = 1000
@@ -47,14 +42,13 @@ def write_search(folder):
 
 
 def history(n):
-    """Return rows of a training."""
+    """Return the first rows of a history."""
     return [(100 * (i + 1), 0.5, 1e-3, 0.5 + i / 40, 12.5 * i + 10) for i in range(n)]
 
 
 def write_done(files, i):
-    """Write what a training leaves that has ended."""
-    classes = {f"class {k}": {"iou": 0.5, "dice": 0.6, "precision": 0.5, "recall": 0.5} for k in range(7)}
-    validation = {"ari": 0.5 + i / 10_000, "accuracy": 0.9, "mean_iou": 0.5, "classes": classes}
+    """Write the files of a training that has ended."""
+    validation = {"ari": 0.5 + i / 10_000, "accuracy": 0.9, "mean_iou": 0.5, "iou": [0.5] * 7}
     scores = {"status": "ok", "iterations": 1000, "best_iteration": 900, "seconds": 125.0}
     write_json(files.scores, {"format": "genenet.scores/1", **scores, "validation": validation})
     write_csv(files.history, COLUMNS, history(10))
@@ -64,7 +58,7 @@ def write_done(files, i):
 
 
 def write_training(files, log):
-    """Write what a training leaves that goes on."""
+    """Write the files of a training that is running."""
     Attempts(files.attempts, "x")._begin(0)
     holder = {"host": "elsewhere", "pid": 1, "slurm_job_id": "1234567"}
     files.lock.write_text(json.dumps(holder))
@@ -75,37 +69,21 @@ def write_training(files, log):
     )
 
 
-def seconds(command, folder):
-    """Return the median wall and CPU time of some runs, after one to warm up."""
-    walls, processors = [], []
-    for _ in range(RUNS + 1):
-        began, used = time.monotonic(), sum(os.times()[2:4])
-        subprocess.run(command, check=True, cwd=folder, capture_output=True)
-        walls.append(time.monotonic() - began)
-        processors.append(sum(os.times()[2:4]) - used)
-    return statistics.median(walls[1:]), statistics.median(processors[1:])
-
-
 def main():
     """Print the table."""
-    python = [sys.executable, "-m", "genenet"]
-    os.environ["PYTHONPATH"] = str(ROOT)
+    parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_search(folder)
         shutil.copytree(ROOT / "workflow", folder / "workflow")
         commands = {
-            "genenet --help": [*python, "--help"],
-            "genenet status": [*python, "status"],
-            "genenet status --json": [*python, "status", "--json"],
+            "genenet --help": [*GENENET, "--help"],
+            "genenet status": [*GENENET, "status"],
+            "genenet status --json": [*GENENET, "status", "--json"],
             "ls -lR results": ["ls", "-lR", "results"],
-            "snakemake -n": [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--quiet", "all"],
+            "snakemake -n": [*SNAKEMAKE, "-n", "--cores", "1", "--quiet", "all"],
         }
-        times = {what: seconds(command, folder) for what, command in commands.items()}
-    _, peer = times["snakemake -n"]
-    print(f"{'':24} {'wall':>8} {'CPU':>8}   CPU, of snakemake -n")
-    for what, (wall, processor) in times.items():
-        print(f"{what:24} {wall:6.2f} s {processor:6.2f} s   {processor / peer:5.2f}")
+        print_times(commands, RUNS, "snakemake -n", cwd=folder)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What is made for the eye: the report, plots, slices and drawings."""
+"""Pictures for people: the report with its plots and slices, and drawings of genes and networks."""

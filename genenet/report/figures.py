@@ -20,21 +20,19 @@ if TYPE_CHECKING:
 
     from genenet.genes.genome import Genome
 
-SIZE_INCHES = 4.8, 3.6  # small, so that the letters can still be read on a phone
-DPI = 200
 UNCERTAINTY_MAP = "viridis"
-UNKNOWN_COLOUR = (128, 128, 128)  # labels that are no class: ignored voxels
-_FILL, _RIM = 0.45, 0.9  # opacity of classes on the image, inside and at their borders
+UNKNOWN_COLOUR = (128, 128, 128)  # of labels that are no class: ignored voxels
+_INSIDE, _BORDER = 0.45, 0.9  # opacity of the classes on the image
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as data URIs.
+    """A picture as a data URI.
 
     Attributes:
-        title: what it shows, in a word or two.
-        alt: the same for those who can't see it.
-        uri: the picture itself.
+        title: short title.
+        alt: alternative text for readers who can't see the picture.
+        uri: the picture.
     """
 
     title: str
@@ -49,8 +47,8 @@ def slice_pictures(
 
     Args:
         image: (Y, X), of any type.
-        labels: (Y, X) true classes, if they are known.
-        classes: (Y, X) classes that the ensemble found.
+        labels: (Y, X) true classes, if there are any.
+        classes: (Y, X) classes of the segmentation.
         uncertainty: (Y, X), 0 to 1.
         n: number of classes.
     """
@@ -68,7 +66,7 @@ def slice_pictures(
 
 
 def stretch(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an image as 8 bits, black and white at the percentiles 0.5 and 99.5; what isn't finite is black."""
+    """Return an image as 8 bits with black and white at the percentiles 0.5 and 99.5; NaN is black."""
     values = image.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
@@ -83,11 +81,11 @@ def colour(classes: NDArray[Any], n: int) -> NDArray[np.uint8]:
 
 
 def overlay(grey: NDArray[np.uint8], classes: NDArray[Any], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image (Y, X) under the classes' colours (Y, X, 3); the background stays as it is."""
-    rim = np.zeros(classes.shape, bool)
-    rim[:-1] |= classes[:-1] != classes[1:]
-    rim[:, :-1] |= classes[:, :-1] != classes[:, 1:]
-    opacity = np.where(classes == 0, 0.0, np.where(rim, _RIM, _FILL))[..., None]
+    """Blend the image (Y, X) with the colours of the classes (Y, X, 3); the background (class 0) stays unchanged."""
+    border = np.zeros(classes.shape, bool)
+    border[:-1] |= classes[:-1] != classes[1:]
+    border[:, :-1] |= classes[:, :-1] != classes[:, 1:]
+    opacity = np.where(classes == 0, 0.0, np.where(border, _BORDER, _INSIDE))[..., None]
     return np.rint((1 - opacity) * grey[..., None] + opacity * colours).astype(np.uint8)
 
 
@@ -109,5 +107,5 @@ def genome_pictures(genome: Genome, n_classes: int) -> list[Picture]:
 
 
 def data_uri(data: bytes | bytearray, kind: str = "png") -> str:
-    """Return the bytes of an image as an address that needs no file."""
+    """Return an image file as a data URI, which a page can show without another file."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

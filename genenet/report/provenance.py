@@ -1,4 +1,4 @@
-"""Where a report's numbers come from: versions, hardware, container, checksums; and what they cost."""
+"""Where the numbers of a report come from: versions, hardware, container, checksums; and their cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
-    """Return what the report says of where its numbers come from, as pairs of texts."""
+    """Return the section about provenance, as texts by title."""
     settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
     statuses = Counter(run.status for run in runs)
     n_baselines = sum(run.kind == "baseline" for run in runs)
@@ -41,12 +41,12 @@ def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]
 
 
 def devices(paths: ResultPaths, runs: Sequence[Run]) -> str:
-    """Return what the trainings ran on, by name."""
+    """Return the names of the devices that the trainings ran on."""
     return _surroundings(paths, runs)["Device"]
 
 
 def _surroundings(paths: ResultPaths, runs: Sequence[Run]) -> dict[str, str]:
-    """Return what the trainings ran with; if it differed, all there is."""
+    """Return versions, devices and containers of the trainings; if trainings differ, all of them."""
     scores = [optional_json(paths.run(run.run).scores) or {} for run in runs]
     made = [each["made_with"] for each in scores if "made_with" in each]
     names = {
@@ -67,7 +67,7 @@ def _surroundings(paths: ResultPaths, runs: Sequence[Run]) -> dict[str, str]:
 def _container(image: str) -> str:
     path = Path(image)
     if not path.is_file():
-        return f"{image} (not there now)"
+        return f"{image} (file is missing)"
     with path.open("rb") as file:
         return f"{image}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
@@ -78,13 +78,13 @@ def _checksums(paths: ResultPaths) -> list[str]:
 
 
 def settings_of(paths: ResultPaths) -> list[tuple[str, str]]:
-    """Return the settings files of all stages, by name, as they are."""
+    """Return the content of the settings files of all stages, by name."""
     folder = Path(paths.settings("x")).parent
     return [(path.stem, json.dumps(read_json(path), indent=1)) for path in sorted(folder.glob("*.json"))]
 
 
 def _iterations(runs: Sequence[Run]) -> list[str]:
-    """Return how many iterations genomes and baselines have had."""
+    """Return the numbers of iterations of networks and baselines, as texts."""
     kinds = {"of the networks": False, "of the baselines": True}
     sums = {
         name: sum(run.iterations or 0 for run in runs if (run.kind == "baseline") == is_baseline)
@@ -94,7 +94,7 @@ def _iterations(runs: Sequence[Run]) -> list[str]:
 
 
 def cost(runs: Sequence[Run]) -> dict[str, str]:
-    """Return what the trainings took, as pairs of texts."""
+    """Return the section about cost, as texts by title."""
     hours = [run.cost.job_seconds / 3600 for run in runs]
     n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
     if not n_jobs:
@@ -102,18 +102,18 @@ def cost(runs: Sequence[Run]) -> dict[str, str]:
     n_more = n_jobs - sum(run.cost.n_jobs > 0 for run in runs)
     of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
     training = sum(run.seconds or 0 for run in runs) / 3600
-    unknown = f"; of {n_killed} that were killed the time isn't known" if n_killed else ""
+    unknown = f"; the time of {n_killed} killed job{'s' * (n_killed > 1)} is unknown" if n_killed else ""
     return {
-        "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of it for baselines, "
-        f"{sum(hours) / len(runs):.3f} for a network, {max(hours):.3f} at most{unknown}",
-        "of which training": f"{training:.2f}",
+        "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of them for baselines; "
+        f"{sum(hours) / len(runs):.3f} for a training on average, {max(hours):.3f} at most{unknown}",
+        "Hours of training": f"{training:.2f}",
         "Iterations": " and ".join(_iterations(runs)),
-        "Jobs": f"{n_jobs} for {len(runs)} networks, {n_more} of them to go on or try again",
+        "Jobs": f"{n_jobs} for {len(runs)} trainings, {n_more} of them to resume or repeat a training",
     }
 
 
 def commit() -> str | None:
-    """Return the commit of a working copy that this package is run from, None if it is installed."""
+    """Return the commit of the clone that this package runs from; None if it is installed."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

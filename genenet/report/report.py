@@ -1,4 +1,4 @@
-"""The report: what a search found, as one HTML file that opens without a network."""
+"""The report: the results of a search as one HTML file that opens without a network connection."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHOWN = 900  # most voxels of a slice along y and x, so that the file stays smal
 
 @dataclass(frozen=True)
 class VolumeSection:
-    """A segmented volume: pictures of one slice and what the viewer shows, or a note that says why there is nothing."""
+    """A segmented volume: pictures of one slice and the data of the viewer, or a note on why they are missing."""
 
     name: str
     caption: str
@@ -52,7 +52,7 @@ class VolumeSection:
 COMBINED = {
     "mean": "their class probabilities averaged",
     "weighted": "their class probabilities averaged with their weights",
-    "vote": "each with a vote for its most probable class",
+    "vote": "each with one vote for its most probable class",
 }
 ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
 
@@ -149,7 +149,7 @@ def _findings(
 
 
 def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:
-    """Return each member's run with the pictures of its genome."""
+    """Return the run of each member with the pictures of its genome."""
     n_classes = len(ensemble["classes"])
     genomes = [
         (m["run"], read_genome(Path(paths.ensemble) / m["folder"] / "genome.json"))
@@ -173,13 +173,13 @@ def _volume_section(
     except InputError as error:
         return VolumeSection(name, "", str(error), [], None, scores)
     missing = len(store.missing)
-    note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they look like background."
+    note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they are shown as background."
     caption = _caption(store, _middle(store.shape))
     return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
 
 
 def _volumes(store: ome_zarr.Store, files: ImageFiles) -> tuple[Volume, Volume | None]:
-    """Return image and labels, if there are any; raises InputError if they don't fit the segmentation."""
+    """Return the image, and its labels if there are any; raises InputError if shapes differ from the segmentation."""
     image = open_volume(files.image, files.region)
     labels = open_volume(files.labels, files.region) if files.labels else None
     for volume in (image, labels):
@@ -193,7 +193,7 @@ def _volumes(store: ome_zarr.Store, files: ImageFiles) -> tuple[Volume, Volume |
 def _middle_slice(
     store: ome_zarr.Store, image: Volume, labels: Volume | None, choice: str | None
 ) -> list[figures.Picture]:
-    """Read the middle of the middle slice, and nothing else; return its pictures."""
+    """Return the pictures of the middle slice; only its middle part is read."""
     box = _middle(store.shape)
     uncertainty = np.asarray(store.root[(0, *box.slices)])[0]
     return figures.slice_pictures(
@@ -222,14 +222,14 @@ def _caption(store: ome_zarr.Store, box: Box) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number for people; a dash for none."""
+    """Return a number as text for people, and a dash for None and NaN."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
 
 
 def whole(value: float | None) -> str:
-    """Write a whole number with commas; a dash for none."""
+    """Return a whole number as text with thousands separators, and a dash for None."""
     return "–" if value is None else f"{round(value):,}"
 
 

@@ -1,6 +1,6 @@
-"""Slices of a segmented volume for the report's viewer: few and small enough to stand in the page.
+"""Slices of a segmented volume for the viewer of the report, few and small enough to be embedded in the page.
 
-The image is a JPEG, what lies over it are PNGs with transparency, all as data URIs.
+The image is a JPEG; the layers over it are PNGs with transparency; all are data URIs.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from genenet.volumes.base import Volume
     from genenet.volumes.ome_zarr import Store
 
-SLICES = 48  # at most
-SIDE = 640  # pixels of a picture along y and x, at most
-WINDOW = 4096  # voxels along y and x that are looked at; of larger slices it is the middle
-VOXELS = 2**28  # that are read of a volume, at most
-BUDGET = 9_000_000  # bytes of all volumes' pictures
-QUALITY = 80  # of JPEG
-STEPS = 24  # of uncertainty's colours: fewer compress better
+MOST_SLICES = 48
+MOST_PIXELS = 640  # of a picture along y and x
+WINDOW = 4096  # voxels along y and x; of larger slices only the middle is shown
+MOST_VOXELS = 2**28  # that are read of a volume
+BUDGET = 9_000_000  # bytes of the pictures of all volumes together
+JPEG_QUALITY = 80
+UNCERTAINTY_STEPS = 24  # number of colours of the uncertainty: fewer compress better
 ERROR_COLOUR = (230, 25, 75)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice, made small: grey values, class ids and uncertainty (Y, X), uint8; labels if there are any."""
+    """One downsampled slice: grey values, class ids and uncertainty (Y, X), uint8; labels if there are any."""
 
     z: int
     image: NDArray[np.uint8]
@@ -50,16 +50,18 @@ class Slice:
 def viewer(
     image: Volume, labels: Volume | None, store: Store, choice: str | None, budget: int
 ) -> dict[str, Any]:
-    """Return what the viewer shows of a volume: ``z``, ``n``, and data URIs of each layer by slice.
+    """Return the data of the viewer: slice numbers ``z`` of ``n``, and data URIs of each layer by slice.
+
+    The pictures are halved until they fit into the budget.
 
     Args:
-        image: that was segmented.
-        labels: true classes, if they are known.
+        image: the image that was segmented.
+        labels: true classes, if there are any.
         store: the segmentation.
-        choice: which of its labels.
-        budget: bytes that the pictures may take.
+        choice: name of one of its label images; None for the default.
+        budget: largest number of bytes of all pictures.
     """
-    window, factor, numbers = _chosen(store.shape)
+    window, factor, numbers = _sampling(store.shape)
     slices = [_read(image, labels, store, choice, z, window, factor) for z in numbers]
     low, high = np.percentile([s.image for s in slices], [0.3, 99.7])
     n_classes = len(store.attributes["classes"])
@@ -75,16 +77,16 @@ def viewer(
     return {"z": numbers, "n": store.shape[0], "width": width, "height": height, "layers": layers}
 
 
-def _chosen(shape: tuple[int, int, int]) -> tuple[Box, int, list[int]]:
-    """Return the window (one slice thick), by how much it is made smaller, and which slices are shown."""
+def _sampling(shape: tuple[int, int, int]) -> tuple[Box, int, list[int]]:
+    """Return the window (one slice thick), the factor of the downsampling, and the numbers of the slices."""
     depth, *sizes = shape
     height, width = (min(size, WINDOW) for size in sizes)
     start = (0, *((size - shown) // 2 for size, shown in zip(sizes, (height, width), strict=True)))
-    n = max(1, min(depth, SLICES, VOXELS // (height * width)))
+    n = max(1, min(depth, MOST_SLICES, MOST_VOXELS // (height * width)))
     numbers = (
         np.unique(np.rint(np.linspace(0, depth - 1, n)).astype(int)) if n > 1 else np.array([depth // 2])
     )
-    factor = math.ceil(max(height, width) / SIDE)
+    factor = math.ceil(max(height, width) / MOST_PIXELS)
     return Box.of_shape((1, height, width), start), factor, numbers.tolist()  # type: ignore[arg-type]
 
 
@@ -107,12 +109,12 @@ def _read(
 
 
 def _as_ids(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return labels as bytes; 255 stands for all that are no class."""
+    """Return labels as bytes; 255 stands for every label that is no class."""
     return np.where((labels >= 0) & (labels < 255), labels, 255).astype(np.uint8)
 
 
 def _mean(values: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Average cells of factor × factor; those at the ends may be smaller."""
+    """Average cells of factor × factor; cells at the far borders may be smaller."""
     if factor == 1:
         return values
     padded = np.pad(values, [(0, -size % factor) for size in values.shape], mode="edge")
@@ -128,7 +130,7 @@ def _smaller(s: Slice) -> Slice:
 
 
 def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dict[str, list[str]]:
-    """Return the pictures of each layer, by slice."""
+    """Return the data URIs of each layer, by slice."""
     makers: dict[str, Callable[[Slice], str]] = {
         "image": lambda s: _jpeg(np.clip((s.image - low) * (255 / (high - low)), 0, 255).astype(np.uint8)),
         "segmentation": lambda s: _png(_classes_rgba(s.classes, n_classes)),
@@ -141,7 +143,7 @@ def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dic
 
 
 def _classes_rgba(classes: NDArray[Any] | None, n: int) -> NDArray[np.uint8]:
-    """Class colours; the background is transparent."""
+    """Return the colours of the classes (Y, X, 4); the background is transparent."""
     assert classes is not None
     table = np.full((256, 4), (*UNKNOWN_COLOUR, 255), np.uint8)
     table[:n, :3] = class_colours(n)
@@ -151,14 +153,15 @@ def _classes_rgba(classes: NDArray[Any] | None, n: int) -> NDArray[np.uint8]:
 
 
 def _heat_rgba(uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    steps = np.rint(uncertainty.astype(np.float32) * ((STEPS - 1) / 255)).astype(np.intp)
-    table = (255 * np.asarray(colormaps[UNCERTAINTY_MAP](np.linspace(0, 1, STEPS)))).astype(np.uint8)
+    steps = np.rint(uncertainty.astype(np.float32) * ((UNCERTAINTY_STEPS - 1) / 255)).astype(np.intp)
+    colours = colormaps[UNCERTAINTY_MAP](np.linspace(0, 1, UNCERTAINTY_STEPS))
+    table = (255 * np.asarray(colours)).astype(np.uint8)
     picture: NDArray[np.uint8] = table[steps]
     return picture
 
 
 def _errors_rgba(s: Slice, n: int) -> NDArray[np.uint8]:
-    """Where the segmentation differs from labels that are classes."""
+    """Mark the voxels whose class differs from their label (Y, X, 4); ignored labels are no errors."""
     assert s.labels is not None
     wrong = (s.labels != s.classes) & (s.labels < n)
     picture = np.zeros((*wrong.shape, 4), np.uint8)
@@ -167,7 +170,7 @@ def _errors_rgba(s: Slice, n: int) -> NDArray[np.uint8]:
 
 
 def _jpeg(grey: NDArray[np.uint8]) -> str:
-    return data_uri(imagecodecs.jpeg8_encode(np.ascontiguousarray(grey), level=QUALITY), "jpeg")
+    return data_uri(imagecodecs.jpeg8_encode(np.ascontiguousarray(grey), level=JPEG_QUALITY), "jpeg")
 
 
 def _png(rgba: NDArray[np.uint8]) -> str:

@@ -1,7 +1,7 @@
-"""Pictures measured in points (1/72 inch), y downward: boxes, texts, arrows and keys on a white figure.
+"""A white figure to draw boxes, texts, arrows and legends on, measured in points (1/72 inch) with y downward.
 
-A layout is plain data (`Rect`) that is worked out first; a `Canvas` only puts it down. Widths of texts come from the
-font that matplotlib brings, so that layouts are the same on any machine.
+A layout is computed first, as plain data (`Rect`); a `Canvas` then draws it. The widths of texts come from a font that
+is part of matplotlib, so that a layout is the same on every machine.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INK, FAINT = "#1f2328", "#656d76"
-SMALL, NORMAL, TITLE = 6.5, 7.5, 11.0  # sizes of letters
+SMALL, NORMAL, TITLE = 6.5, 7.5, 11.0  # font sizes
 KEY_HEIGHT, KEY_SWATCH, GAP = 13.0, 16.0, 14.0
 FORMATS = (".svg", ".png")
-DPI = 200  # of PNG
-_FONT = "DejaVu Sans"  # comes with matplotlib
-_OTHER_FONTS = "Verdana", "Arial"  # where an SVG is looked at without it: no wider
-_CAP_HEIGHT = 0.73  # of this font's capitals and digits, in units of its size
-_HEAD = 5.0  # length of an arrow's head
+DPI = 200  # of a PNG file
+_FONT = "DejaVu Sans"  # part of matplotlib
+_OTHER_FONTS = "Verdana", "Arial"  # for SVG viewers without that font: these are not wider
+_CAP_HEIGHT = 0.73  # height of capitals and digits in units of the font size
+_ARROWHEAD = 5.0  # length in points
 
 
 @dataclass(frozen=True)
 class Rect:
-    """A rectangle; x and y are those of its upper left corner."""
+    """A rectangle; (x, y) is its upper left corner."""
 
     x: float
     y: float
@@ -46,12 +46,12 @@ class Rect:
 
     @property
     def right(self) -> float:
-        """Where it ends."""
+        """The x of its right edge."""
         return self.x + self.width
 
     @property
     def bottom(self) -> float:
-        """Where it ends."""
+        """The y of its lower edge."""
         return self.y + self.height
 
     @property
@@ -60,7 +60,7 @@ class Rect:
         return self.x + self.width / 2, self.y + self.height / 2
 
     def overlaps(self, other: Rect) -> bool:
-        """Say whether they share an area."""
+        """Return whether both rectangles share an area."""
         return (
             self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
         )
@@ -68,7 +68,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend: a box of this fill and rim, or an arrow of the rim's colour."""
+    """An entry of a legend: a box with this fill and rim, or an arrow in the colour of the rim."""
 
     text: str
     fill: str
@@ -77,7 +77,7 @@ class Key:
 
     @property
     def width(self) -> float:
-        """What it takes, swatch included."""
+        """Width of the entry, swatch included."""
         return KEY_SWATCH + 4 + text_width(self.text, NORMAL)
 
 
@@ -88,7 +88,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def shortened(text: str, limit: float, size: float, bold: bool = False) -> str:
-    """Return a text as one line that is no wider than ``limit``: cut, if need be."""
+    """Return a text as one printable line that is at most ``limit`` points wide, cut with an ellipsis if needed."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:200]
     if text_width(text, size, bold) <= limit:
         return text
@@ -100,7 +100,14 @@ def _cuts(text: str) -> Iterator[str]:
 
 
 def flow(widths: Iterable[float], limit: float, gap: float = GAP) -> list[tuple[float, int]]:
-    """Lay out things of these widths like words: return x and the number of the line of each."""
+    """Lay out items of these widths in lines, as words are; return x and line number of each item.
+
+    ::
+
+        |<---------- limit ---------->|
+        | item 0 |gap| item 1 |gap|           line 0
+        | item 2 |gap|                        line 1
+    """
     places, x, line = [], 0.0, 0
     for width in widths:
         if x > 0 and x + width > limit:
@@ -111,15 +118,15 @@ def flow(widths: Iterable[float], limit: float, gap: float = GAP) -> list[tuple[
 
 
 def flow_height(widths: Sequence[float], limit: float, line_height: float) -> float:
-    """Return the height of what `flow` lays out."""
+    """Return the height of the lines that `flow` makes; 0 without items."""
     return line_height * (1 + flow(widths, limit)[-1][1]) if widths else 0.0
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG or PNG, by the name's ending: the same bytes for the same picture.
+    """Write a figure as SVG or PNG, depending on the file's ending; the same figure always gives the same bytes.
 
     Raises:
-        InputError: If the name ends on something else.
+        InputError: If the ending is another one.
     """
     check_format(path)
     with atomic_path(path) as temporary:
@@ -127,11 +134,11 @@ def write_figure(figure: Figure, path: Path) -> None:
 
 
 def figure_bytes(figure: Figure, ending: str) -> bytes:
-    """Return what a file of such an ending, .svg or .png, holds."""
+    """Return the content of a file with this ending, .svg or .png."""
     metadata = {"Date": None} if ending == ".svg" else {}
     file = io.BytesIO()
     with matplotlib.rc_context():
-        # Letters stay letters; ids come from a fixed salt, not from chance.
+        # Texts stay texts instead of becoming paths; ids come from a fixed salt, so that files are reproducible
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "genenet", "savefig.bbox": None})
         matplotlib.rcParams["font.sans-serif"] = [_FONT, *_OTHER_FONTS]
         figure.savefig(file, format=ending[1:], dpi=DPI, metadata=metadata, facecolor="white")
@@ -139,7 +146,7 @@ def figure_bytes(figure: Figure, ending: str) -> bytes:
 
 
 def check_format(path: Path) -> None:
-    """Raise InputError if pictures aren't written under such a name."""
+    """Raise InputError if the file's ending is not that of a picture format."""
     if path.suffix.lower() not in FORMATS:
         found = f"not as {path.suffix}" if path.suffix else "and this name has no ending"
         raise InputError(f"{path}: pictures are written as {' or '.join(FORMATS)}, {found}")
@@ -150,7 +157,7 @@ def _font(size: float, bold: bool) -> FontProperties:
 
 
 class Canvas:
-    """A white figure of this size, to draw on."""
+    """A white figure of a given width and height in points."""
 
     def __init__(self, width: float, height: float) -> None:
         self.figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
@@ -159,7 +166,7 @@ class Canvas:
         self.axes.set_axis_off()
 
     def box(self, rect: Rect, fill: str, rim: str, name: str | None = None, radius: float = 2) -> None:
-        """Draw a box; ``name`` becomes its id in an SVG."""
+        """Draw a box with rounded corners; ``name`` becomes its id in an SVG."""
         style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
         patch = FancyBboxPatch(
             (rect.x, rect.y),
@@ -174,12 +181,12 @@ class Canvas:
         self._add(patch)
 
     def fill(self, rect: Rect, colour: str) -> None:
-        """Fill a rectangle, without a rim."""
+        """Fill a rectangle without a rim."""
         self._add(Rectangle((rect.x, rect.y), rect.width, rect.height, facecolor=colour, linewidth=0))
 
     def _add(self, patch: Patch) -> None:
         self.axes.add_patch(patch)
-        patch.set_clip_on(False)  # clip paths have ids, which would clash if a page holds several pictures
+        patch.set_clip_on(False)  # clip paths have ids, which would collide in a page with several pictures
 
     def text(
         self,
@@ -193,7 +200,7 @@ class Canvas:
         colour: str = INK,
         upward: bool = False,
     ) -> None:
-        """Write one line, if it isn't empty; capitals are centred at ``y``, or at ``x`` if it runs upward."""
+        """Write a line of text; its capitals are centred at ``y``, or at ``x`` if the text runs upward."""
         if not text:
             return
         drop = _CAP_HEIGHT / 2 * size
@@ -220,11 +227,11 @@ class Canvas:
         )
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-        """Draw an arrow; a very short one is a head alone."""
+        """Draw an arrow; a very short one consists of the head only."""
         (x0, y0), (x1, y1) = start, end
         length = math.hypot(x1 - x0, y1 - y0)
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
-        head = min(_HEAD, length)
+        head = min(_ARROWHEAD, length)
         half = 0.42 * head
         neck = x1 - head * dx, y1 - head * dy
         if length > head:
@@ -232,15 +239,14 @@ class Canvas:
         wings = [(neck[0] + side * half * dy, neck[1] - side * half * dx) for side in (1, -1)]
         self._add(Polygon([wings[0], end, wings[1]], closed=True, facecolor=colour, linewidth=0))
 
-    def title(self, x: float, y: float, name: str, what: str, limit: float) -> None:
-        """Write a name, cut where it is too long, and what the picture shows of it."""
-        gap, rest = 14, text_width(what, NORMAL)
-        name = shortened(name, limit - gap - rest, TITLE, bold=True) or "genome"
+    def title(self, x: float, y: float, name: str, subtitle: str, limit: float) -> None:
+        """Write a bold name and a subtitle beside it; the name is cut if both together are wider than ``limit``."""
+        name = shortened(name, limit - GAP - text_width(subtitle, NORMAL), TITLE, bold=True) or "genome"
         self.text(x, y, name, TITLE, bold=True)
-        self.text(x + text_width(name, TITLE, bold=True) + gap, y, what, colour=FAINT)
+        self.text(x + text_width(name, TITLE, bold=True) + GAP, y, subtitle, colour=FAINT)
 
     def legend(self, keys: Sequence[Key], x: float, y: float, width: float) -> None:
-        """Draw keys in lines of at most ``width``, the first of them centred at ``y`` + KEY_HEIGHT / 2."""
+        """Draw keys in lines of at most ``width``; the upper edge of the first line is at ``y``."""
         for key, (dx, line) in zip(keys, flow([key.width for key in keys], width), strict=True):
             left, middle = x + dx, y + (line + 0.5) * KEY_HEIGHT
             if key.is_arrow:

@@ -1,7 +1,14 @@
-"""Where the tensors of a network stand in its picture: layers left to right, scales below one another.
+"""Where the tensors of a network stand in its picture: layers from left to right, scales from top to bottom.
 
-The U of Ronneberger et al. (2015, fig. 1). Pooling and up-convolution go straight down and up, so that the tensors
-before and after them share a column.
+The picture is the U of Ronneberger et al. (2015, fig. 1). Each tensor is a bar::
+
+    column   0     1     2     3     4     5     6
+    scale 0 [in]->[  ]------- copy ------>[  ]->[  ]->[classes]
+                   |                       ^
+                   v pool                  | up
+    scale 1       [  ]->[  ]--- copy -->[  ]->[  ]
+
+Pooling and up-convolution are vertical arrows: the tensors before and after them share a column.
 """
 
 from __future__ import annotations
@@ -23,29 +30,29 @@ if TYPE_CHECKING:
     from genenet.genes.plan import Plan
 
 Source = Literal["input", "down", "up", "convolution", "classes"]
-MOST_OPERATIONS = 8  # colours that eyes can tell apart
-_WIDTH = 620.0  # that the columns fill, if their bounds allow it
-_NARROWEST, _WIDEST = 14.5, 56.0  # pitch of the columns
-_BAR, _THICKEST = 10.0, 16.0
-_LABEL = 9.0  # above a bar, for its channels
-_BETWEEN_SCALES = 30.0  # for the arrows
+MOST_OPERATIONS = 8  # number of colours that are easy to tell apart
+# Lengths in points
+_WIDTH = 620.0  # of all columns together, as far as the bounds of the pitch allow
+_LEAST_PITCH, _MOST_PITCH = 14.5, 56.0  # distance of the columns
+_LEAST_THICKNESS, _MOST_THICKNESS = 10.0, 16.0  # of a bar
+_LABEL = 9.0  # height of the number of channels above a bar
+_SCALE_GAP = 30.0  # between the scales, for the arrows
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "gelu": "GELU"}
-# What a legend says in its own words, or not at all: a penalty isn't part of the network.
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a layer gives to the next.
+    """The output of a layer, which is the input of the next.
 
     Attributes:
-        column: from left to right.
-        scale: of its stack.
-        channels: how many.
+        column: position from left to right.
+        scale: scale of its stack.
+        channels: number of channels.
         shape: voxels along z, y, x.
-        source: what made it.
-        operation: the convolution in words, if it is one.
-        copied: how many of the channels come through the skip connection.
-        pooling: how it was pooled or enlarged, in words.
+        source: kind of the operation that made it.
+        operation: description of the convolution that made it, if one did.
+        copied: number of channels that come through the skip connection.
+        pooling: description of the pooling or up-convolution that made it, if one did.
     """
 
     column: int
@@ -68,7 +75,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class NetworkLayout:
-    """Tensors in the order in which data passes them, a bar for each (in points), and the skip connections."""
+    """The tensors in the order of the data flow, a bar for each (in points), and the skip connections."""
 
     tensors: tuple[Tensor, ...]
     skips: tuple[Skip, ...]
@@ -76,22 +83,22 @@ class NetworkLayout:
 
     @cached_property
     def pitch(self) -> float:
-        """Distance of columns."""
-        return min(max(_WIDTH / (self.tensors[-1].column + 1), _NARROWEST), _WIDEST)
+        """Distance of the columns."""
+        return min(max(_WIDTH / (self.tensors[-1].column + 1), _LEAST_PITCH), _MOST_PITCH)
 
     @cached_property
     def thickness(self) -> float:
-        """Of a bar."""
-        return min(max(0.4 * self.pitch, _BAR), _THICKEST)
+        """Width of a bar."""
+        return min(max(0.4 * self.pitch, _LEAST_THICKNESS), _MOST_THICKNESS)
 
     @cached_property
     def upright(self) -> bool:
-        """Whether the channels' numbers have to be turned by 90° to fit between their neighbours."""
+        """Whether the numbers of channels are rotated by 90° to fit between their neighbours."""
         return self._widest_label > self.pitch - 2
 
     @cached_property
     def label_height(self) -> float:
-        """Room above a bar for its number of channels."""
+        """Height of the space above a bar for its number of channels."""
         return self._widest_label + 5 if self.upright else _LABEL
 
     @property
@@ -100,21 +107,21 @@ class NetworkLayout:
 
     @cached_property
     def bars(self) -> list[Rect]:
-        """The bar of each tensor, on a common middle line in each scale; the first one begins at x = 0."""
+        """The bar of each tensor; the bars of one scale are centred on one line. The first bar begins at x = 0."""
         heights = [self._height(tensor) for tensor in self.tensors]
         middles: dict[int, float] = {}
         y = 0.0
         for scale in sorted({tensor.scale for tensor in self.tensors}):
             tallest = max(h for h, t in zip(heights, self.tensors, strict=True) if t.scale == scale)
             middles[scale] = y + self.label_height + tallest / 2
-            y += self.label_height + tallest + _BETWEEN_SCALES
+            y += self.label_height + tallest + _SCALE_GAP
         return [
             Rect(tensor.column * self.pitch, middles[tensor.scale] - height / 2, self.thickness, height)
             for height, tensor in zip(heights, self.tensors, strict=True)
         ]
 
     def _height(self, tensor: Tensor) -> float:
-        """Taller for larger tensors, by the logarithm, and never too short for its text."""
+        """Return the height of a bar: it grows with the logarithm of the size, and has space for the text."""
         text = text_width(shape_text(tensor.shape, self.has_depth), SMALL)
         return max(12 + 7.5 * math.log2(tensor.shape[-1]), text + 8)
 
@@ -125,32 +132,32 @@ class NetworkLayout:
 
 
 def layout_network(plan: Plan) -> NetworkLayout:
-    """Place the tensors that a network makes of its training patch."""
+    """Place the tensors that a network computes from its training patch."""
     operations = iter(_operations(plan.layers, plan.has_depth))
     shapes = plan.shapes()
     tensors = [Tensor(0, plan.stacks[0].scale, plan.layers[0].in_channels, plan.input_shape, "input")]
     skips: list[Skip] = []
-    ends: dict[int, int] = {}  # last tensor of the encoder at each scale
+    encoder_ends: dict[int, int] = {}  # index of the last tensor of the encoder at each scale
     for stack in plan.stacks:
         for _ in stack.layers:
             layer, entered, left = next(shapes)
             if layer.entry != "forward":
                 tensors.append(_entered(layer, tensors[-1], stack.scale, entered, plan.has_depth))
-            if layer.entry == "up" and stack.scale in ends:
-                skips.append(Skip(ends[stack.scale], len(tensors) - 1))
+            if layer.entry == "up" and stack.scale in encoder_ends:
+                skips.append(Skip(encoder_ends[stack.scale], len(tensors) - 1))
             column = tensors[-1].column + 1
             tensors.append(
                 Tensor(column, stack.scale, layer.out_channels, left, "convolution", next(operations))
             )
         if stack.is_encoder:
-            ends[stack.scale] = len(tensors) - 1
+            encoder_ends[stack.scale] = len(tensors) - 1
     last = tensors[-1]
     tensors.append(Tensor(last.column + 1, last.scale, plan.n_classes, plan.output_shape, "classes"))
     return NetworkLayout(tuple(tensors), tuple(skips), plan.has_depth)
 
 
 def _entered(layer: Layer, before: Tensor, scale: int, shape: Triple, has_depth: bool) -> Tensor:
-    """What a layer that changes the scale convolves."""
+    """Return the tensor at the entry of a layer that changes the scale, before its convolution."""
     by = shape_text(layer.pool, has_depth)
     if layer.entry == "up":
         copied = layer.in_channels - layer.out_channels
@@ -164,7 +171,7 @@ def shape_text(shape: Triple, has_depth: bool) -> str:
 
 
 def _operations(layers: Sequence[Layer], has_depth: bool) -> list[str]:
-    """Say what convolution each layer is, in as many details as a legend can hold."""
+    """Describe the convolution of each layer, in as much detail as the legend has colours for."""
 
     def kernel(layer: Layer) -> str:
         return f"{shape_text(layer.kernel, has_depth)} convolution"
@@ -176,7 +183,7 @@ def _operations(layers: Sequence[Layer], has_depth: bool) -> list[str]:
         return f"convolution, {layer.kernel[-1]} wide"
 
     levels: list[Callable[[Layer], str]] = [details, kernel, width]
-    texts = ([say(layer) for layer in layers] for say in levels)
+    texts = ([describe(layer) for layer in layers] for describe in levels)
     return next(
         (found for found in texts if len(Counter(found)) <= MOST_OPERATIONS), ["convolution"] * len(layers)
     )

@@ -1,4 +1,7 @@
-"""The network that a genome builds as a picture: a bar for each tensor, arrows for what leads to the next."""
+"""The network of a genome as a picture: a bar for each tensor, and an arrow for each operation.
+
+From top to bottom: title, caption with the network in numbers, the bars and arrows of ``layout``, legend, note.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +29,19 @@ if TYPE_CHECKING:
 
     from genenet.genes.genome import Genome
 
-# fills of what the convolutions give, by operation
-OPERATION_FILLS = (
+OPERATION_FILLS = (  # fills of the outputs of convolutions, one for each kind of convolution
     "#c3dcf5", "#fbd9a5", "#c9e8d6", "#e6cfee", "#f6f0a6", "#f7c8c0", "#bfe9ee", "#d8cdbd"
 )  # fmt: skip
 _DOWN, _UP, _SKIP, _RIM = "#c2410c", "#15803d", "#8b949e", "#3b4b5c"
 _WHITE, _DOWN_FILL, _UP_FILL, _CLASSES_FILL = "#ffffff", "#fbe5da", "#dcf3e3", "#cfd4da"
-_MARGIN, _LEFT = 14.0, 42.0  # at the left stand the scales' names
+_MARGIN, _LEFT = 14.0, 42.0  # points; the names of the scales stand in the left column
 _LEAST_WIDTH = 450.0
 _CAPTION_LINE = 11.0
 _TOP = _MARGIN + TITLE + 6
 
 
 def draw_network(genome: Genome, n_classes: int) -> Figure:
-    """Draw the network that a genome builds for ``n_classes``: its tensors at the size of a training patch.
+    """Draw the network of a genome for ``n_classes`` classes: its tensors for one training patch.
 
     Raises:
         InputError: If no input size up to the genome's is feasible.
@@ -67,7 +69,7 @@ def draw_network(genome: Genome, n_classes: int) -> Figure:
 
 
 def caption_texts(genome: Genome, built: Plan) -> list[str]:
-    """Say a network in numbers, as the captions of Guay (2017) do."""
+    """Return the caption of a network: its numbers, as in the captions of Guay (2017)."""
     kernels = sorted({layer.out_channels >> stack.scale for stack in built.stacks for layer in stack.layers})
     sizes = [shape_text(shape, built.has_depth) for shape in (built.input_shape, built.output_shape)]
     return [
@@ -88,7 +90,7 @@ def _draw_caption(canvas: Canvas, genome: Genome, texts: list[str], width: float
 
 
 def _keys(layout: NetworkLayout) -> tuple[list[Key], dict[str, str]]:
-    """Return the legend of what occurs, and the fill of each operation."""
+    """Return the legend of all kinds of bars and arrows that occur, and the fill of each operation."""
     operations = list(dict.fromkeys(t.operation for t in layout.tensors if t.operation))
     fills = dict(zip(operations, OPERATION_FILLS, strict=False))
     keys = [Key("input", _WHITE, _RIM)]
@@ -124,7 +126,7 @@ def _draw_arrows(canvas: Canvas, layout: NetworkLayout, bars: list[Rect]) -> Non
 
 
 def _draw_step(canvas: Canvas, tensor: Tensor, before: Rect, after: Rect, label: float) -> None:
-    """Draw the arrow from one bar to the next, with a word on how the scale changes."""
+    """Draw the arrow from one bar to the next, with a label where the scale changes."""
     x = after.middle[0]
     if tensor.source == "down":
         start, end = (x, before.bottom + 1), (x, after.y - label - 1)
@@ -154,7 +156,7 @@ def _draw_bars(canvas: Canvas, layout: NetworkLayout, bars: list[Rect], fills: d
 
 
 def _draw_bar(canvas: Canvas, tensor: Tensor, bar: Rect, fill: str, name: str) -> None:
-    """Draw a bar; the share of the channels that are copied stays white."""
+    """Draw a bar; the share of the copied channels is white."""
     white = bar.width * tensor.copied / tensor.channels
     if white:
         canvas.fill(Rect(bar.x, bar.y + 0.5, white, bar.height - 1), _WHITE)

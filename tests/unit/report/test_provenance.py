@@ -28,10 +28,10 @@ def test_cost_counts_jobs_hours_and_those_that_were_killed(tmp_path):
         write_json(search.paths.run(run).attempts, {"attempts": entries})
     said = provenance.cost(read_runs(search.paths, set()))
     assert said["Hours of jobs"] == (
-        "3.00 in all, 0.00 of it for baselines, 0.750 for a network, 1.500 at most; "
-        "of 1 that were killed the time isn't known"
+        "3.00 in all, 0.00 of them for baselines; 0.750 for a training on average, 1.500 at most; "
+        "the time of 1 killed job is unknown"
     )
-    assert said["Jobs"] == "5 for 4 networks, 2 of them to go on or try again"
+    assert said["Jobs"] == "5 for 4 trainings, 2 of them to resume or repeat a training"
 
 
 def test_what_trainings_ran_with_is_gathered(tmp_path):

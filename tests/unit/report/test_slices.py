@@ -50,7 +50,7 @@ def test_layers_are_true_to_the_voxels(made):
     image, labels, store = made
     shown = slices.viewer(image, labels, store, None, 10**9)
     assert (shown["width"], shown["height"], shown["n"]) == (50, 40, 70)
-    assert len(shown["z"]) == slices.SLICES
+    assert len(shown["z"]) == slices.MOST_SLICES
     assert (shown["z"][0], shown["z"][-1]) == (0, 69)
     index = 20
     z = shown["z"][index]
@@ -79,17 +79,17 @@ def test_pictures_shrink_until_they_fit(made, monkeypatch):
     small = slices.viewer(image, labels, store, None, n_bytes // 2)
     assert (small["width"], small["height"]) == (25, 20)
     assert sum(len(uri) for uris in small["layers"].values() for uri in uris) <= n_bytes // 2
-    monkeypatch.setattr(slices, "SIDE", 10)
+    monkeypatch.setattr(slices, "MOST_PIXELS", 10)
     assert slices.viewer(image, labels, store, None, 10**9)["width"] == 10
 
 
 def test_of_large_slices_few_are_read_and_only_their_middle(monkeypatch):
-    window, factor, numbers = slices._chosen((1000, 50_000, 60_000))
+    window, factor, numbers = slices._sampling((1000, 50_000, 60_000))
     assert window.shape == (1, 4096, 4096)
     assert window.start == (0, 22_952, 27_952)
     assert factor == 7
-    assert len(numbers) * 4096**2 <= slices.VOXELS
-    assert slices._chosen((1, 30, 20))[2] == [0]
+    assert len(numbers) * 4096**2 <= slices.MOST_VOXELS
+    assert slices._sampling((1, 30, 20))[2] == [0]
 
 
 def test_means_of_cells_at_the_ends():
