@@ -1,7 +1,7 @@
 """genenet: random search for segmentation networks of electron-microscopy volumes.
 
-The names below are for scripts and notebooks; what the command line and the workflow do beyond them is in the
-modules. Each is imported when it is first used, so ``import genenet`` takes no time.
+The names below are for scripts and notebooks. Each name is imported when it is first used, so ``import genenet`` takes
+no time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 if not TYPE_CHECKING:  # for type checkers a name that isn't there is an error
 
     def __getattr__(name: str) -> object:
-        """Import what is asked for (PEP 562)."""
+        """Import a name when it is first used (PEP 562)."""
         if name not in _MODULE_OF:
             raise AttributeError(f"module 'genenet' has no attribute '{name}'")
         value = getattr(import_module(f"genenet.{_MODULE_OF[name]}"), name)

@@ -1,1 +1,1 @@
-"""The Python interface, on arrays; ``genenet/__init__.py`` hands its names on."""
+"""The Python interface, on arrays; its names are those of ``import genenet``."""

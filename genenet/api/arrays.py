@@ -1,4 +1,4 @@
-"""Arrays as what trainings and segmentations read otherwise from files, with the same checks."""
+"""Turns arrays into what trainings and segmentations otherwise read from files, with the same checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ ClassIds = tuple[int, int | None]  # how many classes, and the label that is ign
 
 
 def volume_of(array: ArrayLike, name: str) -> ArrayVolume:
-    """Return an array as a volume (Z, Y, X); raises InputError for other dimensions or no numbers."""
+    """Return an array as a volume (Z, Y, X).
+
+    Raises:
+        InputError: If it isn't 2D or 3D, is empty, or doesn't hold numbers.
+    """
     if not isinstance(
         getattr(array, "dtype", None), np.dtype
     ):  # those that have one, as Zarr's, are read lazily
@@ -40,7 +44,7 @@ def volume_of(array: ArrayLike, name: str) -> ArrayVolume:
 
 @contextmanager
 def threads_of_torch(n_threads: int) -> Iterator[None]:
-    """Let torch use so many cores meanwhile; raises InputError if there are fewer."""
+    """Let torch use this many cores inside the block; raises InputError if there are fewer."""
     import torch
 
     from genenet.networks.device import set_threads
@@ -59,10 +63,11 @@ def labelled_arrays(
     """Check a training and a validation image and their labels.
 
     Returns:
-        Both, the training image's voxels of each class, and what normalises images.
+        The training and the validation image, the number of training voxels of each class, and the rule by which
+        images are normalised.
 
     Raises:
-        InputError: If they can't be learnt from, or the training image is smaller than the network's input.
+        InputError: If they can't be learnt from, or if the training image is smaller than the network's input.
     """
     from genenet.training.prepare import check
     from genenet.volumes.normalisation import NormalisationRule

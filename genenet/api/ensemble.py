@@ -1,6 +1,6 @@
-"""Ensembles from Python: loaded, saved, and let loose on arrays or files.
+"""Ensembles in Python: load them, save them, and segment arrays or files with them.
 
-An ensemble is the same files here as on disk, so that what is saved is what was used, byte for byte.
+An ensemble keeps the files that it was read from, so that a saved copy is the same byte for byte.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that segment together; of ``make_ensemble`` or ``load_ensemble``.
+    """Networks that segment together; ``make_ensemble`` and ``load_ensemble`` return it.
 
     Attributes:
-        description: what ensemble.json says: ``members``, ``classes``, ``voxel_size_nm``, ``validation`` (scores) …
+        description: what ensemble.json holds: ``members``, ``classes``, ``voxel_size_nm``, ``validation`` (scores) …
     """
 
     description: dict[str, Any]
@@ -43,7 +43,7 @@ class Ensemble:
 
     @property
     def classes(self) -> list[str]:
-        """Names by class id."""
+        """Names of the classes, by class id."""
         return list(self.description["classes"])
 
     @property
@@ -53,7 +53,7 @@ class Ensemble:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """Scores on the validation image that the members were chosen on, so they flatter."""
+        """Scores on the validation image; they are optimistic, since the members were chosen on it."""
         return dict(self.description["validation"])
 
     def __len__(self) -> int:
@@ -66,11 +66,11 @@ class Ensemble:
         """Write the folder that ``genenet segment --ensemble`` and ``load_ensemble`` read; return it.
 
         Raises:
-            InputError: If something else than an ensemble stands there.
+            InputError: If the folder exists and isn't an ensemble.
         """
         folder = Path(folder)
         if folder.exists() and not (folder / on_disk.DESCRIPTION).is_file():
-            raise InputError(f"{folder}: is there, and no ensemble; choose another name")
+            raise InputError(f"{folder}: exists and isn't an ensemble; choose another name")
         with atomic_path(folder) as new:
             for name, content in self._files.items():
                 (new / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +83,13 @@ class Ensemble:
         """Return the most probable class of each voxel, uint8, of the image's shape.
 
         Args:
-            image: (Z, Y, X) or (Y, X), like the training images: same voxel size, same type.
+            image: (Z, Y, X) or (Y, X), with the voxel size and the type of the training images.
             threads: CPU cores.
             device: ``auto``, ``cuda`` or ``cpu``.
-            **settings: of ``segmentation:`` in config.yaml: ``turns``, ``compute``, ``memory_mb``, ``block`` …
+            **settings: keys of ``segmentation:`` in config.yaml: ``turns``, ``compute``, ``memory_mb``, ``block`` …
 
         Raises:
-            InputError: For an image without contrast or with NaN, or wrong settings.
+            InputError: If the image has no contrast or holds NaN, or if a setting is wrong.
         """
         found = np.empty(volume_of(image, "image").shape, np.uint8)
 
@@ -104,7 +104,7 @@ class Ensemble:
     ) -> NDArray[np.float32]:
         """Return the probability of each class, (C, Z, Y, X) or (C, Y, X) float32; they sum to 1 at each voxel.
 
-        Arguments and errors are those of ``segment``. Takes 4 C bytes for each voxel.
+        Arguments and errors are those of ``segment``. The result takes 4 C bytes for each voxel.
         """
         n_classes = len(self.classes)
         found = np.empty((n_classes, *volume_of(image, "image").shape), np.float32)
@@ -134,10 +134,10 @@ class Ensemble:
 
 
 def load_ensemble(folder: str | Path) -> Ensemble:
-    """Read an ensemble, of ``Ensemble.save`` or of a search (``results/ensemble``).
+    """Read the folder of an ensemble: one that ``Ensemble.save`` or a search (``results/ensemble``) wrote.
 
     Raises:
-        InputError: If it isn't one, or a member's weights don't match its genome.
+        InputError: If the folder isn't an ensemble, or if a member's weights don't match its genome.
     """
     folder = Path(folder)
     loaded = on_disk.load_ensemble(folder)
@@ -165,26 +165,26 @@ def segment(
 ) -> zarr.Array[Any]:
     """Segment files of any size into an OME-Zarr, block by block, as ``genenet segment`` does.
 
-    Run again after an interruption, it does the blocks that are missing.
+    After an interruption, the same call continues with the blocks that are missing.
 
     Args:
-        ensemble: or its folder.
+        ensemble: an ensemble, or the path of its folder.
         image: a file of one of ``genenet.volumes.formats.FORMATS``, a folder of slices, or several files that
             are stacked along z.
-        out: the OME-Zarr to write; with the same ensemble, image and settings one that is there is gone on with,
-            any other that genenet wrote is made anew.
-        region: half-open ``[[z0, z1], [y0, y1], [x0, x1]]`` in voxels; ``None`` is a whole axis.
+        out: the OME-Zarr to write. If genenet wrote one there from the same ensemble, image and settings, it is
+            continued; one from others is replaced.
+        region: half-open ``[[z0, z1], [y0, y1], [x0, x1]]`` in voxels; ``None`` for a whole axis.
         mask: integer image of the same shape; where it is 0, nothing is segmented.
-        voxel_size_nm: along z, y, x, if the file doesn't say.
+        voxel_size_nm: along z, y, x, if the file doesn't say it.
         threads: CPU cores.
         device: ``auto``, ``cuda`` or ``cpu``.
-        **settings: of ``segmentation:`` in config.yaml.
+        **settings: keys of ``segmentation:`` in config.yaml.
 
     Returns:
-        The classes, (Z, Y, X) uint8, as a Zarr array: what is indexed is read.
+        The classes, (Z, Y, X) uint8, as a Zarr array, which reads only what is indexed.
 
     Raises:
-        InputError: If the files can't be read, or the settings can't be.
+        InputError: If a file can't be read, or if a setting is wrong.
     """
     from genenet.networks.device import choose_device
     from genenet.segmentation.job import SegmentationJob

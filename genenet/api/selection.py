@@ -1,4 +1,4 @@
-"""Ensembles from Python: chosen among networks that were trained on arrays."""
+"""Chooses an ensemble among networks that were trained on arrays."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def make_ensemble(
     size: int | Literal["auto"] = "auto",
     combination: Combination = "mean",
 ) -> Ensemble:
-    """Rank trained networks by validation ARI and let the best few segment together.
+    """Rank trained networks by validation ARI and make an ensemble of the best few.
 
     Args:
-        trained: trained with the same classes, normalisation, training and validation image.
-        voxel_size_nm: of these images, along z, y, x, in nm; it is stored, and ``genenet segment`` compares.
-        size: members; ``auto``: the size of the highest ARI on the validation image.
-        combination: of the members: ``mean`` of probabilities, ``weighted`` by ARI, or ``vote`` of the majority.
+        trained: networks that were trained with the same classes, normalisation, training and validation image.
+        voxel_size_nm: of these images, along z, y, x, in nm; ``genenet segment`` compares other images with it.
+        size: number of members; ``auto`` is the number with the highest ARI on the validation image.
+        combination: ``mean`` of the members' probabilities, ``weighted`` mean by ARI, or majority ``vote``.
 
     Raises:
-        InputError: If there are none, or they were trained differently.
+        InputError: If no network is given, or if they were trained differently.
 
     Example:
         >>> import genenet
@@ -90,7 +90,7 @@ def make_ensemble(
 
 
 class _Choice(config.Ensemble):
-    """How an ensemble is chosen, and its voxels."""
+    """How an ensemble is chosen, and the voxel size of its images."""
 
     voxel_size_nm: types.VoxelSize
 
@@ -110,7 +110,7 @@ def _description(trained: Trained, chosen: _Choice) -> dict[str, Any]:
 
 
 def _or_lowest(ari: float) -> float:
-    """Return an ARI, or -1 for one that isn't defined: it comes last."""
+    """Return an ARI, or -1 if it isn't defined, so that it ranks last."""
     return -1.0 if np.isnan(ari) else ari
 
 

@@ -1,6 +1,6 @@
-"""Random genomes, building, training and scoring from Python, on arrays; ``import genenet`` gives these names.
+"""Random genomes, networks, trainings and scores from Python.
 
-Arrays are (Z, Y, X), or (Y, X) for a single slice: anything that numpy takes. Nothing is written to disk.
+Arrays are (Z, Y, X), or (Y, X) for a single slice, of any kind that numpy accepts. Nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from genenet.training.trainer import Row, Trainer
     from genenet.volumes.normalisation import NormalisationRule
 
-OF_FOLDERS = ("checkpoint_seconds", "data_memory_mb", "tensorboard")  # settings that nothing here would heed
+OF_FOLDERS = ("checkpoint_seconds", "data_memory_mb", "tensorboard")  # settings without effect on arrays
 
 
 def make_phantom(shape: tuple[int, int, int], seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -45,11 +45,11 @@ def make_phantom(shape: tuple[int, int, int], seed: int = 0) -> tuple[NDArray[np
         seed: not negative; the same seed and shape give the same voxels.
 
     Returns:
-        Image and labels, both (Z, Y, X) uint8. The labels are places in ``genenet.phantoms.phantom.CLASSES``, of which
-        there are seven.
+        Image and labels, both (Z, Y, X) uint8. The labels are indices into the seven names of
+        ``genenet.phantoms.phantom.CLASSES``.
 
     Raises:
-        InputError: If the shape or the seed is none.
+        InputError: If the shape or the seed is invalid.
 
     Example:
         >>> import genenet
@@ -113,13 +113,13 @@ def draw(regions: Mapping[str, Mapping[str, Any]] | None = None, **options: Any)
 
 
 def build(genome: Genome, n_classes: int) -> Network:
-    """Build the network of a genome, a ``torch.nn.Module``, with random weights (of torch's own seed).
+    """Build the network of a genome, a ``torch.nn.Module``, with random weights from torch's own generator.
 
-    It takes normalised images (B, 1, Z, Y, X) of at least ``network.plan.input_shape`` voxels,
-    and returns logits (B, n_classes, Z', Y', X'), smaller by the halo where convolutions are valid.
+    The network takes normalised images (B, 1, Z, Y, X) of at least ``network.plan.input_shape`` voxels and returns
+    logits (B, n_classes, Z', Y', X'), which are smaller by the halo if convolutions are valid.
 
     Raises:
-        InputError: If it can't be built.
+        InputError: If the network can't be built.
 
     Example:
         >>> import genenet, torch
@@ -137,19 +137,19 @@ def build(genome: Genome, n_classes: int) -> Network:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and what it says of the validation image.
+    """A trained network, and its prediction of the validation image.
 
     Attributes:
-        genome: what it was built from.
-        network: with the weights of the best validation.
-        history: a row for each validation: ``iteration``, ``training_loss``, ``learning_rate``,
+        genome: the genome of the network.
+        network: the network, with the weights of the best validation.
+        history: one row for each validation: ``iteration``, ``training_loss``, ``learning_rate``,
             ``validation_ari``, ``seconds``.
-        scores: of the validation image; see ``score``.
-        probabilities: of its classes, (C, Z, Y, X) uint8, where 255 is 1.
-        labels: of it, (Z, Y, X) uint8; 255 where nothing is scored.
-        classes: names by label id.
-        normalisation: by which images are normalised.
-        dtype: of the training image.
+        scores: on the validation image; see ``score``.
+        probabilities: of the classes in the validation image, (C, Z, Y, X) uint8; 255 stands for 1.
+        labels: of the validation image, (Z, Y, X) uint8; 255 where nothing is scored.
+        classes: names by class id.
+        normalisation: the rule by which images are normalised.
+        dtype: type of the training image.
     """
 
     genome: Genome
@@ -185,28 +185,29 @@ def train(
     show: Callable[[Trainer], None] | None = None,
     **settings: Any,
 ) -> Trained:
-    """Train the network of a genome: with the same settings, the weights of ``genenet train``.
+    """Train the network of a genome; the same settings give the same weights as ``genenet train``.
 
     Args:
-        genome: what is built.
-        image: (Z, Y, X) or (Y, X), integers or floats, with contrast, at least as large as the network's input.
+        genome: the genome whose network is trained.
+        image: (Z, Y, X) or (Y, X), integers or floats, at least as large as the network's input.
         labels: integers of the same shape: class ids, from 0 on.
         validation: another image and its labels, which choose the weights and give the score.
         classes: names by label id.
-        ignore_label: voxels of this label are neither learnt nor scored.
+        ignore_label: voxels with this label are neither learnt nor scored.
         normalisation: (x - mean) / deviation of each ``volume``, each ``slice``, or of the ``training`` image for
             all; choose the last where both images are regions of one.
-        seed: not negative; the genome's id is added to it.
-        show: is called with the Trainer after each iteration (``trainer.iteration``, ``trainer.history``).
-        **settings: of ``training:`` in config.yaml: ``iterations``, ``batch_size``, ``threads``, ``device``,
+        seed: not negative; it is combined with the genome's id.
+        show: a function that is called with the Trainer (``trainer.iteration``, ``trainer.history``) after each
+            iteration.
+        **settings: keys of ``training:`` in config.yaml: ``iterations``, ``batch_size``, ``threads``, ``device``,
             ``validation_interval``, ``precision``, ``loss``, ``augmentation``, ``optimiser``, ``schedule`` …
 
     Returns:
-        The network with the weights of the best validation, its history and scores; make an ensemble of several.
+        The network with the weights of the best validation, its history and its scores.
 
     Raises:
-        InputError: For images, labels or settings that can't be; it says what would be right.
-        Diverged: If the loss isn't finite any more.
+        InputError: If an image, labels or a setting are wrong; the message says what would be right.
+        Diverged: If the loss is no longer finite.
 
     Example:
         >>> import genenet
@@ -273,19 +274,19 @@ def score(
     classes: Sequence[str] | None = None,
     ignore_label: int | None = None,
 ) -> dict[str, Any]:
-    """Score classes against labels: ``ari`` (1 is perfect), ``accuracy``, ``mean_iou``, ``iou`` of each class.
+    """Compare classes with labels: ``ari`` (1 is perfect), ``accuracy``, ``mean_iou``, ``iou`` of each class.
 
     Args:
         labels: true class ids, integers of any 2D or 3D shape.
         predicted: class ids, integers of the same shape.
-        classes: names by label id; by default as many as the largest id says.
+        classes: names by label id; by default there are as many classes as the largest id requires.
         ignore_label: voxels with this label aren't counted.
 
     Returns:
         The scores by name; ``None`` where one isn't defined.
 
     Raises:
-        InputError: For arrays that aren't integers, differ in shape, or hold ids of no class.
+        InputError: If the arrays don't hold integers, differ in shape, or hold ids that aren't classes.
 
     Example:
         >>> import genenet
@@ -313,7 +314,7 @@ def score(
 
 
 class _Arguments(Training):
-    """Settings of a training and the arguments beside them."""
+    """The settings of a training, and the other arguments of ``train``."""
 
     seed: NonNegativeInt
     normalisation: NormalisationMode
@@ -322,7 +323,9 @@ class _Arguments(Training):
 def _arguments(values: Mapping[str, Any]) -> _Arguments:
     for name in OF_FOLDERS:
         if name in values:
-            raise InputError(f"train: {name}: is for trainings in a folder (genenet train); leave it out")
+            raise InputError(
+                f"train: {name}: is a setting of genenet train, which writes a folder; leave it out"
+            )
     return validate(_Arguments, values, "train")
 
 

@@ -152,7 +152,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, ensemble):
     assert np.array_equal(again.segment(image), ensemble.segment(image))
     assert again.save(folder).is_dir()
     (tmp_path / "mine").mkdir()
-    with pytest.raises(genenet.InputError, match="mine: is there, and no ensemble"):
+    with pytest.raises(genenet.InputError, match="mine: exists and isn't an ensemble"):
         again.save(tmp_path / "mine")
     assert repr(again) == f"<Ensemble of {', '.join(again.members)}: 3 classes>"
 
@@ -222,7 +222,7 @@ IMAGE, LABELS = TRAIN
         ({"validation": (VALIDATION[0], LABELS)}, "validation labels: its shape"),
         ({"iterations": 0}, "train: iterations: .* greater than 0, not 0"),
         ({"iteration": 3}, "train: iteration: unknown key; did you mean iterations?"),
-        ({"tensorboard": True}, "train: tensorboard: is for trainings in a folder"),
+        ({"tensorboard": True}, "train: tensorboard: is a setting of genenet train"),
         ({"classes": ["one"] * 300}, "300 classes: 1 to 254 are possible"),
         ({"seed": -1}, "train: seed: .* greater than or equal to 0, not -1"),
         ({"normalisation": "none"}, "train: normalisation: .*'volume', 'slice'"),
