@@ -15,8 +15,8 @@ from bench_tools import anonymous_memory, in_process, parser, peak_memory, volum
 from genenet.config.postprocessing import Postprocessing
 from genenet.phantoms.phantom import CLASSES, write_phantom
 from genenet.segmentation.objects import PostprocessingJob, table_of
-from genenet.volumes.base import open_volume
 from genenet.volumes.ome_zarr import create_store, open_store
+from genenet.volumes.opening import open_volume
 
 BLOCK = (8, 512, 512)
 NOISE = 0.002  # share of the voxels with a random class: specks, as networks leave them

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 
 from genenet.config.types import (
+    FlippedAxes,
     ImageRegion,
     NormalisationMode,
     Shape,
@@ -51,6 +52,12 @@ class Image(Closed):
     mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
         None,
         description="integer image(s) of the same shape; where it is 0, nothing is learnt, segmented or scored",
+    )
+
+    flip: FlippedAxes | None = Field(
+        None,
+        description="axes along which MRC files (image, labels, mask) are mirrored, since MRC's rows begin at the "
+        "bottom: [y] beside files that IMOD or Fiji saved in another format, [] if no file is mirrored",
     )
 
     @model_validator(mode="before")

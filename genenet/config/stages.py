@@ -18,7 +18,7 @@ from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
 from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
-from genenet.config.types import Device, ImageRegion, NormalisationMode, VoxelSize
+from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, VoxelSize
 from genenet.core.atomic_files import read_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -44,6 +44,7 @@ class ImageFiles(Closed):
     labels: list[Path] | None
     region: ImageRegion | None
     mask: list[Path] | None = None
+    flip: FlippedAxes | None = None
     weight: float = 1.0
     voxel_size_nm: VoxelSize | None = None  # of a volume to segment, if it is known better than by the file
 
@@ -218,7 +219,7 @@ def image_files(config: Config, image: Image) -> ImageFiles:
     if image.phantom:
         paths = ResultPaths(config.results)
         files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
-    more = image.model_dump(include={"region", "mask", "weight", "voxel_size_nm"})
+    more = image.model_dump(include={"region", "mask", "flip", "weight", "voxel_size_nm"})
     return ImageFiles(image=files, labels=labels, **more)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by
-from genenet.volumes.base import Volume, open_volume
+from genenet.volumes.base import Volume
+from genenet.volumes.opening import open_volume
 from genenet.volumes.statistics import Moments, sample_boxes
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from genenet.genes.plan import plan
 from genenet.networks.device import choose_device, set_threads
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
-from genenet.volumes.base import crop, open_volume
+from genenet.volumes.base import crop
 from genenet.volumes.normalisation import Normalisation
+from genenet.volumes.opening import open_volume
 from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:

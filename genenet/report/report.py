@@ -23,8 +23,9 @@ from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.volumes import ome_zarr
-from genenet.volumes.base import open_volume
+from genenet.volumes.base import crop
 from genenet.volumes.label_images import class_labels
+from genenet.volumes.opening import open_files
 from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:

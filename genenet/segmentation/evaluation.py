@@ -10,9 +10,8 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.metrics.contingency import Contingency, scores
 from genenet.volumes import ome_zarr
-from genenet.volumes.base import open_volume
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.labels import ClassLabels
+from genenet.volumes.opening import open_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +37,7 @@ def evaluate_store(
     store.check_complete()
     found = class_labels(store, choice)
     n_classes = len(store.attributes["classes"])
-    labels = ClassLabels.open(source.labels, open_volume(source.image), n_classes, ignore_label, source.mask)
-    labels = labels.crop(source.region)
+    labels = open_files(source).class_labels(n_classes, ignore_label).crop(source.region)
     if labels.volume.shape != store.shape:
         raise InputError(
             f"{path}: was made from an image of another shape, {by(store.shape)}; segment it again"

@@ -24,11 +24,11 @@ from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.suitability import fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
-from genenet.volumes.base import Volume, crop, open_volume
+from genenet.volumes.base import Volume, crop
 from genenet.volumes.chunk_cache import cached
-from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import Mask
 from genenet.volumes.normalisation import Normalisation
+from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.statistics import sample_statistics
 
@@ -76,11 +76,9 @@ class SegmentationJob:
         Raises:
             InputError: If the volume, its labels or its mask can't be read.
         """
-        whole = open_volume(self.source.image)
-        if self.source.labels:  # what is wrong with them is better known before than after
-            ClassLabels.open(self.source.labels, whole, len(self.ensemble.classes), None)
-        mask = Mask.open(self.source.mask, whole, self.source.region, self.block)
-        volume = crop(whole, self.source.region)
+        files = open_files(self.source)  # also labels, so that their faults are found before hours of work
+        mask = Mask.of(files.mask, self.source.region, self.block)
+        volume = crop(files.image, self.source.region)
         volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
         with writing(self.out, self._fingerprint(volume), part, n_parts):
             return self._run(volume, mask, part, n_parts, show)
@@ -147,16 +145,19 @@ class SegmentationJob:
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
             norm = _normalisation(volume, self.ensemble)
+            grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
                 shape=volume.shape,
                 classes=self.ensemble.classes,
-                voxel_size_nm=volume.voxel_size_nm or self.ensemble.voxel_size_nm,
+                voxel_size_nm=grid.voxel_size_nm or self.ensemble.voxel_size_nm,
+                translation_nm=grid.translation_nm,
                 block=self.block,
                 channels=Channels.of(self.settings).names(self.ensemble.classes),
                 dtype=self.settings.precision,
                 attributes={
                     "fingerprint": fingerprint,
+                    "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
                 },
@@ -174,6 +175,7 @@ class SegmentationJob:
             self.source.region,
             volume.shape,
             volume.voxel_size_nm,
+            *volume.reading,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -99,7 +99,9 @@ class PostprocessingJob:
         ids, objects = find_objects(graph, classes, [names.index(name) for name in wanted])
         self._write(self._boxes(1, show), graph, classes, ids)
         if wanted:
-            write_csv(self.table, COLUMNS, rows(objects, names, self.store.attributes["voxel_size_nm"]))
+            write_csv(
+                self.table, COLUMNS, rows(objects, names, self.store.voxel_size_nm, self.store.translation_nm)
+            )
         changed = int(graph.pieces.n_voxels[classes != graph.pieces.classes].sum())
         log.info(
             "%s: %d specks removed, %d holes filled, %d voxels changed, %d objects",
@@ -166,20 +168,24 @@ def table_of(store: Path) -> Path:
 
 
 def rows(
-    objects: PieceTable, names: Sequence[str], voxel_size_nm: Sequence[float]
+    objects: PieceTable,
+    names: Sequence[str],
+    voxel_size_nm: Sequence[float],
+    translation_nm: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of the table of objects, see COLUMNS.
 
-    Coordinates are those of the segmentation: 0 is the centre of its first voxel, boxes are half-open.
+    Coordinates in voxels are those of the segmentation: 0 is the centre of its first voxel, boxes are half-open.
+    Those in nm are the image's: the centre of the first voxel lies at ``translation_nm``.
     """
-    size = np.array(voxel_size_nm)
+    size, place = np.array(voxel_size_nm), np.array(translation_nm)
     for i in range(len(objects)):
         n, class_id = int(objects.n_voxels[i]), int(objects.classes[i])
         centroid = objects.sums[:, i] / n
         corners = np.stack([objects.start[:, i], objects.stop[:, i]], axis=1)
         yield (
             *(i + 1, class_id, names[class_id], n, round(float(n * size.prod()), 3)),
-            *(round(float(c), 3) for c in (*centroid, *(centroid * size))),
+            *(round(float(c), 3) for c in (*centroid, *(place + centroid * size))),
             *corners.reshape(-1).tolist(),
             bool(objects.on_border[i]),
         )

@@ -1,13 +1,12 @@
-"""Whether a volume is what an ensemble was trained on; what differs is said before hours go by."""
+"""Checks a volume against the training data before segmenting it."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from genenet.core.errors import InputError
+from genenet.volumes.grid import size_text
 from genenet.volumes.rescale import RescaledVolume
 from genenet.volumes.statistics import sample_statistics
 
@@ -25,46 +24,58 @@ log = logging.getLogger(__name__)
 def fit(volume: Volume, source: ImageFiles, ensemble: Ensemble, rescale: bool) -> Volume:
     """Return the volume with the voxel size that is given, resampled to the ensemble's if that is wanted.
 
-    2D networks see no z: it is resampled only if one of the networks is 3D.
+    2D networks see no z: the volume is resampled along z only if one of the networks is 3D. An axis whose size
+    neither the user nor the file says counts as the ensemble's.
 
     Args:
         volume: what is to be segmented.
         source: may know the voxel size better than the file.
         ensemble: what segments it.
-        rescale: resample it, if the sizes differ; else a warning is all.
+        rescale: resample the volume if the sizes differ; without it a warning is logged.
 
     Raises:
         InputError: If it should be resampled, and its voxel size isn't known, or it has labels or a mask.
     """
     if source.voxel_size_nm:
-        volume.voxel_size_nm = source.voxel_size_nm
-    own, trained = volume.voxel_size_nm, ensemble.voxel_size_nm
-    if rescale and own is None:
+        volume.grid = volume.grid.with_sizes(source.voxel_size_nm)
+    grid, trained = volume.grid, ensemble.voxel_size_nm
+    if rescale and None in grid.sizes_nm[1:]:
         raise InputError(
             f"{volume.name}: its file doesn't say its voxel size, so it can't be rescaled; give voxel_size_nm:"
         )
-    if own is None or np.allclose(own, trained, rtol=_TOLERANCE, atol=0):
+    if 0 < len(grid.missing) < 3:
+        log.warning(
+            "%s: its file says that its voxels are %s nm (z, y, x); along %s, the ensemble's size is assumed",
+            *(volume.name, size_text(grid.sizes_nm), " and ".join(grid.missing)),
+        )
+    if not grid.differs_from(trained, _TOLERANCE):
         return volume
-    if rescale and (source.labels or source.mask):
+    if not rescale:
+        log.warning(
+            "%s: has voxels of %s nm, the ensemble was trained on %s nm (z, y, x); rescale: true (or --rescale) "
+            "resamples it while it is read",
+            *(volume.name, volume.voxel_size_nm or size_text(grid.sizes_nm), trained),
+        )
+        return volume
+    if source.labels or source.mask:
         raise InputError(
             f"{volume.name}: has labels or a mask, which aren't rescaled with it; leave rescale: out, or save all "
             "of them at the ensemble's voxel size"
         )
-    if rescale:
-        wanted = trained if is_3d(ensemble) else (own[0], *trained[1:])
-        rescaled = RescaledVolume(volume, wanted)
-        log.info(
-            "%s: resampled from voxels of %s nm to %s nm (z, y, x)", volume.name, own, rescaled.voxel_size_nm
-        )
-        return rescaled
-    log.warning(
-        "%s: has voxels of %s nm, the ensemble was trained on %s nm (z, y, x); rescale: true (or --rescale) "
-        "resamples it while it is read",
-        volume.name,
-        own,
-        trained,
+    return _rescaled(volume, ensemble)
+
+
+def _rescaled(volume: Volume, ensemble: Ensemble) -> Volume:
+    """Return the volume at the ensemble's voxel size; along z only if a network is 3D."""
+    trained = ensemble.voxel_size_nm
+    volume.grid = volume.grid.completed(trained)
+    own = volume.grid.voxel_size_nm
+    assert own is not None
+    rescaled = RescaledVolume(volume, trained if is_3d(ensemble) else (own[0], *trained[1:]))
+    log.info(
+        "%s: resampled from voxels of %s nm to %s nm (z, y, x)", volume.name, own, rescaled.voxel_size_nm
     )
-    return volume
+    return rescaled
 
 
 def warn_of_other_images(volume: Volume, ensemble: Ensemble) -> None:

@@ -20,8 +20,9 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
-from genenet.volumes.base import Volume, crop, open_volume
+from genenet.volumes.base import Volume, crop
 from genenet.volumes.labels import ClassLabels
+from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.statistics import Moments, as_arrays, check_moments
 
@@ -166,14 +167,10 @@ class Source:
 
 def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
     """Open an image and its labels, and check all that their headers say."""
-    image = open_volume(files.image)
+    opened = open_files(files)
     warn_of_missing_chunks(files.image)
-    if files.labels is None:
-        raise InputError(
-            f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
-        )
-    labels = ClassLabels.open(files.labels, image, len(settings.classes), settings.ignore_label, files.mask)
-    image, labels = crop(image, files.region), labels.crop(files.region)
+    labels = opened.class_labels(len(settings.classes), settings.ignore_label)
+    image, labels = crop(opened.image, files.region), labels.crop(files.region)
     smallest = settings.smallest_input_voxels
     if smallest and min(image.shape[1:]) < smallest:
         raise InputError(

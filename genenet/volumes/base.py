@@ -1,64 +1,98 @@
-"""Images in, as volumes that are read box by box, never wholly. Axes are (z, y, x)."""
+"""Volumes: 3D images that are read box by box, never as a whole. Axes are (z, y, x)."""
 
 from __future__ import annotations
 
+import math
 import zlib
-from bisect import bisect_right
-from functools import lru_cache
+from abc import ABC, abstractmethod
 from lzma import LZMAError
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import Box, Triple, by
-from genenet.volumes.formats import files_of, open_image
+from genenet.volumes.file_image import UNNAMED, find_z
+from genenet.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from genenet.config.types import ImageRegion, VoxelSize
+    from genenet.volumes.file_image import Decoding, FileImage
 
-_SPATIAL = ("z", "y", "x")
+_MAX_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
 
 
-class Volume(Protocol):
+class Volume(ABC):
     """A 3D image that is read box by box.
 
     Attributes:
-        name: what messages call it.
+        name: how messages call it.
         shape: voxels along z, y, x; a 2D image has z = 1.
         dtype: of the voxels, in the machine's own byte order.
         chunks: the box that is cheapest to read; it may be larger than a region.
         chunk_start: where the grid of chunks begins: at 0, or before it, in a region that cuts chunks.
-        voxel_size_nm: along z, y, x, from the file's metadata, if they say.
+        grid: where the voxels lie, as far as the file says.
+        is_mapped: whether voxels are in memory or in a mapped file, and needn't be decoded.
+        bottom_up: whether the first row of the file is the bottom one.
+        reading: what was done to the stored voxels, such as inverting them.
+        notes: what is odd about the file, for the user.
+        members: files that hold the image together with the one that was opened; empty if it is alone.
     """
 
     name: str
     shape: Triple
     dtype: np.dtype[Any]
     chunks: Triple
-    chunk_start: Triple
-    voxel_size_nm: VoxelSize | None
+    chunk_start: Triple = (0, 0, 0)
+    grid: Grid = Grid()
+    is_mapped: bool = False
+    bottom_up: bool = False
+    reading: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    members: tuple[Path, ...] = ()
+
+    @property
+    def voxel_size_nm(self) -> VoxelSize | None:
+        """Size of a voxel along z, y, x; None if the file doesn't say it along all of them."""
+        return self.grid.voxel_size_nm
 
     def read(self, box: Box) -> NDArray[Any]:
-        """Return the voxels of a box that lies inside, as an array of its own of shape ``box.shape``."""
+        """Return the voxels of a box that lies inside, as an array of its own of shape ``box.shape``.
+
+        Raises:
+            InputError: If the file turns out to be damaged.
+        """
+        if Box.of_shape(self.shape).intersect(box) != box:
+            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+        return self._read(box)
+
+    @abstractmethod
+    def _read(self, box: Box) -> NDArray[Any]:
+        """Return the voxels of a box that lies inside."""
+
+    def _take_over(self, volume: Volume) -> None:
+        """Set all attributes as those of another volume."""
+        self.name, self.shape, self.dtype = volume.name, volume.shape, volume.dtype
+        self.chunks, self.chunk_start, self.grid = volume.chunks, volume.chunk_start, volume.grid
+        self.is_mapped, self.bottom_up = volume.is_mapped, volume.bottom_up
+        self.reading, self.notes = volume.reading, volume.notes
 
 
-class ArrayVolume:
+class ArrayVolume(Volume):
     """An array, or anything that is indexed like one (a Zarr array, a memory map), as a volume.
 
-    Attributes:
-        is_mapped: whether voxels are simply there, in memory or a mapped file, and needn't be decoded.
-
     Args:
-        array: 2D or more; the last two axes are y and x, and of those before at most one, z, isn't singleton.
-        name: what messages call it.
-        chunks: defaults to the array's own, else to one slice.
+        array: 2D or more; the last two axes are y and x, and at most one of those before has several places.
+        name: how messages call it.
+        chunks: by default the array's own, else one slice.
         voxel_size_nm: along z, y, x.
+        axes: the names of the array's axes, as of FileImage; by default those before y, x have no names.
+        decoding: how stored voxels become values.
     """
 
     def __init__(
@@ -67,29 +101,33 @@ class ArrayVolume:
         name: str = "array",
         chunks: Triple | None = None,
         voxel_size_nm: VoxelSize | None = None,
+        axes: Sequence[str] | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
-        n_z, self._z_axis = _find_z(array.shape, name)
-        self._array = array
-        self.name = name
-        self.shape: Triple = (n_z, *array.shape[-2:])
-        self.dtype = _checked_dtype(array.dtype, name)
+        axes = axes or (*(UNNAMED,) * (len(array.shape) - 2), "y", "x")
+        self._array, self._decoding = array, decoding
+        self._z_axis, notes = find_z(array.shape, axes, name)
+        self.name, self.notes = name, tuple(notes)
+        n_z = 1 if self._z_axis is None else array.shape[self._z_axis]
+        self.shape = (n_z, *array.shape[-2:])
+        self.dtype = _checked_dtype(decoding.dtype if decoding else array.dtype, name)
         self.chunks = chunks or self._own_chunks()
-        self.chunk_start: Triple = (0, 0, 0)
-        self.voxel_size_nm = voxel_size_nm
+        self.grid = Grid(voxel_size_nm or (None, None, None))
         self.is_mapped = isinstance(array, np.ndarray)
+        self.reading = (decoding.name,) if decoding else ()
 
     def _own_chunks(self) -> Triple:
-        chunks = getattr(self._array, "chunks", None) or (1,) * (self._array.ndim - 2) + self.shape[1:]
+        own = getattr(self._array, "chunks", None)
+        chunks = own or (1,) * (self._array.ndim - 2) + self.shape[1:]
+        n_bytes = math.prod(map(int, chunks)) * np.dtype(self._array.dtype).itemsize
+        if own and n_bytes > _MAX_CHUNK_BYTES:
+            raise InputError(
+                f"{self.name}: is stored in pieces of {by(chunks)} voxels, {n_bytes / 1e9:.3g} GB each, and a piece is "
+                f"decoded as a whole; save it in tiles or chunks of at most {_MAX_CHUNK_BYTES / 1e9:.0f} GB"
+            )
         return (1 if self._z_axis is None else chunks[self._z_axis], *chunks[-2:])
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """See Volume.
-
-        Raises:
-            InputError: If the file turns out to be damaged.
-        """
-        if Box.of_shape(self.shape).intersect(box) != box:
-            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+    def _read(self, box: Box) -> NDArray[Any]:
         z, y, x = box.slices
         index: list[Any] = [0] * (self._array.ndim - 2) + [y, x]
         if self._z_axis is not None:
@@ -97,91 +135,75 @@ class ArrayVolume:
         try:
             voxels = self._array[tuple(index)]
         except (ValueError, RuntimeError, EOFError, OSError, zlib.error, LZMAError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk's, not a decoder's
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's error, not a decoder's
                 raise
             raise InputError(
                 f"{self.name}: damaged, can't be read ({one_line(error)}); copy it anew"
             ) from error
-        # No view of the caller's array or of the mapped file may leave: others write into what they get.
+        if self._decoding:
+            voxels = self._decoding.apply(np.asarray(voxels))
+        # Callers write into what they get, so a view of the caller's array or of a mapped file is copied.
         copy = True if isinstance(voxels, np.ndarray) and voxels.base is not None else None
         return np.array(voxels, self.dtype, copy=copy, order="C").reshape(box.shape)
 
 
-class RegionVolume:
+class RegionVolume(Volume):
     """A box of a volume as a volume of its own."""
 
     def __init__(self, volume: Volume, box: Box) -> None:
+        self._take_over(volume)
         self._volume, self._origin = volume, box.start
-        self.name, self.dtype, self.voxel_size_nm = volume.name, volume.dtype, volume.voxel_size_nm
-        self.shape, self.chunks = box.shape, volume.chunks
-        start = (-((o - s) % c) for o, s, c in zip(box.start, volume.chunk_start, volume.chunks, strict=True))
-        self.chunk_start: Triple = tuple(start)  # type: ignore[assignment]
-        self.is_mapped = getattr(volume, "is_mapped", False)
+        self.shape, self.grid = box.shape, volume.grid.shift(box.start)
+        z, y, x = (
+            -((o - s) % c) for o, s, c in zip(box.start, volume.chunk_start, volume.chunks, strict=True)
+        )
+        self.chunk_start = (z, y, x)
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """See Volume."""
-        if Box.of_shape(self.shape).intersect(box) != box:
-            raise ValueError(f"{self.name}: {box} isn't inside of the region of {self.shape}")
+    def _read(self, box: Box) -> NDArray[Any]:
         return self._volume.read(box.shift(self._origin))
 
 
-class StackVolume:
-    """Files stacked along z. Only a few are open at a time: a system allows some hundreds."""
+class MirroredVolume(Volume):
+    """A volume mirrored along some of its axes.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._open = lru_cache(maxsize=8)(_open_file)
-        first = _open_file(paths[0])
-        self.name = f"{paths[0]} and {len(paths) - 1} more"
-        self.dtype, self.chunks, self.voxel_size_nm = first.dtype, first.chunks, first.voxel_size_nm
-        self.chunk_start, self.is_mapped = first.chunk_start, first.is_mapped
-        self._parts: list[tuple[Path, Box]] = []
-        z = 0
-        for path in paths:
-            part = _open_file(path)
-            if part.shape[1:] != first.shape[1:] or part.dtype != first.dtype:
-                raise InputError(
-                    f"{path}: has {_describe(part)}, but {paths[0]} has {_describe(first)}; "
-                    "files stacked along z must agree in y, x and type"
-                )
-            self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
-            z += part.shape[0]
-        self.shape: Triple = (z, *first.shape[1:])
-        self._ends = [part.stop[0] for _, part in self._parts]
+    ::
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """See Volume."""
-        if Box.of_shape(self.shape).intersect(box) != box:
-            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
-        voxels = np.empty(box.shape, self.dtype)
-        for path, part in self._parts[bisect_right(self._ends, box.start[0]) :]:
-            if part.start[0] >= box.stop[0]:
-                break
-            common = part.intersect(box)
-            voxels[common.relative_to(box.start).slices] = self._open(path).read(
-                common.relative_to(part.start)
-            )
-        return voxels
+        volume     0  1  2  3  4  5  6
+        mirrored   6  5  4  3  2  1  0       box [1, 3) of it is box [4, 6) of the volume, mirrored
+    """
+
+    def __init__(self, volume: Volume, axes: Sequence[str]) -> None:
+        self._take_over(volume)
+        self._volume = volume
+        self._axes = [i for i, axis in enumerate(AXES) if axis in axes]
+        self.reading = (*volume.reading, f"mirrored along {', '.join(AXES[i] for i in self._axes)}")
+        start = list(volume.chunk_start)
+        for i in self._axes:  # the last chunk, which may be cut off, comes first
+            start[i] = -((volume.chunk_start[i] - volume.shape[i]) % volume.chunks[i])
+        self.chunk_start = (start[0], start[1], start[2])
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        start, stop = list(box.start), list(box.stop)
+        for i in self._axes:
+            start[i], stop[i] = self.shape[i] - box.stop[i], self.shape[i] - box.start[i]
+        voxels = self._volume.read(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
+        return np.ascontiguousarray(np.flip(voxels, tuple(self._axes)))
 
 
-def open_volume(paths: Sequence[Path] | Path, region: ImageRegion | None = None) -> Volume:
-    """Open an image without reading its voxels.
-
-    Args:
-        paths: a file or folder of one of ``formats.FORMATS``, a folder of slices, or several such, which are
-            stacked along z.
-        region: half-open, in voxels along z, y, x; it becomes a volume of its own.
+def file_volume(image: FileImage, name: str, is_grey: bool = True) -> ArrayVolume:
+    """Return an open file as a volume; ``is_grey`` says that it is an image, and not labels or a mask.
 
     Raises:
-        InputError: If a file is missing, damaged or no greyscale image of 2 or 3 dimensions, if the files
-            don't fit each other, or if the region is empty or reaches outside.
+        InputError: If it isn't one 2D or 3D image of numbers.
     """
-    files = files_of([paths] if isinstance(paths, Path) else [Path(path) for path in paths])
-    if not files:
-        raise InputError("no image files are given; give at least one")
-    volume: Volume = _open_file(files[0]) if len(files) == 1 else StackVolume(files)
-    if 0 in volume.shape:
-        raise InputError(f"{volume.name}: holds no voxels, its shape is {by(volume.shape)}")
-    return crop(volume, region)
+    decoding = image.decoding
+    if decoding and decoding.of_grey_only and not is_grey:
+        decoding = None
+    volume = ArrayVolume(image.array, name, axes=image.axes, decoding=decoding)
+    volume.grid, notes = image.grid()
+    volume.notes = (*image.notes, *volume.notes, *notes)
+    volume.bottom_up, volume.members = image.bottom_up, image.members
+    return volume
 
 
 def crop(volume: Volume, region: ImageRegion | None) -> Volume:
@@ -195,7 +217,7 @@ def crop(volume: Volume, region: ImageRegion | None) -> Volume:
 
 def _region_box(volume: Volume, region: ImageRegion) -> Box:
     ends = [interval or (0, n) for interval, n in zip(region, volume.shape, strict=True)]
-    for axis, (start, stop), n in zip(_SPATIAL, ends, volume.shape, strict=True):
+    for axis, (start, stop), n in zip(AXES, ends, volume.shape, strict=True):
         if not 0 <= start < stop <= n:
             what = "is empty" if start >= stop else "reaches outside"
             raise InputError(
@@ -206,31 +228,8 @@ def _region_box(volume: Volume, region: ImageRegion) -> Box:
     return Box((z0, y0, x0), (z1, y1, x1))
 
 
-def _open_file(path: Path) -> ArrayVolume:
-    image = open_image(path)
-    return ArrayVolume(image.array, str(path), voxel_size_nm=image.voxel_size_nm)
-
-
-def _find_z(shape: tuple[int, ...], name: str) -> tuple[int, int | None]:
-    """Size of z and its axis: the only one before y, x that isn't singleton, whatever the file calls it."""
-    if len(shape) < 2:
-        raise InputError(f"{name}: has {len(shape)} dimensions; 2 or 3 are needed")
-    large = [axis for axis, n in enumerate(shape[:-2]) if n != 1]
-    if len(large) > 1:
-        raise InputError(
-            f"{name}: has {len(large) + 2} dimensions, {by(shape)}; save one 2D or 3D image as a file"
-        )
-    if not large and len(shape) > 2:
-        return 1, len(shape) - 3
-    return (shape[large[0]], large[0]) if large else (1, None)
-
-
 def _checked_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     checked: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
     if checked.kind not in "buif":
         raise InputError(f"{name}: its voxels are {dtype}; integers or floats are needed")
     return checked
-
-
-def _describe(volume: Volume) -> str:
-    return f"{by(volume.shape[1:])} voxels (y, x) of {volume.dtype}"

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.geometry import Box, Triple
+from genenet.volumes.base import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from genenet.volumes.base import Volume
 
-
-class CachedVolume:
+class CachedVolume(Volume):
     """A volume that keeps the chunks used last, up to a number of bytes. Any number of threads may read.
 
     Two threads that want a chunk at the same time wait for one decoding.
@@ -34,19 +33,14 @@ class CachedVolume:
     """
 
     def __init__(self, volume: Volume, max_bytes: int) -> None:
+        self._take_over(volume)
         self._volume, self._max_bytes = volume, max_bytes
-        self.name, self.shape, self.dtype = volume.name, volume.shape, volume.dtype
-        self.chunks, self.chunk_start = volume.chunks, volume.chunk_start
-        self.voxel_size_nm = volume.voxel_size_nm
         self.n_decoded = 0
         self._lock = threading.Lock()
         self._kept: OrderedDict[Triple, Future[NDArray[Any]]] = OrderedDict()
         self._n_bytes = 0
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """See Volume."""
-        if Box.of_shape(self.shape).intersect(box) != box:
-            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+    def _read(self, box: Box) -> NDArray[Any]:
         voxels = np.empty(box.shape, self.dtype)
         for chunk in self._chunks_of(box):
             common = chunk.intersect(box)
@@ -102,7 +96,7 @@ def cached(volume: Volume, block: Triple, halo: Triple, max_bytes: int) -> Volum
         halo: voxels read beyond a block on each side, along z, y, x.
         max_bytes: the most that the cache may hold; with less than it needs, chunks are decoded again.
     """
-    if getattr(volume, "is_mapped", False):  # the system keeps what was read of a mapped file
+    if volume.is_mapped:  # the system keeps what was read of a mapped file
         return volume
     return CachedVolume(volume, min(max_bytes, cache_bytes(volume, block, halo)))
 

@@ -22,7 +22,6 @@ from genenet.volumes.ome_zarr import (
     label_names,
     settled,
 )
-from genenet.volumes.pyramid import levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +65,7 @@ def new_labels(store: Store, name: str, dtype: str, classes: Sequence[str] = ())
         classes: names by label, if labels are classes.
     """
     folder, partial = store.path / "labels", _partial(store, name)
-    first = levels(store.shape, tuple(store.attributes["voxel_size_nm"]), max(store.shape))
+    first = store.levels()
     try:
         with settled(), zarr.config.set({"array.write_empty_chunks": True}):
             zarr.create_group(partial, attributes={"ome": label_metadata(first, name, classes)})

@@ -10,11 +10,10 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
 from genenet.core.ignore import IGNORE
-from genenet.volumes.base import Volume, crop, open_volume
+from genenet.volumes.base import Volume, crop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -23,35 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """Integer labels of which each is a class or ``ignore_label``, or anything where ``mask`` is 0."""
+    """Integer labels of which each is a class or ``ignore_label``, or anything where ``mask`` is 0.
+
+    Attributes:
+        volume: the labels as they are stored.
+        n_classes: their ids are 0 to n_classes - 1; if 0 is the ignored label, 1 to n_classes stand for them.
+        ignore_label: of voxels that are neither learnt nor scored; None if all are.
+        mask: of the same shape; where it is 0, labels are ignored.
+        origin: where the region begins in the file.
+    """
 
     volume: Volume
     n_classes: int
     ignore_label: int | None
-    mask: Volume | None = None  # of the same shape
-    origin: Triple = (0, 0, 0)  # where the region begins in the file
+    mask: Volume | None = None
+    origin: Triple = (0, 0, 0)
 
-    @classmethod
-    def open(
-        cls,
-        paths: Sequence[Path] | None,
-        image: Volume,
-        n_classes: int,
-        ignore_label: int | None,
-        mask: Sequence[Path] | None = None,
-    ) -> ClassLabels:
-        """Open the labels of an image, and the mask if there is one, without reading them.
-
-        Raises:
-            InputError: If there are no labels, or either isn't an integer image of the image's shape.
-        """
-        if paths is None:
-            raise InputError(
-                f"{image.name}: labels are missing; give the integer image of the same shape as labels:"
-            )
-        labels = open_integers(paths, image, "labels are {}; save the class ids as integers")
-        kept = open_integers(mask, image, "the mask is {}; save it as integers") if mask else None
-        return cls(labels, n_classes, ignore_label, kept)
+    @property
+    def first(self) -> int:
+        """The label of the first class."""
+        return first_label(self.ignore_label)
 
     def crop(self, region: ImageRegion | None) -> ClassLabels:
         """Return those of a region of the file; raises InputError if it reaches outside."""
@@ -77,10 +67,13 @@ class ClassLabels:
         ignored = np.zeros(ids.shape, bool) if mask is None else mask == 0
         if self.ignore_label is not None:
             ignored |= ids == self.ignore_label
-        unknown = ((ids < 0) | (ids >= self.n_classes)) & ~ignored
+        first = self.first
+        unknown = ((ids < first) | (ids >= first + self.n_classes)) & ~ignored
         if unknown.any():
             raise self._unknown_label(int(ids[unknown][0]))
-        out[...] = ids
+        out[...] = ids  # the ids of classes fit; others are ignored
+        if first:
+            out -= np.uint8(first)
         out[ignored] = IGNORE
 
     def _unknown_label(self, label: int) -> InputError:
@@ -94,20 +87,24 @@ class ClassLabels:
             if first is None and count:
                 inside = np.unravel_index(int(found.argmax()), found.shape)
                 first = tuple((np.array([box.start[0], *inside]) + self.origin).tolist())
+        last = self.first + self.n_classes - 1
         return InputError(
             f"{self.volume.name}: label {label} ({count} voxels, the first at z, y, x = {first}) is none of the "
-            f"{self.n_classes} classes, which are 0 to {self.n_classes - 1}; name its class, or set "
-            f"ignore_label: {label}"
+            f"{self.n_classes} classes, which are {self.first} to {last}; name its class, or set ignore_label: {label}"
         )
 
 
-def open_integers(paths: Sequence[Path], image: Volume, otherwise: str) -> Volume:
-    """Open integers of an image's shape; ``otherwise`` says, of another type, what would be right."""
-    return check_integers(open_volume(paths), image, otherwise)
+def first_label(ignore_label: int | None) -> int:
+    """Return the label that stands for the first class: 0, or 1 if 0 means that nothing is known."""
+    return 1 if ignore_label == 0 else 0
 
 
 def check_integers(volume: Volume, image: Volume, otherwise: str) -> Volume:
-    """Return a volume that has integers and an image's shape; raises InputError for others."""
+    """Return a volume of integers and of an image's shape.
+
+    Raises:
+        InputError: If its shape or type is another; ``otherwise`` says what would be right, with the type at ``{}``.
+    """
     if volume.shape != image.shape:
         raise InputError(
             f"{volume.name}: its shape {by(volume.shape)} isn't that of {image.name}, {by(image.shape)}; "

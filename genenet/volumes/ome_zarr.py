@@ -22,13 +22,16 @@ from genenet.core.atomic_files import atomic_path, read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, blocks_of, tiles
 from genenet.volumes.palette import class_colours
-from genenet.volumes.pyramid import Level, Size, levels, mean_of_cells, mode_of_cells
+from genenet.volumes.pyramid import Level, levels, mean_of_cells, mode_of_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from genenet.config.types import VoxelSize
+    from genenet.volumes.grid import Place
 
 FORMAT = "genenet.segmentation/1"
 LABELS = "labels/segmentation"
@@ -44,7 +47,7 @@ class Store:
         path: its folder.
         labels: class ids, uint8, axes (z, y, x).
         root: channels, axes (c, z, y, x).
-        attributes: what it was made from; also ``classes``, ``channels`` and ``voxel_size_nm``.
+        attributes: what it was made from; also ``classes``, ``channels``, ``voxel_size_nm``, ``translation_nm``.
     """
 
     path: Path
@@ -64,6 +67,22 @@ class Store:
         assert self.labels.shards
         z, y, x = self.labels.shards
         return z, y, x
+
+    @property
+    def voxel_size_nm(self) -> VoxelSize:
+        """Size of a voxel along z, y, x."""
+        z, y, x = self.attributes["voxel_size_nm"]
+        return z, y, x
+
+    @property
+    def translation_nm(self) -> Place:
+        """Where the centre of the first voxel lies; stores of older versions don't say it."""
+        z, y, x = self.attributes.get("translation_nm", (0.0, 0.0, 0.0))
+        return z, y, x
+
+    def levels(self, min_size: int | None = None) -> list[Level]:
+        """Return the levels of its pyramid down to ``min_size`` voxels along y and x; by default the first one."""
+        return levels(self.shape, self.voxel_size_nm, min_size or max(self.shape), self.translation_nm)
 
     @property
     def blocks(self) -> list[Box]:
@@ -111,11 +130,12 @@ def create_store(
     *,
     shape: Triple,
     classes: Sequence[str],
-    voxel_size_nm: Size,
+    voxel_size_nm: VoxelSize,
     block: Triple,
     channels: Sequence[str],
     dtype: str,
     attributes: dict[str, Any],
+    translation_nm: Place = (0.0, 0.0, 0.0),
 ) -> None:
     """Make a store without voxels.
 
@@ -128,16 +148,18 @@ def create_store(
         channels: names; those of classes get their colours.
         dtype: of the channels: uint8 (255 stands for 1), float16 or float32.
         attributes: kept under the key "genenet"; what the store was made from.
+        translation_nm: where the centre of the first voxel lies along z, y, x.
     """
     facts = {
         "format": FORMAT,
         "classes": list(classes),
         "channels": list(channels),
         "voxel_size_nm": list(voxel_size_nm),
+        "translation_nm": list(translation_nm),
         **attributes,
     }
     shards = (min(block[0], shape[0]), *block[1:])
-    first = levels(shape, voxel_size_nm, max(shape))
+    first = levels(shape, voxel_size_nm, max(shape), translation_nm)
     with atomic_path(path) as folder, settled():
         ome = _image_metadata(first, path.name) | {"omero": _omero(classes, channels, dtype)}
         root = zarr.create_group(folder, attributes={"genenet": facts, "ome": ome})
@@ -178,7 +200,7 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
     twice, it does the same twice; the levels are announced when all are there.
     """
     store = open_store(path)
-    found = levels(store.shape, tuple(store.attributes["voxel_size_nm"]), min_size)
+    found = store.levels(min_size)
     names = label_names(path)
     for index, level in enumerate(found[1:], start=1):
         shards = (min(store.block[0], level.shape[0]), *store.block[1:])

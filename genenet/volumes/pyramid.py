@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from genenet.config.types import VoxelSize
     from genenet.core.geometry import Triple
-
-Size = tuple[float, float, float]
+    from genenet.volumes.grid import Place
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Level:
         shape: in its own voxels; a level's last cells may be cut off by the border.
         factors: voxels of the level before that become one, 1 or 2 along each axis.
         scale: size of a voxel, in nm.
-        translation: where the centre of its first voxel lies, in nm from that of level 0's.
+        translation: where the centre of its first voxel lies, in nm.
     """
 
     shape: Triple
     factors: Triple
-    scale: Size
-    translation: Size
+    scale: VoxelSize
+    translation: Place
 
     def next(self) -> Level:
         """Return the next level: half along y and x, and along z unless voxels are twice as long there."""
@@ -49,9 +49,11 @@ class Level:
         )
 
 
-def levels(shape: Triple, voxel_size_nm: Size, min_size: int) -> list[Level]:
+def levels(
+    shape: Triple, voxel_size_nm: VoxelSize, min_size: int, translation_nm: Place = (0.0, 0.0, 0.0)
+) -> list[Level]:
     """Return all levels, from the image itself to the first that is at most ``min_size`` along y and x."""
-    found = [Level(shape, (1, 1, 1), voxel_size_nm, (0.0, 0.0, 0.0))]
+    found = [Level(shape, (1, 1, 1), voxel_size_nm, translation_nm)]
     while max(found[-1].shape[1:]) > min_size:
         found.append(found[-1].next())
     return found

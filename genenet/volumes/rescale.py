@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.core.geometry import Box, Triple
+from genenet.core.geometry import Box
+from genenet.volumes.base import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.config.types import VoxelSize
-    from genenet.volumes.base import Volume
 
 
-class RescaledVolume:
-    """A volume on a grid of other voxels, that covers the same space.
+class RescaledVolume(Volume):
+    """A volume on a grid of other voxels that covers the same space.
 
     Linear interpolation; where voxels become larger, the mean weighted by a triangle as wide as two of them, so
     that nothing is aliased. A voxel depends on its place alone, bit for bit, not on the box it is read with.
@@ -29,22 +29,18 @@ class RescaledVolume:
 
     def __init__(self, volume: Volume, voxel_size_nm: VoxelSize) -> None:
         assert volume.voxel_size_nm is not None
-        self._volume, self.name, self.dtype = volume, volume.name, volume.dtype
-        own = list(zip(volume.shape, volume.voxel_size_nm, voxel_size_nm, strict=True))
-        self.shape: Triple = tuple(max(1, round(n * size / new)) for n, size, new in own)  # type: ignore[assignment]
+        self._take_over(volume)
+        self._volume, self.is_mapped, self.chunk_start = volume, False, (0, 0, 0)
+        own = zip(volume.shape, volume.voxel_size_nm, voxel_size_nm, strict=True)
+        z, y, x = (max(1, round(n * size / new)) for n, size, new in own)
+        self.shape = (z, y, x)
         self._factors = [n / new for n, new in zip(volume.shape, self.shape, strict=True)]
-        self.voxel_size_nm: VoxelSize | None = tuple(
-            size * f for size, f in zip(volume.voxel_size_nm, self._factors, strict=True)
-        )  # type: ignore[assignment]
-        self.chunks: Triple = tuple(
-            max(1, round(c / f)) for c, f in zip(volume.chunks, self._factors, strict=True)
-        )  # type: ignore[assignment]
-        self.chunk_start: Triple = (0, 0, 0)
+        z_nm, y_nm, x_nm = (s * f for s, f in zip(volume.voxel_size_nm, self._factors, strict=True))
+        self.grid = volume.grid.rescaled((z_nm, y_nm, x_nm))
+        z, y, x = (max(1, round(c / f)) for c, f in zip(volume.chunks, self._factors, strict=True))
+        self.chunks = (z, y, x)
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """See Volume."""
-        if Box.of_shape(self.shape).intersect(box) != box:
-            raise ValueError(f"{self.name}: {box} isn't inside of {self.shape}")
+    def _read(self, box: Box) -> NDArray[Any]:
         if min(box.shape) < 1:
             return np.empty(box.shape, self.dtype)
         taps = [

@@ -9,20 +9,18 @@ import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
-from genenet.volumes.file_image import FileImage, map_voxels
+from genenet.volumes.file_image import UNNAMED, FileImage, map_voxels
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genenet.config.types import VoxelSize
-
 
 def open_dm(path: Path) -> FileImage:
-    """Open the image of a DM3 or DM4 file, mapped into memory; thumbnails are passed over.
+    """Open the image of a DM3 or DM4 file, mapped into memory; thumbnails are left out.
 
     Raises:
-        InputError: If RosettaSciIO isn't installed, or if the file is none of these, is truncated, or holds
+        InputError: If RosettaSciIO isn't installed, or if the file isn't DM3 or DM4, is truncated, or holds
             several images or one that isn't grey.
     """
     try:
@@ -31,7 +29,7 @@ def open_dm(path: Path) -> FileImage:
         raise InputError(f"{path}: reading DM files needs RosettaSciIO; pip install 'genenet[dm]'") from None
     try:
         images = file_reader(path, lazy=True, chunks=-1)  # dask's arrays aren't computed, only described
-    # It has no error of its own: what fails is whatever met the wrong bytes.
+    # It has no exception of its own: wrong bytes raise whatever the code that met them raises.
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise _unreadable(path, error) from error
     except (struct.error, IndexError, MemoryError, RecursionError, OverflowError) as error:
@@ -53,10 +51,27 @@ def _map(path: Path, image: dict[str, Any]) -> FileImage:
     order = "<" if data["endian"] == "little" else ">"
     dtype = np.dtype(image["data"].dtype).newbyteorder(order)
     voxels = map_voxels(path, dtype, data["offset"], image["data"].shape)
-    return FileImage(voxels, _voxel_size(image["axes"]))
+    axes = _names(image["axes"])
+    known = [
+        (name, axis, nm)
+        for name, axis in zip(axes, image["axes"], strict=True)
+        if (nm := nm_per(axis["units"]))
+    ]
+    return FileImage(
+        voxels,
+        axes,
+        {name: float(axis["scale"]) * nm for name, axis, nm in known},
+        {name: float(axis["offset"]) * nm for name, axis, nm in known},
+    )
 
 
-def _voxel_size(axes: list[dict[str, Any]]) -> VoxelSize | None:
-    """None unless all of z, y, x have a unit of length: stacks of slices often say nothing along z."""
-    sizes = [float(axis["scale"]) * (nm_per(axis["units"]) or 0) for axis in axes]
-    return (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 and min(sizes) > 0 else None
+def _names(axes: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the names of axes. Digital Micrograph names none: x is last, and units tell spectra and times."""
+    names = [UNNAMED] * (len(axes) - 3) + ["z", "y", "x"][-len(axes) :]
+    for i, axis in enumerate(axes):
+        unit = str(axis["units"] or "").strip().lower()
+        if unit.endswith("ev"):
+            names[i] = "energy"
+        elif unit in ("s", "sec", "ms", "µs", "us", "min"):
+            names[i] = "t"
+    return tuple(names)

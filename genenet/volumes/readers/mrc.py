@@ -8,49 +8,67 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import FileImage, map_voxels
+from genenet.volumes.file_image import UNNAMED, Decoding, FileImage, map_voxels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genenet.config.types import VoxelSize
-
 _IMOD = 1146047817  # "IMOD" as an integer
-_SIGNED = 1
+_SIGNED, _ORIGIN_INVERTED = 1, 4  # bits of IMOD's flags
+_ANGSTROM = 0.1  # in nm
 
 
 def open_mrc(path: Path) -> FileImage:
-    """Open an MRC file without reading its voxels. Its rows are taken in the order of the file.
+    """Open an MRC file without reading its voxels. Rows are in the order of the file: the bottom one is first.
 
     Raises:
-        InputError: If it isn't one, is truncated, or holds 4-bit voxels.
+        InputError: If it isn't MRC, is truncated, or holds 4-bit voxels.
     """
     import mrcfile
     from mrcfile.utils import data_dtype_from_header, data_shape_from_header
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # older programs left out what makes it complain
+            warnings.simplefilter("ignore")  # mrcfile complains of what older programs left out
             with mrcfile.open(path, permissive=True, header_only=True) as file:
                 header = file.header.copy()
         dtype, shape = data_dtype_from_header(header), data_shape_from_header(header)
     except (ValueError, IndexError, EOFError, AttributeError) as error:
         raise InputError(f"{path}: can't be read as MRC ({one_line(error)})") from error
-    if dtype.kind == "i" and dtype.itemsize == 1 and _bytes_are_unsigned(header):
-        dtype = np.dtype(np.uint8)
-    offset = header.nbytes + int(header.nsymbt)
-    return FileImage(_in_order(path, header, map_voxels(path, dtype, offset, shape)), _voxel_size(header))
+    decoding = None
+    if dtype.kind == "i" and dtype.itemsize == 1:
+        dtype, decoding = _bytes(header)
+    voxels = map_voxels(path, dtype, header.nbytes + int(header.nsymbt), shape)
+    voxels = _in_order(path, header, voxels)
+    axes = (UNNAMED,) * (voxels.ndim - 3) + ("z", "y", "x")[-voxels.ndim :]
+    sizes = _sizes(header)
+    return FileImage(voxels, axes, sizes, _origin(header) if sizes else {}, decoding=decoding, bottom_up=True)
 
 
-def _bytes_are_unsigned(header: Any) -> bool:
-    """Mode 0 was unsigned once and is signed since MRC2014; IMOD says which, in a flag of its own.
-
-    A file that no flag explains is signed, unless its largest voxel is said to be more than 127.
-    """
+def _imod_flags(header: Any) -> int | None:
+    """Return the flags that IMOD writes; None if another program wrote the file."""
     stamp, flags = np.frombuffer(header.extra2.tobytes()[40:48], header.mode.dtype).tolist()
-    if stamp == _IMOD:
-        return not flags & _SIGNED
-    return bool(header.dmax > 127 and header.dmax >= header.dmin)
+    return int(flags) if stamp == _IMOD else None
+
+
+def _bytes(header: Any) -> tuple[np.dtype[Any], Decoding | None]:
+    """Return the type of bytes in the file, and how they become values.
+
+    Mode 0 was unsigned once and is signed since MRC2014. IMOD's bytes always stand for 0 to 255: a flag says
+    whether it stored them as they are, or less 128. Without IMOD's stamp bytes are signed, unless the header says
+    that the largest voxel is more than 127.
+    """
+    flags = _imod_flags(header)
+    if flags is not None and flags & _SIGNED:
+        return np.dtype(np.uint8), Decoding("signed bytes of IMOD", _flip_sign, np.dtype(np.uint8))
+    if flags is not None or (header.dmax > 127 and header.dmax >= header.dmin):
+        return np.dtype(np.uint8), None
+    return np.dtype(np.int8), None
+
+
+def _flip_sign(stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Add 128 to signed bytes that are read as unsigned ones."""
+    return stored ^ np.uint8(128)
 
 
 def _in_order(path: Path, header: Any, voxels: Any) -> Any:
@@ -63,10 +81,18 @@ def _in_order(path: Path, header: Any, voxels: Any) -> Any:
     return voxels.transpose([axes.index(axis) for axis in (3, 2, 1)])
 
 
-def _voxel_size(header: Any) -> VoxelSize | None:
-    """From the cell, in Å. Programs that don't know the size write 0 or 1 Å."""
-    lengths, counts = (header.cella.z, header.cella.y, header.cella.x), (header.mz, header.my, header.mx)
-    if min(counts) < 1 or not np.isfinite([float(n) for n in lengths]).all() or min(lengths) <= 0:
-        return None
-    z, y, x = (round(float(length) / int(n) / 10, 6) for length, n in zip(lengths, counts, strict=True))
-    return None if z == y == x == 0.1 else (z, y, x)
+def _sizes(header: Any) -> dict[str, float]:
+    """Return the sizes that the cell gives, in nm. Programs that don't know them write 0 or 1 Å."""
+    sizes = {}
+    for axis in "zyx":
+        length, n = float(header.cella[axis]), int(header[f"m{axis}"])
+        if n > 0 and np.isfinite(length) and length > 0:
+            sizes[axis] = round(length / n * _ANGSTROM, 6)
+    return {} if set(sizes.values()) == {_ANGSTROM} else sizes
+
+
+def _origin(header: Any) -> dict[str, float]:
+    """Return the place of the first voxel in nm. IMOD writes it with the other sign, unless a flag says so."""
+    flags = _imod_flags(header)
+    sign = -_ANGSTROM if flags is not None and not flags & _ORIGIN_INVERTED else _ANGSTROM
+    return {axis: round(sign * float(header.origin[axis]), 6) + 0.0 for axis in "zyx"}

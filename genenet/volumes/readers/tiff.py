@@ -1,24 +1,24 @@
-"""TIFF in: stacks, BigTIFF, OME-TIFF and ImageJ's, read page by page or mapped. TIFF out: a segmentation."""
+"""TIFF in: stacks, BigTIFF, OME-TIFF and ImageJ's, read page by page or mapped into memory."""
 
 from __future__ import annotations
 
 import weakref
-from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
-from genenet.volumes.file_image import FileImage
-from genenet.volumes.units import _NM
+from genenet.volumes.file_image import UNNAMED, Decoding, FileImage
+from genenet.volumes.readers.tiff_metadata import origin_of, sizes_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from numpy.typing import NDArray
 
-    from genenet.config.types import VoxelSize
+_NAMES = {letter.upper(): letter for letter in "zyxcts"}
 
 
 def open_tiff(path: Path) -> FileImage:
@@ -29,11 +29,11 @@ def open_tiff(path: Path) -> FileImage:
     """
     try:
         return _open(path)
-    except InputError:  # one of ours, said better
+    except InputError:  # raised below, with a better message
         raise
     except tifffile.TiffFileError as error:
         raise InputError(f"{path}: not a TIFF, or truncated ({one_line(error)})") from error
-    except (ValueError, IndexError, RuntimeError) as error:
+    except (ValueError, IndexError, RuntimeError, MemoryError, OverflowError) as error:
         raise InputError(f"{path}: a damaged TIFF ({one_line(error)})") from error
 
 
@@ -41,29 +41,71 @@ def _open(path: Path) -> FileImage:
     with ExitStack() as files:
         tif = files.enter_context(tifffile.TiffFile(path))
         _check_chain(path, tif)
-        if _pages_look_like_images(tif):
-            tif = files.enter_context(tifffile.TiffFile(path, is_shaped=False))
+        sizes, origin = sizes_of(tif), origin_of(tif)
+        tif, notes = _with_all_pages(path, tif, files)
         series = _only_series(path, tif)
-        _check_grey(path, series)
+        axes, more = _axes(path, tif, series)
         _check_data(path, tif, series)
-        voxel_size_nm = _voxel_size(tif)
-        if series.dataoffset is not None:
-            # Uncompressed and in one piece (also ImageJ's files above 4 GB, which only describe page 1).
-            dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
-            return FileImage(np.memmap(path, dtype, "r", series.dataoffset, series.shape), voxel_size_nm)
-        import zarr
+        array, members = _array(path, tif, series, files)
+        return FileImage(
+            array,
+            axes,
+            sizes,
+            origin,
+            decoding=_decoding(series),
+            members=members,
+            notes=(*notes, *more),
+        )
 
-        array = zarr.open_array(series.aszarr(level=0), mode="r")
-        weakref.finalize(array, files.pop_all().close)
-        return FileImage(array, voxel_size_nm)
+
+def _array(
+    path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, files: ExitStack
+) -> tuple[Any, tuple[Path, ...]]:
+    """Return what voxels are read from, and the files that it spreads over, if they are several."""
+    if series.dataoffset is not None:
+        # Uncompressed and in one piece (also ImageJ's files above 4 GB, which only describe page 1).
+        dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape), ()
+    import zarr
+
+    members = tuple({Path(page.parent.filehandle.path): None for page in series.pages if page is not None})
+    array = zarr.open_array(series.aszarr(level=0), mode="r")
+    weakref.finalize(array, files.pop_all().close)
+    return array, members if len(members) > 1 else ()
 
 
-def _pages_look_like_images(tif: tifffile.TiffFile) -> bool:
-    """Pages that Python code wrote one by one: tifffile takes each for an image, unless told otherwise."""
-    first = tif.series[0]
-    return first.kind == "shaped" and {(s.shape, s.dtype) for s in tif.series[1:]} == {
-        (first.shape, first.dtype)
-    }
+def _with_all_pages(
+    path: Path, tif: tifffile.TiffFile, files: ExitStack
+) -> tuple[tifffile.TiffFile, list[str]]:
+    """Return the file such that all its pages are read, and a note if its metadata describe fewer.
+
+    Metadata go stale: a program that adds or removes pages often keeps the description that it found. Pages
+    that Python code wrote one by one are each described as an image.
+    """
+    first, n_pages = tif.series[0], len(tif.pages)
+    others = {(s.shape, s.dtype) for s in tif.series[1:]}
+    if first.kind == "shaped" and others == {(first.shape, first.dtype)}:
+        return files.enter_context(tifffile.TiffFile(path, is_shaped=False)), []
+    if others or first.kind not in ("ome", "imagej", "shaped") or n_pages < 2:
+        return tif, []
+    n_described = _own_pages(path, first)
+    alike = {(page.shape, page.dtype) for page in tif.pages} == {(first.keyframe.shape, first.dtype)}
+    if n_described >= n_pages or not alike:
+        return tif, []
+    name = {"ome": "OME", "imagej": "ImageJ"}.get(first.kind, "Python")
+    plain = tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False)
+    note = f"its {name} metadata describe {n_described} slices, but it has {n_pages}, and all are read"
+    return files.enter_context(plain), [note]
+
+
+def _own_pages(path: Path, series: tifffile.TiffPageSeries) -> int:
+    """Return how many pages of this file a series describes."""
+    if series.dataoffset is not None or len(series.pages) == 1:
+        return int(series.size // series.keyframe.size)
+    own = path.resolve()
+    return sum(
+        page is not None and Path(page.parent.filehandle.path).resolve() == own for page in series.pages
+    )
 
 
 def _only_series(path: Path, tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -76,14 +118,46 @@ def _only_series(path: Path, tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     return series[0]
 
 
-def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
+def _axes(
+    path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names of the axes, and notes on what they may mean.
+
+    Raises:
+        InputError: If the image has colours.
+    """
     page = series.keyframe
+    if series.axes == "SYX" and _is_described_as(tif, series.shape):
+        note = (
+            f"holds {series.shape[0]} planes that are called colours, but its description says {by(series.shape)}; "
+            'they are read as slices (tifffile writes stacks by photometric="minisblack")'
+        )
+        return (UNNAMED, "y", "x"), [note]
     if page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR) or "S" in series.axes:
         raise InputError(f"{path}: is an RGB image; convert to greyscale")
+    return tuple(_NAMES.get(letter, UNNAMED) for letter in series.axes), []
+
+
+def _is_described_as(tif: tifffile.TiffFile, shape: tuple[int, ...]) -> bool:
+    """Return whether Python code wrote an array of this shape: tifffile takes three slices for three colours."""
+    described = (tif.shaped_metadata or ({},))[0].get("shape")
+    return described is not None and tuple(described) == tuple(shape)
+
+
+def _decoding(series: tifffile.TiffPageSeries) -> Decoding | None:
+    """Return how voxels become grey values: in a WhiteIsZero image, the smallest value is the brightest."""
+    if series.keyframe.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+        return None
+    return Decoding("white is zero", _inverted, np.dtype(series.dtype), of_grey_only=True)
+
+
+def _inverted(voxels: NDArray[Any]) -> NDArray[Any]:
+    """Turn the smallest value into the largest: all bits of integers, the sign of floats."""
+    return -voxels if voxels.dtype.kind in "fc" else ~voxels
 
 
 def _check_chain(path: Path, tif: tifffile.TiffFile) -> None:
-    """The last page must say that it is the last: in a truncated file it points behind the end."""
+    """Check that the last page says that it is the last: in a truncated file it points behind the end."""
     position, size = tif.pages.next_page_offset, tif.tiff.offsetsize
     if position is None:
         return
@@ -96,7 +170,7 @@ def _check_chain(path: Path, tif: tifffile.TiffFile) -> None:
 
 
 def _check_data(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """All voxels must lie within the file."""
+    """Check that all voxels lie within the file."""
     truncated = InputError(
         f"{path}: is truncated, its voxels should reach beyond the end of the file; copy it anew"
     )
@@ -114,29 +188,3 @@ def _check_data(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
         size = page.parent.filehandle.size
         if any(o + n > size for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)):
             raise truncated
-
-
-def _voxel_size(tif: tifffile.TiffFile) -> VoxelSize | None:
-    """From OME's or ImageJ's metadata, None unless they give it along z, y and x; broken ones say nothing."""
-    with suppress(ElementTree.ParseError, ValueError, TypeError, KeyError, ZeroDivisionError, StopIteration):
-        sizes = _ome_sizes(tif.ome_metadata) if tif.ome_metadata else _imagej_sizes(tif)
-        if all(np.isfinite(sizes)) and min(sizes) > 0:
-            return sizes
-    return None
-
-
-def _ome_sizes(xml: str) -> VoxelSize:
-    pixels = next(e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("}Pixels"))
-    z, y, x = (
-        float(pixels.attrib[f"PhysicalSize{axis}"]) * _NM[pixels.get(f"PhysicalSize{axis}Unit", "µm").lower()]
-        for axis in "ZYX"
-    )
-    return z, y, x
-
-
-def _imagej_sizes(tif: tifffile.TiffFile) -> VoxelSize:
-    metadata = tif.imagej_metadata or {}
-    nm = _NM[metadata["unit"].strip().lower()]
-    per_unit = [tif.pages.first.tags[f"{axis}Resolution"].value for axis in "YX"]
-    y, x = (nm * denominator / numerator for numerator, denominator in per_unit)
-    return float(metadata["spacing"]) * nm, y, x

@@ -6,24 +6,28 @@ import logging
 import math
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import FileImage
+from genenet.volumes.file_image import UNNAMED, FileImage
 from genenet.volumes.formats import is_zarr
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from genenet.config.types import VoxelSize
+    from collections.abc import Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
-_SPATIAL = ("z", "y", "x")
+_KNOWN = {
+    **{name: name for name in "zyxct"},
+    "channel": "c",
+    "channels": "c",
+    "time": "t",
+    "depth": "z",
+    "height": "y",
+    "width": "x",
+}
 _CHUNK = re.compile(r"(c[./])?\d+(\.\d+)*")  # the last part of a chunk's path: 7, 0.3.7 or c.0.3.7
 
 
@@ -31,58 +35,90 @@ def open_zarr(path: Path) -> FileImage:
     """Open a Zarr without reading its voxels.
 
     Raises:
-        InputError: If it is damaged, has several channels or time points, or doesn't end in y, x.
+        InputError: If it is damaged, or a group that isn't one OME-Zarr image.
     """
     import zarr
 
     try:
         node = zarr.open(str(path), mode="r")
         if isinstance(node, zarr.Array):
-            return FileImage(node, None)
+            return _open_array(path, node)
         return _open_ome_zarr(path, node)
-    except InputError:  # one of ours, said better
+    except InputError:  # raised above, with a better message
         raise
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except (ValueError, KeyError, TypeError, FileNotFoundError, OverflowError) as error:
         raise InputError(f"{path}: can't be read as Zarr ({one_line(error)})") from error
 
 
 def warn_of_missing_chunks(paths: Sequence[Path]) -> None:
-    """Say, of those that are Zarr, what check_chunks finds."""
+    """Log what check_chunks finds in those files that are Zarr."""
     for path in paths:
         if is_zarr(path) and (missing := check_chunks(path)):
             log.warning(missing)
 
 
 def check_chunks(path: Path) -> str | None:
-    """Return a sentence on chunks that aren't there, or None: a chunk without a file reads as the fill value.
+    """Return a sentence on missing chunks, or None: a chunk without a file reads as the fill value.
 
-    A Zarr may leave out chunks that hold nothing else, so a few aren't an error. Looks at names only.
+    A Zarr may leave out chunks that hold nothing else, so a few aren't an error. Only file names are looked at.
 
     Raises:
-        InputError: If not one chunk is there.
+        InputError: If all chunks are missing.
     """
     array = open_zarr(path).array
     n = math.prod(-(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True))
     # zarr's own count, nchunks_initialized, looks each name up in a list: its time grows with their square.
-    there = sum(
+    found = sum(
         bool(_CHUNK.fullmatch(name))
         for _, _, names in os.walk(array.store.root / array.path)
         for name in names
     )
-    if not there:
+    if not found:
         raise InputError(f"{path}: not one of its {n} chunks is there; copy it anew")
-    if there == n:
+    if found == n:
         return None
     return (
-        f"{path}: {n - there} of its {n} chunks have no file and are read as {array.fill_value}; "
+        f"{path}: {n - found} of its {n} chunks have no file and are read as {array.fill_value}; "
         "if the image isn't empty there, copy it anew"
     )
 
 
-def _open_ome_zarr(path: Path, group: Any) -> FileImage:
-    """Level 0 of the first multiscale; NGFF 0.5 keeps it under the key "ome", 0.4 did not.
+def _open_array(path: Path, array: Any) -> FileImage:
+    """Open a bare array. If it is a level of an OME-Zarr, the group above it names its axes."""
+    if found := _as_level(path, array):
+        return found
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    axes = [_KNOWN.get(str(name).lower(), UNNAMED) for name in names or ()]
+    if len(axes) != array.ndim or axes[-2:].count(
+        UNNAMED
+    ):  # without names, or with names of no known meaning
+        axes = [UNNAMED] * (array.ndim - 2) + ["y", "x"]
+    return FileImage(array, tuple(axes))
 
-    bioformats2raw writes it a folder deeper, even if there is but one image.
+
+def _as_level(path: Path, array: Any) -> FileImage | None:
+    """Return an array as the level of an OME-Zarr that it is; None if no group above it says so."""
+    import zarr
+
+    folder = Path(os.path.abspath(path))
+    for above in list(folder.parents)[:2]:
+        if not is_zarr(above):
+            continue
+        try:
+            multiscales = _ngff_attributes(zarr.open_group(str(above), mode="r")).get("multiscales") or ()
+            for multiscale in multiscales:
+                for level in multiscale["datasets"]:
+                    if above / level["path"] == folder:
+                        return _level_image(path, array, multiscale, level)
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            continue
+    return None
+
+
+def _open_ome_zarr(path: Path, group: Any) -> FileImage:
+    """Open level 0 of the first multiscale; NGFF 0.5 keeps it under the key "ome", 0.4 doesn't.
+
+    bioformats2raw writes images a folder deeper, also if there is only one.
     """
     attributes = _ngff_attributes(group)
     if "bioformats2raw.layout" in attributes:
@@ -98,33 +134,53 @@ def _open_ome_zarr(path: Path, group: Any) -> FileImage:
             f"{path}: a Zarr group without OME-Zarr multiscales; give the path of an array inside of it"
         )
     level = multiscales[0]["datasets"][0]
-    array = group[level["path"]]
-    axes = multiscales[0].get("axes") or list("tczyx"[-array.ndim :])
-    names = [axis if isinstance(axis, str) else axis["name"] for axis in axes]
-    for name, n in zip(names, array.shape, strict=True):
-        if name not in _SPATIAL and n > 1:
-            what = {"c": "channels", "t": "time points"}.get(name, f"planes along {name}")
-            raise InputError(f"{path}: has {n} {what}; give an image with one")
-    if names[-2:] != ["y", "x"]:
-        raise InputError(f"{path}: its axes are {', '.join(names)}; they must end in y, x")
+    return _level_image(path, group[level["path"]], multiscales[0], level)
+
+
+def _level_image(
+    path: Path, array: Any, multiscale: Mapping[str, Any], level: Mapping[str, Any]
+) -> FileImage:
+    """Return an array with the axes, sizes and origin that its multiscale gives it."""
+    described = multiscale.get("axes") or list("tczyx"[-array.ndim :])
+    axes = [_axis_name(axis) for axis in described]
+    if len(axes) != array.ndim:
+        raise InputError(f"{path}: has {array.ndim} dimensions, its metadata name {len(axes)} axes")
     transforms = [
         *level.get("coordinateTransformations", ()),
-        *multiscales[0].get("coordinateTransformations", ()),
+        *multiscale.get("coordinateTransformations", ()),
     ]
-    return FileImage(array, _ngff_voxel_size(axes, names, transforms))
+    scale, translation = _transform(transforms, array.ndim)
+    nm = [nm_per(axis.get("unit")) if isinstance(axis, dict) else None for axis in described]
+    known = [(i, name, unit) for i, (name, unit) in enumerate(zip(axes, nm, strict=True)) if unit]
+    return FileImage(
+        array,
+        tuple(axes),
+        {name: scale[i] * unit for i, name, unit in known},
+        {name: translation[i] * unit for i, name, unit in known},
+    )
+
+
+def _axis_name(axis: str | Mapping[str, Any]) -> str:
+    """Return the name of an NGFF axis; one of channels or time by its type, whatever its name is."""
+    if isinstance(axis, str):
+        return axis
+    of_type = {"channel": "c", "time": "t"}.get(axis.get("type", ""))
+    return of_type or str(axis["name"])
+
+
+def _transform(transforms: Sequence[Mapping[str, Any]], n: int) -> tuple[list[float], list[float]]:
+    """Return scale and translation of n axes: transformations apply one after the other."""
+    scale, translation = [1.0] * n, [0.0] * n
+    for each in transforms:
+        if factors := each.get("scale"):
+            scale = [s * float(f) for s, f in zip(scale, factors, strict=True)]
+            translation = [t * float(f) for t, f in zip(translation, factors, strict=True)]
+        if more := each.get("translation"):
+            translation = [t + float(d) for t, d in zip(translation, more, strict=True)]
+    return scale, translation
 
 
 def _ngff_attributes(group: Any) -> dict[str, Any]:
     attributes = dict(group.attrs)
     inner: dict[str, Any] = attributes.get("ome", attributes)
     return inner
-
-
-def _ngff_voxel_size(axes: Sequence[Any], names: list[str], transforms: Sequence[Any]) -> VoxelSize | None:
-    """The product of the scales; None unless all of z, y, x have a unit of length."""
-    scale = np.ones(len(names))
-    for transform in transforms:
-        scale *= transform.get("scale", 1.0)
-    units = {axis["name"]: nm_per(axis.get("unit")) for axis in axes if isinstance(axis, dict)}
-    sizes = [scale[names.index(a)] * (units[a] or 0) for a in _SPATIAL if a in units]
-    return (float(sizes[0]), float(sizes[1]), float(sizes[2])) if len(sizes) == 3 and min(sizes) > 0 else None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.base import ArrayVolume, open_volume
+from genenet.volumes.base import ArrayVolume
+from genenet.volumes.opening import open_volume
 from genenet.volumes.reflection import read_reflected
 from tests.support.examples import examples
 
@@ -44,7 +45,7 @@ TIFFS = {
     "lzw_predictor": lambda p, a: tifffile.imwrite(p, a, compression="lzw", predictor=True),
     "tiled": lambda p, a: tifffile.imwrite(p, a, tile=(16, 32), compression="zlib"),
     "ome": lambda p, a: tifffile.imwrite(p, a, ome=True, metadata={"axes": "ZYX"}),
-    "ome_zlib": lambda p, a: tifffile.imwrite(p, a, ome=True, compression="zlib"),
+    "ome_zlib": lambda p, a: tifffile.imwrite(p, a, ome=True, compression="zlib", metadata={"axes": "ZYX"}),
     "strips": lambda p, a: tifffile.imwrite(p, a, rowsperstrip=4, compression="zlib"),
     "pages": lambda p, a: write_pages(p, a, None),
     "pages_with_metadata": lambda p, a: write_pages(p, a, {}),
@@ -101,7 +102,7 @@ def test_two_dimensions_bool_and_singleton_axes(tmp_path: Path) -> None:
     assert open_volume(tmp_path / "a.tif").shape == (1, *SHAPE[1:])
     mask = random_image() > 50
     tifffile.imwrite(tmp_path / "b.tif", mask)
-    np.testing.assert_array_equal(whole(open_volume(tmp_path / "b.tif")), mask)
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "b.tif", is_grey=False)), mask)
     tifffile.imwrite(tmp_path / "c.tif", random_image()[:, None], imagej=True, metadata={"axes": "ZCYX"})
     np.testing.assert_array_equal(whole(open_volume(tmp_path / "c.tif")), random_image())
 

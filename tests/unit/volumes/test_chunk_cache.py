@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
-from genenet.volumes.base import ArrayVolume, crop, open_volume
+from genenet.volumes.base import ArrayVolume, crop
 from genenet.volumes.chunk_cache import CachedVolume, cache_bytes, cached
+from genenet.volumes.opening import open_volume
 from genenet.volumes.reflection import read_reflected
 from tests.support.examples import examples
 

@@ -13,8 +13,8 @@ import zarr
 from genenet.cluster import doctor
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.base import open_volume
 from genenet.volumes.formats import FORMATS, format_names, format_of, format_table
+from genenet.volumes.opening import open_volume
 from tests.support.dm_files import write_dm
 
 ROOT = Path(__file__).parents[3]

@@ -17,8 +17,8 @@ from zarr.storage import LocalStore
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
-from genenet.volumes.base import open_volume
 from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
+from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 from genenet.volumes.pyramid import levels, mean_of_cells, mode_of_cells
 

@@ -10,8 +10,8 @@ import tifffile
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.segmentation.export import export_tiff
-from genenet.volumes.base import open_volume
 from genenet.volumes.ome_zarr import Store, create_store, open_store
+from genenet.volumes.opening import open_volume
 from genenet.volumes.units import nm_per
 
 
@@ -82,6 +82,8 @@ def test_export_is_streamed(tmp_path: Path) -> None:
 
 def test_units() -> None:
     assert nm_per("µm") == nm_per("micron") == nm_per("micrometer") == 1000
-    assert nm_per("Angstrom") == 0.1
+    assert nm_per("Angstrom") == nm_per("\u212b") == nm_per("\u00c5") == nm_per("ångströms") == 0.1
+    assert nm_per("nanometers") == nm_per("Nanometres") == 1
+    assert nm_per("ms") is None
     assert nm_per("pixel") is None
     assert nm_per(None) is None

@@ -1,0 +1,204 @@
+"""From paths to volumes: single files, folders and lists of slices, images with their labels and mask."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Box, by
+from genenet.volumes.base import MirroredVolume, Volume, crop, file_volume
+from genenet.volumes.formats import files_of, natural_order, open_image
+from genenet.volumes.labels import ClassLabels, check_integers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from genenet.config.stages import ImageFiles
+    from genenet.config.types import FlippedAxes, ImageRegion
+
+log = logging.getLogger(__name__)
+
+
+class StackVolume(Volume):
+    """Files stacked along z. Only a few are open at a time, since a system allows some hundreds."""
+
+    def __init__(self, paths: Sequence[Path], is_grey: bool = True) -> None:
+        self._open = lru_cache(maxsize=8)(partial(_open_file, is_grey=is_grey))
+        self._take_over(_open_file(paths[0], is_grey))
+        self.name = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else str(paths[0])
+        self._parts: list[tuple[Path, Box]] = []
+        notes: dict[str, None] = {}  # each once, in order
+        z, skipped = 0, set[Path]()
+        for path in paths:
+            if path.resolve() in skipped:
+                continue
+            part = _open_file(path, is_grey)
+            skipped |= _members(part, paths)
+            self._check_fits(part, paths[0])
+            notes |= dict.fromkeys(part.notes)
+            self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
+            z += part.shape[0]
+        self.shape, self.notes = (z, *self.shape[1:]), tuple(notes)
+        self._ends = [part.stop[0] for _, part in self._parts]
+
+    def _check_fits(self, part: Volume, first: Path) -> None:
+        if part.shape[1:] != self.shape[1:] or part.dtype != self.dtype:
+            raise InputError(
+                f"{part.name}: has {_describe(part)}, but {first} has {_describe(self)}; "
+                "files stacked along z must agree in y, x and type"
+            )
+        if part.bottom_up != self.bottom_up:
+            raise InputError(
+                f"{part.name}: MRC and other formats can't be stacked, since MRC's rows begin at the bottom"
+            )
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        voxels = np.empty(box.shape, self.dtype)
+        for path, part in self._parts[bisect_right(self._ends, box.start[0]) :]:
+            if part.start[0] >= box.stop[0]:
+                break
+            common = part.intersect(box)
+            voxels[common.relative_to(box.start).slices] = self._open(path).read(
+                common.relative_to(part.start)
+            )
+        return voxels
+
+
+def open_volume(
+    paths: Sequence[Path] | Path,
+    region: ImageRegion | None = None,
+    *,
+    flip: FlippedAxes | None = None,
+    is_grey: bool = True,
+) -> Volume:
+    """Open an image without reading its voxels. What is odd about its files is logged as warnings.
+
+    Args:
+        paths: a file or folder of one of ``formats.FORMATS``, a folder of slices, or several such, which are
+            stacked along z.
+        region: half-open, in voxels along z, y, x; it becomes a volume of its own.
+        flip: axes along which MRC files are mirrored.
+        is_grey: False for labels and masks, whose numbers are ids.
+
+    Raises:
+        InputError: If a file is missing, damaged or no greyscale image of 2 or 3 dimensions, if the files
+            don't fit each other, or if the region is empty or reaches outside.
+    """
+    given = [paths] if isinstance(paths, Path) else list(paths)
+    _warn_of_order(given)
+    files = files_of(given)
+    if not files:
+        raise InputError("no image files are given; give at least one")
+    volume: Volume = _open_file(files[0], is_grey) if len(files) == 1 else StackVolume(files, is_grey)
+    if 0 in volume.shape:
+        raise InputError(f"{volume.name}: holds no voxels, its shape is {by(volume.shape)}")
+    for note in volume.notes:
+        log.warning("%s: %s", volume.name, note)
+    if flip and volume.bottom_up:
+        volume = MirroredVolume(volume, flip)
+    return crop(volume, region)
+
+
+@dataclass(frozen=True)
+class OpenedFiles:
+    """An image with its labels and its mask, if it has them: whole volumes of the same shape."""
+
+    image: Volume
+    labels: Volume | None
+    mask: Volume | None
+
+    def class_labels(self, n_classes: int, ignore_label: int | None) -> ClassLabels:
+        """Return the labels as class ids; outside the mask they are ignored.
+
+        Raises:
+            InputError: If there are no labels.
+        """
+        if self.labels is None:
+            raise InputError(
+                f"{self.image.name}: labels are missing; give the integer image of the same shape as labels:"
+            )
+        return ClassLabels(self.labels, n_classes, ignore_label, self.mask)
+
+
+def open_files(files: ImageFiles) -> OpenedFiles:
+    """Open an image, its labels and its mask without reading voxels.
+
+    Raises:
+        InputError: If one of them can't be opened, labels or mask aren't integers of the image's shape, or MRC
+            files stand beside others and ``flip`` doesn't say how they fit.
+    """
+    image = open_volume(files.image, flip=files.flip)
+    labels = mask = None
+    if files.labels:
+        labels = open_volume(files.labels, flip=files.flip, is_grey=False)
+        check_integers(labels, image, "labels are {}; save the class ids as integers")
+    if files.mask:
+        mask = open_volume(files.mask, flip=files.flip, is_grey=False)
+        check_integers(mask, image, "the mask is {}; save it as integers")
+    check_orientation([volume for volume in (image, labels, mask) if volume], files.flip)
+    return OpenedFiles(image, labels, mask)
+
+
+def check_orientation(volumes: Sequence[Volume], flip: FlippedAxes | None) -> None:
+    """Check that MRC files and others that belong together are paired row by row.
+
+    MRC's first row is the bottom one: IMOD and Fiji mirror MRC along y when they show it, and save what they show
+    to other formats. A program that copies the array as it is doesn't mirror it. Only the user knows which it was.
+
+    Args:
+        volumes: an image, its labels and its mask.
+        flip: axes along which MRC files are mirrored; None if the user hasn't said.
+
+    Raises:
+        InputError: If formats are mixed and ``flip`` is None, or ``flip`` is given without an MRC file.
+    """
+    mrc = next((volume for volume in volumes if volume.bottom_up), None)
+    other = next((volume for volume in volumes if not volume.bottom_up), None)
+    if flip and not mrc:
+        raise InputError(f"{volumes[0].name}: flip: mirrors MRC files, and there is none; leave it out")
+    if mrc and other and flip is None:
+        raise InputError(
+            f"{mrc.name}: is MRC, whose first row is the bottom one, and {other.name} isn't; if it was saved by IMOD "
+            "or Fiji, set flip: [y] for this image, if by a program that keeps the order of rows, flip: []"
+        )
+
+
+def _open_file(path: Path, is_grey: bool = True) -> Volume:
+    return file_volume(open_image(path), str(path), is_grey)
+
+
+def _members(part: Volume, given: Sequence[Path]) -> set[Path]:
+    """Return the files that the image of a file spreads over; a stack that holds one of them must hold all."""
+    members = {member.resolve() for member in part.members}
+    if missing := members - {path.resolve() for path in given}:
+        raise InputError(
+            f"{part.name}: its image lies in {len(members)} files, of which {min(missing).name} isn't given; give all "
+            "of them, or one alone, which reads all"
+        )
+    return members
+
+
+def _warn_of_order(paths: Sequence[Path]) -> None:
+    """Warn if files are given in another order than people count in: shells sort slice_10 before slice_2."""
+    ordered = sorted(paths, key=natural_order)
+    for given, expected in zip(paths, ordered, strict=True):
+        if given.name != expected.name:
+            log.warning(
+                "%s: stands where %s would in natural order; files are stacked in the order given",
+                given,
+                expected.name,
+            )
+            return
+
+
+def _describe(volume: Volume) -> str:
+    return f"{by(volume.shape[1:])} voxels (y, x) of {volume.dtype}"
