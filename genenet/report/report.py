@@ -23,9 +23,8 @@ from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.volumes import ome_zarr
-from genenet.volumes.base import crop
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.opening import open_files
+from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:
@@ -181,8 +180,10 @@ def _volume_section(
 
 def _volumes(store: ome_zarr.Store, files: ImageFiles) -> tuple[Volume, Volume | None]:
     """Return the image, and its labels if there are any; raises InputError if shapes differ from the segmentation."""
-    image = open_volume(files.image, files.region)
-    labels = open_volume(files.labels, files.region) if files.labels else None
+    image = open_volume(files.image, files.region, flip=files.flip)
+    labels = None
+    if files.labels:
+        labels = open_volume(files.labels, files.region, flip=files.flip, is_grey=False)
     for volume in (image, labels):
         if volume and volume.shape != store.shape:
             raise InputError(
