@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from genenet.config.ensemble import Ensemble
+from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.segmentation import Segmentation
@@ -20,6 +20,7 @@ from genenet.metrics.table import METRICS
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
+ESCAPED = "\\|"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -37,7 +38,7 @@ def metrics_table() -> str:
 BLOCKS = {
     "training": lambda: options_table(Training),
     "segmentation": lambda: options_table(Segmentation),
-    "ensemble": lambda: options_table(Ensemble),
+    "ensemble": lambda: options_table(EnsembleSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,
 }
@@ -45,7 +46,7 @@ BLOCKS = {
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(cell.replace('|', ESCAPED) for cell in line)} |\n" for line in lines)
 
 
 def _rows(schema: dict, prefix: str, root: dict | None = None) -> list[tuple[str, ...]]:

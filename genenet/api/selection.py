@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from genenet.api.ensemble import Ensemble, load_ensemble
-from genenet.config import ensemble as config
 from genenet.config import types
-from genenet.config.types import Combination
+from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 from genenet.ensembles.curve import best_size, curve_of
-from genenet.metrics.ambiguity import member_weights
 from genenet.metrics.contingency import scores
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def make_ensemble(
     *,
     voxel_size_nm: types.VoxelSize,
     size: int | Literal["auto"] = "auto",
-    combination: Combination = "mean",
+    combination: str = "mean",
 ) -> Ensemble:
     """Rank trained networks by validation ARI and make an ensemble of the best few.
 
@@ -81,7 +79,7 @@ def make_ensemble(
         **_description(first, chosen),
         "validation": scores(point.contingency) | point.decomposition.as_dict(),
     }
-    weights = member_weights(chosen.combination, [_or_lowest(t.ari) for t in ranked[:n_members]])
+    weights = COMBINATIONS[chosen.combination].weights([_or_lowest(t.ari) for t in ranked[:n_members]])
     members = [_member(t, weight) for t, weight in zip(ranked, weights, strict=False)]
     with TemporaryDirectory() as folder:
         place = Path(folder) / "ensemble"
@@ -89,7 +87,7 @@ def make_ensemble(
         return load_ensemble(place)
 
 
-class _Choice(config.Ensemble):
+class _Choice(EnsembleSettings):
     """How an ensemble is chosen, and the voxel size of its images."""
 
     voxel_size_nm: types.VoxelSize

@@ -1,34 +1,105 @@
-"""``ensemble:``, how the members are chosen."""
+"""``ensemble:``, how the members are chosen and combined, and the tables of the ways to do it."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic import PositiveInt as Positive
 
-from genenet.config.types import (
-    Combination,
-    EnsembleStrategy,
-)
+from genenet.core.choices import Choice, OneOf, Table
 from genenet.core.models import Closed
 
 
-class Ensemble(Closed):
+@dataclass(frozen=True)
+class StrategyChoice(Choice):
+    """A way to choose members; its function takes a ``Pool`` of networks and returns the weights of the members.
+
+    Attributes:
+        gives_weights: whether the members have weights of the strategy's own; otherwise ``combination`` says how they
+            are combined.
+    """
+
+    gives_weights: bool = True
+
+
+@dataclass(frozen=True)
+class CombinationChoice(Choice):
+    """A way to combine members; its function takes their validation ARIs and returns their weights.
+
+    Attributes:
+        votes: whether a member counts with its most probable class only, instead of its probabilities.
+    """
+
+    votes: bool = False
+
+    def weights(self, aris: Sequence[float]) -> list[float]:
+        """Return the weights of members with these validation ARIs."""
+        return list(self.function()(aris))
+
+
+STRATEGIES = Table(
+    "ensemble strategy",
+    [
+        StrategyChoice(
+            "best_n",
+            "the networks with the highest ARI, as many as size says",
+            "genenet.ensembles.strategies:best_n",
+            gives_weights=False,
+        ),
+        StrategyChoice(
+            "greedy",
+            "add networks one by one, each time the one that makes the ensemble's ARI highest (Caruana et al. 2004)",
+            "genenet.ensembles.strategies:greedy",
+        ),
+        StrategyChoice(
+            "weighted",
+            "the weights of least squared error (stacking, Breiman 1996)",
+            "genenet.ensembles.strategies:weighted",
+        ),
+    ],
+)
+
+COMBINATIONS = Table(
+    "combination",
+    [
+        CombinationChoice(
+            "mean",
+            "the mean of the members' probabilities",
+            "genenet.metrics.ambiguity:equal_weights",
+        ),
+        CombinationChoice(
+            "weighted",
+            "their mean with the validation ARIs as weights",
+            "genenet.metrics.ambiguity:ari_weights",
+        ),
+        CombinationChoice(
+            "vote",
+            "each member votes for its most probable class",
+            "genenet.metrics.ambiguity:equal_weights",
+            votes=True,
+        ),
+    ],
+)
+
+EnsembleStrategy = Annotated[str, OneOf(STRATEGIES)]
+Combination = Annotated[str, OneOf(COMBINATIONS)]
+
+
+class EnsembleSettings(Closed):
     """How the ensemble is chosen."""
 
-    strategy: EnsembleStrategy = Field(
-        "best_n",
-        description="best_n: the networks of the highest ARI; greedy: one after the other, for the highest ARI of all "
-        "together; weighted: by weights of least squared error",
+    strategy: EnsembleStrategy = Field("best_n", description=STRATEGIES.text)
+    size: Positive | Literal["auto"] = Field(
+        "auto", description="number of members; auto: the size with the highest ARI on the curve of best_n"
     )
-    size: Positive | Literal["auto"] = Field("auto", description="members; auto: the best size of the curve")
-    max_size: Positive = Field(10, description="the curve is computed up to this size")
-    minimum: Positive = Field(1, description="fewer successful trainings than this are an error")
-    combination: Combination = Field(
-        "mean",
-        description="of the members: mean of probabilities, weighted by validation ARI, or vote of the majority",
+    max_size: Positive = Field(10, description="largest size on the curve, and of the other strategies")
+    minimum: Positive = Field(
+        1, description="number of successful trainings below which selection ends with an error"
     )
+    combination: Combination = Field("mean", description=f"{COMBINATIONS.text}. Only with strategy: best_n")
 
     @model_validator(mode="after")
     def _size_is_on_the_curve(self) -> Self:
@@ -38,7 +109,7 @@ class Ensemble(Closed):
 
     @model_validator(mode="after")
     def _strategies_give_weights(self) -> Self:
-        if self.strategy != "best_n" and self.combination != "mean":
+        if STRATEGIES[self.strategy].gives_weights and self.combination != "mean":
             raise ValueError(
                 f"combination {self.combination}: strategy {self.strategy} gives the members weights of its own; "
                 "leave combination out"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from genenet.config.baselines import Baselines
 from genenet.config.data import Data
-from genenet.config.ensemble import Ensemble
+from genenet.config.ensemble import EnsembleSettings
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
 from genenet.config.segmentation import SegmentationAndAfter
@@ -37,7 +37,7 @@ class Config(Closed):
     search: Search = Search()
     baselines: Baselines = Baselines()
     training: Training = Training()
-    ensemble: Ensemble = Ensemble()
+    ensemble: EnsembleSettings = EnsembleSettings()
     segmentation: SegmentationAndAfter = SegmentationAndAfter()
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genenet.config.data import Image
-from genenet.config.ensemble import Ensemble
+from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
@@ -97,7 +97,7 @@ class SelectSettings(Closed):
     """What the ensemble depends on, but for the trainings."""
 
     normalisation: NormalisationMode
-    ensemble: Ensemble
+    ensemble: EnsembleSettings
 
 
 class SegmentSettings(Closed):

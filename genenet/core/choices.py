@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
 from genenet.core.models import Closed
 
 
@@ -83,6 +87,23 @@ class Table(Mapping[str, Entry], Generic[Entry]):
     def text(self) -> str:
         """All entries as one line: ``name: text; name: text``."""
         return "; ".join(f"{entry.name}: {entry.text}" for entry in self._entries.values())
+
+
+class OneOf:
+    """Mark a ``str`` of a model as the name of an entry: ``Annotated[str, OneOf(TABLE)]``."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.table = table
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return a schema that refuses names without an entry."""
+        return core_schema.no_info_after_validator_function(self.table.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return a JSON schema that lists the names."""
+        return {**handler(schema), "enum": list(self.table)}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import write_csv
 from genenet.ensembles.curve import open_run, points_of
-from genenet.metrics.ambiguity import member_weights
 from genenet.training.attempts import read_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from genenet.config.types import Combination
     from genenet.core.paths import ResultPaths
     from genenet.training.outcomes import Outcome
     from genenet.training.prepare import Prepared
@@ -70,7 +69,7 @@ def _recorded(path: Path) -> Iterator[Attempt]:
 
 
 def moments(
-    paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: Combination
+    paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: str
 ) -> list[Moment]:
     """Return the moments at which genomes were ready, in order; the last one also counts what failed later.
 
@@ -122,7 +121,7 @@ class _Scored:
     """ARI of ensembles on the validation images; the last one's is remembered."""
 
     def __init__(
-        self, paths: ResultPaths, validation: Prepared, combination: Combination, stack: ExitStack
+        self, paths: ResultPaths, validation: Prepared, combination: str, stack: ExitStack
     ) -> None:
         self.paths, self.validation, self.combination, self.stack = paths, validation, combination, stack
         self.files: dict[str, list[Any]] = {}
@@ -134,13 +133,14 @@ class _Scored:
             for run in names:
                 if run not in self.files:
                     self.files[run] = open_run(self.paths.run(run), self.validation, self.stack)
+            way = COMBINATIONS[self.combination]
             (point,) = points_of(
                 [image.labels for image in self.validation.images],
                 [self.files[run] for run in names],
-                member_weights(self.combination, [outcome.ari for outcome in members]),
+                way.weights([outcome.ari for outcome in members]),
                 len(self.validation.classes),
                 [len(members)],
-                self.combination == "vote",
+                way.votes,
             )
             self.last = names, point.contingency.adjusted_rand_index
         return self.last[1]

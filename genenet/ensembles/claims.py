@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from genenet.ensembles.description import EnsembleScores, StrategyEntry
     from genenet.ensembles.results import Run
 
 
@@ -80,36 +81,40 @@ def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """An ensemble as one of the strategies chooses it."""
+class StrategyRow:
+    """An ensemble as one of the strategies chooses it.
+
+    Attributes:
+        members: run and share of the weight.
+        test: scores on the test images, if there are any.
+        relative_price: seconds for a million voxels, relative to those of best_n.
+    """
 
     title: str
     is_chosen: bool
-    members: list[tuple[str, float]]  # run, share of the weight
-    validation: dict[str, Any]
+    members: list[tuple[str, float]]
+    validation: EnsembleScores
     test: dict[str, Any] | None
-    relative_price: float | None  # seconds for a million voxels, by those of best_n
+    relative_price: float | None
 
 
-def strategies(entries: Sequence[dict[str, Any]], test: dict[str, Any] | None) -> list[Strategy]:
+def strategies(entries: Sequence[StrategyEntry], test: dict[str, Any] | None) -> list[StrategyRow]:
     """Return the strategies as ``ensemble_strategies.json`` and ``test_scores.json`` hold them, best n first."""
-    found = []
-    first = entries[0]["seconds_per_megavoxel"] if entries else None
-    for entry in entries:
-        total = sum(member["weight"] for member in entry["members"])
-        price = entry["seconds_per_megavoxel"]
-        others = (test or {}).get("strategies", {})
-        found.append(
-            Strategy(
-                entry["strategy"].replace("_", " "),
-                entry["chosen"],
-                [(member["run"], member["weight"] / total) for member in entry["members"]],
-                entry["validation"],
-                test if entry["chosen"] else others.get(entry["strategy"]),
-                price / first if price and first else None,
-            )
-        )
-    return found
+    first = entries[0].seconds_per_megavoxel if entries else None
+    return [_strategy_row(entry, test, first) for entry in entries]
+
+
+def _strategy_row(entry: StrategyEntry, test: dict[str, Any] | None, first: float | None) -> StrategyRow:
+    total = sum(member.weight for member in entry.members)
+    price, others = entry.seconds_per_megavoxel, (test or {}).get("strategies", {})
+    return StrategyRow(
+        entry.strategy.replace("_", " "),
+        entry.chosen,
+        [(member.run, member.weight / total) for member in entry.members],
+        entry.validation,
+        test if entry.chosen else others.get(entry.strategy),
+        price / first if price and first else None,
+    )
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from genenet.config.ensemble import COMBINATIONS
 from genenet.core.errors import InputError
-from genenet.metrics.ambiguity import Decomposition, Growing, member_weights, votes
+from genenet.metrics.ambiguity import Decomposition, Growing, votes
 from genenet.metrics.contingency import Contingency
 from genenet.training.probabilities import open_probabilities
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import ExitStack
 
-    from genenet.config.types import Combination
     from genenet.core.paths import RunPaths
     from genenet.training.prepare import Prepared
 
@@ -34,7 +34,7 @@ def curve_of(
     probabilities: Sequence[Sequence[Any]],
     aris: Sequence[float],
     n_classes: int,
-    combination: Combination,
+    combination: str,
 ) -> list[Point]:
     """Return what the ensembles of the first 1, 2, … networks are worth, slice by slice.
 
@@ -43,10 +43,10 @@ def curve_of(
         probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
         aris: of each network.
         n_classes: C.
-        combination: of the members.
+        combination: of the members, a name of COMBINATIONS.
     """
-    weights, sizes = member_weights(combination, aris), range(1, len(aris) + 1)
-    return points_of(labels, probabilities, weights, n_classes, sizes, combination == "vote")
+    way, sizes = COMBINATIONS[combination], range(1, len(aris) + 1)
+    return points_of(labels, probabilities, way.weights(aris), n_classes, sizes, way.votes)
 
 
 def points_of(

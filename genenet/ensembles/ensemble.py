@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.config.ensemble import COMBINATIONS, STRATEGIES
 from genenet.core.atomic_files import atomic_path, read_json, write_csv, write_json
 from genenet.core.errors import InputError, naming
 from genenet.ensembles.anytime import moments, write_moments
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.config.stages import SelectSettings
-    from genenet.config.types import Combination
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
@@ -71,7 +71,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "selected_on": [image.name for image in validation.images],
         "validation": scores(chosen.point.contingency) | chosen.point.decomposition.as_dict(),
         "strategy": strategy,
-        "combination": settings.ensemble.combination if strategy == "best_n" else "weighted",
+        "combination": "weighted" if STRATEGIES[strategy].gives_weights else settings.ensemble.combination,
         "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
     }
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
@@ -181,7 +181,7 @@ class Ensemble:
     normalisation: NormalisationRule
     networks: list[Network]
     weights: list[float] | None  # of the members; None: all alike
-    combination: Combination
+    combination: str
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
 
@@ -207,7 +207,7 @@ class Ensemble:
             [network.without_norms() for network in self.networks],
             device,
             weights=self.weights,
-            combination="vote" if self.combination == "vote" else "mean",
+            combination="vote" if COMBINATIONS[self.combination].votes else "mean",
             turns=symmetries(has_depth) if wanted.turns else (Turn(),),
             disagreement=wanted.disagreement,
             type=compute_type(wanted.compute, device),

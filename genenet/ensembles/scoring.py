@@ -10,7 +10,7 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.ensembles.ensemble import load_ensemble
-from genenet.ensembles.strategies import read_strategies
+from genenet.ensembles.description import read_strategies
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores
@@ -51,12 +51,10 @@ def evaluate_strategies(
     Each network predicts once, whichever ensembles it is a member of; a slice of each is held at a time.
     """
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
-    others = {e["strategy"]: e["members"] for e in read_strategies(Path(paths.strategies)) if not e["chosen"]}
-    runs = sorted({member["run"] for members in others.values() for member in members})
+    others = {e.strategy: e.members for e in read_strategies(Path(paths.strategies)) if not e.chosen}
+    runs = sorted({member.run for members in others.values() for member in members})
     predictors = [Predictor([_network(paths, run, len(ensemble.classes))], device) for run in runs]
-    weights = {
-        name: {member["run"]: member["weight"] for member in members} for name, members in others.items()
-    }
+    weights = {name: {member.run: member.weight for member in members} for name, members in others.items()}
     tables = {name: Contingency.empty(len(ensemble.classes)) for name in others}
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)

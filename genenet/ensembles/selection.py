@@ -115,7 +115,7 @@ def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int) -> list[int]:
 
 
 @dataclass
-class Moments:
+class ProbabilityProducts:
     """Sums over voxels of products of probabilities: all that a weighted mean's squared error depends on.
 
     ``products`` (K, K) of networks with each other, ``hits`` (K,) their probabilities of the true class.
@@ -126,7 +126,7 @@ class Moments:
     n_voxels: int = 0
 
     @classmethod
-    def of(cls, labels: Sequence[Any], probabilities: Sequence[Sequence[Any]]) -> Moments:
+    def of(cls, labels: Sequence[Any], probabilities: Sequence[Sequence[Any]]) -> ProbabilityProducts:
         """Sum over all labelled voxels, slice by slice."""
         k = len(probabilities)
         found = cls(np.zeros((k, k)), np.zeros(k))
@@ -165,12 +165,12 @@ class Moments:
         return found
 
 
-def weighted(moments: Moments, most: int) -> Weights:
+def weighted(products: ProbabilityProducts, most: int) -> Weights:
     """Return the weights of least squared error of the ``most`` networks that matter most."""
-    everyone = range(len(moments.hits))
-    first = moments.best(everyone)
+    everyone = range(len(products.hits))
+    first = products.best(everyone)
     networks = sorted(_kept(first, most))
-    return _kept(_spread(moments.best(networks), networks, len(first)), most)
+    return _kept(_spread(products.best(networks), networks, len(first)), most)
 
 
 def _spread(weights: NDArray[np.float64], networks: Sequence[int], n: int) -> NDArray[np.float64]:

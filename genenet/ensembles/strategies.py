@@ -4,35 +4,77 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import PCG64, SeedSequence
 
-from genenet.config.types import EnsembleStrategy
-from genenet.core.atomic_files import read_json, write_json
+from genenet.config.ensemble import COMBINATIONS, STRATEGIES
+from genenet.core.random_streams import Stream
+from genenet.ensembles import selection
 from genenet.ensembles.curve import best_size, curve_of, open_run, points_of
-from genenet.ensembles.selection import Moments, greedy, sample, weighted
-from genenet.metrics.ambiguity import member_weights
-from genenet.metrics.contingency import scores
+from genenet.ensembles.description import EnsembleScores, StrategiesFile, StrategyEntry, WeightedRun
+from genenet.metrics.contingency import class_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from genenet.config.ensemble import Ensemble
+    from genenet.config.ensemble import EnsembleSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
+    from genenet.ensembles.selection import Weights
     from genenet.training.outcomes import Outcome
     from genenet.training.prepare import Prepared
 
-FORMAT = "genenet.strategies/1"
 POOL = 3  # times max_size networks that greedy and weighted choose from
-STREAM = 5  # of the random numbers that greedy uses
 
 
 @dataclass(frozen=True)
-class Ensembled:
+class Pool:
+    """The networks that strategies choose from, best first.
+
+    Attributes:
+        labels: (Z, Y, X) of each validation image.
+        probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
+        aris: of each network on the validation images.
+        curve: the ensembles of the first 1, 2, … networks.
+        settings: sizes, and how the members of best_n are combined.
+    """
+
+    labels: Sequence[Any]
+    probabilities: Sequence[Sequence[Any]]
+    aris: Sequence[float]
+    curve: Sequence[Point]
+    settings: EnsembleSettings
+
+    @property
+    def most_members(self) -> int:
+        """The largest number of members that a strategy may choose."""
+        return self.settings.max_size if self.settings.size == "auto" else self.settings.size
+
+
+def best_n(pool: Pool) -> Weights:
+    """Choose the networks with the highest ARI, as many as asked for or as the curve says."""
+    size = best_size(pool.curve, pool.settings.size)
+    return dict(enumerate(COMBINATIONS[pool.settings.combination].weights(pool.aris[:size])))
+
+
+def greedy(pool: Pool) -> Weights:
+    """Add networks one by one, on a sample of voxels (``selection.greedy``)."""
+    rng = np.random.Generator(PCG64(SeedSequence(0, spawn_key=(Stream.GREEDY_ENSEMBLES,))))
+    voxels = selection.sample(pool.labels, pool.probabilities, rng)
+    return selection.greedy(voxels, pool.most_members, rng)
+
+
+def weighted(pool: Pool) -> Weights:
+    """Weigh networks for the least squared error (``selection.weighted``)."""
+    products = selection.ProbabilityProducts.of(pool.labels, pool.probabilities)
+    return selection.weighted(products, pool.most_members)
+
+
+@dataclass(frozen=True)
+class ChosenEnsemble:
     """An ensemble that a strategy has chosen.
 
     Attributes:
@@ -41,7 +83,7 @@ class Ensembled:
         point: what it is worth on the validation images.
     """
 
-    strategy: EnsembleStrategy
+    strategy: str
     members: list[tuple[Outcome, float]]
     point: Point
 
@@ -52,22 +94,28 @@ class Ensembled:
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) if len(known) == len(each) else None
 
-    def as_dict(self, is_chosen: bool) -> dict[str, Any]:
-        """Return what the file holds."""
+    @property
+    def scores(self) -> EnsembleScores:
+        """Its scores on the validation images."""
+        of_classes = class_scores(self.point.contingency).model_dump()
+        return EnsembleScores.model_validate({**of_classes, **self.point.decomposition.as_dict()})
+
+    def entry(self, is_chosen: bool) -> StrategyEntry:
+        """Return what the file of all strategies says of it."""
         price = self.seconds_per_megavoxel
-        return {
-            "strategy": self.strategy,
-            "chosen": is_chosen,
-            "members": [{"run": outcome.run, "weight": weight} for outcome, weight in self.members],
-            "validation": scores(self.point.contingency) | self.point.decomposition.as_dict(),
-            "seconds_per_megavoxel": None if price is None else round(price, 4),
-        }
+        return StrategyEntry(
+            strategy=self.strategy,
+            chosen=is_chosen,
+            members=[WeightedRun(run=outcome.run, weight=weight) for outcome, weight in self.members],
+            validation=self.scores,
+            seconds_per_megavoxel=None if price is None else round(price, 4),
+        )
 
 
 def choose_all(
-    paths: ResultPaths, candidates: Sequence[Outcome], validation: Prepared, settings: Ensemble
-) -> tuple[list[Point], dict[EnsembleStrategy, Ensembled]]:
-    """Return the best-k curve, and the ensemble of each strategy.
+    paths: ResultPaths, candidates: Sequence[Outcome], validation: Prepared, settings: EnsembleSettings
+) -> tuple[list[Point], Mapping[str, ChosenEnsemble]]:
+    """Return the best-k curve, and the ensemble of each strategy by name.
 
     Args:
         paths: of the search.
@@ -75,36 +123,30 @@ def choose_all(
         validation: images that the probabilities are of.
         settings: sizes, and how the members of best_n are combined.
     """
-    pool = candidates[: POOL * settings.max_size]
+    outcomes, n = candidates[: POOL * settings.max_size], settings.max_size
     labels, n_classes = [image.labels for image in validation.images], len(validation.classes)
+    aris = [outcome.ari for outcome in outcomes]
     with ExitStack() as stack:
-        files = [open_run(paths.run(outcome.run), validation, stack) for outcome in pool]
-        n = settings.max_size
-        curve = curve_of(labels, files[:n], [o.ari for o in pool[:n]], n_classes, settings.combination)
-        size = best_size(curve, settings.size)
-        shares = member_weights(settings.combination, [o.ari for o in pool[:size]])
-        found = {"best_n": dict(enumerate(shares))}
-        most = n if settings.size == "auto" else settings.size
-        rng = np.random.Generator(PCG64(SeedSequence(0, spawn_key=(STREAM,))))
-        found["greedy"] = greedy(sample(labels, files, rng), most, rng)
-        found["weighted"] = weighted(Moments.of(labels, files), most)
-        points = {"best_n": curve[size - 1]}
-        for name in ("greedy", "weighted"):
-            chosen = found[name]
-            arrays, weights = [files[i] for i in chosen], list(chosen.values())
-            (points[name],) = points_of(labels, arrays, weights, n_classes, [len(weights)])
-    return curve, {
-        name: Ensembled(name, [(pool[i], weight) for i, weight in found[name].items()], points[name])
-        for name in get_args(EnsembleStrategy)
-    }
+        files = [open_run(paths.run(outcome.run), validation, stack) for outcome in outcomes]
+        curve = curve_of(labels, files[:n], aris[:n], n_classes, settings.combination)
+        pool = Pool(labels, files, aris, curve, settings)
+        found = {}
+        for name, strategy in STRATEGIES.items():
+            weights: Weights = strategy.function()(pool)
+            votes = COMBINATIONS[settings.combination].votes and not strategy.gives_weights
+            point = _worth(pool, weights, n_classes, votes)
+            members = [(outcomes[i], weight) for i, weight in weights.items()]
+            found[name] = ChosenEnsemble(name, members, point)
+    return curve, found
 
 
-def write_strategies(path: Path, found: dict[EnsembleStrategy, Ensembled], chosen: EnsembleStrategy) -> None:
+def _worth(pool: Pool, weights: Weights, n_classes: int, votes: bool) -> Point:
+    """Return what the ensemble of some of the pool's networks is worth."""
+    arrays, values = [pool.probabilities[i] for i in weights], list(weights.values())
+    (point,) = points_of(pool.labels, arrays, values, n_classes, [len(values)], votes)
+    return point
+
+
+def write_strategies(path: Path, found: Mapping[str, ChosenEnsemble], chosen: str) -> None:
     """Write the ensembles of all strategies."""
-    entries = [each.as_dict(name == chosen) for name, each in found.items()]
-    write_json(path, {"format": FORMAT, "strategies": entries})
-
-
-def read_strategies(path: Path) -> list[dict[str, Any]]:
-    """Read them; none if there is no file, as an earlier version left it."""
-    return list(read_json(path)["strategies"]) if path.exists() else []
+    StrategiesFile(strategies=[each.entry(name == chosen) for name, each in found.items()]).write(path)

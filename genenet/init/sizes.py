@@ -9,6 +9,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 from genenet.config.search import Draws
 from genenet.core.errors import InputError
+from genenet.core.random_streams import Stream
 from genenet.genes.baselines import UNet2015
 from genenet.genes.gene_graph import grow
 from genenet.genes.genome import draw, drawn, lower_input_size
@@ -115,7 +116,7 @@ def _regions(smallest: int, is_cpu: bool, iterations: int) -> dict[str, dict[str
 
 def feasible_share(regions: Regions) -> float:
     """Return the share of draws from these regions that can be built."""
-    rng = Generator(PCG64(SeedSequence(SEED, spawn_key=(9,))))
+    rng = Generator(PCG64(SeedSequence(SEED, spawn_key=(Stream.TRIAL_DRAWS,))))
     nets = (grow(lambda gene: drawn(gene, regions, rng)) for _ in range(N_TRIED))
     return sum(lower_input_size(net, regions) is None for net in nets) / N_TRIED
 

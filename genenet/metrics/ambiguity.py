@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.types import Combination
-
 
 @dataclass
 class Decomposition:
@@ -111,6 +109,11 @@ def votes(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(levels.argmax(axis=0)[None] == classes, np.uint8(LEVELS), np.uint8(0))
 
 
-def member_weights(combination: Combination, aris: Sequence[float]) -> list[float]:
-    """Return the weight of each member: its validation ARI, where it is to be weighted and is any good."""
-    return [max(ari, 1e-3) if combination == "weighted" else 1.0 for ari in aris]
+def equal_weights(aris: Sequence[float]) -> list[float]:
+    """Return a weight of 1 for each member."""
+    return [1.0 for _ in aris]
+
+
+def ari_weights(aris: Sequence[float]) -> list[float]:
+    """Return the validation ARI of each member as its weight; one that is 0 or less hardly counts."""
+    return [max(ari, 1e-3) for ari in aris]

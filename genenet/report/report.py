@@ -17,7 +17,7 @@ from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
 from genenet.ensembles.results import Run, as_float, read_runs, rows
-from genenet.ensembles.strategies import read_strategies
+from genenet.ensembles.description import read_strategies
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
@@ -143,7 +143,7 @@ def _findings(
         compared={contender.title: contender.ari for contender in contenders[1:]},
         confusion=np.array(counts) if counts else None,
         moments=rows(Path(paths.anytime)),
-        n_best=len(best_n["members"]) if best_n else 0,
+        n_best=len(best_n.members) if best_n else 0,
         device=devices(paths, runs),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.random import PCG64, Generator, SeedSequence
 
 from genenet.core.errors import InputError
+from genenet.core.random_streams import Stream
 from genenet.genes.genome import Genome, read_genome
 from genenet.genes.variation import cross, mutate
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from genenet.config.stages import BreedSettings
     from genenet.genes.genome import Regions
 
-CHOICE = 4  # stream of the random numbers that choose parents; others draw genomes and train
 TRIES = 100  # children that equal an earlier genome are bred anew, so often
 
 Scored = Sequence[tuple[Genome, float]]  # with their validation ARI, the oldest first
@@ -65,7 +65,7 @@ def _new_child(
 
 
 def _child(settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, ...]) -> Genome:
-    rng = Generator(PCG64(SeedSequence(settings.seed, spawn_key=(CHOICE, *key))))
+    rng = Generator(PCG64(SeedSequence(settings.seed, spawn_key=(Stream.PARENTS, *key))))
     evolution, name = settings.evolution, f"r{key[0]}_{key[1]:03d}"
     first = parent(candidates, evolution, rng)
     second = parent(candidates, evolution, rng) if rng.random() < evolution.crossover else first

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from genenet.core.geometry import Box, Triple
 from genenet.core.ignore import IGNORE
+from genenet.core.random_streams import Stream
 from genenet.networks.symmetry import Turn
 from genenet.volumes.reflection import read_reflected
 
@@ -144,7 +145,7 @@ def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scal
 def class_positions(labels: Sequence[NDArray[np.uint8]], seed: tuple[int, ...]) -> list[NDArray[np.int64]]:
     """Return voxels of each class that occurs, as rows (image, z, y, x), drawn evenly if there are very many."""
     counts = np.sum([_count(array) for array in labels], axis=0)[:IGNORE]
-    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(2, 0))))
+    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(Stream.VOXELS_OF_CLASSES, 0))))
     return [
         np.concatenate(list(_voxels_of(int(c), labels, _ranks(rng, int(counts[c])))))
         for c in np.flatnonzero(counts)

@@ -16,7 +16,7 @@ END = 25e4  # … and ends at base / END
 
 
 @dataclass(frozen=True)
-class Moment:
+class Step:
     """A step of a training, and what schedules are made from.
 
     Attributes:
@@ -34,38 +34,38 @@ class Moment:
     decay_steps: int = 1
 
 
-def learning_rate(schedule: Schedule, moment: Moment) -> float:
+def learning_rate(schedule: Schedule, step: Step) -> float:
     """Return the learning rate of a step."""
-    return float(schedule.entry.function()(moment, schedule.options))
+    return float(schedule.entry.function()(step, schedule.options))
 
 
-def exponential(moment: Moment, options: WarmUp) -> float:
+def exponential(step: Step, options: WarmUp) -> float:
     """Fall by ``decay_rate`` every ``decay_steps`` iterations, continuously."""
-    share = moment.decay_rate ** (moment.iteration / moment.decay_steps)
-    return moment.base * options.rise(moment.iteration) * float(share)
+    share = step.decay_rate ** (step.iteration / step.decay_steps)
+    return step.base * options.rise(step.iteration) * float(share)
 
 
-def cosine(moment: Moment, options: WarmUp) -> float:
+def cosine(step: Step, options: WarmUp) -> float:
     """Fall to 0 along half a cosine (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
-    share = _half_cosine(1.0, 0.0, moment.iteration / moment.iterations)
-    return moment.base * options.rise(moment.iteration) * share
+    share = _half_cosine(1.0, 0.0, step.iteration / step.iterations)
+    return step.base * options.rise(step.iteration) * share
 
 
-def one_cycle(moment: Moment, _: NoOptions) -> float:
+def one_cycle(step: Step, _: NoOptions) -> float:
     """Rise from 1/25 to 1 in the first 30 %, then fall to 1/25e4, both along half a cosine (Smith and Topin 2019).
 
     Adam's betas and the momentum of SGD stay as they are.
     """
-    top = RISE * moment.iterations - 1
-    if moment.iteration < top:
-        return moment.base * _half_cosine(1 / START, 1.0, moment.iteration / top)
-    after = (moment.iteration - top) / (moment.iterations - 1 - top)
-    return moment.base * _half_cosine(1.0, 1 / END, after)
+    top = RISE * step.iterations - 1
+    if step.iteration < top:
+        return step.base * _half_cosine(1 / START, 1.0, step.iteration / top)
+    after = (step.iteration - top) / (step.iterations - 1 - top)
+    return step.base * _half_cosine(1.0, 1 / END, after)
 
 
-def constant(moment: Moment, options: WarmUp) -> float:
+def constant(step: Step, options: WarmUp) -> float:
     """Stay at the base."""
-    return moment.base * options.rise(moment.iteration)
+    return step.base * options.rise(step.iteration)
 
 
 def _half_cosine(first: float, last: float, share: float) -> float:

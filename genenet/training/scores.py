@@ -28,7 +28,7 @@ class MadeWith(Closed):
     container_commit: str | None = None
 
 
-class Prediction(Closed):
+class PredictionTime(Closed):
     """The time that a network took for the validation images, writing included."""
 
     seconds: NonNegativeFloat
@@ -62,7 +62,7 @@ class Scores(Closed):
     iterations: NonNegativeInt | None = None
     best_iteration: NonNegativeInt | None = None
     seconds: NonNegativeFloat | None = None
-    prediction: Prediction | None = None
+    prediction: PredictionTime | None = None
     made_with: MadeWith | None = None
     validation: ClassScores | None = None
 

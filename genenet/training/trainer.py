@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.random import SeedSequence
 
+from genenet.core.random_streams import Stream
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor, to_uint8
@@ -23,7 +24,7 @@ from genenet.training.learner import Learner
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
-from genenet.training.schedules import Moment, learning_rate
+from genenet.training.schedules import Step, learning_rate
 from genenet.volumes.base import ArrayVolume
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Trainer:
         self.decay = float(net.value("decay_rate")), net.integer("decay_steps")
         betas = 1 - 10 ** float(net.value("log_alpha1")), 1 - 10 ** float(net.value("log_alpha2"))
         weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
-        torch.manual_seed(self._torch_seed(0))
+        torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
         self.predictor = Predictor([self.network], device, threads=settings.threads)
         # after it: it places the network to predict
@@ -143,12 +144,13 @@ class Trainer:
     def current_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
         settings = self.settings
-        moment = Moment(self.iteration, settings.iterations, self.base_rate, *self.decay)
-        return learning_rate(settings.schedule, moment)
+        step = Step(self.iteration, settings.iterations, self.base_rate, *self.decay)
+        return learning_rate(settings.schedule, step)
 
     def step(self) -> None:
         """Do one iteration."""
-        rate, seed = self.current_learning_rate(), self._torch_seed(self.iteration + 1)
+        rate = self.current_learning_rate()
+        seed = self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, self.iteration + 1)
         loss = self.learner.step(*self._batch(), rate, seed)
         self.iteration += 1
         self.unchecked.append(loss)
@@ -165,7 +167,7 @@ class Trainer:
         assert labels is not None
         if self.augment.is_identity:
             return images, labels, weights
-        return self.augment(images, labels, weights, self._torch_seed(-1 - self.iteration))
+        return self.augment(images, labels, weights, self._torch_seed(Stream.AUGMENTATION, self.iteration + 1))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self.device.type != "cuda":
@@ -242,11 +244,7 @@ class Trainer:
         self.learner.restore(state["learner"])
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
 
-    def _torch_seed(self, stream: int) -> int:
-        """Return a seed: stream 0 for weights, those above for dropout, those below for augmentation."""
-        return int(
-            SeedSequence(self.seed, spawn_key=(1, stream) if stream >= 0 else (3, -stream)).generate_state(
-                1, np.uint64
-            )[0]
-            >> np.uint64(1)
-        )
+    def _torch_seed(self, stream: Stream, step: int) -> int:
+        """Return a seed of torch's generators for a step; step 0 initialises the weights."""
+        sequence = SeedSequence(self.seed, spawn_key=(stream, step))
+        return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

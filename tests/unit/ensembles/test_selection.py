@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.ignore import IGNORE
-from genenet.ensembles.selection import LEAST_WEIGHT, Moments, Sample, greedy, sample, weighted
+from genenet.ensembles.selection import LEAST_WEIGHT, ProbabilityProducts, Sample, greedy, sample, weighted
 from tests.support.examples import examples
 
 
@@ -96,14 +96,14 @@ def squared_error(labels, probabilities, weights):
 def test_the_error_of_weights_is_the_squared_distance_from_the_labels():
     labels, probabilities = volumes(0, 3)
     weights = np.array([0.2, 0.5, 0.3])
-    moments = Moments.of(labels, probabilities)
+    moments = ProbabilityProducts.of(labels, probabilities)
     assert moments.error(weights) == pytest.approx(squared_error(labels, probabilities, weights), abs=1e-6)
 
 
 @examples(30)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_weights_are_a_simplex_and_no_worse_than_any_network_or_the_mean(seed, k):
-    moments = Moments.of(*volumes(seed, k))
+    moments = ProbabilityProducts.of(*volumes(seed, k))
     weights = moments.best(range(k))
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1)
@@ -112,14 +112,14 @@ def test_weights_are_a_simplex_and_no_worse_than_any_network_or_the_mean(seed, k
 
 
 def test_two_networks_have_the_weights_of_a_search_along_the_line():
-    moments = Moments.of(*volumes(3, 2))
+    moments = ProbabilityProducts.of(*volumes(3, 2))
     line = np.linspace(0, 1, 10001)
     best = line[np.argmin([moments.error(np.array([w, 1 - w])) for w in line])]
     assert moments.best([0, 1])[0] == pytest.approx(best, abs=2e-4)
 
 
 def test_weighted_leaves_out_what_hardly_counts():
-    moments = Moments.of(*volumes(1, 6))
+    moments = ProbabilityProducts.of(*volumes(1, 6))
     found = weighted(moments, 3)
     assert 1 <= len(found) <= 3
     assert min(found.values()) >= LEAST_WEIGHT

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.ignore import IGNORE
-from genenet.metrics.ambiguity import Decomposition, Growing, member_weights, votes
+from genenet.config.ensemble import COMBINATIONS
+from genenet.metrics.ambiguity import Decomposition, Growing, votes
 
 
 def levels_of(rng, n_members, n_classes=3, shape=(2, 5, 7)):
@@ -61,5 +62,5 @@ def test_votes_count_each_member_once_and_the_majority_wins():
 
 
 def test_members_are_weighted_by_their_validation_ari_where_that_is_asked_for():
-    assert member_weights("weighted", [0.9, 0.5, -0.1]) == [0.9, 0.5, 1e-3]
-    assert member_weights("mean", [0.9, 0.5]) == member_weights("vote", [0.9, 0.5]) == [1, 1]
+    assert COMBINATIONS["weighted"].weights([0.9, 0.5, -0.1]) == [0.9, 0.5, 1e-3]
+    assert COMBINATIONS["mean"].weights([0.9, 0.5]) == COMBINATIONS["vote"].weights([0.9, 0.5]) == [1, 1]

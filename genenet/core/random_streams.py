@@ -1,0 +1,23 @@
+"""Streams of random numbers: which part of genenet draws from which, so that no two parts share one.
+
+A stream is the first number of numpy's ``spawn_key``; the seed and the other numbers of the key are the user's own.
+The numbers must stay: other numbers would give other results for the same seed.
+
+Some parts need no stream, since their seed or the length of their key sets them apart: genomes are drawn with
+``(round, index)``, patches with ``(iteration,)``, children with the ids of their parents in the seed.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """The first number of a ``spawn_key``."""
+
+    WEIGHTS_AND_DROPOUT = 1  # torch's seeds of a training: (stream, 0) initial weights, (stream, i) step i
+    VOXELS_OF_CLASSES = 2  # voxels around which patches are drawn for rare classes
+    AUGMENTATION = 3  # torch's seeds of augmentation: (stream, i) of step i
+    PARENTS = 4  # which genomes become parents in evolution
+    GREEDY_ENSEMBLES = 5  # bags of networks and sampled voxels of the greedy strategy
+    TRIAL_DRAWS = 9  # genomes that init draws to see whether a search space can be built

@@ -1,0 +1,129 @@
+"""``ensemble.json`` and ``ensemble_strategies.json``: which networks are members, and what the ensemble is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeFloat
+
+from genenet.config.ensemble import Combination
+from genenet.config.types import NormalisationMode, VoxelSize
+from genenet.core.atomic_files import read_json, write_json
+from genenet.core.models import Closed
+from genenet.core.validation import validate
+from genenet.metrics.scores import ClassScores
+
+FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
+STRATEGIES_FORMAT: Literal["genenet.strategies/1"] = "genenet.strategies/1"
+
+
+def _inside(folder: str) -> str:
+    path = PurePosixPath(folder)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"'{folder}' leads out of the ensemble's folder")
+    return folder
+
+
+class EnsembleScores(ClassScores):
+    """The scores of an ensemble; its squared error is that of its members less the ambiguity."""
+
+    squared_error: float | None = None
+    member_squared_error: float | None = None
+    ambiguity: float | None = None
+
+
+class MemberEntry(Closed):
+    """A member: a folder inside the ensemble's with its genome and weights."""
+
+    folder: Annotated[str, AfterValidator(_inside)]
+    run: str
+    genome: str
+    validation_ari: float | None = None
+    weight: NonNegativeFloat = 1.0
+
+
+class NormalisationEntry(Closed):
+    """How images are normalised before they enter the networks."""
+
+    mode: NormalisationMode
+    mean: float
+    deviation: float
+
+
+class EnsembleDescription(Closed):
+    """``ensemble.json``.
+
+    Attributes:
+        dtypes: of the training images; none if an older version made the ensemble.
+        selected_on: names of the validation images.
+        strategy: by which the members were chosen; None for an ensemble made in Python.
+        baselines: validation ARIs of the baselines, by name.
+    """
+
+    format: Literal["genenet.ensemble/1"]
+    classes: list[str] = Field(min_length=1)
+    voxel_size_nm: VoxelSize
+    dtypes: list[str] = Field(default_factory=list)
+    normalisation: NormalisationEntry
+    selected_on: list[str] = Field(default_factory=list)
+    validation: EnsembleScores = EnsembleScores()
+    strategy: str | None = None
+    combination: Combination = "mean"
+    baselines: dict[str, float | None] = Field(default_factory=dict)
+    members: list[MemberEntry] = Field(min_length=1)
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_description(path: Path) -> EnsembleDescription:
+    """Read an ``ensemble.json``.
+
+    Raises:
+        InputError: If the file is missing, isn't JSON, or isn't such a file of this or an earlier version.
+    """
+    return validate(EnsembleDescription, read_json(path), str(path))
+
+
+class WeightedRun(Closed):
+    """A training that is a member, and its weight."""
+
+    run: str
+    weight: NonNegativeFloat
+
+
+class StrategyEntry(Closed):
+    """The ensemble that a strategy chooses.
+
+    Attributes:
+        chosen: whether it became the ensemble.
+        seconds_per_megavoxel: time that its members took for the validation images; None if it isn't known.
+    """
+
+    strategy: str
+    chosen: bool
+    members: list[WeightedRun] = Field(min_length=1)
+    validation: EnsembleScores
+    seconds_per_megavoxel: NonNegativeFloat | None = None
+
+
+class StrategiesFile(Closed):
+    """``ensemble_strategies.json``: the ensembles of all strategies, side by side."""
+
+    format: Literal["genenet.strategies/1"] = STRATEGIES_FORMAT
+    strategies: list[StrategyEntry]
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_strategies(path: Path) -> list[StrategyEntry]:
+    """Read the ensembles of all strategies; none if there is no file, as older versions wrote none.
+
+    Raises:
+        InputError: If the file isn't JSON, or isn't such a file of this or an earlier version.
+    """
+    return validate(StrategiesFile, read_json(path), str(path)).strategies if path.exists() else []
