@@ -120,9 +120,7 @@ class _Spent:
 class _Scored:
     """ARI of ensembles on the validation images; the last one's is remembered."""
 
-    def __init__(
-        self, paths: ResultPaths, validation: Prepared, combination: str, stack: ExitStack
-    ) -> None:
+    def __init__(self, paths: ResultPaths, validation: Prepared, combination: str, stack: ExitStack) -> None:
         self.paths, self.validation, self.combination, self.stack = paths, validation, combination, stack
         self.files: dict[str, list[Any]] = {}
         self.last: tuple[list[str], float] = ([], np.nan)

@@ -9,8 +9,8 @@ import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.description import read_strategies
+from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores

@@ -16,8 +16,8 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
-from genenet.ensembles.results import Run, as_float, read_runs, rows
 from genenet.ensembles.description import read_strategies
+from genenet.ensembles.results import Run, as_float, read_runs, rows
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices

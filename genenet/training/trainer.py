@@ -167,7 +167,9 @@ class Trainer:
         assert labels is not None
         if self.augment.is_identity:
             return images, labels, weights
-        return self.augment(images, labels, weights, self._torch_seed(Stream.AUGMENTATION, self.iteration + 1))
+        return self.augment(
+            images, labels, weights, self._torch_seed(Stream.AUGMENTATION, self.iteration + 1)
+        )
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         if self.device.type != "cuda":

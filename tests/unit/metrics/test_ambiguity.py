@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genenet.core.ignore import IGNORE
 from genenet.config.ensemble import COMBINATIONS
+from genenet.core.ignore import IGNORE
 from genenet.metrics.ambiguity import Decomposition, Growing, votes
 
 
