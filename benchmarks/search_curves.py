@@ -22,8 +22,8 @@ from genenet.core.atomic_files import atomic_path, read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.resources import keep_freed_memory
 from genenet.core.version import build
-from genenet.genes.genome import draw
-from genenet.genes.hyperparameters import read_region
+from genenet.genes.feasible_regions import read_region
+from genenet.genes.generation import draw
 from genenet.training.trainer import Diverged
 
 N_VALIDATIONS = 27

@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 import torch
 
-import genenet.networks.network as network_module
+import genenet.networks.modules as network_modules
 from bench_tools import GENENET, alternating, bfloat16_instructions, in_process, parser, peak_memory, rate
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
@@ -31,7 +31,8 @@ from genenet.core.resources import keep_freed_memory
 from genenet.ensembles.ensemble import FORMAT, load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
-from genenet.networks.network import Network, save_weights
+from genenet.networks.network import Network
+from genenet.networks.weights import save_weights
 from genenet.phantoms.phantom import CLASSES, slabs
 from genenet.segmentation.job import SegmentationJob
 
@@ -173,7 +174,7 @@ def monai_rate(path):
 
 def depth(folder):
     """Print the rate of bare 3D networks with genenet's convolution, and with torch's as it comes."""
-    functions = {"torch's": torch.nn.Conv3d.forward, "genenet's": network_module.Conv3d.forward}
+    functions = {"torch's": torch.nn.Conv3d.forward, "genenet's": network_modules.Conv3d.forward}
     for n_kernels, shape in DEPTH_CASES:
         net = {**NET, "n_convkernels": n_kernels, "spatial_mode": "3d", "input_depth": 60}
         network = load_ensemble(ensemble(folder, [net])).networks[0].placed(CPU).eval()
@@ -187,7 +188,7 @@ def depth(folder):
 def depth_rate(network, shape, convolve):
     """Return the million voxels/s of a network on one tile, with some convolution."""
     x = torch.rand(network.plan.read_shape(shape))
-    with mock.patch.object(network_module.Conv3d, "forward", convolve):
+    with mock.patch.object(network_modules.Conv3d, "forward", convolve):
         network.planes(x)
         return rate(partial(network.planes, x), 3) * np.prod(shape) / 1e6
 

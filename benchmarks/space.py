@@ -9,7 +9,7 @@ import torch
 
 from bench_tools import parser
 from genenet.config.model import Search
-from genenet.genes.genome import draw
+from genenet.genes.generation import draw
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
 from genenet.networks.network import Network

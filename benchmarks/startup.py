@@ -13,7 +13,7 @@ from pathlib import Path
 from bench_tools import GENENET, parser, print_times
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.exit_codes import STOPPED
-from genenet.genes.baselines import UNet2015
+from genenet.genes.baselines import BASELINES
 from genenet.phantoms.phantom import CLASSES, write_phantom
 from genenet.training.prepare import prepare
 
@@ -35,7 +35,7 @@ def prepared_phantom(folder, name, seed):
 
 def first_step(folder):
     """Return the options of a training that stops after its first step, with a checkpoint."""
-    UNet2015(n_convkernels=16, input_size=252).genome("unet2015").write(folder / "unet.json")
+    BASELINES["unet2015"].genome(n_convkernels=16, input_size=252).write(folder / "unet.json")
     (folder / "train.json").write_text(json.dumps(TRAIN))
     data = [prepared_phantom(folder, name, seed) for seed, name in enumerate(("train", "validation"))]
     options = ["--genome", folder / "unet.json", "--train", data[0], "--validation", data[1]]

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from bench_data import phantom
 from bench_tools import alternating, bfloat16_instructions, in_process, mean_and_spread, parser, rate, timed
 from genenet.core.resources import keep_freed_memory
-from genenet.genes.baselines import UNet2015
+from genenet.genes.baselines import BASELINES
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
@@ -90,7 +90,7 @@ class PlainLoop:
 def network_of(n_kernels):
     """Return a U-Net as genome and plan, and its batch size."""
     size, batch = CASES[n_kernels]
-    genome = UNet2015(n_convkernels=n_kernels, input_size=size).genome("unet2015")
+    genome = BASELINES["unet2015"].genome(n_convkernels=n_kernels, input_size=size)
     return genome, plan(genome.net, DATA.n_classes), batch
 
 

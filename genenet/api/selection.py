@@ -128,7 +128,7 @@ def _check_alike(trained: Sequence[Trained]) -> None:
 
 
 def _member(trained: Trained, weight: float) -> on_disk.Member:
-    from genenet.networks.network import save_weights
+    from genenet.networks.weights import save_weights
 
     genome = trained.genome
 

@@ -90,7 +90,7 @@ def random_genome(
         >>> genome.name, 6 <= genome.net.value("n_convkernels") <= 16
         ('r0_000', True)
     """
-    from genenet.genes.genome import draw as draw_genome
+    from genenet.genes.generation import draw as draw_genome
 
     values = {"seed": seed, "preset": preset, "regions": regions or {}}
     search = validate(Search, values, "random_genome")

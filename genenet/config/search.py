@@ -10,8 +10,10 @@ from pydantic import PositiveInt as Positive
 
 from genenet.config.presets import Preset, merged, preset_regions
 from genenet.core.models import Closed
-from genenet.genes.hyperparameters import LEVELS, HyperparameterError, Region, read_region
-from genenet.genes.variation_settings import Crossover, Mutation, Probability
+from genenet.genes.domains import Region
+from genenet.genes.feasible_regions import read_region, regions_schema
+from genenet.genes.hyperparameters import LEVELS, HyperparameterError
+from genenet.genes.variation_settings import Mutation, Probability, refuse
 
 Strategy = Literal["random", "halving", "evolution", "evolution_and_halving"]
 
@@ -23,6 +25,7 @@ class Draws(Closed):
     regions: dict[str, dict[str, Any]] = Field(
         {},
         description="feasible regions by level of the gene (net: values; path, stack, layer, edge: deltas)",
+        json_schema_extra=regions_schema(),
     )
 
     @model_validator(mode="after")
@@ -79,9 +82,17 @@ class Evolution(Closed):
         20, description="the newest genomes with a score can be parents, so many of them; older ones retire"
     )
     tournament: Positive = Field(5, description="of so many, drawn at random, the best becomes a parent")
-    crossover: Probability = Field(0.3, description="share of children that have two parents")
+    crossover: Probability = Field(
+        0.3,
+        description="share of children that have two parents; each of their genes is one's or the other's, with equal "
+        "probability",
+    )
     mutation: Mutation = Mutation()
-    crossing: Crossover = Crossover()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_crossing(cls, value: Any) -> Any:
+        return refuse(value, {"crossing": "crossover, the share of children that have two parents"})
 
 
 class Search(Draws):

@@ -74,8 +74,9 @@ class BaselineSettings(Closed):
         """Return the genome; raises InputError for an unknown baseline or wrong options."""
         if self.name not in BASELINES:
             raise InputError(f"{self.name}: no such baseline; known are {', '.join(BASELINES)}")
-        options = validate(BASELINES[self.name], self.options, f"baselines.{self.name}")
-        return options.genome(self.name)
+        baseline = BASELINES[self.name]
+        options = validate(baseline.options, self.options, f"baselines.{self.name}")
+        return baseline.genome(**options.model_dump())
 
 
 class BreedSettings(Draws):

@@ -169,9 +169,13 @@ class ResultPaths:
 
 
 def of_baseline(name: str) -> tuple[str, int]:
-    """Return a baseline's name and which of its seeds, from 1, a training is of: ``unet2015_3`` is of the third."""
-    baseline, _, seed = name.removeprefix("baselines/").partition("_")
-    return baseline, int(seed or 1)
+    """Return a baseline's name and which of its trainings this is, from 1: ``unet_3d_2`` is the second of ``unet_3d``.
+
+    A number at the end, after an underscore, is that of the training; no baseline has such a name.
+    """
+    run = name.removeprefix("baselines/")
+    baseline, _, training = run.rpartition("_")
+    return (baseline, int(training)) if baseline and training.isdecimal() else (run, 1)
 
 
 def slot_name(index: int) -> str:

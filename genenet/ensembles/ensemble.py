@@ -223,7 +223,8 @@ def load_ensemble(folder: Path) -> Ensemble:
     Raises:
         InputError: If it isn't an ensemble, or a member's weights don't match its genome.
     """
-    from genenet.networks.network import Network, load_weights
+    from genenet.networks.network import Network
+    from genenet.networks.weights import load_weights
     from genenet.volumes.normalisation import NormalisationRule
 
     description = read_json(folder / DESCRIPTION)

@@ -16,7 +16,7 @@ from genenet.genes.genome import read_genome
 from genenet.training.attempts import read_attempts
 
 if TYPE_CHECKING:
-    from genenet.genes.hyperparameters import Number
+    from genenet.genes.domains import Number
 
 BASELINES = "baselines/"
 

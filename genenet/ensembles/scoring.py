@@ -14,8 +14,9 @@ from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores
-from genenet.networks.network import Network, load_weights
+from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
+from genenet.networks.weights import load_weights
 from genenet.training.prepare import open_prepared
 from genenet.volumes.base import ArrayVolume
 

@@ -6,7 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from genenet.core.errors import InputError
-from genenet.genes.hyperparameters import HYPERPARAMETERS, Number
+from genenet.genes.domains import Number
+from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.inspection import by, inspect
 
 if TYPE_CHECKING:

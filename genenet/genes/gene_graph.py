@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal
 
-from genenet.genes.hyperparameters import HYPERPARAMETERS, Level, Number
+from genenet.genes.domains import Number
+from genenet.genes.hyperparameters import HYPERPARAMETERS, Level
 
 Deltas = Mapping[str, Number]
 EdgeKind = Literal["forward", "down", "up", "merge", "residual"]

@@ -1,42 +1,32 @@
-"""A genome: a gene graph written down as one JSON file. Draw, check, read, write."""
+"""A genome: a gene graph written down as one JSON file. Check, read, write."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from numpy.random import PCG64, Generator, SeedSequence
-
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError, naming
+from genenet.genes.domains import Number
 from genenet.genes.gene_graph import Deltas, Gene, NetGene, grow
 from genenet.genes.hyperparameters import (
     HYPERPARAMETERS,
     HyperparameterError,
-    Number,
-    Region,
     hyperparameter,
     settable,
 )
-from genenet.genes.plan import plan
 from genenet.genes.version_1 import FORMAT_1, from_version_1, to_version_1
 
 FORMAT = "genenet.genome/2"
-MAX_DRAWS = 1000
-Regions = Mapping[str, Mapping[str, Region]]
-
-log = logging.getLogger(__name__)
 
 
 class GenomeError(InputError):
-    """A genome that can't be: names the path and what is allowed."""
+    """A genome that can't be built; the message names the path and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +34,11 @@ class Genome:
     """Deltas by the path of their gene; absent ones are 0, at the root the default.
 
     Attributes:
-        name: what it is called; the id says whether two are the same.
-        deltas: by path of the gene and hyperparameter.
-        seed: of the search that it was drawn in, if it was.
-        parents: ids, of a child.
-        round: of the search that bred it, of a child.
+        name: for people; two genomes are the same if their ids are.
+        deltas: by path of the gene, then by hyperparameter.
+        seed: of the search that drew the genome; None if none did.
+        parents: the ids of a child's parents.
+        round: of the search that bred a child; None for other genomes.
         net: the root of the gene graph: ``net.value("n_stacks")``.
 
     Raises:
@@ -64,7 +54,13 @@ class Genome:
 
     def __post_init__(self) -> None:
         deltas = {path: _numbers(path, values) for path, values in self.deltas.items()}
-        net = grow(lambda gene: _checked(gene, deltas.get(gene.path, {})))
+
+        def checked(gene: Gene) -> Deltas:
+            gene.deltas = deltas.get(gene.path, {})
+            _check_deltas(gene)
+            return gene.deltas
+
+        net = grow(checked)  # gene by gene, since a gene's values decide which children it has
         _check_paths(net, deltas)
         object.__setattr__(self, "deltas", _without_zeros(deltas))
         object.__setattr__(self, "net", net)
@@ -133,90 +129,6 @@ def genome_from_json(value: Any) -> Genome:
 _FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
 
 
-def draw(regions: Regions, seed: int, index: int, round_: int = 0) -> Genome:
-    """Draw genome ``index`` of a search: the same on any machine, whatever else is drawn.
-
-    One value for each hyperparameter with a region at the root, then, level by level, each descendant's
-    delta. Draws that no input size fits are rejected and redrawn.
-
-    Raises:
-        InputError: If none of 1000 draws is feasible.
-    """
-    rng = Generator(PCG64(SeedSequence(seed, spawn_key=(round_, index))))
-    name = f"r{round_}_{index:03d}"
-    nets = feasible(lambda: grow(lambda gene: drawn(gene, regions, rng)), regions, name)
-    with naming("search.regions"):
-        return Genome(name, next(nets), seed)
-
-
-def feasible(attempt: Callable[[], NetGene], regions: Regions, name: str) -> Iterator[dict[str, Deltas]]:
-    """Yield the deltas of those of 1000 attempts that build, input sizes lowered; log why the others don't.
-
-    Raises:
-        InputError: At the end, if none of them was feasible.
-    """
-    n_feasible = 0
-    for number in range(1, MAX_DRAWS + 1):
-        net = attempt()
-        reason = lower_input_size(net, regions)
-        if reason is None:
-            n_feasible += 1
-            yield {gene.path: gene.deltas for gene in net.walk() if gene.deltas}
-        else:
-            log.info("genome %s: draw %d rejected: %s", name, number, reason)
-    if not n_feasible:
-        raise InputError(
-            f"none of {MAX_DRAWS} draws is feasible ({reason}); "
-            "raise net.input_size or lower net.n_stacks, n_convlayers, kernel_width"
-        )
-
-
-def drawn(gene: Gene, regions: Regions, rng: Generator) -> Deltas:
-    """Draw a gene's deltas, at the root its values; its parent must have its own."""
-    own = regions.get(gene.level, {})
-    if gene.parent is None:
-        return {n: own[n].draw(rng) if n in own else h.default for n, h in HYPERPARAMETERS.items()}
-    return {n: clipped(gene.parent, n, own[n].draw(rng), regions) for n in HYPERPARAMETERS if n in own}
-
-
-def clipped(parent: Gene, name: str, delta: Number, regions: Regions) -> Number:
-    """Clip a delta so that the value stays within the root's feasible region.
-
-    In the domain, if there is no such region, or if the parent's value lies outside of it, as a genome's may that
-    wasn't drawn from these regions.
-    """
-    h = HYPERPARAMETERS[name]
-    region = regions.get("net", {}).get(name, h.domain)
-    base = parent.value(name)
-    if base not in region:
-        region = h.domain
-    if base + delta in region:
-        return delta
-    delta = region.clip(base + delta) - base
-    while base + delta not in region:  # a float's last digit
-        delta = math.nextafter(delta, 0)
-    return delta
-
-
-def lower_input_size(net: NetGene, regions: Regions) -> str | None:
-    """Lower the root's input_size and input_depth to feasible ones; return the reason if there are none.
-
-    One that was in its region must stay in it.
-    """
-    try:
-        built = plan(net, n_classes=2)
-    except InputError as error:
-        return str(error)
-    depth, width, _ = built.input_shape
-    found = {"input_size": width, "input_depth": depth} if built.has_depth else {"input_size": width}
-    for name, size in found.items():
-        region = regions.get("net", {}).get(name)
-        if region is not None and net.integer(name) in region and size not in region:
-            return f"net: the largest feasible {name}, {size}, is below the region {region}"
-    net.deltas = {**net.deltas, **found}
-    return None
-
-
 def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:
     numbers = {}
     for name, value in values.items():
@@ -228,10 +140,9 @@ def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:
     return numbers
 
 
-def _checked(gene: Gene, deltas: Deltas) -> Deltas:
-    """Check a gene's deltas and values; called before its children are made."""
-    gene.deltas = deltas
-    for name in deltas:
+def _check_deltas(gene: Gene) -> None:
+    """Refuse a delta that nothing below the gene reads, and a value outside its domain."""
+    for name in gene.deltas:
         h = HYPERPARAMETERS[name]
         if not settable(h, gene.level):
             raise GenomeError(
@@ -240,7 +151,6 @@ def _checked(gene: Gene, deltas: Deltas) -> Deltas:
         value = gene.value(name)
         if value not in h.domain:
             raise GenomeError(f"{gene.path}: {name} is {value:g}; allowed: {h.allowed}")
-    return deltas
 
 
 def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:

@@ -1,114 +1,49 @@
-"""The design choices of a network: type, default, domain; and the feasible regions that a search draws from.
+"""The table of hyperparameters: the design choices of a network, each with its type, default and domain.
 
-The *domain* is what can be built at all. A *feasible region* is what one search draws from; it lies
-within the domain. Choices are indices into an ordered tuple, so that they can be summed like integers.
+The *domain* is what can be built at all. A *feasible region* is what one search draws from; it lies within the
+domain. Choices are indices into an ordered table, so that they can be summed like integers.
+
+Another hyperparameter is another entry here, a field of the layer's plan, and what the network does with it.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from numpy.random import Generator
+from genenet.core.choices import Choice, Table
+from genenet.genes.domains import Integers, Interval, Number, Region
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
 Level = Literal["net", "path", "stack", "layer", "edge"]
 LEVELS: tuple[Level, ...] = ("net", "path", "stack", "layer", "edge")
-Group = Literal["architecture", "optimisation", "regularisation"]
-Number = int | float
 
 
 class HyperparameterError(ValueError):
-    """A name, a value or a region that isn't allowed; says what is."""
+    """A name, a value or a region that isn't allowed; the message says what is."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A closed interval of floats."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: Number) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
-
-    @property
-    def width(self) -> float:
-        """From end to end; 0 has no room."""
-        return self.high - self.low
-
-    def moved(self, value: Number, step: float) -> float:
-        """Return ``value`` moved by ``step``, then clipped."""
-        return self.clip(value + step)
-
-    def draw(self, rng: Generator) -> float:
-        """Draw uniformly."""
-        return float(rng.uniform(self.low, self.high))
-
-    def clip(self, value: Number) -> float:
-        """Return the nearest value inside."""
-        return float(min(max(value, self.low), self.high))
-
-
-@dataclass(frozen=True)
-class Options:
-    """Integers in ascending order, such as a range."""
-
-    values: range | tuple[int, ...]
-
-    def __contains__(self, value: Number) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        if isinstance(self.values, range):
-            step = f" in steps of {self.values.step}" if self.values.step > 1 else ""
-            return f"{self.values[0]} to {self.values[-1]}{step}"
-        return ", ".join(map(str, self.values))
-
-    @property
-    def width(self) -> int:
-        """Places from end to end; 0 has no room."""
-        return len(self.values) - 1
-
-    def moved(self, value: Number, step: float) -> int:
-        """Return the value ``step`` places from the nearest to ``value``; rounded away from 0, then clipped."""
-        place = self.values.index(self.clip(value)) + math.copysign(math.ceil(abs(step)), step)
-        return self.values[int(min(max(place, 0), self.width))]
-
-    def draw(self, rng: Generator) -> int:
-        """Draw uniformly."""
-        return self.values[int(rng.integers(len(self.values)))]
-
-    def clip(self, value: Number) -> int:
-        """Return the nearest value inside; of two, the smaller."""
-        if isinstance(self.values, range) and self.values.step == 1:
-            return int(min(max(value, self.values[0]), self.values[-1]))
-        return min(self.values, key=lambda v: (abs(v - value), v))
-
-
-Region = Interval | Options
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter(Choice):
     """A named design choice, read at genes of one ``level`` and settable there and above.
 
-    ``step`` is the distance between two integers of a region: a search draws odd kernel widths only. ``group``
-    says what it is for, so that groups can be varied at rates of their own.
+    Attributes:
+        path: what reads it.
+        default: a root value that a genome doesn't name. It is never changed, since ids leave it out.
+        domain: values that can be built.
+        level: of the genes that read it.
+        choices: what the values stand for, if they are indices.
+        step: the distance between two integers of a region: a search draws odd kernel widths only.
     """
 
-    name: str
     default: Number
     domain: Region
     level: Level
     choices: tuple[str | bool, ...] = ()
     step: int = 1
-    group: Group = "architecture"
 
     @property
     def is_float(self) -> bool:
@@ -151,56 +86,153 @@ def _word(choice: Any) -> str:
     return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
+_STACKS = "genenet.genes.gene_graph:StackGene"
+_PLAN = "genenet.genes.plan:plan"
+_LAYER = "genenet.networks.network:ConvLayer"
+_PENALTY = "genenet.networks.network:Network.penalty"
+_TRAINER = "genenet.training.trainer:Trainer"
+
+
 def _integer(
-    name: str, default: int, low: int, high: int, level: Level, step: int = 1, group: Group = "architecture"
+    name: str, text: str, path: str, default: int, low: int, high: int, level: Level, step: int = 1
 ) -> Hyperparameter:
-    return Hyperparameter(name, default, Options(range(low, high + 1)), level, step=step, group=group)
+    domain = Integers(range(low, high + 1))
+    return Hyperparameter(
+        name=name, text=text, path=path, default=default, domain=domain, level=level, step=step
+    )
 
 
 def _float(
-    name: str, default: float, low: float, high: float, level: Level, group: Group = "architecture"
+    name: str, text: str, path: str, default: float, low: float, high: float, level: Level
 ) -> Hyperparameter:
-    return Hyperparameter(name, default, Interval(low, high), level, group=group)
+    return Hyperparameter(
+        name=name, text=text, path=path, default=default, domain=Interval(low, high), level=level
+    )
 
 
-def _choice(name: str, choices: tuple[str | bool, ...], level: Level) -> Hyperparameter:
-    return Hyperparameter(name, 0, Options(range(len(choices))), level, choices)
+def _choice(name: str, text: str, choices: Iterable[str | bool], level: Level) -> Hyperparameter:
+    words = tuple(choices)
+    domain = Integers(range(len(words)))
+    return Hyperparameter(
+        name=name, text=text, path=_LAYER, default=0, domain=domain, level=level, choices=words
+    )
 
 
-_ALL = (
-    # the net
-    _integer("n_stacks", 2, 0, 6, "net"),  # none: the bottom stack alone
-    _integer("n_context_stacks", 0, 0, 7, "net"),  # how many scales, from the bottom up, are 3d
-    _integer("input_size", 128, 1, 4096, "net"),  # voxels along y and x
-    _integer("input_depth", 32, 1, 1024, "net"),  # voxels along z, of networks with 3d or 2.5d layers
-    _float("log_learning_rate", -3.0, -8, 0, "net", group="optimisation"),
-    _float("log_alpha1", -1.0, -6, 0, "net", group="optimisation"),  # log10(1 - beta1) of Adam
-    _float("log_alpha2", -3.0, -8, 0, "net", group="optimisation"),  # log10(1 - beta2)
-    _integer("decay_steps", 10_000, 1, 10_000_000, "net", group="optimisation"),
-    _float("decay_rate", 0.75, 0.01, 1, "net", group="optimisation"),  # factor every decay_steps iterations
-    # stacks
-    _integer("n_convlayers", 2, 1, 6, "stack"),
-    # convolution layers
-    _integer("n_convkernels", 32, 1, 1024, "layer"),  # at scale 0; doubled at each scale
-    _integer("kernel_width", 3, 1, 15, "layer", step=2),
-    _float("dropout_rate", 0.0, 0, 0.9, "layer", group="regularisation"),
-    _choice("norm", ("none", "batch"), "layer"),
-    _choice("activation", ("relu", "leaky_relu", "elu", "gelu", "tanh"), "layer"),
-    _choice("padding", ("valid", "same"), "layer"),
-    _choice("spatial_mode", ("2d", "3d", "2.5d"), "layer"),
-    _integer("dilation", 1, 1, 64, "layer"),  # of the kernel
-    _integer("groups", 1, 1, 1024, "layer"),  # of channels that a convolution keeps apart, at most
-    _integer("window_pooling", 0, 0, 64, "layer"),  # dilation of a 2×2 maximum of stride 1; 0 is none
-    _choice("residual", (False, True), "layer"),
-    # log10 of the weights of penalties; below -10 is off
-    _float("log_gamma1", -12.0, -20, 0, "layer", group="regularisation"),  # L1 of kernels
-    _float("log_gamma2", -12.0, -20, 0, "layer", group="regularisation"),  # L2 of kernels
-    _float("log_lambda1", -12.0, -20, 0, "layer", group="regularisation"),  # L1 of activations
-    _float("log_lambda2", -12.0, -20, 0, "layer", group="regularisation"),  # L2 of activations
-    # edges
-    _choice("pooling", ("max", "conv"), "edge"),
+HYPERPARAMETERS = Table(
+    "hyperparameter",
+    [
+        # the net
+        _integer("n_stacks", "poolings: how often the size is halved", _STACKS, 2, 0, 6, "net"),
+        _integer(
+            "n_context_stacks", "scales that are 3d, counted from the bottom up", _STACKS, 0, 0, 7, "net"
+        ),
+        _integer(
+            "input_size", "voxels of a training patch along y and x, at most", _PLAN, 128, 1, 4096, "net"
+        ),
+        _integer(
+            "input_depth", "voxels along z, at most, if a layer is 3d or 2.5d", _PLAN, 32, 1, 1024, "net"
+        ),
+        _float("log_learning_rate", "log10 of the learning rate", _TRAINER, -3.0, -8, 0, "net"),
+        _float("log_alpha1", "log10(1 - β1) of Adam", _TRAINER, -1.0, -6, 0, "net"),
+        _float("log_alpha2", "log10(1 - β2) of Adam", _TRAINER, -3.0, -8, 0, "net"),
+        _integer(
+            "decay_steps",
+            "iterations in which the learning rate falls by the factor decay_rate",
+            _TRAINER,
+            10_000,
+            1,
+            10_000_000,
+            "net",
+        ),
+        _float(
+            "decay_rate",
+            "factor on the learning rate in decay_steps iterations",
+            _TRAINER,
+            0.75,
+            0.01,
+            1,
+            "net",
+        ),
+        # stacks
+        _integer("n_convlayers", "convolution layers of a stack", _STACKS, 2, 1, 6, "stack"),
+        # convolution layers
+        _integer(
+            "n_convkernels", "output channels at scale 0; doubled at each scale", _LAYER, 32, 1, 1024, "layer"
+        ),
+        _integer("kernel_width", "voxels; searches draw odd widths", _LAYER, 3, 1, 15, "layer", step=2),
+        _float("dropout_rate", "share of outputs that a training sets to 0", _LAYER, 0.0, 0, 0.9, "layer"),
+        _choice("norm", "normalisation after the convolution", NORMS, "layer"),
+        _choice("activation", "nonlinearity of the layer", ACTIVATIONS, "layer"),
+        _choice("padding", "what surrounds the input of the convolution", PADDINGS, "layer"),
+        _choice("spatial_mode", "axes that the kernel extends along", SPATIAL_MODES, "layer"),
+        _integer("dilation", "distance between the voxels that a kernel sees", _LAYER, 1, 1, 64, "layer"),
+        _integer(
+            "groups",
+            "groups of channels that a convolution keeps apart: the largest number up to this that divides both "
+            "numbers of channels",
+            _LAYER,
+            1,
+            1,
+            1024,
+            "layer",
+        ),
+        _integer(
+            "window_pooling",
+            "dilation of a 2×2 maximum of stride 1 before the convolution; 0 is none",
+            _LAYER,
+            0,
+            0,
+            64,
+            "layer",
+        ),
+        _choice(
+            "residual",
+            "whether the convolution's input is added to its output before the activation (He et al. 2016); a 1×1 "
+            "convolution adapts the channels",
+            (False, True),
+            "layer",
+        ),
+        # penalties: kernels as sums, activations as means
+        _float(
+            "log_gamma1",
+            "log10 of the L1 weight of kernels; below -10 is off",
+            _PENALTY,
+            -12.0,
+            -20,
+            0,
+            "layer",
+        ),
+        _float(
+            "log_gamma2",
+            "log10 of the L2 weight of kernels; below -10 is off",
+            _PENALTY,
+            -12.0,
+            -20,
+            0,
+            "layer",
+        ),
+        _float(
+            "log_lambda1",
+            "log10 of the L1 weight of activations; below -10 is off",
+            _PENALTY,
+            -12.0,
+            -20,
+            0,
+            "layer",
+        ),
+        _float(
+            "log_lambda2",
+            "log10 of the L2 weight of activations; below -10 is off",
+            _PENALTY,
+            -12.0,
+            -20,
+            0,
+            "layer",
+        ),
+        # edges
+        _choice("pooling", "how the encoder halves the size", POOLINGS, "edge"),
+    ],
 )
-HYPERPARAMETERS: dict[str, Hyperparameter] = {h.name: h for h in _ALL}
 REPLACED = {"batch_norm": "norm: none or batch"}  # names of earlier versions, and what to write instead
 
 
@@ -218,45 +250,3 @@ def hyperparameter(name: str) -> Hyperparameter:
 def settable(h: Hyperparameter, level: Level) -> bool:
     """Say whether a gene of this level may have a delta of ``h``: where it is read, or above."""
     return LEVELS.index(level) <= LEVELS.index(h.level)
-
-
-def read_region(level: Level | str, name: str, value: Any) -> Region:
-    """Read a feasible region: a number, ``[low, high]``, or for choices a name or a list of names.
-
-    At level ``net`` it holds values, within the domain; at the others deltas.
-
-    Raises:
-        HyperparameterError: If the name is unknown, not settable at this level, or the region isn't feasible.
-    """
-    at = f"{level}.{name}"
-    try:
-        h = hyperparameter(name)
-    except HyperparameterError as error:
-        raise HyperparameterError(f"{level}.{error}") from None
-    if not settable(h, level):  # type: ignore[arg-type]
-        raise HyperparameterError(
-            f"{at}: is read at {h.level} genes; a region below them would have no effect"
-        )
-    try:
-        region = _region(h, value, is_value=level == "net")
-    except HyperparameterError as error:
-        raise HyperparameterError(f"{at}: {error}") from None
-    return region
-
-
-def _region(h: Hyperparameter, value: Any, is_value: bool) -> Region:
-    numbers = [h.number(v) for v in (value if isinstance(value, list) else [value])]
-    if not numbers or (len(numbers) > 2 and not h.choices):
-        raise HyperparameterError(f"{value!r} is not a region; give a number or [low, high]")
-    if numbers != sorted(numbers):
-        raise HyperparameterError(f"{value!r} is not a region: the first must be the lowest")
-    outside = [n for n in numbers if n not in h.domain] if is_value else []
-    if outside:
-        raise HyperparameterError(f"{outside[0]:g} is outside of what can be built: {h.allowed}")
-    if h.is_float:
-        return Interval(float(numbers[0]), float(numbers[-1]))
-    if h.choices and is_value:
-        return Options(tuple(int(n) for n in numbers))
-    if (numbers[-1] - numbers[0]) % h.step or (not is_value and numbers[0] % h.step):
-        raise HyperparameterError(f"{value!r} must go in steps of {h.step}")
-    return Options(range(int(numbers[0]), int(numbers[-1]) + 1, h.step))

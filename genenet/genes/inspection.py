@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from genenet.genes.hyperparameters import HYPERPARAMETERS
+from genenet.genes.layers import Layer, LayerStep
 from genenet.genes.memory import TORCH_BYTES, kept_values, training_bytes
 from genenet.genes.plan import plan
 
 if TYPE_CHECKING:
+    from genenet.genes.domains import Number
     from genenet.genes.genome import Genome
-    from genenet.genes.hyperparameters import Number
     from genenet.genes.plan import Plan
 
 PENALTIES = ("gamma1", "gamma2", "lambda1", "lambda2")  # weights; 0 is off
@@ -59,31 +61,24 @@ def _layers(p: Plan) -> Iterator[dict[str, Any]]:
     kept = [4 * values + other for values, other in kept_values(p)]
     for index, step in enumerate(p.steps()):
         layer = step.layer
-        own = {
-            "path": layer.path if layer else "net/classes",
-            "entry": layer.entry if layer else "forward",
-            "in_channels": layer.in_channels if layer else step.convolutions[0].in_channels,
-            "out_channels": step.out_channels,
-            "kernel": list(layer.kernel if layer else step.convolutions[0].kernel),
-            "dilation": layer.dilation if layer else 1,
-            "groups": layer.groups if layer else 1,
-            "window_pool": layer.window_pool if layer else 0,
-            "residual": layer.residual if layer else False,
-            "padding": "same" if layer and layer.same else "valid",
-            "norm": layer.norm if layer else "none",
-            "activation": layer.activation if layer else None,
-            "dropout_rate": layer.dropout_rate if layer else 0.0,
-            "penalties": {name: getattr(layer, name) for name in PENALTIES} if layer else {},
-        }
         memory = kept[index] if layer else 4 * step.out_channels * math.prod(step.shape)
         yield {
-            **own,
+            **(asdict(layer) if layer else _classes(step)),
+            "details": layer.details() if layer else [],
             "output_shape": list(step.shape),
             "n_parameters": step.n_parameters,
             "flops": step.flops,
             "memory_mb": round(memory / 1e6, 3),
             "receptive_field": list(p.receptive_field_after(index + 1 if layer else index)),
         }
+
+
+def _classes(step: LayerStep) -> dict[str, Any]:
+    """Describe the last convolution, 1×1, as layers are; it has no activation."""
+    (head,) = step.convolutions
+    defaults = {field.name: field.default for field in fields(Layer) if field.default is not MISSING}
+    sizes = {"in_channels": head.in_channels, "out_channels": head.out_channels, "kernel": head.kernel}
+    return {"path": "net/classes", "entry": "forward", **sizes, "activation": None, **defaults}
 
 
 def print_table(description: dict[str, Any]) -> None:
@@ -97,15 +92,15 @@ def print_table(description: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("layer", "through", "kernel"):
         table.add_column(name)
-    table.add_column("then")
+    table.add_column("with")
     for name in ("channels", f"output {sizes}", "parameters", "MFLOPs", "MB", "sees"):
         table.add_column(name, justify="right")
     for layer in description["layers"]:
         table.add_row(
             layer["path"].removeprefix("net/"),
-            _through(layer),
-            by(layer["kernel"][-n_axes:]) + (f" / {layer['dilation']}" if layer["dilation"] > 1 else ""),
-            _then(layer),
+            {"up": "up and merge"}.get(layer["entry"], layer["entry"]),
+            by(layer["kernel"][-n_axes:]),
+            ", ".join(layer["details"] + ["penalties"] * any(layer[name] for name in PENALTIES)),
             f"{layer['in_channels']} → {layer['out_channels']}",
             by(layer["output_shape"][-n_axes:]),
             f"{layer['n_parameters']:,}",
@@ -119,27 +114,6 @@ def print_table(description: dict[str, Any]) -> None:
     console.print("\n".join(["", *_sums(description)]), highlight=False, soft_wrap=True)
 
 
-def _through(layer: dict[str, Any]) -> str:
-    """What leads into a layer."""
-    entry = {"up": "up and merge"}.get(layer["entry"], layer["entry"])
-    pooled = f", 2×2 maximum / {layer['window_pool']}" if layer["window_pool"] else ""
-    return f"{entry}{pooled}{', residual' if layer['residual'] else ''}"
-
-
-def _then(layer: dict[str, Any]) -> str:
-    """What follows the convolution, and what is special about it."""
-    dropout = layer["dropout_rate"]
-    said = {
-        "same padding": layer["padding"] == "same",
-        f"{layer['groups']} groups": layer["groups"] > 1,
-        f"{layer['norm']} norm": layer["norm"] != "none",
-        str(layer["activation"]): layer["activation"],
-        f"dropout {dropout:.2g}": dropout,
-        "penalised": any(layer["penalties"].values()),
-    }
-    return ", ".join(text for text, holds in said.items() if holds)
-
-
 def _sums(description: dict[str, Any]) -> list[str]:
     _, _, *input_size = description["input_shape"]
     _, n_classes, *output_size = description["output_shape"]
@@ -151,7 +125,7 @@ def _sums(description: dict[str, Any]) -> list[str]:
         f"receptive field {by(description['receptive_field'])}",
         _optimisation(description["hyperparameters"]),
         f"training with batches of {description['batch_size']} takes about {memory}, torch included",
-        "/ is the dilation; MFLOPs and MB (what backward needs) are of one patch; sees: what one voxel depends on",
+        "MFLOPs and MB (what backward needs) are of one patch; sees: the voxels that one voxel depends on",
     ]
 
 

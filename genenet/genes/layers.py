@@ -10,6 +10,7 @@ from operator import add, floordiv
 from typing import Literal
 
 from genenet.core.geometry import Triple, each
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,43 @@ class Layer:
     in_channels: int  # of the convolution; after up and merge
     out_channels: int
     kernel: Triple  # its width along z, y, x
-    dilation: int  # of the kernel
-    groups: int  # of channels that the convolution keeps apart
-    window_pool: int  # dilation of a 2×2 maximum of stride 1 between entry and convolution; 0 is none
-    residual: bool  # the convolution's input is added to its output
-    same: bool
     activation: str
-    norm: str
-    dropout_rate: float
-    gamma1: float  # weights of the L1 and L2 penalties on the kernels, and on the activations
-    gamma2: float
-    lambda1: float
-    lambda2: float
+    spatial_mode: str = "2d"
+    dilation: int = 1  # of the kernel
+    groups: int = 1  # of channels that the convolution keeps apart
+    window_pool: int = 0  # dilation of a 2×2 maximum of stride 1 between entry and convolution; 0 is none
+    residual: bool = False  # the convolution's input is added to its output
+    padding: str = "valid"
+    norm: str = "none"
+    dropout_rate: float = 0.0
+    gamma1: float = 0.0  # weights of the L1 and L2 penalties on the kernels, and on the activations; 0 is off
+    gamma2: float = 0.0
+    lambda1: float = 0.0
+    lambda2: float = 0.0
+
+    @property
+    def same(self) -> bool:
+        """Whether the convolution's output is as large as its input."""
+        return PADDINGS[self.padding].keeps_size
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether it takes several slices at a time."""
+        return SPATIAL_MODES[self.spatial_mode].n_axes == 3
+
+    def details(self) -> list[str]:
+        """Name what surrounds the convolution, and what is special about it, for tables and legends."""
+        known = {
+            f"dilation {self.dilation}": self.dilation > 1,
+            f"{self.groups} groups": self.groups > 1,
+            f"2 × 2 maximum before it, dilation {self.window_pool}": self.window_pool > 0,
+            PADDINGS[self.padding].title: True,
+            NORMS[self.norm].title: True,
+            "residual": self.residual,
+            ACTIVATIONS[self.activation].title: True,
+            "dropout": self.dropout_rate > 0,
+        }
+        return [text for text, holds in known.items() if text and holds]
 
     @cached_property
     def reach(self) -> Triple:
@@ -65,7 +91,7 @@ class Layer:
             entered: voxels along z, y, x of the input after pooling or the way up.
             shape: of the output.
         """
-        if self.entry == "down" and self.pooling == "conv":
+        if self.entry == "down" and POOLINGS[self.pooling].is_convolution:
             yield Convolution(channels, channels, self.pool, entered)
         if self.entry == "up":
             yield Convolution(channels, self.out_channels, self.pool, each(floordiv, entered, self.pool))
@@ -118,7 +144,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerStep:
     """One layer at work: with voxels along z, y, x of its output; ``layer`` is None for the last convolution."""
 
     layer: Layer | None
@@ -132,8 +158,8 @@ class Step:
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases, scales and shifts of a batch normalisation."""
-        norm = 2 * self.layer.out_channels if self.layer and self.layer.norm == "batch" else 0
+        """Weights and biases of the convolutions, and those of the normalisation."""
+        norm = NORMS[self.layer.norm].n_parameters * self.layer.out_channels if self.layer else 0
         return norm + sum(c.n_parameters for c in self.convolutions)
 
     @property

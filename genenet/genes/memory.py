@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, POOLINGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genenet.core.geometry import Triple
+    from genenet.genes.layers import Layer
     from genenet.genes.plan import Plan
 
 COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
-POOLED_INDEX_BYTES = 8
 # of oneDNN, for each byte of values, where kernels have three axes: 1.1 to 1.5
 WITH_DEPTH = 1.2
 TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
@@ -22,8 +24,8 @@ TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing 
 def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
     """Return about how many bytes a training step takes beyond torch itself and the images, within some 30 %.
 
-    What backward needs of each layer is kept until then: the convolution's input, its output too if it is
-    normalised, the dropout's mask, where maxima were. At the widest layer three more arrays of its size are there.
+    What backward needs of each layer is kept until then: the convolution's input, what the tables of
+    ``layer_parts`` say, the dropout's output and mask. At the widest layer three more arrays of its size are there.
 
     Args:
         plan: of the network.
@@ -45,16 +47,31 @@ def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
         values = other = 0
         if layer.entry == "down":
             values += channels * inside
-            other += POOLED_INDEX_BYTES * channels * inside if layer.pooling == "max" else 0
+            other += POOLINGS[layer.pooling].index_bytes * channels * inside
         if layer.entry == "up":
             values += layer.in_channels * inside
         if layer.window_pool:
             values += layer.in_channels * inside
-            other += POOLED_INDEX_BYTES * layer.in_channels * inside
-        values += output * (1 + (layer.norm != "none") + (layer.activation in ("elu", "gelu")))
-        other += output * 5 if layer.dropout_rate else 0
+            other += POOLINGS["max"].index_bytes * layer.in_channels * inside
+        values += output * _n_kept(layer)
         channels = layer.out_channels
         yield values, other
+
+
+def _n_kept(layer: Layer) -> int:
+    """Return how many arrays of the output's size a layer keeps for backward.
+
+    ::
+
+        convolution ─► norm ─► activation ─► dropout ─► next layer
+                     1       2            3           4
+
+    The next convolution keeps 4; a norm keeps 1. An activation keeps 2 or 3; 3 is the same as 4 if there is no dropout.
+    Dropout keeps its mask, on the CPU in the type of the values.
+    """
+    keeps_input, has_dropout = ACTIVATIONS[layer.activation].keeps_input, layer.dropout_rate > 0
+    of_activation = 1 if keeps_input or has_dropout else 0
+    return 1 + NORMS[layer.norm].n_kept + of_activation + has_dropout
 
 
 def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple, each
 from genenet.genes import sizes
-from genenet.genes.layers import Convolution, Layer, Stack, Step
+from genenet.genes.layer_parts import SPATIAL_MODES
+from genenet.genes.layers import Convolution, Layer, LayerStep, Stack
 
 if TYPE_CHECKING:
     from genenet.genes.gene_graph import ConvLayerGene, NetGene, StackGene
@@ -33,13 +34,22 @@ class Plan:
         n_classes: channels of the output.
         input_shape: voxels along z, y, x of a training patch; the largest feasible ones that the genome
             allows. A network of 2D layers alone takes one slice.
-        has_depth: whether it takes several slices at a time (a layer is 3d or 2.5d).
     """
 
     stacks: tuple[Stack, ...]
     n_classes: int
     input_shape: Triple
-    has_depth: bool
+
+    @cached_property
+    def spatial_mode(self) -> str:
+        """The mode whose modules all layers are built from: the first with depth, if a layer has any."""
+        modes = dict.fromkeys(layer.spatial_mode for layer in self.layers)
+        return max(modes, key=lambda name: SPATIAL_MODES[name].n_axes)
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether it takes several slices at a time, since a layer does."""
+        return SPATIAL_MODES[self.spatial_mode].n_axes == 3
 
     @property
     def n_poolings(self) -> int:
@@ -140,14 +150,14 @@ class Plan:
             shape = each(sub, entered, layer.margin)
             yield layer, entered, shape
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[LayerStep]:
         """Yield what a forward does, layer by layer, at ``input_shape``; last the 1×1 convolution to the classes."""
         channels = self.stacks[0].layers[0].in_channels
         for layer, entered, shape in self.shapes():
-            yield Step(layer, shape, tuple(layer.convolutions(channels, entered, shape)))
+            yield LayerStep(layer, shape, tuple(layer.convolutions(channels, entered, shape)))
             channels = layer.out_channels
         head = Convolution(channels, self.n_classes, (1, 1, 1), self.output_shape)
-        yield Step(None, self.output_shape, (head,))
+        yield LayerStep(None, self.output_shape, (head,))
 
 
 def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
@@ -162,11 +172,10 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
         stack = _stack(stack_gene, channels, stacks)
         stacks.append(stack)
         channels = stack.out_channels
-    genes = [layer for path in net.children for stack in path.children for layer in stack.children]
-    has_depth = any(gene.spatial_mode != "2d" for gene in genes)
+    has_depth = any(layer.has_depth for stack in stacks for layer in stack.layers)
     width = _largest(stacks, 2, net.integer("input_size"), "input_size")
     depth = _largest(stacks, 0, net.integer("input_depth"), "input_depth") if has_depth else 1
-    return Plan(tuple(stacks), n_classes, (depth, width, width), has_depth)
+    return Plan(tuple(stacks), n_classes, (depth, width, width))
 
 
 def _largest(stacks: list[Stack], axis: int, asked: int, name: str) -> int:
@@ -197,15 +206,9 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
     entry = gene.entry[0]
     assert entry != "merge"  # up comes first
     assert entry != "residual"  # it comes last
-    width, is_deep = gene.integer("kernel_width"), gene.spatial_mode == "3d"
-    same, residual, window_pool = (
-        gene.choice("padding") == "same",
-        bool(gene.choice("residual")),
-        gene.integer("window_pooling"),
-    )
-    _check_symmetric(gene, same, residual, width, window_pool)
+    width, is_deep = gene.integer("kernel_width"), SPATIAL_MODES[gene.spatial_mode].has_deep_kernel
     own_pool = (1, 1, 1) if entry == "forward" else (2 if is_deep else 1, 2, 2)
-    return Layer(
+    layer = Layer(
         path=gene.path,
         entry=entry,
         pooling=str(gene.children[0].choice("pooling")),
@@ -215,9 +218,10 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
         kernel=(width if is_deep else 1, width, width),
         dilation=gene.integer("dilation"),
         groups=_groups(in_channels, gene.n_channels, gene.integer("groups")),
-        window_pool=window_pool,
-        residual=residual,
-        same=same,
+        spatial_mode=gene.spatial_mode,
+        window_pool=gene.integer("window_pooling"),
+        residual=bool(gene.choice("residual")),
+        padding=str(gene.choice("padding")),
         activation=str(gene.choice("activation")),
         norm=str(gene.choice("norm")),
         dropout_rate=float(gene.value("dropout_rate")),
@@ -226,15 +230,18 @@ def _layer(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
         lambda1=_weight(gene, "log_lambda1"),
         lambda2=_weight(gene, "log_lambda2"),
     )
+    _check_symmetric(layer)
+    return layer
 
 
-def _check_symmetric(gene: ConvLayerGene, same: bool, residual: bool, width: int, window_pool: int) -> None:
-    """Refuse what has no centre: padding must be as wide on both sides, so must be what a residual is cropped by."""
-    if same and window_pool:
-        raise InputError(f"{gene.path}: window_pooling {window_pool} goes with padding valid only")
-    if (same or residual) and width % 2 == 0:
-        what = "padding same" if same else "a residual"
-        raise InputError(f"{gene.path}: kernel_width {width} is even; {what} needs an odd one")
+def _check_symmetric(layer: Layer) -> None:
+    """Refuse a layer without a centre: padding and the crop of a residual must be as wide on both sides."""
+    width = layer.kernel[-1]
+    if layer.same and layer.window_pool:
+        raise InputError(f"{layer.path}: window_pooling {layer.window_pool} needs padding valid")
+    if (layer.same or layer.residual) and width % 2 == 0:
+        what = "padding same" if layer.same else "a residual"
+        raise InputError(f"{layer.path}: kernel_width {width} is even; {what} needs an odd one")
 
 
 def _groups(in_channels: int, out_channels: int, most: int) -> int:

@@ -12,18 +12,13 @@ from collections.abc import Mapping
 from numpy.random import PCG64, Generator, SeedSequence
 
 from genenet.core.errors import InputError
+from genenet.genes.domains import Number, Region
+from genenet.genes.feasible_regions import Regions
 from genenet.genes.gene_graph import Deltas, Gene, NetGene, grow
-from genenet.genes.genome import (
-    MAX_DRAWS,
-    Genome,
-    Regions,
-    clipped,
-    drawn,
-    feasible,
-    lower_input_size,
-)
-from genenet.genes.hyperparameters import HYPERPARAMETERS, Number, Region
-from genenet.genes.variation_settings import Crossover, Mutation
+from genenet.genes.generation import MAX_DRAWS, clipped, drawn, feasible, lower_input_size
+from genenet.genes.genome import Genome
+from genenet.genes.hyperparameters import HYPERPARAMETERS
+from genenet.genes.variation_settings import Mutation
 
 Genes = Mapping[str, Gene]
 Key = tuple[int, ...]
@@ -74,7 +69,6 @@ def cross(
     first: Genome,
     second: Genome,
     regions: Regions,
-    settings: Crossover,
     seed: int,
     name: str = "child",
     key: Key = (),
@@ -96,7 +90,7 @@ def cross(
     origins = _genes(first), _genes(second)
 
     def attempt() -> NetGene:
-        return grow(lambda gene: _crossed(gene, origins, regions, settings, rng))
+        return grow(lambda gene: _crossed(gene, origins, regions, rng))
 
     return Genome(name, next(feasible(attempt, regions, name)), seed, (first.id, second.id))
 
@@ -125,17 +119,17 @@ def _unchanged(parent: Genome, regions: Regions) -> Genome:
 
 def _check_mutable(parent: Genome, regions: Regions, settings: Mutation) -> None:
     for gene in parent.net.walk():
-        for name, region in regions.get(gene.level, {}).items():
-            if _probability(gene, name, region, settings):
+        for region in regions.get(gene.level, {}).values():
+            if _probability(gene, region, settings):
                 return
     raise InputError(
         f"nothing of {_called(parent)} can be mutated; give a hyperparameter a region [low, high], "
-        "and its level and group a rate above 0"
+        "and its level a rate above 0"
     )
 
 
-def _probability(gene: Gene, name: str, region: Region, settings: Mutation) -> float:
-    return settings.rate(gene.level, HYPERPARAMETERS[name].group) if region.width else 0.0
+def _probability(gene: Gene, region: Region, settings: Mutation) -> float:
+    return settings.rates.of(gene.level) if region.width else 0.0
 
 
 def _mutated(gene: Gene, origin: Gene | None, regions: Regions, settings: Mutation, rng: Generator) -> Deltas:
@@ -144,7 +138,7 @@ def _mutated(gene: Gene, origin: Gene | None, regions: Regions, settings: Mutati
     own = regions.get(gene.level, {})
     deltas = dict(_inherited(gene, origin, regions))
     for name in HYPERPARAMETERS:
-        if name in own and rng.random() < _probability(gene, name, own[name], settings):
+        if name in own and rng.random() < _probability(gene, own[name], settings):
             new = _varied(origin, name, own[name], settings, rng)
             deltas[name] = clipped(gene.parent, name, new, regions) if gene.parent else new
     return deltas
@@ -155,23 +149,17 @@ def _varied(origin: Gene, name: str, region: Region, settings: Mutation, rng: Ge
     if settings.kind == "replacing":
         return region.draw(rng)
     old = origin.deltas.get(name, 0) if origin.parent else origin.value(name)
-    scale = settings.scale(origin.level, HYPERPARAMETERS[name].group)
-    return region.moved(old, rng.normal(0, scale * region.width))
+    return region.moved(old, rng.normal(0, settings.scales.of(origin.level) * region.width))
 
 
-def _crossed(
-    gene: Gene, origins: tuple[Genes, Genes], regions: Regions, settings: Crossover, rng: Generator
-) -> Deltas:
+def _crossed(gene: Gene, origins: tuple[Genes, Genes], regions: Regions, rng: Generator) -> Deltas:
     present = [genes[gene.path] for genes in origins if gene.path in genes]
     if not present:
         return drawn(gene, regions, rng)
     first, second = present[0], present[-1]
-    rate = getattr(settings.rates, gene.level)
     if gene.parent:
-        return _inherited(gene, second if rng.random() < rate else first, regions)
-    keys = {name: h.group if settings.whole_groups else name for name, h in HYPERPARAMETERS.items()}
-    sources = {key: second if rng.random() < rate else first for key in dict.fromkeys(keys.values())}
-    return {name: sources[key].value(name) for name, key in keys.items()}
+        return _inherited(gene, second if rng.random() < 0.5 else first, regions)
+    return {name: (second if rng.random() < 0.5 else first).value(name) for name in HYPERPARAMETERS}
 
 
 def _inherited(gene: Gene, origin: Gene, regions: Regions) -> Deltas:

@@ -1,13 +1,13 @@
-"""How children are made of their parents, as closed models that a config can hold. No numpy."""
+"""How children differ from their parents, as closed models that a config can hold. No numpy."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from genenet.core.models import Closed
-from genenet.genes.hyperparameters import Group, Level
+from genenet.genes.hyperparameters import Level
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,6 +21,10 @@ class MutationRates(Closed):
     layer: Probability = 0.02
     edge: Probability = 0.02
 
+    def of(self, level: Level) -> float:
+        """Return the rate of a level."""
+        return float(getattr(self, level))
+
 
 class MutationScales(Closed):
     """Standard deviation of an additive step at genes of this level, as a share of the region's width."""
@@ -31,21 +35,9 @@ class MutationScales(Closed):
     layer: PositiveFloat = 0.2
     edge: PositiveFloat = 0.2
 
-
-class GroupRates(Closed):
-    """Factors on the rates, by what a hyperparameter is for; 0 leaves a group as it is."""
-
-    architecture: Probability = 1.0
-    optimisation: Probability = 1.0
-    regularisation: Probability = 1.0
-
-
-class GroupScales(Closed):
-    """Factors on the scales, by what a hyperparameter is for."""
-
-    architecture: PositiveFloat = 1.0
-    optimisation: PositiveFloat = 1.0
-    regularisation: PositiveFloat = 1.0
+    def of(self, level: Level) -> float:
+        """Return the scale of a level."""
+        return float(getattr(self, level))
 
 
 class Mutation(Closed):
@@ -55,33 +47,18 @@ class Mutation(Closed):
         "additive", description="a normal step from the parent's value, or a new draw from the region"
     )
     rates: MutationRates = MutationRates()
-    group_rates: GroupRates = GroupRates()
     scales: MutationScales = MutationScales()
-    group_scales: GroupScales = GroupScales()
 
-    def rate(self, level: Level, group: Group) -> float:
-        """Return the probability that a hyperparameter is changed."""
-        return float(getattr(self.rates, level) * getattr(self.group_rates, group))
-
-    def scale(self, level: Level, group: Group) -> float:
-        """Return the deviation of an additive step, as a share of the region's width."""
-        return float(getattr(self.scales, level) * getattr(self.group_scales, group))
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_groups(cls, value: Any) -> Any:
+        refuse(value, {"group_rates": "rates, or one number in search.regions for what should stay as it is"})
+        return refuse(value, {"group_scales": "scales"})
 
 
-class CrossoverRates(Closed):
-    """Probability that a gene of this level is the second parent's; at the net, that a hyperparameter is."""
-
-    net: Probability = 0.5
-    path: Probability = 0.5
-    stack: Probability = 0.5
-    layer: Probability = 0.5
-    edge: Probability = 0.5
-
-
-class Crossover(Closed):
-    """What a child has of which parent."""
-
-    rates: CrossoverRates = CrossoverRates()
-    whole_groups: bool = Field(
-        False, description="the net's hyperparameters of a group come from one parent together"
-    )
+def refuse(value: Any, replaced: dict[str, str]) -> Any:
+    """Return the value; raises ValueError if it has a key of an earlier version, with what replaces the key."""
+    for key, what in replaced.items():
+        if isinstance(value, dict) and key in value:
+            raise ValueError(f"{key}: this key has been removed; use {what}")
+    return value

@@ -10,14 +10,15 @@ from numpy.random import PCG64, Generator, SeedSequence
 from genenet.config.search import Draws
 from genenet.core.errors import InputError
 from genenet.core.random_streams import Stream
-from genenet.genes.baselines import UNet2015
+from genenet.genes.baselines import BASELINES
 from genenet.genes.gene_graph import grow
-from genenet.genes.genome import draw, drawn, lower_input_size
+from genenet.genes.generation import draw, drawn, lower_input_size
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import plan
 
 if TYPE_CHECKING:
-    from genenet.genes.genome import Genome, Regions
+    from genenet.genes.feasible_regions import Regions
+    from genenet.genes.genome import Genome
     from genenet.init.machine import Machine
     from genenet.init.trial import Speed
 
@@ -171,7 +172,7 @@ class SearchCost:
     @classmethod
     def of(cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int) -> SearchCost:
         """Return what is known without a trial."""
-        unet = cost_of(UNet2015(**sizes.baseline).genome("unet2015"), sizes, n_classes)
+        unet = cost_of(BASELINES["unet2015"].genome(**sizes.baseline), sizes, n_classes)
         share = feasible_share(feasible_regions(sizes.regions))
         return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation)
 

@@ -1,89 +1,20 @@
-"""A plan as a ``torch.nn.Module``; weights to and from safetensors."""
+"""A plan as a ``torch.nn.Module``."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from genenet.core.atomic_files import atomic_path
-from genenet.core.errors import InputError
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
 if TYPE_CHECKING:
-    from genenet.core.geometry import Triple
-    from genenet.genes.genome import Genome
     from genenet.genes.layers import Layer
     from genenet.genes.plan import Plan
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # in place where the gradient needs the result alone
-    "relu": partial(nn.ReLU, inplace=True),
-    "leaky_relu": partial(nn.LeakyReLU, inplace=True),
-    "elu": partial(nn.ELU, inplace=True),
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-}
-WEIGHTS_FORMAT = "genenet.weights/1"
-
-
-@dataclass(frozen=True)
-class Modules:
-    """Torch's layers for data of 2 or of 3 spatial axes; a plan's kernels are (z, y, x) in both cases."""
-
-    conv: Callable[..., nn.Module]
-    up: Callable[..., nn.Module]
-    max_pool: Callable[..., nn.Module]
-    norm: Callable[..., nn.Module]
-    n_axes: int
-
-    def memory_format(self, device: torch.device, to_train: bool) -> torch.memory_format:
-        """Return the layout in which they are fastest: channels last.
-
-        But for training on processors without AVX-512, where oneDNN takes up to five times as long for the gradients
-        of kernels if channels are last (docs/benchmarks.md).
-        """
-        if to_train and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
-            return torch.contiguous_format
-        return torch.channels_last if self.n_axes == 2 else torch.channels_last_3d
-
-    def size(self, triple: Triple) -> tuple[int, ...]:
-        """Return the sizes along the axes that there are."""
-        return triple[3 - self.n_axes :]
-
-
-class Conv3d(nn.Conv3d):
-    """Torch's, but that a single volume is predicted by oneDNN, whatever its size.
-
-    Torch takes an implementation of its own for a batch of one where channels × Z × Y is at most 20 480, as in most
-    tiles: up to 17 times as slow, and with each voxel's whole neighbourhood in memory (docs/benchmarks.md).
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, Z, Y, X) to (B, C', Z', Y', X')."""
-        if x.dtype != torch.float32 or not _is_onednns(x):
-            return super().forward(x)
-        padding: Any = self.padding  # numbers: none of ours is a name such as "same"
-        return torch.mkldnn_convolution(
-            x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
-        )
-
-
-def _is_onednns(x: Tensor) -> bool:
-    """Whether oneDNN can be called by itself: on the CPU, without gradients, and without autocast."""
-    onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return bool(x.is_cpu and onednn and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"))
-
-
-PLANE = Modules(nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.BatchNorm2d, 2)
-SPACE = Modules(Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.BatchNorm3d, 3)
+    from genenet.networks.modules import Modules
 
 
 class ConvLayer(nn.Module):
@@ -99,7 +30,7 @@ class ConvLayer(nn.Module):
         self.entry = _entry(layer, channels, modules)
         self.window_pool = _window_pool(layer, modules)
         kernel, reach = modules.size(layer.kernel), modules.size(layer.reach)
-        padding = [distance // 2 if layer.same else 0 for distance in reach]
+        padding = PADDINGS[layer.padding].function()(reach)
         self.conv = modules.conv(
             layer.in_channels,
             layer.out_channels,
@@ -109,8 +40,8 @@ class ConvLayer(nn.Module):
             groups=layer.groups,
         )
         self.shortcut = _shortcut(layer, modules)
-        self.norm = modules.norm(layer.out_channels) if layer.norm == "batch" else nn.Identity()
-        self.activation = ACTIVATIONS[layer.activation]()
+        self.norm = NORMS[layer.norm].function()(layer.out_channels, modules)
+        self.activation = ACTIVATIONS[layer.activation].function()()
         self.dropout = nn.Dropout(layer.dropout_rate)
         self.activation_penalty: Tensor | None = None
 
@@ -146,11 +77,9 @@ def _entry(layer: Layer, channels: int, modules: Modules) -> nn.Module:
     factors = modules.size(layer.pool)
     if layer.entry == "up":
         return modules.up(channels, layer.out_channels, factors, stride=factors)
-    if layer.entry == "down" and layer.pooling == "max":
-        return modules.max_pool(factors)
-    return (
-        modules.conv(channels, channels, factors, stride=factors) if layer.entry == "down" else nn.Identity()
-    )
+    if layer.entry == "down":
+        return POOLINGS[layer.pooling].function()(channels, factors, modules)  # type: ignore[no-any-return]
+    return nn.Identity()
 
 
 def _window_pool(layer: Layer, modules: Modules) -> nn.Module:
@@ -184,7 +113,7 @@ class Network(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        self.modules_of = SPACE if plan.has_depth else PLANE
+        self.modules_of: Modules = SPATIAL_MODES[plan.spatial_mode].function()
         channels = plan.stacks[0].layers[0].in_channels
         self.layers = nn.ModuleDict()
         for layer in itertools.chain.from_iterable(stack.layers for stack in plan.stacks):
@@ -200,9 +129,9 @@ class Network(nn.Module):
         return self.to(device=device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
 
     def without_norms(self) -> Network:
-        """Put batch normalisations into the convolutions before them, to predict only; returns itself.
+        """Merge batch normalisations into the convolutions before them, to predict only; returns itself.
 
-        The result is the same but for rounding.
+        The result differs by rounding only.
         """
         self.eval()
         for layer in self.layers.values():
@@ -226,8 +155,8 @@ class Network(nn.Module):
         copied. The last convolution, 1×1, is a product of matrices that writes planes at once.
         """
         x = self._layers(x[None, None] if self.plan.has_depth else x[:, None]).movedim(1, -1)
-        kernel, bias = self.head.weight.flatten(1), self.head.bias  # type: ignore[operator]
-        logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)  # type: ignore[index]
+        kernel, bias = self.head.weight.flatten(1), self.head.bias
+        logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)
         return logits.view(-1, *(x.shape[1:-1] if self.plan.has_depth else x.shape[:-1]))
 
     def _layers(self, x: Tensor) -> Tensor:
@@ -250,7 +179,7 @@ class Network(nn.Module):
         layers = [layer for layer in self.layers.values() if isinstance(layer, ConvLayer)]
         terms = [term for layer in layers for term in (layer.kernel_penalty(), layer.activation_penalty)]
         present = [term for term in terms if term is not None]
-        return torch.stack(present).sum() if present else self.head.weight.new_zeros(())  # type: ignore[operator]
+        return torch.stack(present).sum() if present else self.head.weight.new_zeros(())
 
 
 def _initialise(module: nn.Module) -> None:
@@ -258,46 +187,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         assert module.bias is not None
         nn.init.zeros_(module.bias)
-
-
-def save_weights(state: dict[str, Tensor], genome_id: str, path: Path) -> None:
-    """Write a state dict, atomically; an empty one is a file without tensors. Equal weights are equal bytes.
-
-    The file's metadata has one entry, since safetensors writes several in any order.
-    """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={WEIGHTS_FORMAT: genome_id}))
-
-
-def load_weights(network: Network, genome: Genome, path: Path) -> None:
-    """Load the weights of a genome into its network, in place; weights may carry the id that version 0.1 gave it.
-
-    Raises:
-        InputError: If the file isn't there, isn't a weights file, or belongs to another genome.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a weights file ({error})") from None
-    if WEIGHTS_FORMAT not in metadata:
-        raise InputError(f"{path}: not weights written by genenet ({WEIGHTS_FORMAT})")
-    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in state.items()}
-    if metadata[WEIGHTS_FORMAT] not in genome.ids or found != expected:
-        detail = _first_difference(expected, found)
-        raise InputError(
-            f"{path}: these are weights of genome {metadata[WEIGHTS_FORMAT]}, not of {genome.id}{detail}"
-        )
-    network.load_state_dict(state)
-
-
-def _first_difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f": {name} has shape {found.get(name)}, where {expected.get(name)} is needed"
-    return ""

@@ -16,7 +16,7 @@ from genenet.genes.variation import cross, mutate
 if TYPE_CHECKING:
     from genenet.config.search import Evolution
     from genenet.config.stages import BreedSettings
-    from genenet.genes.genome import Regions
+    from genenet.genes.feasible_regions import Regions
 
 TRIES = 100  # children that equal an earlier genome are bred anew, so often
 
@@ -71,7 +71,7 @@ def _child(settings: BreedSettings, regions: Regions, candidates: Scored, key: t
     second = parent(candidates, evolution, rng) if rng.random() < evolution.crossover else first
     if second.id == first.id:
         return mutate(first, regions, evolution.mutation, settings.seed, name, key)
-    return cross(first, second, regions, evolution.crossing, settings.seed, name, key)
+    return cross(first, second, regions, settings.seed, name, key)
 
 
 def parent(candidates: Scored, evolution: Evolution, rng: Generator) -> Genome:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genenet.core.atomic_files import read_json, write_csv, write_json
 from genenet.core.errors import InputError
 from genenet.metrics.contingency import Contingency, scores
-from genenet.networks.network import save_weights
+from genenet.networks.weights import save_weights
 from genenet.training.probabilities import write_probabilities
 from genenet.training.provenance import made_with
 from genenet.training.trainer import Row, Trainer

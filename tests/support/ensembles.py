@@ -11,7 +11,8 @@ from genenet.core.atomic_files import write_json
 from genenet.ensembles.ensemble import FORMAT, load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
-from genenet.networks.network import Network, save_weights
+from genenet.networks.network import Network
+from genenet.networks.weights import save_weights
 from genenet.segmentation.job import SegmentationJob
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from genenet.cli.commands import BY_HAND, LOOK, Out, Settings, app
 from genenet.core.errors import InputError, naming
 
 if TYPE_CHECKING:
-    from genenet.genes.genome import Regions
+    from genenet.genes.feasible_regions import Regions
 
 GenomeFile = Annotated[Path, typer.Argument(help="a genome's JSON file")]
 Child = Annotated[Path, typer.Option("--out", help="where the child's JSON file goes; it is named like it")]
@@ -43,7 +43,7 @@ def generate(
     """Draw one random genome, breed one from earlier rounds, or write a baseline's."""
     from genenet.config.search import Draws
     from genenet.config.stages import BaselineSettings, BreedSettings, read_settings
-    from genenet.genes.genome import draw
+    from genenet.genes.generation import draw
 
     if index is None:
         genome = read_settings(settings, BaselineSettings).genome()
@@ -163,11 +163,10 @@ def cross(
     """Write a child of two genomes: each gene is one's or the other's, within the search's feasible regions."""
     from genenet.genes.genome import read_genome
     from genenet.genes.variation import cross as crossed
-    from genenet.genes.variation_settings import Crossover
 
     parents, regions = (read_genome(first), read_genome(second)), _regions(config)
     with naming(f"{first} and {second}"):
-        crossed(*parents, regions, Crossover(), seed, out.stem).write(out)
+        crossed(*parents, regions, seed, out.stem).write(out)
 
 
 def _regions(config: Path) -> Regions:

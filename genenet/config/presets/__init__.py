@@ -8,16 +8,18 @@ from typing import Any, Literal
 import yaml
 
 Preset = Literal["published"]
-Regions = dict[str, dict[str, Any]]
+WrittenRegions = dict[str, dict[str, Any]]
 
 
-def preset_regions(name: Preset) -> Regions:
+def preset_regions(name: Preset) -> WrittenRegions:
     """Return a preset's regions by level and hyperparameter, as config.yaml writes them."""
-    regions: Regions = yaml.safe_load(files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    regions: WrittenRegions = yaml.safe_load(
+        files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    )
     return regions
 
 
-def merged(preset: Regions, own: Regions) -> Regions:
+def merged(preset: WrittenRegions, own: WrittenRegions) -> WrittenRegions:
     """Return a preset's regions with those put in their place that a config gives itself."""
     return {
         level: {**preset.get(level, {}), **own.get(level, {})} for level in dict.fromkeys([*preset, *own])

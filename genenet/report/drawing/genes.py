@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from genenet.genes.domains import Number
     from genenet.genes.gene_graph import Gene, NetGene
     from genenet.genes.genome import Genome
-    from genenet.genes.hyperparameters import Hyperparameter, Number
+    from genenet.genes.hyperparameters import Hyperparameter
 
 COLOURS: dict[Level, tuple[str, str]] = {  # fill and rim
     "net": ("#e7eaee", "#57606a"),

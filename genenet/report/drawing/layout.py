@@ -37,7 +37,6 @@ _LEAST_PITCH, _MOST_PITCH = 14.5, 56.0  # distance of the columns
 _LEAST_THICKNESS, _MOST_THICKNESS = 10.0, 16.0  # of a bar
 _LABEL = 9.0  # height of the number of channels above a bar
 _SCALE_GAP = 30.0  # between the scales, for the arrows
-_ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU", "gelu": "GELU"}
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _operations(layers: Sequence[Layer], has_depth: bool) -> list[str]:
         return f"{shape_text(layer.kernel, has_depth)} convolution"
 
     def details(layer: Layer) -> str:
-        return ", ".join([kernel(layer), *_details(layer)])
+        return ", ".join([kernel(layer), *layer.details()])
 
     def width(layer: Layer) -> str:
         return f"convolution, {layer.kernel[-1]} wide"
@@ -187,18 +186,3 @@ def _operations(layers: Sequence[Layer], has_depth: bool) -> list[str]:
     return next(
         (found for found in texts if len(Counter(found)) <= MOST_OPERATIONS), ["convolution"] * len(layers)
     )
-
-
-def _details(layer: Layer) -> list[str]:
-    activation = _ACTIVATIONS.get(layer.activation, layer.activation.replace("_", " "))
-    known = {
-        f"dilation {layer.dilation}": layer.dilation > 1,
-        f"{layer.groups} groups": layer.groups > 1,
-        f"2 × 2 maximum before it, dilation {layer.window_pool}": layer.window_pool > 0,
-        "same padding": layer.same,
-        f"{layer.norm} normalisation": layer.norm != "none",
-        "residual": layer.residual,
-        activation: True,
-        "dropout": layer.dropout_rate > 0,
-    }
-    return [text for text, holds in known.items() if holds]

@@ -13,7 +13,7 @@ import zarr
 
 import genenet
 from genenet.api import selection, training
-from genenet.networks.network import load_weights
+from genenet.networks.weights import load_weights
 from genenet.volumes import ome_zarr
 from tests.support import runs
 

@@ -6,7 +6,7 @@ from genenet.cluster.container import images_of
 from genenet.config.model import Config, check_config, read_config
 from genenet.config.stages import image_files, runs, stage_settings
 from genenet.core.errors import InputError
-from genenet.genes.hyperparameters import Interval, Options
+from genenet.genes.domains import Integers, Interval
 from tests.support.configs import DEFAULT, PHANTOM, ROOT, changed
 
 
@@ -149,10 +149,10 @@ def test_regions_are_intervals_or_options():
         )
     ).search.feasible_regions()["net"]
     assert regions == {
-        "n_convkernels": Options(range(8, 9)),
+        "n_convkernels": Integers(range(8, 9)),
         "log_learning_rate": Interval(-3.0, -2.0),
-        "kernel_width": Options(range(3, 8, 2)),
-        "pooling": Options((1,)),
+        "kernel_width": Integers(range(3, 8, 2)),
+        "pooling": Integers((1,)),
     }
 
 

@@ -9,7 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from genenet.core.ignore import IGNORE
 from genenet.genes.genome import Genome
-from genenet.networks.network import Network, load_weights, save_weights
+from genenet.networks.network import Network
+from genenet.networks.weights import load_weights, save_weights
 from genenet.training.weight_maps import border_weights
 from tests.support import runs
 from tests.support.trainers import labelled, tensors, train, trainer

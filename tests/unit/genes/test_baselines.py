@@ -2,19 +2,32 @@ import pytest
 import torch
 from torch import nn
 
-from genenet.config.baselines import Baselines
+from genenet.config.baselines import Baselines, baselines_model
 from genenet.config.model import Config
 from genenet.config.stages import BaselineSettings, baseline_stage, runs, stage_settings, train_stage
+from genenet.core.choices import Table
 from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline
-from genenet.genes.baselines import BASELINES, Ciresan2012, UNet2015, title_of
+from genenet.core.validation import validate
+from genenet.genes.baselines import BASELINES, Baseline, BaselineOptions, title_of
 from genenet.genes.genome import genome_from_json
 from genenet.genes.plan import plan
 from genenet.networks.network import Network
+from tests.support import runs as runs_support
+from tests.support import trainers
+from tests.support.search import ROOT
+
+
+def genome_of(name, **options):
+    return BASELINES[name].genome(**options)
+
+
+def below_the_root(genome):
+    return {path: deltas for path, deltas in genome.deltas.items() if path != "net"}
 
 
 def test_the_unet_is_the_published_one():
-    assert plan(UNet2015().genome("u").net, 2).n_parameters == 31_030_658
+    assert plan(genome_of("unet2015").net, 2).n_parameters == 31_030_658
 
 
 def window_network(network):
@@ -36,7 +49,7 @@ def window_network(network):
 
 def test_all_windows_at_once_are_the_same_as_window_by_window():
     torch.manual_seed(0)
-    genome = Ciresan2012(n_convkernels=5, n_hidden=11).genome("c")
+    genome = genome_of("ciresan2012", n_convkernels=5, n_hidden=11)
     network = Network(plan(genome.net, 3)).eval()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.2)
@@ -50,7 +63,7 @@ def test_all_windows_at_once_are_the_same_as_window_by_window():
 
 
 def test_the_sliding_window_has_the_sizes_of_the_paper():
-    p = plan(Ciresan2012().genome("c").net, 2)
+    p = plan(genome_of("ciresan2012").net, 2)
     assert p.receptive_field == (1, 95, 95)
     assert p.halo == (0, 47, 47)
     assert p.output_shape == (1, 34, 34)
@@ -60,16 +73,32 @@ def test_the_sliding_window_has_the_sizes_of_the_paper():
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_is_a_genome_that_is_built(name):
-    small = BASELINES[name](n_convkernels=2, log_learning_rate=-2.5)
-    genome = small.genome(name)
+    genome = genome_of(name, n_convkernels=2, log_learning_rate=-2.5)
     again = genome_from_json(genome.to_json())
     assert again.id == genome.id
     assert again.net.value("log_learning_rate") == -2.5
     p = plan(genome.net, 4)
     with torch.device("meta"):
         assert Network(p)(torch.empty(1, 1, *p.input_shape)).shape == (1, 4, *p.output_shape)
-    assert title_of(name) == small.title
+    assert title_of(name) == BASELINES[name].title != ""
     assert name in Baselines.model_fields
+    assert name in Config.model_json_schema()["$defs"]["Baselines"]["properties"]
+    assert BASELINES[name].text in (ROOT / "docs/method.md").read_text()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_trains_for_one_iteration(name):
+    bounds = BASELINES[name].options.model_fields["input_size"].metadata
+    smallest = next(bound.ge for bound in bounds if hasattr(bound, "ge"))
+    genome = genome_of(name, n_convkernels=1, input_size=smallest)
+    side = smallest + 10
+    data = [trainers.labelled(*runs_support.blobs((1, side, side), 0))]
+    t = trainers.trainer(genome=genome.deltas["net"], data=data, batch_size=1, deltas=below_the_root(genome))
+    before = trainers.weights(t)
+    t.step()
+    after = trainers.weights(t)
+    assert torch.isfinite(after).all()
+    assert not torch.equal(before, after)
 
 
 def test_unknown_baselines_and_options():
@@ -95,3 +124,40 @@ def test_several_seeds_are_several_trainings_of_one_genome():
     assert [stage_settings(found, stage).repeat for stage in ("train", "train_2", "train_3")] == [1, 2, 3]
     one = config(unet2015={})
     assert stage_settings(one, "baseline_unet2015") == stage_settings(found, "baseline_unet2015")
+
+
+class Unet3dOptions(BaselineOptions):
+    n_convkernels: int = 8
+
+
+def unet_3d(options):
+    return {"net": {"n_stacks": 1, "n_convkernels": options.n_convkernels, "spatial_mode": "3d"}}
+
+
+UNET_3D = Baseline("unet_3d", "a U-Net of 3D kernels", f"{__name__}:unet_3d", Unet3dOptions, title="3D U-Net")
+
+
+def test_an_entry_of_the_table_is_a_key_of_the_config():
+    model = baselines_model(Table("baseline", [*BASELINES.values(), UNET_3D]))
+    chosen = model.model_validate({"unet_3d": {"n_convkernels": 4, "n_seeds": 2}}).chosen()
+    assert chosen == {"unet_3d": Unet3dOptions(n_convkernels=4, n_seeds=2)}
+    with pytest.raises(InputError, match=r"baselines: unet3d: unknown key; did you mean unet_3d"):
+        validate(model, {"unet3d": {}}, "baselines")
+
+
+def test_a_baseline_may_have_underscores_in_its_name(monkeypatch):
+    table = Table("baseline", [*BASELINES.values(), UNET_3D])
+    monkeypatch.setattr("genenet.config.stages.BASELINES", table)
+    monkeypatch.setattr(Baseline, "function", lambda self: globals()[self.name])
+    settings = BaselineSettings(name="unet_3d", options={"n_convkernels": 4})
+    assert settings.genome().net.value("n_convkernels") == 4
+    names = [f"baselines/{name}" for name in ("unet_3d", "unet_3d_2", "unet_3d_11")]
+    assert [of_baseline(name) for name in names] == [("unet_3d", 1), ("unet_3d", 2), ("unet_3d", 11)]
+    assert [baseline_stage(name) for name in names] == ["baseline_unet_3d"] * 3
+    assert [train_stage(name) for name in names] == ["train", "train_2", "train_11"]
+
+
+@pytest.mark.parametrize("name", ["unet_3", "UNet", "3d_unet", "unet/3d", ""])
+def test_a_name_that_paths_could_not_hold_is_refused(name):
+    with pytest.raises(ValueError, match="a baseline can't be named"):
+        Baseline(name, "", "genenet.genes.baselines:unet2015")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from genenet.config.model import Search
 from genenet.genes.differences import differences, print_differences
-from genenet.genes.genome import Genome, draw, read_genome
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from tests.support import runs

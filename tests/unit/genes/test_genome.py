@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from genenet.config.model import Search
 from genenet.core.errors import InputError
-from genenet.genes.genome import Genome, draw, genome_from_json, read_genome
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome, genome_from_json, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from tests.support.regions import FEASIBLE, REGIONS

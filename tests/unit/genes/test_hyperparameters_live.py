@@ -3,7 +3,8 @@
 import pytest
 
 from genenet.config.model import Search
-from genenet.genes.genome import Genome, draw, genome_from_json
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome, genome_from_json
 from genenet.genes.hyperparameters import HYPERPARAMETERS, LEVELS
 from genenet.genes.inspection import inspect
 from tests.support import trainers

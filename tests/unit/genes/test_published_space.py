@@ -7,7 +7,7 @@ from scipy import stats
 
 from genenet.config.model import Search
 from genenet.core.errors import InputError
-from genenet.genes.genome import draw
+from genenet.genes.generation import draw
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
 from genenet.networks.network import Network

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from genenet.config.model import Search
 from genenet.core.errors import InputError
-from genenet.genes.genome import Genome, draw, genome_from_json
-from genenet.genes.hyperparameters import HYPERPARAMETERS, LEVELS, Interval, Options
+from genenet.core.validation import validate
+from genenet.genes.domains import Integers, Interval
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome, genome_from_json
+from genenet.genes.hyperparameters import HYPERPARAMETERS, LEVELS
 from genenet.genes.plan import plan
 from genenet.genes.variation import cross, mutate
-from genenet.genes.variation_settings import Crossover, Mutation
+from genenet.genes.variation_settings import Mutation
 from tests.support.examples import examples
 from tests.support.regions import FEASIBLE_WITH_POOLING as FEASIBLE
 
@@ -61,10 +64,10 @@ def test_mutants_build_and_lie_in_the_regions(seed, kind, rate):
     assert (child.name, child.seed, child.parents) == ("c", seed, (parent.id,))
 
 
-@given(seed=SEEDS, whole_groups=st.booleans())
-def test_crosses_build_and_lie_in_the_regions(seed, whole_groups):
+@given(seed=SEEDS)
+def test_crosses_build_and_lie_in_the_regions(seed):
     a, b = draw(FEASIBLE, seed, 0), draw(FEASIBLE, seed, 1)
-    child = cross(a, b, FEASIBLE, Crossover(whole_groups=whole_groups), seed, "c")
+    child = cross(a, b, FEASIBLE, seed, "c")
     check(child)
     assert (child.name, child.seed, child.parents) == ("c", seed, (a.id, b.id))
 
@@ -72,11 +75,11 @@ def test_crosses_build_and_lie_in_the_regions(seed, whole_groups):
 def test_the_same_seed_and_key_give_the_same_child():
     a, b = draw(FEASIBLE, 1, 0), draw(FEASIBLE, 1, 1)
     assert mutate(a, FEASIBLE, Mutation(), 5, key=(1, 2)) == mutate(a, FEASIBLE, Mutation(), 5, key=(1, 2))
-    assert cross(a, b, FEASIBLE, Crossover(), 5) == cross(a, b, FEASIBLE, Crossover(), 5)
+    assert cross(a, b, FEASIBLE, 5) == cross(a, b, FEASIBLE, 5)
     many = [(seed, key) for seed in (1, 2) for key in ((), (0,), (0, 0), (0, 1), (1, 0))]
     settings = Mutation(rates=EVERYTHING)
     assert len({mutate(a, FEASIBLE, settings, seed, key=key).id for seed, key in many}) == len(many)
-    assert len({cross(a, b, FEASIBLE, Crossover(), seed, key=key).id for seed, key in many}) == len(many)
+    assert len({cross(a, b, FEASIBLE, seed, key=key).id for seed, key in many}) == len(many)
 
 
 def test_children_are_the_same_on_any_machine():
@@ -85,10 +88,10 @@ def test_children_are_the_same_on_any_machine():
     a = Genome("a", {"net": {"log_learning_rate": -3.0, "n_convkernels": 8}})
     b = Genome("b", {"net": {"log_learning_rate": -2.5, "n_convkernels": 12}})
     child = mutate(a, space, only("net"), 5)
-    assert child.net.value("log_learning_rate") == pytest.approx(-3.611037713585747, rel=1e-12)
-    assert child.net.value("n_convkernels") == 7
-    crossed = [cross(a, b, space, Crossover(), seed).net.value("n_convkernels") for seed in range(8)]
-    assert crossed == [8, 8, 8, 8, 8, 8, 8, 12]
+    assert child.net.value("log_learning_rate") == pytest.approx(-3.0747582242812057, rel=1e-12)
+    assert child.net.value("n_convkernels") == 5
+    crossed = [cross(a, b, space, seed).net.value("n_convkernels") for seed in range(8)]
+    assert crossed == [8, 12, 12, 12, 8, 12, 12, 12]
 
 
 def test_different_parents_get_independent_steps():
@@ -142,26 +145,14 @@ def test_rates_by_level(rate, level, other):
     assert np.mean(found != 0) == pytest.approx(rate, abs=5 * deviation)
 
 
-@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0])
-def test_rates_by_group(factor):
-    settings = Mutation(rates={**NOTHING, "net": 1}, group_rates={"regularisation": factor})
-    for name in FLOATS:
-        expected = 1.0 if HYPERPARAMETERS[name].group == "optimisation" else factor
-        found = steps(settings, "net", name)
-        deviation = math.sqrt(expected * (1 - expected) / len(found))
-        assert np.mean(found != 0) == pytest.approx(expected, abs=5 * deviation), name
-
-
 def test_additive_steps_have_their_scale():
-    settings = Mutation(
-        rates=EVERYTHING, scales={"net": 0.05, "layer": 0.1}, group_scales={"regularisation": 0.5}
-    )
-    expected = {"log_learning_rate": 0.05 * 2, "dropout_rate": 0.05 * 0.5 * 0.8}
+    settings = Mutation(rates=EVERYTHING, scales={"net": 0.05, "layer": 0.1})
+    expected = {"log_learning_rate": 0.05 * 2, "dropout_rate": 0.05 * 0.8}
     for name, deviation in expected.items():
         found = steps(settings, "net", name)
         assert np.std(found) == pytest.approx(deviation, rel=0.2), name  # 5 standard errors and more
         assert abs(np.mean(found)) < 5 * deviation / math.sqrt(len(found))
-    assert np.std(steps(settings, "layer", "dropout_rate")) == pytest.approx(0.1 * 0.5 * 0.8, rel=0.2)
+    assert np.std(steps(settings, "layer", "dropout_rate")) == pytest.approx(0.1 * 0.8, rel=0.2)
 
 
 def test_replacing_draws_are_uniform():
@@ -189,11 +180,11 @@ def test_integers_and_choices_move_at_least_one_place():
     [
         (Interval(0, 1), 0.5, 0.25, 0.75),
         (Interval(0, 1), 0.5, -2, 0),
-        (Options(range(3, 10, 2)), 5, 0.1, 7),
-        (Options(range(3, 10, 2)), 5, -1.2, 3),
-        (Options(range(3, 10, 2)), 99, -1.0, 7),  # from outside: from the border
-        (Options((0, 2, 4)), 2, 1.0, 4),
-        (Options((0, 2, 4)), 0, -1.0, 0),
+        (Integers(range(3, 10, 2)), 5, 0.1, 7),
+        (Integers(range(3, 10, 2)), 5, -1.2, 3),
+        (Integers(range(3, 10, 2)), 99, -1.0, 7),  # from outside: from the border
+        (Integers((0, 2, 4)), 2, 1.0, 4),
+        (Integers((0, 2, 4)), 0, -1.0, 0),
     ],
 )
 def test_moves(region, value, step, moved):
@@ -209,7 +200,7 @@ def test_genes_that_come_are_drawn_and_those_that_go_are_dropped():
         Genome("", {"net": {"n_stacks": n, "n_convlayers": 1, "n_convkernels": 10, "input_size": 100}})
         for n in (1, 2)
     )
-    stacks = only("net", kind="replacing", group_rates={"optimisation": 0})
+    stacks = only("net", kind="replacing")
     grown = [
         c for c in (mutate(small, space, stacks, seed) for seed in range(20)) if c.net.value("n_stacks") == 2
     ]
@@ -243,8 +234,10 @@ def test_what_is_inherited_stays_even_outside_of_the_regions():
             "net/encode/stack0/layer0": {"n_convkernels": 20, "dropout_rate": -0.1},
         },
     )
-    space = {**FEASIBLE, "net": {**FEASIBLE["net"], "log_learning_rate": Interval(-4, -2)}}
-    settings = only("net", group_rates={"architecture": 0, "regularisation": 0})
+    lowest = {name: region.clip(-99) for name, region in FEASIBLE["net"].items()}
+    fixed = {n: Interval(v, v) if isinstance(v, float) else Integers((v,)) for n, v in lowest.items()}
+    space = {**FEASIBLE, "net": {**fixed, "log_learning_rate": Interval(-4, -2)}}
+    settings = only("net")
     for seed in range(5):
         child = mutate(parent, space, settings, seed)
         assert {n for n in HYPERPARAMETERS if child.net.value(n) != parent.net.value(n)} == {
@@ -287,7 +280,7 @@ def test_parents_outside_of_narrow_regions_have_children(seed, value, delta):
     layer = {"dropout_rate": min(max(delta, -value), 0.9 - value) * 0.99}
     parent = Genome("", {"net": {"dropout_rate": value, "n_stacks": 1}, "net/encode/stack0/layer0": layer})
     child = mutate(parent, space, Mutation(rates=EVERYTHING), seed)
-    assert cross(parent, child, space, Crossover(), seed).parents == (parent.id, child.id)
+    assert cross(parent, child, space, seed).parents == (parent.id, child.id)
 
 
 def test_a_lowered_input_size_is_no_mutation():
@@ -313,7 +306,6 @@ def test_infeasible_children_are_redrawn(caplog):
         ({}, Mutation(), r"nothing of tiny \(\w+\) can be mutated; give a hyperparameter a region"),
         ({"net": {"n_stacks": 1}}, Mutation(), "can be mutated"),
         ({"net": {"n_stacks": [1, 2]}}, only("layer"), "a rate above 0"),
-        ({"net": {"n_stacks": [1, 2]}}, Mutation(group_rates={"architecture": 0}), "a rate above 0"),
         (
             {"net": {"n_stacks": [1, 2]}},
             only("net", 1e-9),
@@ -331,7 +323,7 @@ def test_no_child_is_an_error_that_says_what_to_change(space, settings, said):
 @given(seed=SEEDS)
 def test_a_cross_takes_all_from_its_parents(seed):
     a, b = draw(FEASIBLE, seed, 0), draw(FEASIBLE, seed, 1)
-    child = cross(a, b, FEASIBLE, Crossover(), seed)
+    child = cross(a, b, FEASIBLE, seed)
     both = genes(a), genes(b)
     for name in set(HYPERPARAMETERS) - {"input_size"}:  # which is lowered
         assert child.net.value(name) in [p.net.value(name) for p in (a, b)]
@@ -356,8 +348,8 @@ def _clipped(gene, owner, name):
 
 def test_a_cross_keeps_values_of_the_net_that_lie_outside_of_the_regions():
     a, b = draw(FEASIBLE, 0, 0), draw(FEASIBLE, 0, 1)
-    space = {**FEASIBLE, "net": {**FEASIBLE["net"], "n_convkernels": Options(range(99, 101))}}
-    values = {cross(a, b, space, Crossover(), seed).net.value("n_convkernels") for seed in range(10)}
+    space = {**FEASIBLE, "net": {**FEASIBLE["net"], "n_convkernels": Integers(range(99, 101))}}
+    values = {cross(a, b, space, seed).net.value("n_convkernels") for seed in range(10)}
     assert values == {a.net.value("n_convkernels"), b.net.value("n_convkernels")}
 
 
@@ -365,36 +357,23 @@ def test_a_cross_keeps_values_of_the_net_that_lie_outside_of_the_regions():
 @given(seed=SEEDS)
 def test_identical_parents_give_themselves(seed):
     parent = draw(FEASIBLE, seed, 0)
-    child = cross(parent, parent, FEASIBLE, Crossover(), seed)
+    child = cross(parent, parent, FEASIBLE, seed)
     assert child.deltas == parent.deltas
     assert child.id == parent.id
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_crossover_rates(index):
-    parents = draw(FEASIBLE, 4, 0), draw(FEASIBLE, 4, 1)
-    settings = Crossover(rates=EVERYTHING if index else NOTHING)
-    assert cross(*parents, FEASIBLE, settings, 0).deltas == parents[index].deltas
-
-
-def test_groups_of_the_net_come_from_one_parent():
-    names = {
-        g: [n for n, h in HYPERPARAMETERS.items() if h.group == g] for g in ("optimisation", "regularisation")
-    }
-    a, b = Genome("a", {"net": {"n_stacks": 1}}), draw(regions(net=_all_floats()), 1, 0)
-    seen = set()
-    for seed in range(30):
-        net = cross(a, b, {}, Crossover(whole_groups=True), seed).net
-        sources = [{net.value(n) == b.net.value(n) for n in names[g] if n != "decay_steps"} for g in names]
-        assert all(len(source) == 1 for source in sources)
-        seen.add(tuple(source.pop() for source in sources))
-    assert len(seen) == 4
-
-
-def _all_floats():
-    return {n: [h.domain.low, h.domain.high] for n, h in HYPERPARAMETERS.items() if h.is_float} | {
-        "n_stacks": 1
-    }
+def test_half_of_the_genes_and_of_the_nets_values_come_from_each_parent():
+    values = {"n_stacks": 1, "n_convlayers": 2, "n_convkernels": 9}
+    a = Genome("a", {"net": values, "net/encode": {"n_convkernels": 1}})
+    b = Genome("b", {"net": {**values, "log_alpha1": -2.0}, "net/encode": {"n_convkernels": 2}})
+    children = [cross(a, b, {}, seed) for seed in range(400)]
+    of_second = [
+        [child.net.value("log_alpha1") == -2.0 for child in children],
+        [child.deltas["net/encode"]["n_convkernels"] == 2 for child in children],
+    ]
+    for found in of_second:
+        assert np.mean(found) == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(len(found)))
+    assert abs(np.corrcoef(of_second)[0, 1]) < 5 / math.sqrt(len(children))
 
 
 def test_genes_that_neither_parent_has_are_drawn():
@@ -406,7 +385,7 @@ def test_genes_that_neither_parent_has_are_drawn():
         Genome("", {"net": {"n_stacks": n, "n_convlayers": 3 - n, "n_convkernels": 10, "input_size": 100}})
         for n in (1, 2)
     )
-    child = next(c for c in (cross(a, b, space, Crossover(), s) for s in range(99)) if len(genes(c)) == 30)
+    child = next(c for c in (cross(a, b, space, s) for s in range(99)) if len(genes(c)) == 30)
     new = set(genes(child)) - set(genes(a)) - set(genes(b))
     assert {path for path in child.deltas if path != "net"} == {p for p in new if p.endswith("layer1")}
 
@@ -422,10 +401,21 @@ def test_wrong_settings_are_refused():
             Mutation(**wrong)
 
 
-def test_every_hyperparameter_has_its_group():
-    by_prefix = {"log_gamma": "regularisation", "log_lambda": "regularisation", "log_alpha": "optimisation"}
-    for name, h in HYPERPARAMETERS.items():
-        assert h.group == by_prefix.get(name.rstrip("12"), h.group)
-    assert HYPERPARAMETERS["n_stacks"].group == "architecture"
-    assert HYPERPARAMETERS["decay_steps"].group == "optimisation"
-    assert HYPERPARAMETERS["dropout_rate"].group == "regularisation"
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            {"mutation": {"group_rates": {"architecture": 0}}},
+            "mutation: group_rates: this key .* use rates, or one number",
+        ),
+        ({"mutation": {"group_scales": {}}}, "mutation: group_scales: this key has been removed; use scales"),
+        (
+            {"crossing": {"whole_groups": True}},
+            "evolution: crossing: this key has been removed; use crossover",
+        ),
+    ],
+)
+def test_a_removed_setting_is_refused_with_what_replaces_it(section, said):
+    with pytest.raises(InputError, match=said) as error:
+        validate(Search, {"strategy": "evolution", "n_genomes": [2, 2], "evolution": section}, "config.yaml")
+    assert "\n" not in str(error.value)

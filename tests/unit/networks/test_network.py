@@ -9,12 +9,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genenet.config.model import Search
 from genenet.core.errors import InputError
-from genenet.genes.genome import Genome, draw
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
 from genenet.networks.device import is_faster_in_bfloat16
-from genenet.networks.network import Conv3d, Network, centre_crop, load_weights, save_weights
+from genenet.networks.modules import Conv3d
+from genenet.networks.network import Network, centre_crop
+from genenet.networks.weights import load_weights, save_weights
 from tests.support.published import PUBLISHED
 
 SMALL = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 40}
@@ -161,7 +164,7 @@ def test_networks_without_a_centre_are_refused():
     for values, said in (
         ({"kernel_width": 4, "padding": "same"}, "kernel_width 4 is even; padding same needs an odd one"),
         ({"kernel_width": 2, "residual": True}, "kernel_width 2 is even; a residual needs an odd one"),
-        ({"window_pooling": 1, "padding": "same"}, "window_pooling 1 goes with padding valid only"),
+        ({"window_pooling": 1, "padding": "same"}, "window_pooling 1 needs padding valid"),
     ):
         with pytest.raises(InputError, match=f"net/encode/stack0/layer0: {said}"):
             plan(small(**values).net, 2)

@@ -18,8 +18,9 @@ from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from genenet.genes.version_1 import NAMES
 from genenet.metrics.contingency import adjusted_rand_index
-from genenet.networks.network import WEIGHTS_FORMAT, Network, load_weights, save_weights
+from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
+from genenet.networks.weights import WEIGHTS_FORMAT, load_weights, save_weights
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
 

@@ -17,7 +17,8 @@ from genenet.config.search import Evolution, Search
 from genenet.config.stages import BreedSettings
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
-from genenet.genes.genome import Genome, draw, read_genome
+from genenet.genes.generation import draw
+from genenet.genes.genome import Genome, read_genome
 from genenet.search.compatibility import check_additions
 from genenet.search.evolution import breed, parent
 from genenet.search.halving import ari_after, gather, rank, run_of_slot
