@@ -17,7 +17,7 @@ from genenet.genes.genome import read_genome
 from genenet.genes.plan import Plan, plan
 from genenet.metrics.ambiguity import Decomposition
 from genenet.metrics.contingency import scores
-from genenet.networks.tiling import block_shape
+from genenet.networks.tile_sizes import block_shape
 from genenet.training.outcomes import Outcome, read_outcomes
 from genenet.training.prepare import open_prepared
 

@@ -19,7 +19,7 @@ from genenet.init.request import read_names, read_voxel_size
 from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
-from genenet.networks.tiling import BLOCK
+from genenet.networks.tile_sizes import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from genenet.core.geometry import Box, tiles
 from genenet.networks.symmetry import Turn
-from genenet.networks.tiling import Reading, readings, tile_shape, union
+from genenet.networks.tile_sizes import tile_shape
+from genenet.networks.tiling import Reading, readings, union
 from genenet.volumes.base import Volume
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.reflection import read_reflected
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from genenet.networks.network import Network
 
 Probabilities = NDArray[np.float32]
-Combination = Literal["mean", "vote"]
 MEMORY_BYTES = 1e9  # of a tile, on each core
 SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
 STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
@@ -48,7 +48,7 @@ class ReadBox:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class TilePrediction:
     """What an ensemble says of a tile, on its device.
 
     Attributes:
@@ -84,7 +84,7 @@ class Predictor:
     networks: Sequence[Network]
     device: torch.device
     weights: Sequence[float] | None = None
-    combination: Combination = "mean"
+    combination: Literal["mean", "vote"] = "mean"
     turns: Sequence[Turn] = (Turn(),)
     disagreement: bool = False
     type: torch.dtype | None = None
@@ -143,7 +143,7 @@ class Predictor:
         return ReadBox(read_reflected(volume, whole), whole, volume.shape, normalisation)
 
     @torch.inference_mode()
-    def predict(self, read_box: ReadBox, core: Box) -> Prediction:
+    def predict(self, read_box: ReadBox, core: Box) -> TilePrediction:
         """Return what the ensemble says of a tile; ``read_box`` holds it and what the networks read around it."""
         mean: torch.Tensor | None = None
         squares: torch.Tensor | None = None
@@ -161,7 +161,7 @@ class Predictor:
                 mean.add_(member, alpha=share)
         assert mean is not None
         distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
-        return Prediction(mean, distance)
+        return TilePrediction(mean, distance)
 
     def _member(self, network: Network, read_box: ReadBox, core: Box) -> torch.Tensor:
         """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
     from genenet.ensembles.ensemble import Ensemble
-    from genenet.networks.predictor import Prediction, Predictor, ReadBox
+    from genenet.networks.predictor import Predictor, ReadBox, TilePrediction
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
@@ -60,7 +60,7 @@ class Channels:
         return mapped_arrays.zeros((n, *shape), self.dtype)
 
     @torch.inference_mode()
-    def write(self, prediction: Prediction, into: NDArray[Any]) -> None:
+    def write(self, prediction: TilePrediction, into: NDArray[Any]) -> None:
         """Write the channels of a tile.
 
         Args:

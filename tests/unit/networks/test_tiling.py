@@ -13,7 +13,8 @@ from genenet.core.geometry import Box, tiles
 from genenet.genes.genome import Genome
 from genenet.genes.memory import prediction_bytes
 from genenet.genes.plan import plan
-from genenet.networks.tiling import LARGEST, block_shape, reading, tile_shape, union, waste
+from genenet.networks.tile_sizes import LARGEST, block_shape, tile_shape
+from genenet.networks.tiling import reading, union, waste
 from tests.support.examples import examples
 
 BLOCK = (16, 1280, 1280)

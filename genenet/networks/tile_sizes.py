@@ -1,0 +1,147 @@
+"""Into which tiles a block is best cut: pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from genenet.core.errors import InputError
+from genenet.core.geometry import Triple
+from genenet.genes import sizes
+from genenet.genes.memory import prediction_bytes
+
+if TYPE_CHECKING:
+    from genenet.genes.plan import Plan
+
+BLOCK, BLOCK_WITH_DEPTH = (16, 1280, 1280), (64, 640, 640)  # voxels written in one piece
+LARGEST, LARGEST_WITH_DEPTH = 1_500_000, 4_000_000  # voxels read for a tile
+# The time for a voxel grows with the tile: the caches hold CACHED voxels, and with so many more it has doubled
+# (measured with 16 kernels on 2 cores with 2 MiB of L2 each). With depth a smaller tile costs more, by its halo.
+CACHED = 260_000
+TWICE_AS_SLOW = 2_000_000
+TWICE_AS_SLOW_WITH_DEPTH = 8_000_000
+MOST_WASTE = 1.15  # operations for each that would be needed without a halo, if a tile can keep to it
+LEAST_TILES = 4  # of a block, so that several cores have work …
+SMALL = 2**14  # … unless tiles would be smaller than this
+OVERHEAD = 2000  # voxels that could be computed in the fixed time of a tile
+MOST_CUTS = 8  # pieces that an axis is cut into, or so many that they are at most half of LONGEST
+LONGEST = 512
+ROUND_SIZES = (16, 32, 64)
+
+
+def block_shape(plans: Sequence[Plan]) -> Triple:
+    """Return the default shape of blocks; they are deeper for networks with depth, which have halos along z, too."""
+    return BLOCK_WITH_DEPTH if _have_depth(plans) else BLOCK
+
+
+def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_bytes: int = 4) -> Triple:
+    """Return the shape of the tiles by which networks write a block in the least time.
+
+    The larger a tile, the smaller the share of its halo, but the less of it fits into the processor's caches. A tile
+    must fit into ``memory_bytes``, of values between layers, ``value_bytes`` each.
+
+    Raises:
+        InputError: If not even the smallest tile fits into the memory.
+    """
+    candidates = list(_candidates(plans, block))
+    smallest = min(candidates, key=lambda candidate: (candidate.n_read, candidate.shape))
+    for candidate in [*_fastest_first(candidates, plans, block), smallest]:
+        if candidate.n_bytes(plans, value_bytes) <= memory_bytes:
+            return candidate.shape
+    raise InputError(
+        f"segmentation.memory_mb {memory_bytes / 1e6:.0f} is too little: the smallest tile of these networks takes "
+        f"{smallest.n_bytes(plans, value_bytes) / 1e6:.0f} MB"
+    )
+
+
+def _fastest_first(
+    candidates: Sequence[Candidate], plans: Sequence[Plan], block: Triple
+) -> Iterator[Candidate]:
+    """Yield the candidates that are small enough to be shared among cores, those with little waste first."""
+    largest = LARGEST_WITH_DEPTH if _have_depth(plans) else LARGEST
+    most_written = max(SMALL, math.prod(block) / LEAST_TILES)
+    for candidate in sorted(
+        candidates, key=lambda c: (c.waste(plans) > MOST_WASTE, c.seconds(plans), c.shape)
+    ):
+        if candidate.n_read <= largest and math.prod(candidate.shape) <= most_written:
+            yield candidate
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A tile's size along one axis, and what each network reads for it."""
+
+    size: int
+    reads: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tile's shape, and the shape that each network reads for it."""
+
+    shape: Triple
+    reads: tuple[Triple, ...]
+
+    @classmethod
+    def of(cls, z: _Cut, y: _Cut, x: _Cut) -> Candidate:
+        """Return the tile of these sizes."""
+        return cls((z.size, y.size, x.size), tuple(zip(z.reads, y.reads, x.reads, strict=True)))
+
+    @property
+    def n_read(self) -> int:
+        """Voxels read by the network that reads most."""
+        return max(map(math.prod, self.reads))
+
+    def waste(self, plans: Sequence[Plan]) -> float:
+        """Return the operations for each that would be needed if there were no halo."""
+        work = [_work(plan) for plan in plans]
+        done = sum(w * math.prod(read) for w, read in zip(work, self.reads, strict=True))
+        return done / (sum(work) * math.prod(self.shape))
+
+    def seconds(self, plans: Sequence[Plan]) -> float:
+        """Return the time for each voxel that is written, in an arbitrary unit."""
+        total = 0.0
+        for plan, n in zip(plans, map(math.prod, self.reads), strict=True):
+            slow = TWICE_AS_SLOW_WITH_DEPTH if plan.halo[0] else TWICE_AS_SLOW
+            total += _work(plan) * (OVERHEAD + n * (1 + max(0, n - CACHED) / slow))
+        return total / math.prod(self.shape)
+
+    def n_bytes(self, plans: Sequence[Plan], value_bytes: int) -> int:
+        """Return the memory of the network that takes most; networks run one after the other."""
+        return max(
+            prediction_bytes(plan, read, value_bytes) for plan, read in zip(plans, self.reads, strict=True)
+        )
+
+
+def _candidates(plans: Sequence[Plan], block: Triple) -> Iterator[Candidate]:
+    """Yield all combinations of sizes along the three axes."""
+    for z, y, x in product(*(_cuts(plans, axis, n) for axis, n in enumerate(block))):
+        yield Candidate.of(z, y, x)
+
+
+def _cuts(plans: Sequence[Plan], axis: int, n: int) -> list[_Cut]:
+    """Return sizes that divide ``n`` voxels of an axis evenly, and round ones, on the coarsest pooling grid."""
+    most_cuts = max(MOST_CUTS, -(-2 * n // LONGEST))
+    wanted = {-(-n // k) for k in range(1, most_cuts + 1)} | {size for size in ROUND_SIZES if size < n}
+    if axis == 0:
+        wanted.add(1)  # without depth, slices don't need each other
+    multiple = max(plan.multiple[axis] for plan in plans)
+    on_grid = sorted({-(-size // multiple) * multiple for size in wanted})
+    return [_Cut(size, tuple(_read(plan, axis, size) for plan in plans)) for size in on_grid]
+
+
+def _read(plan: Plan, axis: int, size: int) -> int:
+    return sizes.smallest_input(plan.stacks, axis, size + 2 * plan.halo[axis])
+
+
+def _have_depth(plans: Sequence[Plan]) -> bool:
+    """Whether a network reads other slices than it writes."""
+    return any(plan.halo[0] for plan in plans)
+
+
+def _work(plan: Plan) -> float:
+    """Return the operations for each voxel that is read."""
+    return plan.flops_per_voxel * math.prod(plan.output_shape) / math.prod(plan.input_shape)
