@@ -36,9 +36,10 @@ def make(targets: Iterable[str], config: Path, container: str | None, apptainer_
         json.dump({"container": container}, changes)
         changes.flush()
         command = [
-            *(sys.executable, "-m", "snakemake", *sorted(set(targets)), "--snakefile", str(snakefile)),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)),
             *("--profile", str(PROJECT / "profiles/local"), "--cores", str(CORES)),
             *("--configfile", str(config), changes.name, *(deployment if container else [])),
+            *("--", *sorted(set(targets))),
         ]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

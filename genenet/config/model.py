@@ -20,17 +20,22 @@ from genenet.core.models import Closed
 from genenet.core.validation import validate
 
 
-def _without_blanks(path: Path) -> Path:
+def _valid_results(path: Path) -> Path:
     if any(c.isspace() for c in str(path)):
-        raise ValueError(f"'{path}' has blanks in its name, which shell lines don't bear; choose another")
+        raise ValueError(f"'{path}' must not contain spaces; choose another name")
+    if any(c in str(path) for c in "{}"):
+        raise ValueError(
+            f"'{path}' must not contain braces, which are wildcards in Snakemake; choose another name"
+        )
     return path
 
 
 class Config(Closed):
     """The whole of config.yaml."""
 
-    results: Annotated[Path, AfterValidator(_without_blanks)] = Field(
-        Path("results"), description="the folder that everything is written to; no blanks in its name"
+    results: Annotated[Path, AfterValidator(_valid_results)] = Field(
+        Path("results"),
+        description="the folder that everything is written to; no spaces or braces in its name",
     )
     container: str | None = Field(None, description="image that the jobs run in; null: the plain environment")
     data: Data

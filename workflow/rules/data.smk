@@ -10,8 +10,8 @@ rule phantom:
     message:
         "phantom of {wildcards.shape} voxels from seed {wildcards.seed}"
     shell:
-        "genenet phantom --shape {wildcards.shape} --seed {wildcards.seed}"
-        " --image {output.image} --labels {output.labels} --log {log}"
+        "genenet phantom --shape {wildcards.shape:q} --seed {wildcards.seed:q}"
+        " --image {output.image:q} --labels {output.labels:q} --log {log:q}"
 
 
 rule prepare:
@@ -25,4 +25,4 @@ rule prepare:
     message:
         "check and pack the {wildcards.split} images"
     shell:
-        "genenet prepare --settings {input.settings} --out {output} --log {log}"
+        "genenet prepare --settings {input.settings:q} --out {output:q} --log {log:q}"

@@ -28,7 +28,7 @@ rule select:
     message:
         "rank the networks and choose the ensemble"
     shell:
-        "genenet select {params.runs} --results {params.results} --settings {input.settings} --log {log}"
+        "genenet select {params.runs:q} --results {params.results:q} --settings {input.settings:q} --log {log:q}"
 
 
 rule test:
@@ -47,5 +47,5 @@ rule test:
     message:
         "score the ensemble on the test images"
     shell:
-        "genenet evaluate --ensemble {input.ensemble} --data {input.data} --settings {input.settings}"
-        " --results {params.results} --out {output} --log {log}"
+        "genenet evaluate --ensemble {input.ensemble:q} --data {input.data:q} --settings {input.settings:q}"
+        " --results {params.results:q} --out {output:q} --log {log:q}"

@@ -17,4 +17,4 @@ rule report:
     message:
         "write the report"
     shell:
-        "genenet report --results {params.results} --settings {input.settings} --out {output} --log {log}"
+        "genenet report --results {params.results:q} --settings {input.settings:q} --out {output:q} --log {log:q}"

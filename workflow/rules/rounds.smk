@@ -25,8 +25,8 @@ rule rung:
     message:
         "train slot {wildcards.index} of round {wildcards.round} up to iteration {wildcards.iterations}"
     shell:
-        "genenet rung --results {params.results} --round {wildcards.round} --iterations {wildcards.iterations}"
-        " --slot {params.slot} {params.after} --settings {input.settings} {params.stop} --log {log}"
+        "genenet rung --results {params.results:q} --round {wildcards.round:q} --iterations {wildcards.iterations:q}"
+        " --slot {params.slot:q} {params.after} --settings {input.settings:q} {params.stop} --log {log:q}"
 
 
 rule rank:
@@ -44,8 +44,8 @@ rule rank:
     message:
         "rank round {wildcards.round} after {wildcards.iterations} iterations"
     shell:
-        "genenet rank --results {params.results} --round {wildcards.round} --iterations {wildcards.iterations}"
-        " --slots {params.slots} --log {log}"
+        "genenet rank --results {params.results:q} --round {wildcards.round:q} --iterations {wildcards.iterations:q}"
+        " --slots {params.slots:q} --log {log:q}"
 
 
 rule gather:
@@ -63,5 +63,5 @@ rule gather:
     message:
         "gather the scores of round {wildcards.round}"
     shell:
-        "genenet gather --results {params.results} --round {wildcards.round} --genomes {params.genomes}"
-        " --out {output} --log {log}"
+        "genenet gather --results {params.results:q} --round {wildcards.round:q} --genomes {params.genomes:q}"
+        " --out {output:q} --log {log:q}"

@@ -15,13 +15,13 @@ rule generate:
         None
     params:
         parents=lambda wildcards: (
-            f"--results {PATHS.results}" if is_bred(wildcards) else ""
+            f"--results {quote(str(PATHS.results))}" if is_bred(wildcards) else ""
         ),
     message:
         "make genome r{wildcards.round}/{wildcards.index}"
     shell:
-        "genenet generate --settings {input.settings} {params.parents} --round {wildcards.round}"
-        " --index {wildcards.index} --out {output} --log {log}"
+        "genenet generate --settings {input.settings:q} {params.parents} --round {wildcards.round:q}"
+        " --index {wildcards.index:q} --out {output:q} --log {log:q}"
 
 
 rule baseline:
@@ -36,7 +36,7 @@ rule baseline:
     message:
         "write the baseline {wildcards.baseline}"
     shell:
-        "genenet generate --settings {input} --out {output} --log {log}"
+        "genenet generate --settings {input:q} --out {output:q} --log {log:q}"
 
 
 rule train:
@@ -56,5 +56,5 @@ rule train:
     message:
         "train {wildcards.run}"
     shell:
-        "genenet train --genome {input.genome} --train {input.train} --validation {input.validation}"
-        " --settings {input.settings} --out {params.out} {params.stop} --log {log}"
+        "genenet train --genome {input.genome:q} --train {input.train:q} --validation {input.validation:q}"
+        " --settings {input.settings:q} --out {params.out:q} {params.stop} --log {log:q}"

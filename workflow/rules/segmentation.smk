@@ -17,8 +17,8 @@ rule segment:
     message:
         "segment {wildcards.volume}, part {wildcards.part}"
     shell:
-        "genenet segment --ensemble {input.ensemble} --settings {input.settings} --part {params.part}"
-        " --out {params.store} --receipt {output} --log {log}"
+        "genenet segment --ensemble {input.ensemble:q} --settings {input.settings:q} --part {params.part:q}"
+        " --out {params.store:q} --receipt {output:q} --log {log:q}"
 
 
 if POSTPROCESSING.is_wanted:
@@ -37,8 +37,8 @@ if POSTPROCESSING.is_wanted:
         message:
             "post-process {wildcards.volume}"
         shell:
-            "genenet postprocess {params.store} --settings {input.settings}"
-            " --receipt {output.receipt} --log {log}"
+            "genenet postprocess --settings {input.settings:q} --receipt {output.receipt:q} --log {log:q}"
+            " -- {params.store:q}"
 
 
 rule export:
@@ -58,7 +58,7 @@ rule export:
     message:
         "export {wildcards.volume}"
     shell:
-        "genenet export {params.store} --labels {params.labels} --tiff {output} --log {log}"
+        "genenet export --labels {params.labels:q} --tiff {output:q} --log {log:q} -- {params.store:q}"
 
 
 rule evaluate:
@@ -74,5 +74,5 @@ rule evaluate:
     message:
         "score {wildcards.volume} against its labels"
     shell:
-        "genenet evaluate --segmentation {params.store} --settings {input.settings}"
-        " --out {output} --log {log}"
+        "genenet evaluate --segmentation {params.store:q} --settings {input.settings:q}"
+        " --out {output:q} --log {log:q}"

@@ -14,4 +14,4 @@ rule settings:
     message:
         "settings of {wildcards.stage}"
     shell:
-        "genenet settings {wildcards.stage} --json {params.json:q} --out {output} --log {log}"
+        "genenet settings {wildcards.stage:q} --json {params.json:q} --out {output:q} --log {log:q}"
