@@ -231,6 +231,17 @@ def test_a_mistake_in_the_config_is_one_line(tmp_path):
     assert not search.results.exists()
 
 
+def test_a_volume_that_cant_be_read_stops_the_search_before_it_begins(tmp_path):
+    search = Search(tmp_path, "tiny.yaml")
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((40, 50, 3), np.uint8), photometric="rgb")
+    search.add("rgb.yaml", "data: {volumes: {odd: {path: rgb.tif}}}")
+    output = search.snakemake(check=False)
+    assert "data.volumes.odd: rgb.tif: is an RGB image; convert to greyscale" in output
+    assert "Traceback" not in output
+    assert not list(search.results.glob("genomes/*"))
+    search.snakemake("results/genomes/r0/000.json")  # nothing of this needs the volume
+
+
 def test_what_failed_is_said_at_the_end(tmp_path):
     search = Search(tmp_path, "tiny.yaml")
     noise = np.random.default_rng(0).integers(0, 255, (60, 60), np.uint8)

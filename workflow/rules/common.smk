@@ -73,9 +73,17 @@ def limit_retries():
             each.restart_times = min(2, each.restart_times)
 
 
+# An image that can't be segmented is an error now, and not after the whole search.
+def check_volumes_to_segment():
+    jobs = workflow.dag.needrun_jobs()
+    names = {job.wildcards.volume for job in jobs if job.rule.name == "segment"}
+    image_checks.check_images(CONFIG, [f"{image_checks.VOLUMES}.{name}" for name in names])
+
+
 def try_what_jobs_need():
     deployment = workflow.deployment_settings
     try:
+        check_volumes_to_segment()
         if (
             CONFIG.container
             and DeploymentMethod.APPTAINER in deployment.deployment_method

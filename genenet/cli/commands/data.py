@@ -57,10 +57,12 @@ def settings(
 
 @app.command(rich_help_panel=FIRST_STEPS)
 def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml")) -> None:
-    """Check a config.yaml."""
+    """Check a config.yaml, and open the images that it names."""
     from genenet.config.model import read_config
+    from genenet.volumes.image_checks import check_images
 
-    read_config(config)
+    for line in check_images(read_config(config)):
+        print(line)
     print(f"{config}: fine")
 
 

@@ -1,0 +1,67 @@
+"""Opens the images that a config names, without reading voxels: an image that can't be read is found at the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genenet.config.stages import image_files
+from genenet.core.errors import InputError
+from genenet.core.geometry import by
+from genenet.volumes.base import crop
+from genenet.volumes.opening import open_files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from genenet.config.data import Image
+    from genenet.config.model import Config
+    from genenet.config.stages import ImageFiles
+
+VOLUMES = "data.volumes"
+
+
+def check_images(config: Config, keys: Collection[str] | None = None) -> list[str]:
+    """Open images with their labels and masks.
+
+    Phantoms are left out, since the workflow makes them.
+
+    Args:
+        config: the config.
+        keys: of images, such as ``data.volumes.demo``; None is all of the config.
+
+    Returns:
+        A line for each image that was opened, or whose files don't exist yet.
+
+    Raises:
+        InputError: With a line for each image that can't be used.
+    """
+    lines, errors = [], []
+    for key, image in _images(config):
+        if image.phantom or (keys is not None and key not in keys):
+            continue
+        files = image_files(config, image)
+        try:
+            lines.append(f"{key}: {_describe(files)}")
+        except InputError as error:
+            errors += [f"{key}: {line}" for line in str(error).splitlines()]
+    if errors:
+        raise InputError("\n".join(errors))
+    return lines
+
+
+def _images(config: Config) -> Iterator[tuple[str, Image]]:
+    """Yield all images of a config with their keys."""
+    data = config.data
+    for split, images in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        for index, image in enumerate(images):
+            yield f"data.{split}.{index}", image
+    for name, volume in data.volumes.items():
+        yield f"{VOLUMES}.{name}", volume
+
+
+def _describe(files: ImageFiles) -> str:
+    """Return an image's shape and type, of the region if there is one; raises InputError if it can't be used."""
+    if missing := [path for path in files.all if not path.exists()]:
+        return f"{missing[0]} doesn't exist yet, and wasn't checked"
+    volume = crop(open_files(files).image, files.region)
+    return f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}"

@@ -1,0 +1,108 @@
+"""Images that a config names are opened before anything is computed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from genenet.config.model import check_config
+from genenet.core.errors import InputError
+from genenet.volumes.image_checks import check_images
+from tests.support.configs import changed
+from tests.support.runs import fails, genenet, run
+
+GREY = {"photometric": "minisblack"}
+
+
+@pytest.fixture(autouse=True)
+def images(tmp_path, monkeypatch):
+    """Images of the kinds that people have."""
+    monkeypatch.chdir(tmp_path)
+    grey = np.zeros((3, 40, 50), np.uint8)
+    tifffile.imwrite("grey.tif", grey, **GREY)
+    tifffile.imwrite("ids.tif", grey.astype(np.uint16), **GREY)
+    tifffile.imwrite("small.tif", grey[:, :30], **GREY)
+    tifffile.imwrite("float.tif", grey.astype(np.float32), **GREY)
+    tifffile.imwrite("rgb.tif", np.zeros((40, 50, 3), np.uint8), photometric="rgb")
+    Path("cut.tif").write_bytes(Path("grey.tif").read_bytes()[:3000])
+    Path("text.tif").write_text("not an image")
+
+
+def volumes(**named):
+    """The default config with these volumes to segment."""
+    return changed("data.volumes", named)
+
+
+def test_what_can_be_segmented_is_described():
+    config = check_config(
+        volumes(
+            a={"path": "grey.tif", "labels": "ids.tif", "mask": "ids.tif"},
+            b={"path": "grey.tif", "region": [[1, 3], None, [10, 20]]},
+        )
+    )
+    assert check_images(config) == [
+        "data.volumes.a: 3 x 40 x 50 voxels (z, y, x) of uint8",
+        "data.volumes.b: 2 x 40 x 10 voxels (z, y, x) of uint8",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"path": "rgb.tif"}, "rgb.tif: is an RGB image; convert to greyscale"),
+        ({"path": "cut.tif"}, "cut.tif: "),
+        ({"path": "text.tif"}, "text.tif: "),
+        ({"path": ["grey.tif", "small.tif"]}, "small.tif: has 30 x 50 voxels"),
+        ({"path": "grey.tif", "labels": "small.tif"}, "small.tif: "),
+        ({"path": "grey.tif", "labels": "float.tif"}, "float.tif: "),
+        ({"path": "grey.tif", "labels": "rgb.tif"}, "rgb.tif: is an RGB image"),
+        ({"path": "grey.tif", "mask": "small.tif"}, "small.tif: "),
+        ({"path": "grey.tif", "mask": "float.tif"}, "float.tif: "),
+        ({"path": "grey.tif", "region": [[0, 4], None, None]}, "grey.tif: "),
+    ],
+)
+def test_what_cant_be_segmented_is_one_line_with_its_key(volume, message):
+    config = check_config(volumes(fine={"path": "grey.tif"}, odd=volume))
+    with pytest.raises(InputError) as caught:
+        check_images(config)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"data.volumes.odd: {message}")
+    assert check_images(config, ["data.volumes.fine"])
+
+
+def test_every_unreadable_image_is_named_at_once():
+    config = check_config(volumes(one={"path": "rgb.tif"}, two={"path": "text.tif"}))
+    with pytest.raises(InputError) as caught:
+        check_images(config)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "data.volumes.one",
+        "data.volumes.two",
+    ]
+
+
+def test_training_images_are_opened_too():
+    config = check_config(changed("data.train", [{"path": "rgb.tif", "labels": "ids.tif"}]))
+    with pytest.raises(InputError, match=r"data\.train\.0: rgb\.tif: is an RGB image"):
+        check_images(config)
+
+
+def test_images_that_dont_exist_yet_are_named_and_phantoms_are_left_out():
+    config = check_config(
+        volumes(later={"path": "later.tif"}, demo={"phantom": {"shape": [1, 40, 40], "seed": 1}})
+    )
+    assert check_images(config) == ["data.volumes.later: later.tif doesn't exist yet, and wasn't checked"]
+
+
+@pytest.mark.process
+def test_the_command_finds_an_rgb_volume():
+    Path("rgb.yaml").write_text(yaml.safe_dump(volumes(a={"path": "rgb.tif"})))
+    fails(genenet("check", "rgb.yaml"), "data.volumes.a: rgb.tif: is an RGB image; convert to greyscale")
+    Path("fine.yaml").write_text(yaml.safe_dump(volumes(a={"path": "grey.tif"})))
+    done = run(genenet("check", "fine.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "data.volumes.a: 3 x 40 x 50 voxels (z, y, x) of uint8",
+        "fine.yaml: fine",
+    ]
