@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from genenet.training.attempts import Attempts
 
 from bench_tools import GENENET, ROOT, SNAKEMAKE, parser, print_times
 from genenet.config.model import check_config
 from genenet.config.stages import settings_json
 from genenet.core.atomic_files import write_csv, write_json
 from genenet.core.paths import ResultPaths
-from genenet.training.attempts import Attempts
 
 RUNS, GENOMES = 5, 1000
 DONE, TRAINING = 600, 100  # the others have not begun

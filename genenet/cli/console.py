@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -15,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from genenet.core.errors import InputError
+from genenet.core import exit_codes
+from genenet.core.errors import InputError, MachineError, describe
 from genenet.core.logs import as_error
 from genenet.core.version import check_launcher
 
@@ -35,13 +35,13 @@ def run(app: Callable[..., object]) -> None:
         try:
             check_launcher()
             app(args=arguments, prog_name="genenet")
-        except (InputError, OSError) as error:
+        except (InputError, MachineError, OSError) as error:
             if debug:
                 traceback.print_exc()
-            _fail(_describe(error), getattr(error, "status", 1))
+            _fail(describe(error), getattr(error, "status", 1))
         except KeyboardInterrupt:
             print("genenet: stopped", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(exit_codes.INTERRUPTED)
         except Exception:
             traceback.print_exc()
             _fail("this is a bug in genenet; please report it with the lines above")
@@ -111,13 +111,6 @@ class _Both(io.TextIOBase):
             stream.write(text)
             stream.flush()
         return len(text)
-
-
-def _describe(error: InputError | OSError) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" for {error.filename}" if error.filename else ""
-        return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
-    return str(error)
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:

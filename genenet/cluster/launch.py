@@ -20,7 +20,7 @@ from genenet.config.model import Config, read_config
 from genenet.core.errors import InputError
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths
-from genenet.training.outcomes import read_outcomes
+from genenet.training.outcome_reader import read_outcome
 
 OWN_PROGRAM = [sys.executable, "-m", "genenet"]
 CRASHED = "crashed"  # a training that ended without publishing an outcome
@@ -100,12 +100,10 @@ def _print_ends(ends: Generator[TrainingJob], paths: ResultPaths) -> None:
 
 def ending(job: TrainingJob, paths: ResultPaths) -> tuple[str, str]:
     """Return a training's status (``crashed`` if it hasn't published any), and its score or what went wrong."""
-    if job.is_done():
-        (outcome,) = read_outcomes(paths, [job.run])
-        if not outcome.is_ok:
-            return outcome.scores["status"], outcome.scores["reason"]
-        ari = outcome.scores["validation"]["ari"]
-        return "ok", "ARI -" if ari is None else f"ARI {ari:.3f}"
+    outcome = read_outcome(paths, job.run)
+    if job.is_done() and outcome.status:
+        score = "ARI -" if outcome.ari is None else f"ARI {outcome.ari:.3f}"
+        return outcome.status, score if outcome.is_ok else outcome.reason
     log = Path(job.log)
     last = log.read_text(encoding="utf-8", errors="replace").rpartition("\n--- ")[2] if log.exists() else ""
     errors = [line.removeprefix(ERROR) for line in last.splitlines() if line.startswith(ERROR)]

@@ -1,16 +1,38 @@
-"""Files appear whole or not at all: written under a temporary name in the same folder, then renamed."""
+"""Files appear whole or not at all: they are written under a temporary name in the same folder, then renamed."""
 
 import csv
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from genenet.core.errors import InputError
+
+_check: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
+
+
+@contextmanager
+def checked_before_renames(check: Callable[[], None]) -> Iterator[None]:
+    """Call ``check`` right before each rename in this block, in this thread; what it raises prevents the rename.
+
+    A writer that holds a lock checks in this way that the lock is still its own, whatever function writes the file.
+    """
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def check_before_rename() -> None:
+    """Raise what the check of ``checked_before_renames`` raises, if there is one."""
+    if check := _check.get():
+        check()
 
 
 @contextmanager
@@ -24,6 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         yield temporary
+        check_before_rename()
         if path.is_dir():
             remove(path)
         os.replace(temporary, path)

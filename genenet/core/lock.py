@@ -1,4 +1,11 @@
-"""One run directory has one writer: a lock file with host, process, job and a heartbeat."""
+"""One folder has one writer: a lock file with host, process, job, a token and a heartbeat.
+
+Clocks of two machines are never compared. A waiter watches whether the lock file *changes* and measures the time on
+its own monotonic clock. Whoever holds a lock checks its token before each rename (``HeldLock.check``), so a holder
+that was suspended, and whose lock was taken over meanwhile, stops before it writes.
+
+The file is made with O_EXCL, which also works where hard links are missing (SMB, some BeeGFS).
+"""
 
 from __future__ import annotations
 
@@ -10,151 +17,228 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genenet.core.tolerant_read import glimpse
-
-HEARTBEAT_SECONDS = 10.0
-DEAD_AFTER_SECONDS = 120.0  # file systems of clusters show a file's new time late
+from genenet.core.atomic_files import atomic_path
+from genenet.core.tolerant_read import try_read
 
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def exclusive(path: Path, poll_seconds: float = 0.5) -> Iterator[None]:
-    """Hold the lock file ``path``; wait for a living holder, take over a dead one's.
+@dataclass(frozen=True)
+class Timing:
+    """How often a holder shows that it lives, and how long a waiter watches before it takes a lock over, in seconds."""
 
-    Dead is a holder whose process is gone from this host, or whose heartbeat has stopped.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = False
-    while not _create(path):
-        if _take_away_if_dead(path):
-            continue
-        if not told:
-            log.warning("%s: another process is at work here (%s); waiting for it", path, _read(path))
-            told = True
-        time.sleep(poll_seconds)
-    stop = threading.Event()
-    beat = threading.Thread(target=_heartbeat, args=(path, stop), daemon=True)
-    beat.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        beat.join()
-        if _read(path) == _me():
-            path.unlink(missing_ok=True)
+    heartbeat: float = 10.0
+    stale_after: float = 120.0  # file systems of clusters show a file's new time late
+    poll: float = 0.5
 
 
-def living_holder(path: Path) -> dict[str, object] | None:
-    """Return who holds a lock file, unless there is none or its holder is dead."""
-    return None if not path.exists() or _is_dead(path) else _read(path) or None
+TIMING = Timing()
+
+
+class LockLostError(Exception):
+    """Another process has taken the lock over, since this one seemed dead; this one must not write any more."""
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds a lock file, and how long ago its heart was last seen beating."""
+class HeldLock:
+    """A lock that this process holds; ``token`` tells this holder from all others."""
 
-    host: str | None
-    pid: int | None
-    slurm_job_id: str | None
-    silent_seconds: float
-    is_dead: bool
+    path: Path
+    token: str
 
+    def check(self) -> None:
+        """Raise LockLostError if the lock isn't this holder's any more."""
+        if not self.is_own():
+            raise LockLostError(
+                f"{self.path}: another process has taken over, since this one was suspended for too long; it stops here"
+            )
 
-def look(path: Path) -> Holder | None:
-    """Return who holds a lock file, dead or alive; None if there is none. Takes nothing away."""
-    if (seen := glimpse(path)) is None:
-        return None
-    holder, silent_seconds = seen.json(), max(0.0, time.time() - seen.time)
-    host, pid, job = (holder.get(key) for key in ("host", "pid", "slurm_job_id"))
-    return Holder(
-        host=host if isinstance(host, str) else None,
-        pid=pid if isinstance(pid, int) else None,
-        slurm_job_id=None if job is None else str(job),
-        silent_seconds=silent_seconds,
-        is_dead=_is_gone(holder, silent_seconds),
-    )
+    def is_own(self) -> bool:
+        """Whether the lock file still holds this holder's token."""
+        seen = try_read(self.path)
+        return seen is not None and seen.json().get("token") == self.token
 
 
-def _me() -> dict[str, object]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
+@contextmanager
+def exclusive(
+    path: Path, on_beat: Callable[[], None] | None = None, timing: Timing = TIMING
+) -> Iterator[HeldLock]:
+    """Hold the lock file ``path``; wait for a living holder, take a stale lock over.
 
+    A lock is stale if its holder's process is gone, where this process can see it (same boot of the same machine,
+    same PID namespace), or else if the file hasn't changed while this process watched it for ``timing.stale_after``
+    seconds. A process that can be seen, suspended or not, keeps its lock.
 
-def _create(path: Path) -> bool:
-    """Create the lock with its content at once (a hard link to a file that is complete)."""
-    own = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    Args:
+        path: the lock file; its folder is made.
+        on_beat: called with each heartbeat, in the heartbeat's thread.
+        timing: shorter intervals are for tests.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = _acquire(path, timing)
+    stop = threading.Event()
+    beat = threading.Thread(target=_heartbeat, args=(held, stop, on_beat, timing.heartbeat), daemon=True)
+    beat.start()
     try:
-        own.write_text(json.dumps(_me()), encoding="utf-8")
-        os.link(own, path)
+        yield held
+    finally:
+        stop.set()
+        beat.join()
+        if held.is_own():
+            path.unlink(missing_ok=True)
+
+
+def _acquire(path: Path, timing: Timing) -> HeldLock:
+    held, watch, is_told = HeldLock(path, uuid.uuid4().hex), _Watch(path, timing), False
+    while not _create(held):
+        seen = watch.look()
+        if seen is not None and watch.is_stale(seen):
+            if _take_over(held, seen):
+                return held
+            continue
+        if seen is not None and not is_told:
+            log.warning("%s: another process works here (%s); waiting for it", path, _holder(seen))
+            is_told = True
+        time.sleep(timing.poll)
+    return held
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A lock file at one moment: who holds it, and when it was written by the file system's clock, in ns."""
+
+    holder: dict[str, Any]
+    text: str
+    time_ns: int
+
+
+def _look(path: Path) -> _Seen | None:
+    try:
+        time_ns = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    content = try_read(path)
+    return None if content is None else _Seen(content.json(), content.text, time_ns)
+
+
+class _Watch:
+    """A waiter's memory of a lock: since when, on its own clock, the file hasn't changed."""
+
+    def __init__(self, path: Path, timing: Timing) -> None:
+        self.path, self.timing = path, timing
+        self._last: _Seen | None = None
+        self._since = time.monotonic()
+
+    def look(self) -> _Seen | None:
+        """Read the lock and notice whether it has changed."""
+        seen = _look(self.path)
+        if seen != self._last:
+            self._last, self._since = seen, time.monotonic()
+        return seen
+
+    def is_stale(self, seen: _Seen) -> bool:
+        """Whether the holder is gone; judged by its heartbeat if its process can't be seen from here."""
+        runs = holder_runs(seen.holder)
+        return time.monotonic() - self._since > self.timing.stale_after if runs is None else not runs
+
+
+def _create(held: HeldLock) -> bool:
+    """Make the lock file, unless there is one."""
+    try:
+        descriptor = os.open(held.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return False
-    finally:
-        own.unlink(missing_ok=True)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(_identity(held.token)))
+    except OSError:  # the disk is full
+        held.path.unlink(missing_ok=True)
+        raise
     return True
 
 
-def _take_away_if_dead(path: Path) -> bool:
-    """Take a dead holder's lock away, for one of those who wait: it is renamed, and put back if it lives."""
-    if not _is_dead(path):
-        return False
-    with _alone_in(path.parent):
-        if not _is_dead(path):
-            return True  # another one was faster
-        taken = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
-        try:
-            os.rename(path, taken)
-        except FileNotFoundError:
-            return True
-        if _is_dead(taken):
-            log.warning("%s: taking over from a process that is gone: %s", path, _read(taken))
-        else:  # its heart beat again, or others take over where folders can't be locked
-            with suppress(FileExistsError):
-                os.link(taken, path)
-        taken.unlink()
-    return True
+def _take_over(held: HeldLock, seen: _Seen) -> bool:
+    """Replace a stale lock, unless it has changed since it was seen.
+
+    Of several waiters on one host, the folder's own lock lets one in at a time. Where folders can't be locked (NFS),
+    two may replace the file in turn; the first one then finds a token that isn't its own and stops.
+    """
+    with _alone_in(held.path.parent):
+        if _look(held.path) != seen:
+            return False
+        log.warning("%s: taking over from a process that is gone: %s", held.path, _holder(seen))
+        with atomic_path(held.path) as temporary:
+            temporary.write_text(json.dumps(_identity(held.token)), encoding="utf-8")
+    return held.is_own()
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Lock the folder itself, where its file system can; the system lets go of it whenever the process ends.
-
-    Else one who saw a dead lock could take away, a moment later, the living one that has replaced it.
-    """
+    """Lock the folder itself, if its file system can; the system unlocks it when the process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # NFS locks no folders
+        with suppress(OSError):  # NFS can't lock folders
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def _read(path: Path) -> dict[str, object]:
+def _heartbeat(
+    held: HeldLock, stop: threading.Event, on_beat: Callable[[], None] | None, seconds: float
+) -> None:
+    while not stop.wait(seconds):
+        if not held.is_own():
+            continue
+        with suppress(OSError):
+            os.utime(held.path)
+        if on_beat:
+            on_beat()
+
+
+def _identity(token: str) -> dict[str, Any]:
+    pid = os.getpid()
+    return {
+        "token": token,
+        "host": socket.gethostname(),
+        "pid": pid,
+        "sees": _process_space(),
+        "started": _started(pid),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _process_space() -> str | None:
+    """Return what names the set of processes that this one can see: the boot of the machine and the PID namespace."""
     try:
-        value: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return value
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return None
 
 
-def _is_dead(path: Path) -> bool:
+def _started(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since the boot: a process id may be given again."""
     try:
-        silent_seconds = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return False
-    return _is_gone(_read(path), silent_seconds)
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
-def _is_gone(holder: dict[str, Any], silent_seconds: float) -> bool:
-    pid = holder.get("pid")
-    gone = holder.get("host") == socket.gethostname() and isinstance(pid, int) and not _process_runs(pid)
-    return gone or silent_seconds > DEAD_AFTER_SECONDS
+def holder_runs(holder: dict[str, Any]) -> bool | None:
+    """Whether a holder's process runs; None if it wouldn't be visible from here."""
+    pid, space = holder.get("pid"), _process_space()
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return None
+    if space is None or holder.get("sees") != space:
+        return None
+    return _process_runs(pid) and holder.get("started") == _started(pid)
 
 
 def _process_runs(pid: int) -> bool:
@@ -167,9 +251,45 @@ def _process_runs(pid: int) -> bool:
     return True
 
 
-def _heartbeat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock file, as one look shows it.
+
+    One look can't tell whether the file changes; ``silent_seconds`` is the file's age on this machine's clock.
+    """
+
+    host: str | None
+    pid: int | None
+    slurm_job_id: str | None
+    token: str | None
+    silent_seconds: float
+    is_gone: bool
+
+    def __str__(self) -> str:
+        job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
+        return f"process {self.pid or 'unknown'} on {self.host or 'an unknown host'}{job}"
+
+
+def look(path: Path) -> Holder | None:
+    """Return who holds a lock file; None if there is none. Changes nothing."""
+    seen = _look(path)
+    return None if seen is None else _holder(seen)
+
+
+def _holder(seen: _Seen) -> Holder:
+    silent_seconds, runs = max(0.0, time.time() - seen.time_ns / 1e9), holder_runs(seen.holder)
+    host, pid, job = (seen.holder.get(key) for key in ("host", "pid", "slurm_job_id"))
+    return Holder(
+        host=host if isinstance(host, str) else None,
+        pid=pid if isinstance(pid, int) else None,
+        slurm_job_id=None if job is None else str(job),
+        token=seen.holder.get("token"),
+        silent_seconds=silent_seconds,
+        is_gone=silent_seconds > TIMING.stale_after if runs is None else not runs,
+    )
+
+
+def living_holder(path: Path) -> Holder | None:
+    """Return who holds a lock file; None if there is none or its holder is gone."""
+    holder = look(path)
+    return None if holder is None or holder.is_gone else holder

@@ -53,6 +53,11 @@ class RunPaths:
         return self.folder / "attempts.json"
 
     @property
+    def state(self) -> Path:
+        """How far it is, written with the heartbeat."""
+        return self.folder / "state.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes here."""
         return self.folder / "lock"
@@ -150,6 +155,10 @@ class ResultPaths:
     def receipt(self, volume: str, part: str) -> str:
         """Return the receipt of one job's share of the blocks, part ``003-of-016``."""
         return f"{self.results}/segmentations/{volume}/parts/{part}.json"
+
+    def part_attempts(self, volume: str, part: str) -> str:
+        """Return the record of the attempts at such a share."""
+        return f"{self.results}/segmentations/{volume}/attempts/{part}.json"
 
     def objects(self, volume: str) -> str:
         """Return the table of a volume's objects."""

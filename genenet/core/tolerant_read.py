@@ -1,4 +1,4 @@
-"""Looking at files that other processes write, replace and remove meanwhile: what can't be read isn't there."""
+"""Reads files that other processes write, replace and remove meanwhile. Unreadable files are treated as missing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Glimpse:
-    """What a file held when it was looked at, and when it was last written (seconds since 1970)."""
+class FileContent:
+    """What a file held when it was read, and when it was last written (seconds since 1970)."""
 
     text: str
     time: float
 
     def json(self) -> dict[str, Any]:
-        """Return the object in it; an empty one if that isn't JSON, or isn't an object."""
+        """Return the JSON object in the file; an empty one if the file holds anything else."""
         try:
             value = json.loads(self.text)
         except ValueError:
@@ -26,24 +26,24 @@ class Glimpse:
 
     @property
     def lines(self) -> list[str]:
-        """The lines that are whole: one without its end may be half a number."""
+        """The complete lines. A line without its end may hold half a number, so it is left out."""
         return self.text[: self.text.rfind("\n") + 1].splitlines()
 
 
-def glimpse(path: Path | str, last_bytes: int | None = None) -> Glimpse | None:
-    """Read a file, or its ``last_bytes`` only; None if there is none, or none that can be read."""
+def try_read(path: Path | str, last_bytes: int | None = None) -> FileContent | None:
+    """Read a file, or its ``last_bytes`` only; None if it is missing or unreadable."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             if last_bytes is not None and status.st_size > last_bytes:
                 file.seek(-last_bytes, os.SEEK_END)
-            return Glimpse(file.read().decode(errors="replace"), status.st_mtime)
+            return FileContent(file.read().decode(errors="replace"), status.st_mtime)
     except OSError:
         return None
 
 
 def written(path: Path | str) -> float | None:
-    """Return when a file was last written; None if there is none."""
+    """Return when a file was last written; None if it is missing."""
     try:
         return os.stat(path).st_mtime
     except OSError:
@@ -51,7 +51,7 @@ def written(path: Path | str) -> float | None:
 
 
 def names_in(folder: Path | str) -> list[str]:
-    """Return the names in a folder; none if it isn't there."""
+    """Return the names in a folder; an empty list if it is missing."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -59,7 +59,7 @@ def names_in(folder: Path | str) -> list[str]:
 
 
 def as_number(value: Any) -> float | None:
-    """Return a finite number, also from a CSV's text; None for all else."""
+    """Return a finite number, also from the text in a CSV; None for everything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -68,11 +68,6 @@ def as_number(value: Any) -> float | None:
 
 
 def as_count(value: Any) -> int | None:
-    """Return a number that counts something; None for all else."""
+    """Return a number that counts something; None for everything else."""
     number = as_number(value)
     return None if number is None or number < 0 else int(number)
-
-
-def as_text(value: Any) -> str:
-    """Return a text on one line; an empty one for None."""
-    return "" if value is None else " ".join(str(value).split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,8 @@ import numpy as np
 
 from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import write_csv
+from genenet.core.attempts import read_attempts
 from genenet.ensembles.curve import open_run, points_of
-from genenet.training.attempts import read_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,21 +50,21 @@ def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
     training without a record, or with a damaged one, counts with the seconds that it says itself, before its
     scores were written.
     """
-    files, scores = paths.run(outcome.run), outcome.scores
+    files = paths.run(outcome.run)
     found = list(_recorded(files.attempts))
     if found:
         return found
     ended = files.scores.stat().st_mtime
-    return [Attempt(ended - scores.get("seconds", 0.0), ended, scores.get("iterations", 0))]
+    return [Attempt(ended - (outcome.seconds or 0.0), ended, outcome.iterations or 0)]
 
 
 def _recorded(path: Path) -> Iterator[Attempt]:
     before = 0  # iterations that the attempts so far had come to
     for entry in read_attempts(path):
-        if entry["ended"]:
-            began, ended = (datetime.fromisoformat(entry[key]).timestamp() for key in ("began", "ended"))
-            yield Attempt(began, ended, max(0, entry["ended_at_iteration"] - before))
-            before = max(before, entry["ended_at_iteration"])
+        if entry.seconds is not None:
+            began, done = entry.began_time, entry.ended_at_iteration or 0
+            yield Attempt(began, began + entry.seconds, max(0, done - before))
+            before = max(before, done)
 
 
 def moments(
@@ -90,10 +89,10 @@ def moments(
         scored = _Scored(paths, validation, combination, stack)
         for n, outcome in enumerate(in_order, start=1):
             now = np.inf if n == len(in_order) else ready[outcome.run]
-            best = sorted([*best, outcome], key=lambda o: (-o.ari, o.run))[:size]
+            best = sorted([*best, outcome], key=lambda o: (-o.ranked_ari, o.run))[:size]
             seconds, iterations = spent.until(now)
             ari = scored.ari(best)
-            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ari, ari))
+            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ranked_ari, ari))
     return found
 
 
@@ -135,7 +134,7 @@ class _Scored:
             (point,) = points_of(
                 [image.labels for image in self.validation.images],
                 [self.files[run] for run in names],
-                way.weights([outcome.ari for outcome in members]),
+                way.weights([outcome.ranked_ari for outcome in members]),
                 len(self.validation.classes),
                 [len(members)],
                 way.votes,

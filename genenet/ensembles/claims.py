@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from genenet.ensembles.description import EnsembleScores, StrategyEntry
-    from genenet.ensembles.results import Run
+    from genenet.training.outcomes import Outcome
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Beaten:
     spread: float | None
 
 
-def contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender]:
+def contenders(ensemble: dict[str, Any], runs: Sequence[Outcome]) -> list[Contender]:
     """Return the ensemble, the best single network, the baselines."""
     n, ari = len(ensemble["members"]), ensemble["validation"]["ari"]
     found = [Contender(f"Ensemble of {n}", "member", ari, ensemble["validation"]["mean_iou"])]
@@ -47,14 +47,14 @@ def contenders(ensemble: dict[str, Any], runs: Sequence[Run]) -> list[Contender]
     return found + [_of_seeds(of_one, ari) for of_one in _by_title(runs)]
 
 
-def _by_title(runs: Sequence[Run]) -> Iterator[list[Run]]:
+def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     """Yield each baseline's successful trainings."""
     baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
     for title in dict.fromkeys(run.title for run in baselines):
         yield [run for run in baselines if run.title == title]
 
 
-def _of_seeds(runs: Sequence[Run], ensemble_ari: float | None) -> Contender:
+def _of_seeds(runs: Sequence[Outcome], ensemble_ari: float | None) -> Contender:
     aris = [run.ari for run in runs if run.ari is not None]
     ious = [run.mean_iou for run in runs if run.mean_iou is not None]
     ari = statistics.fmean(aris) if aris else None
@@ -69,7 +69,7 @@ def _of_seeds(runs: Sequence[Run], ensemble_ari: float | None) -> Contender:
     )
 
 
-def beaten(runs: Sequence[Run], compared: Sequence[Contender]) -> list[Beaten]:
+def beaten(runs: Sequence[Outcome], compared: Sequence[Contender]) -> list[Beaten]:
     """Return how each baseline fares against the networks."""
     networks = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
     baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]

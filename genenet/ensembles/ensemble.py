@@ -18,7 +18,7 @@ from genenet.genes.plan import Plan, plan
 from genenet.metrics.ambiguity import Decomposition
 from genenet.metrics.contingency import scores
 from genenet.networks.tile_sizes import block_shape
-from genenet.training.outcomes import Outcome, read_outcomes
+from genenet.training.outcome_reader import read_outcomes
 from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from genenet.ensembles.curve import Point
     from genenet.networks.network import Network
     from genenet.networks.predictor import Predictor
+    from genenet.training.outcomes import Outcome
     from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT = "genenet.ensemble/1"
@@ -72,7 +73,9 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "validation": scores(chosen.point.contingency) | chosen.point.decomposition.as_dict(),
         "strategy": strategy,
         "combination": "weighted" if STRATEGIES[strategy].gives_weights else settings.ensemble.combination,
-        "baselines": {o.run.removeprefix("baselines/"): o.ari for o in outcomes if o.is_baseline and o.is_ok},
+        "baselines": {
+            o.run.removeprefix("baselines/"): o.ranked_ari for o in outcomes if o.is_baseline and o.is_ok
+        },
     }
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     write_ensemble(Path(paths.ensemble), members, description)
@@ -82,10 +85,7 @@ def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, p
     if len(candidates) >= minimum:
         return
     failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
-    reasons = "; ".join(
-        f"{o.run} {o.scores['status']} ({o.scores.get('reason')}; log: {paths.train_log(o.run)})"
-        for o in failed[:3]
-    )
+    reasons = "; ".join(f"{o.run} {o.status} ({o.reason}; log: {paths.train_log(o.run)})" for o in failed[:3])
     raise InputError(
         f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
         f"{reasons}{' …' if len(failed) > 3 else ''}"
@@ -94,15 +94,14 @@ def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, p
 
 def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write a CSV row for every run, best first."""
-    own = ("name", "genome", "status")
-    of_validation = ("ari", "mean_iou", "accuracy")
+    columns = ("rank", "run", "name", "genome", "status", "validation_ari", "mean_iou", "accuracy")
     more = ("n_parameters", "iterations", "seconds", "reason")
     rows = []
-    for rank, outcome in enumerate(outcomes, start=1):
-        validation = outcome.scores.get("validation", {})
-        cells = [outcome.scores.get(k) for k in own], [validation.get(k) for k in of_validation]
-        rows.append([rank, outcome.run, *cells[0], *cells[1], *(outcome.scores.get(k) for k in more)])
-    write_csv(path, ("rank", "run", *own, "validation_ari", *of_validation[1:], *more), rows)
+    for rank, o in enumerate(outcomes, start=1):
+        name = o.scores.name if o.scores else None
+        row = [rank, o.run, name, o.genome, o.status, o.ari, o.mean_iou, o.accuracy]
+        rows.append([*row, o.n_parameters, o.iterations, o.seconds, o.reason or None])
+    write_csv(path, (*columns, *more), rows)
 
 
 def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:
@@ -146,7 +145,7 @@ class Member:
             shutil.copyfile(paths.genome(outcome.run), folder / GENOME)
             shutil.copyfile(paths.run(outcome.run).weights, folder / WEIGHTS)
 
-        return cls(outcome.run, outcome.scores["genome"], outcome.ari, weight, copy)
+        return cls(outcome.run, outcome.genome, outcome.ranked_ari, weight, copy)
 
     def entry(self, folder: str) -> dict[str, Any]:
         """Return what ensemble.json says of the member."""

@@ -125,7 +125,7 @@ def choose_all(
     """
     outcomes, n = candidates[: POOL * settings.max_size], settings.max_size
     labels, n_classes = [image.labels for image in validation.images], len(validation.classes)
-    aris = [outcome.ari for outcome in outcomes]
+    aris = [outcome.ranked_ari for outcome in outcomes]
     with ExitStack() as stack:
         files = [open_run(paths.run(outcome.run), validation, stack) for outcome in outcomes]
         curve = curve_of(labels, files[:n], aris[:n], n_classes, settings.combination)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genenet.core.errors import InputError
+from genenet.core.errors import MachineError
 from genenet.core.resources import available_cores, gpu_granted
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ def choose_device(name: str) -> torch.device:
     """Return the device for ``auto``, ``cuda`` or ``cpu``.
 
     Raises:
-        InputError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
+        MachineError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
     """
     if name == "cpu" or (name == "auto" and not gpu_granted() and not torch.cuda.is_available()):
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     who = "Slurm granted this job a GPU" if gpu_granted() else "training.device is cuda"
-    raise InputError(
+    raise MachineError(
         f"{who}, but torch {torch.__version__} sees none: does the container run with --nv, is the driver there, "
         "is this torch built for CUDA? `genenet doctor` in the same job says more. "
         "To train on the CPU set training.device: cpu"
@@ -36,11 +36,11 @@ def set_threads(n_threads: int) -> None:
     """Let torch use exactly ``n_threads`` CPU cores; other numbers give other bits.
 
     Raises:
-        InputError: If this process may use fewer.
+        MachineError: If this process may use fewer.
     """
     available = available_cores()
     if available < n_threads:
-        raise InputError(
+        raise MachineError(
             f"training.threads is {n_threads}, but this job may use {available} core(s): "
             f"give it more cores, or set training.threads: {available} (and get other, equally good bits)"
         )

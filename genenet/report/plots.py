@@ -20,9 +20,9 @@ from bokeh.models import (
 )
 from bokeh.models.annotations import Span
 
-from genenet.ensembles.results import as_float
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
+from genenet.training.outcomes import as_float
 
 if TYPE_CHECKING:
     from bokeh.model import Model
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
-    from genenet.ensembles.results import Run
     from genenet.genes.hyperparameters import Hyperparameter
+    from genenet.training.outcomes import Outcome
 
 DASHES = ("dashed", "dotted", "dotdash", "dashdot")
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
@@ -58,7 +58,7 @@ class Findings:
         device: names of the devices that the trainings ran on.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[Outcome]
     classes: Sequence[str]
     n_members: int
     ensemble_ari: float | None
@@ -116,7 +116,7 @@ def ensemble_curve(
     return legend_below(plot)
 
 
-def learning_curves(runs: Sequence[Run]) -> Figure | None:
+def learning_curves(runs: Sequence[Outcome]) -> Figure | None:
     """Plot validation ARI against iteration, a line for each run; None without any validation."""
     known = [run for run in runs if run.history]
     if not known:
@@ -219,21 +219,21 @@ def _blues() -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in mixed]
 
 
-def n_below(runs: Sequence[Run]) -> int:
+def n_below(runs: Sequence[Outcome]) -> int:
     """Return how many networks are drawn as outliers at the lower edge."""
     known = _networks(runs)
     return _dots(known, _score_axis(known))["marker"].count(BELOW) if known else 0
 
 
-def _networks(runs: Sequence[Run]) -> list[Run]:
+def _networks(runs: Sequence[Outcome]) -> list[Outcome]:
     return [run for run in runs if run.kind != "baseline" and run.ari is not None]
 
 
-def _score_axis(runs: Sequence[Run], shown: Sequence[float] = ()) -> ScoreAxis:
+def _score_axis(runs: Sequence[Outcome], shown: Sequence[float] = ()) -> ScoreAxis:
     return ScoreAxis.of([or_nan(run.ari) for run in runs], shown)
 
 
-def _dots(runs: Sequence[Run], axis: ScoreAxis) -> dict[str, Any]:
+def _dots(runs: Sequence[Outcome], axis: ScoreAxis) -> dict[str, Any]:
     """Return height, marker, ARI and name of the dot of each network."""
     aris = [or_nan(run.ari) for run in runs]
     return {
@@ -244,7 +244,7 @@ def _dots(runs: Sequence[Run], axis: ScoreAxis) -> dict[str, Any]:
     }
 
 
-def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str, Figure]:
+def hyperparameters(runs: Sequence[Outcome], ensemble_ari: float | None) -> dict[str, Figure]:
     """Plot the scores of the networks against each root value that differs among them, by its name.
 
     The number of parameters comes first; a line shows the ensemble. The result is empty if no network has a score.
@@ -269,7 +269,9 @@ def hyperparameters(runs: Sequence[Run], ensemble_ari: float | None) -> dict[str
     return plots
 
 
-def _against(name: str, values: Sequence[Any], runs: Sequence[Run], axis: ScoreAxis, **more: Any) -> Figure:
+def _against(
+    name: str, values: Sequence[Any], runs: Sequence[Outcome], axis: ScoreAxis, **more: Any
+) -> Figure:
     tips = [("run", "@run"), (name, "@x{0.[0000]}"), ("ARI", "@ari{0.000}")]
     plot = axes(name, "", 210, tips, y_range=axis.range, **more)
     colours = [COLOURS[run.kind] for run in runs]
@@ -300,7 +302,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks or [low]
 
 
-def family(runs: Sequence[Run]) -> Figure | None:
+def family(runs: Sequence[Outcome]) -> Figure | None:
     """Plot the ARI of genomes by round, with lines from parents to children; None if no genome has parents."""
     known = _networks(runs)
     if not any(run.parents for run in known):
@@ -333,12 +335,12 @@ def _round(run: str) -> int:
     return int(run.partition("/")[0][1:])
 
 
-def _place(run: str, known: Sequence[Run]) -> float:
+def _place(run: str, known: Sequence[Outcome]) -> float:
     """Return the x of a genome: its round, and beside the others of that round in the order of their names."""
     number = _round(run)
     beside = sorted(each.run for each in known if _round(each.run) == number)
     return number + ROUND_WIDTH * ((beside.index(run) + 0.5) / len(beside) - 0.5)
 
 
-def _parents(run: Run, by_id: Mapping[str, Run]) -> str:
+def _parents(run: Outcome, by_id: Mapping[str, Outcome]) -> str:
     return ", ".join(by_id[p].run if p in by_id else p for p in run.parents) or "none: drawn at random"

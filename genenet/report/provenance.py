@@ -17,10 +17,10 @@ from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
-    from genenet.ensembles.results import Run
+    from genenet.training.outcomes import Outcome
 
 
-def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]) -> dict[str, str]:
+def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: dict[str, Any]) -> dict[str, str]:
     """Return the section about provenance, as texts by title."""
     settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
     statuses = Counter(run.status for run in runs)
@@ -40,12 +40,12 @@ def provenance(paths: ResultPaths, runs: Sequence[Run], ensemble: dict[str, Any]
     return {name: text for name, text in found.items() if text}
 
 
-def devices(paths: ResultPaths, runs: Sequence[Run]) -> str:
+def devices(paths: ResultPaths, runs: Sequence[Outcome]) -> str:
     """Return the names of the devices that the trainings ran on."""
     return _surroundings(paths, runs)["Device"]
 
 
-def _surroundings(paths: ResultPaths, runs: Sequence[Run]) -> dict[str, str]:
+def _surroundings(paths: ResultPaths, runs: Sequence[Outcome]) -> dict[str, str]:
     """Return versions, devices and containers of the trainings; if trainings differ, all of them."""
     scores = [optional_json(paths.run(run.run).scores) or {} for run in runs]
     made = [each["made_with"] for each in scores if "made_with" in each]
@@ -83,7 +83,7 @@ def settings_of(paths: ResultPaths) -> list[tuple[str, str]]:
     return [(path.stem, json.dumps(read_json(path), indent=1)) for path in sorted(folder.glob("*.json"))]
 
 
-def _iterations(runs: Sequence[Run]) -> list[str]:
+def _iterations(runs: Sequence[Outcome]) -> list[str]:
     """Return the numbers of iterations of networks and baselines, as texts."""
     kinds = {"of the networks": False, "of the baselines": True}
     sums = {
@@ -93,7 +93,7 @@ def _iterations(runs: Sequence[Run]) -> list[str]:
     return [f"{n:,} {name}" for name, n in sums.items() if n]
 
 
-def cost(runs: Sequence[Run]) -> dict[str, str]:
+def cost(runs: Sequence[Outcome]) -> dict[str, str]:
     """Return the section about cost, as texts by title."""
     hours = [run.cost.job_seconds / 3600 for run in runs]
     n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)

@@ -17,11 +17,12 @@ from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
 from genenet.ensembles.description import read_strategies
-from genenet.ensembles.results import Run, as_float, read_runs, rows
+from genenet.ensembles.results import read_runs, rows
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
+from genenet.training.outcomes import Outcome, as_float
 from genenet.volumes import ome_zarr
 from genenet.volumes.label_images import class_labels
 from genenet.volumes.opening import open_volume
@@ -128,7 +129,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
 def _findings(
     paths: ResultPaths,
     ensemble: dict[str, Any],
-    runs: Sequence[Run],
+    runs: Sequence[Outcome],
     contenders: Sequence[claims.Contender],
 ) -> plots.Findings:
     """Return the data of the plots."""
@@ -235,13 +236,13 @@ def whole(value: float | None) -> str:
     return "–" if value is None else f"{round(value):,}"
 
 
-def score(run: Run, metric: str) -> float | None:
+def score(run: Outcome, metric: str) -> float | None:
     """Return a score of a training on the validation images; None if there is none."""
-    value: float | None = getattr(run, metric, None)
-    return value
+    validation = run.scores.validation if run.scores else None
+    return validation.metrics.get(metric) if validation else None
 
 
-def sparkline(run: Run) -> Markup:
+def sparkline(run: Outcome) -> Markup:
     """Draw the validation ARI of a run from 0 to 1, as a line of SVG; nothing for fewer than two validations."""
     if len(run.history) < 2:
         return Markup("")

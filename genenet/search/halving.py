@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from genenet.config.rounds import run_name
 from genenet.core.atomic_files import read_csv, read_json, write_json
 from genenet.core.errors import InputError
-from genenet.ensembles.results import as_float
+from genenet.training.outcomes import as_float
+from genenet.training.scores import read_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +48,9 @@ def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: 
         log.info("no genome is left for this slot")
         write_json(path, {"format": SLOT, "run": None, "status": "empty", "ari": None})
         return
-    scores = read_json(files.scores)
-    ari = ari_after(files.history, iterations, weights) if scores["status"] == "ok" else None
-    entry = {"run": run, "genome": scores["genome"], "status": scores["status"], "ari": ari}
+    scores = read_scores(files.scores)
+    ari = ari_after(files.history, iterations, weights) if scores.is_ok else None
+    entry = {"run": run, "genome": scores.genome, "status": scores.status, "ari": ari}
     write_json(path, {"format": SLOT, **entry, "iterations": iterations})
 
 
@@ -76,9 +77,9 @@ def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
     """Write how all trainings of a round have ended, in their order: what later rounds are bred from."""
     entries = []
     for run in runs:
-        scores = read_json(paths.run(run).scores)
-        ari = scores["validation"]["ari"] if scores["status"] == "ok" else None
-        entries.append({"run": run, "genome": scores["genome"], "status": scores["status"], "ari": ari})
+        scores = read_scores(paths.run(run).scores)
+        entry = {"run": run, "genome": scores.genome, "status": scores.status, "ari": scores.ari}
+        entries.append(entry)
     write_json(out, {"format": ROUND, "runs": entries})
 
 

@@ -27,8 +27,7 @@ def check_no_other_writer(store: Path, fingerprint: str) -> None:
         if lock.name.startswith(f"{store.name}.{fingerprint[:8]}."):
             continue
         if holder := living_holder(lock):
-            job = f", Slurm job {holder['slurm_job_id']}" if holder.get("slurm_job_id") else ""
             raise InputError(
-                f"{store}: another run is writing it, with another ensemble, image or settings (process "
-                f"{holder.get('pid')} on {holder.get('host')}{job}); wait until it has ended, or write elsewhere"
+                f"{store}: another run is writing it, with another ensemble, image or settings ({holder}); "
+                "wait until it has ended, or write elsewhere"
             )

@@ -1,9 +1,10 @@
-"""How far a search is, for people: in a terminal of 80 columns, again and again if they like, or in a log."""
+"""How far a search is, for people: in a terminal of 80 columns, once or again and again, or in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -15,23 +16,30 @@ from rich.table import Table
 from rich.text import Text
 
 from genenet.core.paths import ResultPaths
-from genenet.status.run_state import BASELINES, RunState
-from genenet.status.stage_state import many
+from genenet.status.stages import many
 from genenet.status.time_left import duration, seconds_left, short
+from genenet.training.outcomes import BASELINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import RenderableType
 
-    from genenet.status.stage_state import StageState
+    from genenet.status.stages import StageState
     from genenet.status.status import Status
+    from genenet.training.outcomes import Outcome, Phase
 
 MOST_TRAINING, MOST_OTHERS = 20, 5  # rows
-OTHER_LINES = 18  # about what stands around the rows of those that train; failures come last
+OTHER_LINES = 18  # around the rows of those that train, roughly
 LABEL_WIDTH, LOG_WIDTH = 10, 110
 MOST_OF_HOST = 10  # letters, so that all fits into 80 columns
-_STYLES = {"done": "green", "failed": "red", "training": "cyan", "interrupted": "yellow"}
+_STYLES: dict[Phase, str] = {
+    "done": "green",
+    "failed": "red",
+    "training": "cyan",
+    "interrupted": "yellow",
+    "waiting": "",
+}
 _STAGE_STYLES = {"done": "green", "started": "cyan", "waiting": "dim", "error": "red"}
 
 
@@ -58,7 +66,7 @@ def watch_status(read: Callable[[], Status], seconds: float) -> None:
             most = max(3, console.height - OTHER_LINES)
             _repeat(read, seconds, lambda status: live.update(render(status, most), refresh=True))
     except KeyboardInterrupt:
-        return  # that is how one stops looking
+        return  # Ctrl-C ends the watching, and is no error
 
 
 def _repeat(read: Callable[[], Status], seconds: float, show: Callable[[Status], None]) -> None:
@@ -78,8 +86,8 @@ def _console() -> Console:
 
 def render(status: Status, most_training: int) -> Group:
     """Return all of it, with so many rows of trainings under way at most."""
-    paths, at_work = ResultPaths(status.results), status.of_state("training")
-    interrupted = [(_name(run), _interruption(run)) for run in status.of_state("interrupted")]
+    paths, at_work = ResultPaths(status.results), status.of_phase("training")
+    interrupted = [(_name(run), _interruption(run)) for run in status.of_phase("interrupted")]
     failures = [(_name(run), _failure(run, paths)) for run in status.failures]
     return Group(
         _head(status),
@@ -92,7 +100,7 @@ def render(status: Status, most_training: int) -> Group:
 
 
 def _section(title: str, rows: Table, n_more: int) -> list[RenderableType]:
-    """Return a title and what stands below it; nothing without rows."""
+    """Return a title and the rows below it; nothing without rows."""
     if not rows.row_count:
         return []
     more = [Text(f"  … and {n_more} more (--json has all)", "dim")] if n_more > 0 else []
@@ -108,7 +116,7 @@ def _pairs(rows: list[tuple[str, str]]) -> Table:
     return table
 
 
-def _name(run: RunState) -> str:
+def _name(run: Outcome) -> str:
     return run.run.removeprefix(BASELINES)
 
 
@@ -135,14 +143,13 @@ def _head(status: Status) -> Group:
 
 
 def _counts(status: Status) -> Text:
-    parts = [
-        Text(f"{len(status.of_state(s))} {s}", style) for s, style in _STYLES.items() if status.of_state(s)
-    ]
-    waiting = [Text(f"{n} waiting")] if (n := len(status.of_state("waiting"))) else []
-    return Text(", ").join(parts + waiting)
+    counts = Counter(run.phase for run in status.runs)
+    return Text(", ").join(
+        Text(f"{counts[phase]} {phase}", _STYLES[phase]) for phase in _STYLES if counts[phase]
+    )
 
 
-def _bar(runs: list[RunState]) -> Table:
+def _bar(runs: list[Outcome]) -> Table:
     total = sum(run.iterations or 0 for run in runs)
     done = sum(
         (run.iterations or 0) if run.is_over else min(run.iteration, run.iterations or 0) for run in runs
@@ -152,7 +159,7 @@ def _bar(runs: list[RunState]) -> Table:
     return bar
 
 
-def _score(run: RunState, title: str = "") -> str:
+def _score(run: Outcome, title: str = "") -> str:
     name = f"{title} ({run.run})" if title else run.run
     note = "" if run.is_over else f", so far: iteration {run.iteration} of {run.iterations}"
     return f"ARI {run.ari or 0.0:.3f}  {name}{note}"
@@ -176,18 +183,18 @@ def _notes(status: Status) -> list[str]:
     if status.changed:
         first, n_more = status.changed[0], len(status.changed) - 1
         notes.append(
-            f"the config has changed ({first}{f', {n_more} more' * bool(n_more)}); what is shown here was trained "
-            "before; what depends on it is trained anew, or goes on, when the workflow is started again"
+            f"the config has changed ({first}{f', {n_more} more' * bool(n_more)}) since these trainings were started; "
+            "the next start of the workflow trains again, or continues, what depends on it"
         )
     if old:
         notes.append(
-            f"{many(len(old), 'training')} from before settings, genomes or images were changed: waiting to be "
-            "done again, or not stopped yet"
+            f"{many(len(old), 'training')} of earlier settings, genomes or images: they will be trained again, or "
+            "haven't been stopped yet"
         )
     return notes
 
 
-def _training_table(runs: list[RunState]) -> Table:
+def _training_table(runs: list[Outcome]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("  run", no_wrap=True)
     for title in ("iteration", "ARI", "left", "alive", "news"):
@@ -209,11 +216,11 @@ def _training_table(runs: list[RunState]) -> Table:
     return table
 
 
-def _interruption(run: RunState) -> str:
-    return f"at iteration {run.iteration} of {run.iterations}: {run.reason}; goes on when the workflow runs it again"
+def _interruption(run: Outcome) -> str:
+    return f"at iteration {run.iteration} of {run.iterations}: {run.reason}; continues when the workflow runs it again"
 
 
-def _failure(run: RunState, paths: ResultPaths) -> str:
+def _failure(run: Outcome, paths: ResultPaths) -> str:
     return f"{run.status}: {run.reason}\nlog: {paths.train_log(run.run)}"
 
 

@@ -1,4 +1,4 @@
-"""The state of a training on disk: whole or absent, and the one before it kept."""
+"""The state of a training on disk: complete or absent; the checkpoint before it is kept as well."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
-from genenet.core.atomic_files import atomic_path
+from genenet.core.atomic_files import atomic_path, check_before_rename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAGIC = b"genenet.checkpoint/1\n"
 DIGEST_BYTES = 32
-FIRST_SECONDS = 5.0  # an attempt that is cut short early has done something all the same
+FIRST_SECONDS = 5.0  # so that an attempt that is cut short early has made progress
 SECONDS, SHARE = 60.0, 0.01  # between checkpoints, and of the time that they may take
 
 log = logging.getLogger(__name__)
 
 
 class Damaged(Exception):
-    """A checkpoint that isn't what was written."""
+    """A checkpoint whose content isn't what was written."""
 
 
 class Rhythm:
-    """When the next checkpoint is due: soon at first, then after twice the time, and so on up to the interval."""
+    """When the next checkpoint is due: soon at first, then after twice the time each, up to the interval."""
 
     def __init__(self, seconds: float | None) -> None:
         """Begin now; an interval of None is SECONDS, or as much more as makes writing cost SHARE of the time."""
@@ -62,25 +62,43 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` (tensors, numbers, texts, lists, dicts), and keep the file that stood there before.
 
     The content is preceded by its SHA-256, so that damage at any byte is noticed.
+
+    Raises:
+        OSError: If the disk is full or broken; the older file stays.
     """
     with atomic_path(path) as temporary:
         with temporary.open("wb") as file:
             file.write(MAGIC + bytes(DIGEST_BYTES))
             content = _Hashed(file)
-            torch.save(state, content)  # type: ignore[arg-type]
+            _save_to(content, state)
             file.seek(len(MAGIC))
             file.write(content.hash.digest())
             file.flush()
             os.fsync(file.fileno())
+        check_before_rename()
         if path.exists():
             os.replace(path, previous(path))
 
 
-def load(path: Path, fingerprint: str, iterations: int | None = None) -> dict[str, Any] | None:
+def _save_to(content: _Hashed, state: dict[str, Any]) -> None:
+    try:
+        torch.save(state, content)  # type: ignore[arg-type]
+    except RuntimeError:
+        if content.error:  # which byte the disk ends at decides whether torch says "unexpected pos" instead
+            raise content.error from None
+        raise
+
+
+def load(
+    path: Path,
+    fingerprint: str,
+    iterations: int | None = None,
+    is_of_a_lost_lock: Callable[[str | None, int], bool] = lambda _token, _iteration: False,
+) -> dict[str, Any] | None:
     """Read the newest sound checkpoint with this fingerprint, of at most so many iterations; None if there is none.
 
-    A damaged one is passed over for the one before it, and set aside, or the next save would put it in that
-    one's place; so is one with another fingerprint. Both are logged.
+    A checkpoint that is damaged, has another fingerprint, or was written by a process that had lost the folder's lock
+    is set aside and logged, and the one before it is tried. (The next save would put it in that one's place.)
     """
     for candidate in (path, previous(path)):
         if not candidate.exists():
@@ -100,26 +118,40 @@ def load(path: Path, fingerprint: str, iterations: int | None = None) -> dict[st
         elif iterations is not None and state["iteration"] > iterations:
             aside = _set_aside(candidate, f"{state['iteration']}")
             log.warning("%s has more than %d iterations; set aside as %s", candidate, iterations, aside)
+        elif is_of_a_lost_lock(state.get("token"), state["iteration"]):
+            aside = _set_aside(candidate, "lost-lock")
+            log.warning(
+                "%s was written by a process that had lost its lock; set aside as %s", candidate, aside
+            )
         else:
             return state
     return None
 
 
 class _Hashed:
-    """A file to write to, with all that torch asks of one; its content is hashed on the way."""
+    """A file for ``torch.save``; its content is hashed on the way, and an error of the disk is kept."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.hash = hashlib.sha256()
+        self.error: OSError | None = None
         self._file = file
 
     def write(self, data: bytes) -> int:
-        """Write some more."""
+        """Write ``data``."""
         self.hash.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
-        """Write what waits."""
-        self._file.flush()
+        """Write what is buffered."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _set_aside(path: Path, why: str) -> str:

@@ -1,4 +1,4 @@
-"""What a training publishes in its run directory, whatever became of it."""
+"""What a training publishes in its folder, whatever it has come to."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import time
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from genenet.core.atomic_files import read_json, write_csv, write_json
+from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.metrics.contingency import Contingency, scores
 from genenet.networks.weights import save_weights
 from genenet.training.probabilities import write_probabilities
 from genenet.training.provenance import made_with
+from genenet.training.scores import Scores, read_scores
 from genenet.training.trainer import Row, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from genenet.core.paths import RunPaths
@@ -24,32 +25,40 @@ if TYPE_CHECKING:
     from genenet.genes.plan import Plan
     from genenet.training.prepare import Prepared
     from genenet.training.prepared_images import LabelledArray
-
-FORMAT = "genenet.scores/1"
+    from genenet.training.scores import Status
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """The files of a training that has ended; ``scores.json`` comes last."""
+    """The files of a training that has ended; ``scores.json`` comes last.
+
+    Attributes:
+        files: where they are written.
+        genome: that was trained.
+        plan: of its network; None if it can't be built.
+        validation: the prepared images; None if they can't be read.
+        fingerprint: of all that the weights depend on.
+    """
 
     files: RunPaths
     genome: Genome
-    plan: Plan | None  # None: it can't be built
-    validation: Prepared
-    fingerprint: str | None = None  # of all that the weights depend on
+    plan: Plan | None
+    validation: Prepared | None
+    fingerprint: str | None = None
 
     def iterations(self) -> int:
         """Return after how many iterations weights of this fingerprint were published; 0 if none were."""
         try:
-            scores = read_json(self.files.scores)
-            return int(scores.get("iterations", 0)) if scores.get("fingerprint") == self.fingerprint else 0
-        except (InputError, AttributeError):  # none, or damaged
+            published = read_scores(self.files.scores)
+        except InputError:  # missing, or damaged
             return 0
+        return (published.iterations or 0) if published.fingerprint == self.fingerprint else 0
 
     def success(self, trainer: Trainer) -> None:
-        """Publish the best weights, and what they say of the validation images."""
+        """Publish the best weights, and their scores on the validation images."""
+        assert self.validation is not None
         trainer.use_best()
         n_classes = len(self.validation.classes)
         contingency = Contingency.empty(n_classes)
@@ -72,38 +81,39 @@ class Publication:
             "voxels": sum(image.image.size for image in trainer.validation),
         }
         write_history(self.files.history, trainer.history)
-        self._write_scores(
-            {
-                "status": "ok",
-                "iterations": trainer.iteration,
-                "best_iteration": trainer.chosen_row.iteration,
-                "seconds": round(trainer.seconds, 1),
-                "prediction": predicting,  # of the validation images, written as well
-                "made_with": made_with(trainer.device),
-                "validation": scores(contingency),
-            }
+        self.write_scores(
+            "ok",
+            iterations=trainer.iteration,
+            best_iteration=trainer.chosen_row.iteration,
+            seconds=round(trainer.seconds, 1),
+            prediction=predicting,  # of the validation images, writing included
+            made_with=made_with(trainer.device),
+            validation=scores(contingency),
         )
 
-    def failure(self, status: str, reason: str, history: list[Row]) -> None:
+    def failure(self, status: Status, reason: str, history: Sequence[Row] = ()) -> None:
         """Publish that there are no weights, and why."""
         log.error("%s: %s: %s", self.genome.name, status, reason)
+        checksum, classes = (
+            (self.validation.checksum, self.validation.classes) if self.validation else ("", [])
+        )
         save_weights({}, self.genome.id, self.files.weights)
-        write_probabilities(self.files.validation, self.validation.checksum, len(self.validation.classes), [])
+        write_probabilities(self.files.validation, checksum, len(classes), [])
         write_history(self.files.history, history)
-        self._write_scores({"status": status, "reason": reason})
+        self.write_scores(status, reason=reason)
 
-    def _write_scores(self, outcome: dict[str, Any]) -> None:
+    def write_scores(self, status: Status, **facts: Any) -> None:
+        """Write ``scores.json``."""
         identity = {
-            "format": FORMAT,
             "name": self.genome.name,
             "genome": self.genome.id,
             "n_parameters": self.plan.n_parameters if self.plan else None,
-            "volumes": [image.name for image in self.validation.images],
+            "volumes": [image.name for image in self.validation.images] if self.validation else [],
             "fingerprint": self.fingerprint,
         }
-        write_json(self.files.scores, {**identity, **outcome})
+        Scores.model_validate({**identity, "status": status, **facts}).write(self.files.scores)
 
 
-def write_history(path: Path, rows: list[Row]) -> None:
+def write_history(path: Path, rows: Sequence[Row]) -> None:
     """Write the rows as CSV, atomically."""
     write_csv(path, [field.name for field in fields(Row)], [astuple(row) for row in rows])

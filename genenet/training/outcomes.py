@@ -1,49 +1,273 @@
-"""What a training came to, read from its files."""
+"""What a training has come to, or how far it is: the one type that ranking, report, status, submit and retry use."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
-from genenet.core.atomic_files import read_json
+from genenet.core.atomic_files import read_csv
+from genenet.core.attempts import read_attempts
+from genenet.core.paths import of_baseline
+from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from genenet.core.paths import ResultPaths
+    from genenet.core import lock
+    from genenet.core.attempts import AttemptRecord
+    from genenet.core.paths import RunPaths
+    from genenet.genes.domains import Number
+    from genenet.genes.genome import Genome
+    from genenet.training.scores import Scores
+    from genenet.training.state_file import TrainingState
+
+Phase = Literal["done", "failed", "training", "interrupted", "waiting"]
+BASELINES = "baselines/"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a training ended."""
+class Expected:
+    """What the results of a training must be, so that it is over.
 
-    run: str  # r0/000 or baselines/unet2015
-    scores: dict[str, Any]
+    Attributes:
+        iterations: that it is to reach for now; None if any number will do.
+        since: when the newest of its settings, genome and images was written. Older results don't count.
+        is_whole: it trains in one go; results with fewer iterations are those of a training that ended early.
+    """
+
+    iterations: int | None = None
+    since: float = 0.0
+    is_whole: bool = True
+
+
+ANY = Expected()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training took: jobs that worked on it, and their seconds from begin to end.
+
+    A job that was killed couldn't record its end; its seconds are missing, and it counts in ``n_killed``.
+    """
+
+    n_jobs: int = 0
+    job_seconds: float = 0.0
+    n_killed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One training, as its files show it. Seconds are ages at the time of reading.
+
+    Attributes:
+        run: its name, such as r0/000 or baselines/unet2015.
+        files: in its folder.
+        genome_file: of the genome that it trains.
+        phase: done and failed have published results; interrupted has begun and isn't running.
+        scores: that it has published and that count; None if there are none, or unreadable ones.
+        published: when, in seconds since 1970.
+        problem: why ``scores.json`` can't be read.
+        expected: what the results had to be.
+        state: that the last attempt wrote; None if it is over, or if version 0.1 trained it.
+        attempt: the last one, unless it is over; None if another one has the lock and hasn't begun to train.
+        heartbeat_seconds: since the heartbeat of one that runs.
+        progress_seconds: since its last iteration.
+        is_of_earlier_settings: there are results or attempts, but of older settings, genome or images.
+        rank: in the ranking, from 1; 0 if it wasn't ranked.
+        is_member: whether it is in the ensemble.
+    """
+
+    run: str
+    files: RunPaths
+    genome_file: Path
+    phase: Phase = "waiting"
+    scores: Scores | None = None
+    published: float | None = None
+    problem: str = ""
+    expected: Expected = ANY
+    state: TrainingState | None = None
+    attempt: AttemptRecord | None = None
+    holder: lock.Holder | None = None
+    progress_seconds: float | None = None
+    is_of_earlier_settings: bool = False
+    rank: int = 0
+    is_member: bool = False
 
     @property
     def is_baseline(self) -> bool:
-        """Baselines are ranked, never members."""
-        return self.run.startswith("baselines/")
+        """Whether it is a network of the literature. Baselines are ranked, never members."""
+        return self.run.startswith(BASELINES)
+
+    @property
+    def kind(self) -> Literal["member", "baseline", "other"]:
+        """What it is in the report."""
+        return "baseline" if self.is_baseline else "member" if self.is_member else "other"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return title_of(of_baseline(self.run)[0]) if self.is_baseline else self.run
 
     @property
     def is_ok(self) -> bool:
-        """Whether there are weights."""
-        return bool(self.scores["status"] == "ok")
+        """Whether it has published weights."""
+        return self.scores is not None and self.scores.is_ok
 
     @property
-    def ari(self) -> float:
-        """ARI on the validation images; -1 without one, so that it comes last."""
-        ari = self.scores["validation"]["ari"] if self.is_ok else None
-        return -1.0 if ari is None else float(ari)
+    def is_over(self) -> bool:
+        """Whether it has published results, well or not."""
+        return self.phase in ("done", "failed")
+
+    @property
+    def status(self) -> str | None:
+        """The status that it has published; None if it hasn't."""
+        if self.problem:
+            return "unreadable"
+        return self.scores.status if self.scores else None
+
+    @property
+    def reason(self) -> str:
+        """Why it has no weights, or why it was interrupted."""
+        if self.phase == "interrupted" and self.attempt:
+            stopped = self.attempt.ending == "stopped"
+            text = "it was asked to stop, or its time was over" if stopped else self.attempt.exit
+            return text or "its process is gone"
+        return self.problem or (self.scores.reason if self.scores else None) or ""
+
+    @property
+    def ari(self) -> float | None:
+        """ARI on the validation images; of one that isn't over, the best so far. None if there is none."""
+        if self.scores:
+            return self.scores.ari
+        return self.state.best_ari if self.state else None
+
+    @property
+    def ranked_ari(self) -> float:
+        """The ARI that it is ranked with: -1 where there is none, so that it comes last."""
+        return -1.0 if self.ari is None else self.ari
+
+    @property
+    def mean_iou(self) -> float | None:
+        """Mean IoU on the validation images."""
+        return self.scores.validation.mean_iou if self.scores and self.scores.validation else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy on the validation images."""
+        return self.scores.validation.accuracy if self.scores and self.scores.validation else None
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Of its network; None if it can't be built, or isn't published."""
+        return self.scores.n_parameters if self.scores else None
+
+    @property
+    def genome(self) -> str:
+        """The id of its genome, once it is published."""
+        return self.scores.genome if self.scores else ""
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training and validating."""
+        return self.scores.seconds if self.scores else None
 
     @property
     def seconds_per_megavoxel(self) -> float | None:
         """Time that its network took for the validation images; None if it wasn't measured."""
-        measured = self.scores.get("prediction") or {}
-        return measured["seconds"] / measured["voxels"] * 1e6 if measured.get("voxels") else None
+        measured = self.scores.prediction if self.scores else None
+        return measured.seconds / measured.voxels * 1e6 if measured and measured.voxels else None
+
+    @property
+    def best_iteration(self) -> int | None:
+        """The iteration whose weights it has published."""
+        return self.scores.best_iteration if self.scores else None
+
+    @property
+    def iterations(self) -> int | None:
+        """That it has trained, once it is published; those that it is to reach before."""
+        if self.phase == "failed":
+            return None
+        if self.phase == "done" and self.scores and self.scores.iterations:
+            return self.scores.iterations
+        return self.state.iterations if self.state else self.expected.iterations
+
+    @property
+    def iteration(self) -> int:
+        """The last one that is known to be done."""
+        if self.phase == "failed":
+            return 0
+        if self.scores:
+            return self.scores.iterations or self.expected.iterations or 0
+        if self.attempt is None:
+            return 0
+        done = self.attempt.ended_at_iteration
+        return (
+            max(self.attempt.began_at_iteration, self.state.iteration if self.state else 0)
+            if done is None
+            else done
+        )
+
+    @property
+    def seconds_per_iteration(self) -> float | None:
+        """Validations included; None if it isn't known yet."""
+        if self.scores:
+            return (
+                self.scores.seconds / self.scores.iterations
+                if self.scores.seconds and self.scores.iterations
+                else None
+            )
+        return self.state.seconds_per_iteration if self.state else None
+
+    @property
+    def heartbeat_seconds(self) -> float | None:
+        """How long ago a running training showed that it lives, on this machine's clock."""
+        return self.holder.silent_seconds if self.holder else None
+
+    @property
+    def host(self) -> str | None:
+        """Where it runs, or ran last."""
+        return (self.holder.host if self.holder else None) or (self.attempt.host if self.attempt else None)
+
+    @property
+    def slurm_job_id(self) -> str | None:
+        """The job that it runs in, or ran in last."""
+        job = self.holder.slurm_job_id if self.holder else None
+        return job or (self.attempt.slurm_job_id if self.attempt else None)
+
+    @cached_property
+    def history(self) -> list[tuple[int, float]]:
+        """Iteration and validation ARI of each validation that has one."""
+        rows = read_csv(self.files.history) if self.files.history.exists() else []
+        points = [(int(row["iteration"]), as_float(row["validation_ari"])) for row in rows]
+        return [(iteration, ari) for iteration, ari in points if ari is not None]
+
+    @cached_property
+    def _genome(self) -> Genome | None:
+        from genenet.genes.genome import read_genome  # imports numpy
+
+        return read_genome(self.genome_file) if self.genome_file.exists() else None
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """The values of its genome's root."""
+        return self._genome.net.values() if self._genome else {}
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of the genomes that its own was bred from."""
+        return self._genome.parents if self._genome else ()
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What all attempts took."""
+        entries = read_attempts(self.files.attempts)
+        seconds = [entry.seconds for entry in entries if entry.seconds is not None]
+        return Cost(len(entries), sum(seconds), len(entries) - len(seconds))
 
 
-def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
-    """Read the scores of all runs, best first; the successful before the others."""
-    outcomes = [Outcome(run, read_json(paths.run(run).scores)) for run in runs]
-    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ari, o.run))
+def as_float(text: str) -> float | None:
+    """Return a number of a CSV; None for an empty cell and nan."""
+    value = float(text) if text else math.nan
+    return value if math.isfinite(value) else None

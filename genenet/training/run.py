@@ -1,4 +1,4 @@
-"""One training in its run directory: lock, resume, checkpoints by the clock, attempts that are given up."""
+"""One training in its folder: lock, resume, checkpoints by the clock, and what follows from how an attempt ends."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from genenet.core.atomic_files import checked_before_renames
+from genenet.core.attempts import Attempts, Verdict
 from genenet.core.errors import InputError, one_line
-from genenet.core.lock import exclusive
+from genenet.core.lock import TIMING, Timing, exclusive
 from genenet.core.resources import available_memory, peak_memory
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import Plan, plan
 from genenet.networks.device import choose_device, is_out_of_memory, set_threads
 from genenet.training import checkpoint
-from genenet.training.attempts import Attempts
 from genenet.training.outcome_files import Publication, write_history
 from genenet.training.prepare import Prepared, open_prepared
 from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
+from genenet.training.state_file import StateWriter
 from genenet.training.stopping import Stop
 from genenet.training.tensorboard import Board
 from genenet.training.trainer import Diverged, Trainer
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from genenet.config.stages import TrainSettings
     from genenet.core.paths import RunPaths
     from genenet.genes.genome import Genome
+    from genenet.training.scores import Status
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
@@ -43,79 +46,141 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A genome, prepared images and settings, to be trained into a run directory."""
+    """A genome, prepared images and settings, to be trained into a folder.
+
+    ``until`` is the iteration at which the training pauses, published as it is; None: it is trained to the end.
+    """
 
     genome: Genome
     train: Path
     validation: Path
     settings: TrainSettings
     files: RunPaths
-    until: int | None = None  # iterations after which it pauses, published as it is; None: at the end
+    until: int | None = None
 
-    def run(self, stop: Stop | None = None, show: Callable[[Trainer], None] | None = None) -> bool:
-        """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint to go on from.
+    def run(
+        self,
+        stop: Stop | None = None,
+        show: Callable[[Trainer], None] | None = None,
+        timing: Timing = TIMING,
+    ) -> bool:
+        """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint.
 
-        ``show`` is called after every iteration. A training that can't be built, diverges, doesn't fit in
-        memory, or has crashed again and again without progress is published with that status. Waits while
-        another process trains in the same directory.
+        ``show`` is called after every iteration. A training that can't be built, diverges, doesn't fit in memory, or
+        of which no other attempt is worth it (``genenet.core.attempts``) is published with that status. Waits while
+        another process trains in the same folder.
 
         Raises:
-            InputError: If data or device can't be used.
+            InputError, MachineError: If data or device can't be used. Their ``status`` is the exit code.
         """
-        with exclusive(self.files.lock):
-            train, validation = open_prepared(self.train), open_prepared(self.validation)
-            try:
-                network_plan = plan(self.genome.net, len(train.classes))
-            except InputError as error:
-                self._publication(None, validation).failure("infeasible", str(error), [])
-                return True
-            return self._attempt(network_plan, train, validation, stop or Stop(), show)
+        states = StateWriter(self.files.state)
+        with (
+            exclusive(self.files.lock, states.write, timing) as lock,
+            checked_before_renames(lock.check),
+        ):
+            states.token = lock.token
+            return _Session(self, lock.token, states, stop or Stop(), show).run()
 
-    def _publication(
-        self, network_plan: Plan | None, validation: Prepared, fingerprint: str | None = None
-    ) -> Publication:
-        return Publication(self.files, self.genome, network_plan, validation, fingerprint)
 
-    def _attempt(
+class _Session:
+    """The training by the one process that holds the lock."""
+
+    def __init__(
         self,
-        network_plan: Plan,
-        train: Prepared,
-        validation: Prepared,
+        run: TrainingRun,
+        token: str,
+        states: StateWriter,
         stop: Stop,
         show: Callable[[Trainer], None] | None,
-    ) -> bool:
-        """Train and publish, unless it isn't worth another attempt: then publish that."""
+    ) -> None:
+        self.settings, self.genome, self.files, self.until = run.settings, run.genome, run.files, run.until
+        self.paths = run.train, run.validation
+        self.token, self.states, self.stop, self.show = token, states, stop, show
+        self.disk = _PatientDisk()
+        self.trainer: Trainer | None = None
+        self.kept = 0  # iterations that the last checkpoint holds
+
+    def run(self) -> bool:
+        """Train and publish; False if it had to stop before."""
+        try:
+            train, validation = (open_prepared(path) for path in self.paths)
+        except (InputError, OSError) as error:
+            return self._without_images(error)
+        try:
+            network_plan = plan(self.genome.net, len(train.classes))
+        except InputError as error:
+            Publication(self.files, self.genome, None, validation).failure("infeasible", str(error))
+            return True
+        return self._attempt(network_plan, train, validation)
+
+    def _without_images(self, error: Exception) -> bool:
+        """Count an attempt that couldn't even read the prepared images."""
+
+        def fails() -> bool:
+            raise error
+
+        attempts = Attempts(self.files.attempts, f"{self.genome.id}, images not read", self.token)
+        result = attempts.run(fails, 0, lambda: 0, lambda: 0)
+        assert isinstance(result, Verdict)
+        Publication(self.files, self.genome, None, None).failure(result.status, result.reason)
+        return True
+
+    def _attempt(self, network_plan: Plan, train: Prepared, validation: Prepared) -> bool:
+        """Train and publish, unless no other attempt is worth it: then publish that."""
         fingerprint = self._fingerprint(train, validation)
-        publication = self._publication(network_plan, validation, fingerprint)
-        attempts = Attempts(self.files.attempts, fingerprint)
-        state = checkpoint.load(self.files.checkpoint, fingerprint, self.settings.training.iterations)
-        start = state["iteration"] if state else 0
+        publication = Publication(self.files, self.genome, network_plan, validation, fingerprint)
+        attempts = Attempts(self.files.attempts, fingerprint, self.token)
+        state = checkpoint.load(
+            self.files.checkpoint,
+            fingerprint,
+            self.settings.training.iterations,
+            attempts.is_of_a_lost_lock,
+        )
+        self.kept = start = state["iteration"] if state else 0
         if self.until is not None and state and publication.iterations() >= self.until:
             log.info("has %d iterations already; %d are asked for", start, self.until)
             return True
-        if reason := attempts.hopeless(start):
-            attempts.give_up(start)
-            publication.failure("failed", reason, [])
+
+        def work() -> bool:
+            return self._train(publication, network_plan, train, validation, state)
+
+        result = attempts.run(
+            work, start, lambda: self.trainer.iteration if self.trainer else start, lambda: self.kept
+        )
+        self.states.write()
+        if isinstance(result, Verdict):
+            publication.failure(result.status, result.reason, self._history())
             return True
-        trainer: Trainer | None = None
-        with attempts.attempt(start, lambda: trainer.iteration if trainer else start):
-            try:
-                trainer = self._trainer(network_plan, train, validation)
-                self._restore(trainer, state)
-                del state  # its tensors were copied
-                finished = self._advance(trainer, fingerprint, stop, show)
-                _log_memory(trainer, network_plan)
-                if finished:
-                    publication.success(trainer)
-            except (Diverged, MemoryError, RuntimeError) as error:
-                status = _status(error)
-                if status is None:
-                    raise
-                reason = one_line(error.with_traceback(None))  # its frames hold a batch
-                publication.failure(status, reason, trainer.history if trainer else [])
-                return True
-        if not finished:
-            attempts.stopped(trainer.iteration)
+        return result
+
+    def _history(self) -> list[Any]:
+        return self.trainer.history if self.trainer else []
+
+    def _train(
+        self,
+        publication: Publication,
+        network_plan: Plan,
+        train: Prepared,
+        validation: Prepared,
+        state: dict[str, Any] | None,
+    ) -> bool:
+        """Train from ``state``; publish what the genome itself has come to. False if it had to stop before."""
+        assert publication.fingerprint
+        try:
+            self.trainer = trainer = self._trainer(network_plan, train, validation)
+            self._restore(trainer, state)
+            self.states.follow(trainer, self.until or trainer.settings.iterations)
+            finished = self._advance(trainer, publication.fingerprint)
+            _log_memory(trainer, network_plan)
+            if finished:
+                publication.success(trainer)
+        except (Diverged, MemoryError, RuntimeError) as error:
+            status = _status(error)
+            if status is None:
+                raise
+            reason = one_line(error.with_traceback(None))  # its frames hold a batch
+            publication.failure(status, reason, self._history())
+            return True
         return finished
 
     def _trainer(self, network_plan: Plan, train: Prepared, validation: Prepared) -> Trainer:
@@ -140,7 +205,7 @@ class TrainingRun:
     def _fingerprint(self, train: Prepared, validation: Prepared) -> str:
         """Return what a checkpoint must agree with: all that the weights depend on.
 
-        How many iterations there are is left out where those that were done are the first ones of a longer training.
+        The number of iterations is left out if the iterations that were done are the first ones of a longer training.
         """
         training = self.settings.training
         is_longer_alike = (
@@ -154,30 +219,25 @@ class TrainingRun:
     def _restore(self, trainer: Trainer, state: dict[str, Any] | None) -> None:
         if state is None:
             self.files.progress.unlink(missing_ok=True)
-        else:
-            trainer.restore(state)
-            log.info("going on from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
+            return
+        trainer.restore(state)
+        state.clear()  # its tensors were copied
+        log.info("continuing from iteration %d of %d", trainer.iteration, trainer.settings.iterations)
 
-    def _advance(
-        self,
-        trainer: Trainer,
-        fingerprint: str,
-        stop: Stop,
-        show: Callable[[Trainer], None] | None,
-    ) -> bool:
-        """Train as far as is wanted (True) or until it must stop (False); a checkpoint is there after both."""
+    def _advance(self, trainer: Trainer, fingerprint: str) -> bool:
+        """Train as far as is wanted (True) or until it must stop (False); both write a checkpoint at the end."""
         rhythm = checkpoint.Rhythm(trainer.settings.checkpoint_seconds)
         board = Board(self.files.tensorboard) if trainer.settings.tensorboard else None
         if board:
             board.show(trainer.history)
         n_rows = len(trainer.history)
         for _ in trainer.run(self.until):
-            if show:
-                show(trainer)
+            if self.show:
+                self.show(trainer)
             if len(trainer.history) > n_rows:
                 n_rows = len(trainer.history)
                 self._show_history(trainer, board)
-            reason = None if trainer.is_done_until(self.until) else stop()
+            reason = None if trainer.is_done_until(self.until) else self.stop()
             if reason or rhythm.is_due():
                 with rhythm.saving():
                     self._save(trainer, fingerprint)
@@ -188,24 +248,37 @@ class TrainingRun:
         return True
 
     def _save(self, trainer: Trainer, fingerprint: str) -> None:
-        what = f"the checkpoint of iteration {trainer.iteration}"
-        with _whatever_the_disk_says(what, "the one before it is kept, training goes on"):
-            checkpoint.save(self.files.checkpoint, {"fingerprint": fingerprint, **trainer.state()})
+        kept = f"training continues, and the checkpoint of iteration {self.kept} is kept"
+        with self.disk.trying(f"{self.files.checkpoint}", kept):
+            state = {"fingerprint": fingerprint, "token": self.token, **trainer.state()}
+            checkpoint.save(self.files.checkpoint, state)
+            self.kept = trainer.iteration
 
     def _show_history(self, trainer: Trainer, board: Board | None) -> None:
-        with _whatever_the_disk_says(f"{self.files.progress}", "training goes on"):
+        self.states.write()
+        with self.disk.trying(f"{self.files.progress}", "training continues"):
             write_history(self.files.progress, trainer.history)
             if board:
                 board.show(trainer.history)
 
 
-@contextmanager
-def _whatever_the_disk_says(what: str, then: str) -> Iterator[None]:
-    """Log what can't be written, to a disk that is full; that isn't the end of a training."""
-    try:
-        yield
-    except OSError as error:
-        log.error("%s can't be written (%s); %s", what, one_line(error), then)
+class _PatientDisk:
+    """Lets a training continue when a file can't be written; logs it once, until the file can be written again."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    @contextmanager
+    def trying(self, file: str, then: str) -> Iterator[None]:
+        """Try to write a file."""
+        try:
+            yield
+        except OSError as error:
+            if file not in self._failing:
+                log.error("%s can't be written (%s); %s", file, one_line(error), then)
+            self._failing.add(file)
+        else:
+            self._failing.discard(file)
 
 
 def _log_memory(trainer: Trainer, network_plan: Plan) -> None:
@@ -221,8 +294,8 @@ def _log_memory(trainer: Trainer, network_plan: Plan) -> None:
     )
 
 
-def _status(error: BaseException) -> str | None:
-    """Return the status that an exception of a training stands for; None for one that is a crash."""
+def _status(error: BaseException) -> Status | None:
+    """Return the status that an exception of the genome's own stands for; None for all others."""
     if isinstance(error, Diverged):
         return "diverged"
     return "out_of_memory" if is_out_of_memory(error) else None

@@ -14,7 +14,7 @@ from genenet.core.paths import ResultPaths
 from genenet.ensembles.ensemble import write_ranking
 from genenet.genes.genome import Genome
 from genenet.report.report import write_report
-from genenet.training.outcomes import Outcome
+from genenet.training.outcome_reader import read_outcomes
 from genenet.volumes import ome_zarr
 
 HOSTILE = '<script>alert("x")</script>'
@@ -119,7 +119,6 @@ class Search:
         return ResultPaths(self.root / "results")
 
     def write(self) -> None:
-        outcomes = []
         for index, (run, outcome) in enumerate(self.runs.items()):
             scores = {"name": run, "genome": f"{index:012x}", "n_parameters": 1234 * (index + 1), **outcome}
             write_json(self.paths.run(run).scores, scores)
@@ -129,8 +128,7 @@ class Search:
             self.paths.run(run).history.write_text("\n".join(rows) + "\n")
             values = {"n_convkernels": 4 + index, "norm": index % 2, "n_stacks": 1, "input_size": 60}
             Genome(run, {"net": values}).write(Path(self.paths.genome(run)))
-            outcomes.append(Outcome(run, scores))
-        outcomes.sort(key=lambda o: (not o.is_ok, -o.ari, o.run))
+        outcomes = read_outcomes(self.paths, list(self.runs))
         write_ranking(Path(self.paths.ranking), outcomes)
         self.write_ensemble([o.run for o in outcomes if o.is_ok and not o.is_baseline])
 

@@ -94,13 +94,13 @@ def test_gpu_granted(monkeypatch, variables, granted):
 def test_auto_fails_where_slurm_granted_a_gpu_that_torch_does_not_see(monkeypatch):
     import torch
 
-    from genenet.core.errors import InputError
+    from genenet.core.errors import MachineError
     from genenet.networks.device import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
     job(monkeypatch, CUDA_VISIBLE_DEVICES="0")
-    with pytest.raises(InputError, match=r"--nv.*driver.*genenet doctor.*training\.device: cpu"):
+    with pytest.raises(MachineError, match=r"--nv.*driver.*genenet doctor.*training\.device: cpu"):
         choose_device("auto")
     assert choose_device("cpu").type == "cpu"
 

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genenet.core.paths import ResultPaths
+from genenet.core.paths import ResultPaths, RunPaths
 from genenet.ensembles.anytime import Attempt, _Spent, moments, write_moments
 from genenet.ensembles.curve import curve_of
-from genenet.ensembles.results import Run
+from genenet.genes.genome import Genome
 from genenet.report import plots
+from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.training.prepare import open_prepared
 from genenet.training.probabilities import write_probabilities
+from genenet.training.scores import Scores
 from tests.support.examples import examples
 from tests.support.runs import CLASSES, write_split
 
@@ -30,7 +32,8 @@ def at(second):
 
 def attempt(began, ended, first, last, exit="finished"):
     times = {"began": at(began), "ended": None if ended is None else at(ended), "exit": exit}
-    return {**times, "began_at_iteration": first, "ended_at_iteration": last}
+    where = {"fingerprint": "x", "host": "cn0001"}
+    return {**where, **times, "began_at_iteration": first, "ended_at_iteration": last}
 
 
 class Searched:
@@ -59,8 +62,8 @@ class Searched:
         scores = {"status": status, "validation": {"ari": ari}, "seconds": 7.0, "iterations": 30}
         files.scores.write_text(json.dumps(scores))
         if attempts is not None:
-            files.attempts.write_text(json.dumps({"attempts": attempts}))
-        self.outcomes.append(Outcome(run, scores))
+            files.attempts.write_text(json.dumps({"format": "genenet.attempts/1", "attempts": attempts}))
+        self.outcomes.append(read_outcome(self.paths, run))
 
     def moments(self, size=2):
         return moments(self.paths, self.outcomes, self.validation, size, "mean")
@@ -139,19 +142,19 @@ def test_the_file_is_plotted_in_units_that_suit(searched, tmp_path):
     assert plots.anytime(longer, 2).xaxis[0].axis_label == "hours of training jobs so far"
 
 
-def a_run(run, genome, ari, parents=()):
-    numbers = dict.fromkeys(
-        ("mean_iou", "accuracy", "n_parameters", "iterations", "best_iteration", "seconds")
+def a_run(folder, run, genome, ari, parents=()):
+    Genome(run, {"net": {}}, parents=parents).write(folder / f"{run}.json")
+    scores = Scores.model_validate({"status": "ok", "genome": genome, "validation": {"ari": ari}})
+    return Outcome(
+        run=run, files=RunPaths(folder / "x"), genome_file=folder / f"{run}.json", phase="done", scores=scores
     )
-    return Run(rank=1, run=run, status="ok", kind="other", ari=ari, reason="", history=[], **numbers,
-               genome=genome, parents=parents)  # fmt: skip
 
 
-def test_children_are_joined_to_their_parents_by_ari_and_round():
-    drawn = [a_run("r0/000", "a", 0.5), a_run("r0/001", "b", 0.6)]
+def test_children_are_joined_to_their_parents_by_ari_and_round(tmp_path):
+    drawn = [a_run(tmp_path, "r0/000", "a", 0.5), a_run(tmp_path, "r0/001", "b", 0.6)]
     assert plots.family(drawn) is None
-    child = a_run("r1/000", "c", 0.7, ("a", "b"))
-    plot = plots.family([child, *drawn, replace(child, run="baselines/unet2015", kind="baseline")])
+    child = a_run(tmp_path, "r1/000", "c", 0.7, ("a", "b"))
+    plot = plots.family([child, *drawn, replace(child, run="baselines/unet2015")])
     lines = plot.renderers[0].data_source.data
     assert sorted(map(tuple, lines["ys"])) == [(0.5, 0.7), (0.6, 0.7)]
     dots = plot.renderers[1].data_source.data

@@ -12,9 +12,12 @@ import tifffile
 from genenet import __version__
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
+from genenet.core.paths import RunPaths
 from genenet.ensembles.results import read_runs
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, report
+from genenet.training.outcomes import Outcome
+from genenet.training.scores import Scores
 from genenet.volumes.palette import class_colours
 from tests.support.results import CLASSES, FAILED, HOSTILE, SCORES, SHAPE, Page, Search, ok
 
@@ -110,13 +113,23 @@ def test_scores_are_shown_against_what_differs_among_the_networks(search: Search
     assert shown["norm"].xaxis[0].major_label_overrides == {0: "none", 1: "batch"}
 
 
+def with_ari(run: Outcome, name: str, ari: float) -> Outcome:
+    scores = Scores.model_validate({"status": "ok", "n_parameters": 1234, "validation": {"ari": ari}})
+    return replace(run, run=name, scores=scores)
+
+
+def with_history(run: Outcome, folder: Path, name: str, course: list[float]) -> Outcome:
+    rows = [f"{iteration},{ari}" for iteration, ari in enumerate(course, start=1)]
+    folder.mkdir()
+    (folder / "history.csv").write_text("\n".join(["iteration,validation_ari", *rows]) + "\n")
+    return replace(run, run=name, is_member=False, files=RunPaths(folder))
+
+
 def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_them_together(
     search: Search,
 ) -> None:
     (run, *_) = read_runs(search.paths, {"r0/000"})
-    runs = [
-        replace(run, run=f"r0/00{i}", ari=ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))
-    ]
+    runs = [with_ari(run, f"r0/00{i}", ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))]
     plot = plots.hyperparameters(runs, 0.92)["parameters"]
     points = plotted(plot)
     assert points["marker"] == [*["circle"] * 5, "inverted_triangle"]
@@ -131,10 +144,7 @@ def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_
 def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(search: Search) -> None:
     (run, *_) = read_runs(search.paths, {"r0/000"})
     courses = [[0.6, 0.7], [0.62, 0.72], [0.65, 0.8], [0.66, 0.81], [0.0, 0.0]]
-    runs = [
-        replace(run, run=f"r0/00{i}", kind="other", history=list(enumerate(course, start=1)))
-        for i, course in enumerate(courses)
-    ]
+    runs = [with_history(run, search.root / f"{i}", f"r0/00{i}", course) for i, course in enumerate(courses)]
     plot = plots.learning_curves(runs)
     assert plot is not None
     *learning, still = plotted(plot)["ys"]

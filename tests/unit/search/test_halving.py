@@ -212,8 +212,8 @@ def test_killed_between_rungs_or_within_it_goes_on(tmp_path):
     assert not (tmp_path / "results/rungs/r0/400").exists()
     again = run(rung)
     assert again.returncode == 0
-    assert "going on from iteration " in again.stderr
-    start = int(again.stderr.split("going on from iteration ")[1].split()[0])
+    assert "continuing from iteration " in again.stderr
+    start = int(again.stderr.split("continuing from iteration ")[1].split()[0])
     assert 100 <= start < 400
 
 
@@ -235,7 +235,7 @@ def test_more_iterations_go_on_where_the_schedule_allows_it(tmp_path, schedule, 
     assert run(command).returncode == 0
     make(tmp_path, iterations=40, schedule={"kind": schedule})
     longer = run(command)
-    assert ("going on from iteration 20" in longer.stderr) == goes_on
+    assert ("continuing from iteration 20" in longer.stderr) == goes_on
     assert ("belongs to other settings" in longer.stderr) != goes_on
     assert run([*command[:-1], tmp_path / "whole"]).returncode == 0
     assert (tmp_path / "run/model.safetensors").read_bytes() == (
@@ -380,7 +380,7 @@ def test_status_tells_who_is_to_go_on(tmp_path):
     best_first = ("r0/001", "r0/003", "r0/000", "r0/002")
     write(tmp_path / "rungs/r0/50.json", {"slots": [{"run": name, "status": "ok"} for name in best_first]})
     found = read_status(config)
-    assert {run.run: (run.state, run.iteration, run.iterations) for run in found.runs} == {
+    assert {run.run: (run.phase, run.iteration, run.iterations) for run in found.runs} == {
         "r0/000": ("done", 50, 50),
         "r0/001": ("done", 100, 100),
         "r0/002": ("done", 50, 50),

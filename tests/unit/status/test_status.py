@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,17 +23,20 @@ from genenet.config import stages
 from genenet.config.model import read_config
 from genenet.core import lock
 from genenet.core.atomic_files import write_json
+from genenet.core.attempts import Attempts
+from genenet.core.errors import MachineError
 from genenet.core.geometry import blocks_of
 from genenet.core.paths import ResultPaths, part_name
-from genenet.core.tolerant_read import glimpse
+from genenet.core.tolerant_read import try_read
 from genenet.ensembles.ensemble import FORMAT
 from genenet.genes.genome import Genome
 from genenet.status import status, view
-from genenet.status.run_state import RunState
 from genenet.status.time_left import time_left
-from genenet.training.attempts import Attempts
 from genenet.training.outcome_files import Publication, write_history
+from genenet.training.outcomes import Expected, Outcome
 from genenet.training.prepare import open_prepared
+from genenet.training.scores import Scores
+from genenet.training.state_file import StateWriter, TrainingState
 from genenet.training.trainer import Row
 from genenet.volumes import ome_zarr
 from tests.support import runs
@@ -95,16 +99,22 @@ class Search:
 
     def publish(self, run, ari, seconds=500.0):
         self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
-        outcome = {"status": "ok", "iterations": 1000, "best_iteration": 900, "seconds": seconds}
-        self.publication(run)._write_scores({**outcome, "validation": {"ari": ari}})
+        outcome = {"iterations": 1000, "best_iteration": 900, "seconds": seconds}
+        self.publication(run).write_scores("ok", **outcome, validation={"ari": ari})
 
     def attempts(self, run):
         self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
-        return Attempts(self.paths.run(run).attempts, "x")
+        return Attempts(self.paths.run(run).attempts, "x", "token")
 
-    def rows(self, run, *iterations, ari=0.5):
+    def rows(self, run, *iterations, ari=0.5, token="token", of=1000):
+        """What a training writes that has validated after these iterations, and has just done the last one."""
         rows = [Row(i, 0.5, 1e-3, ari + i / 10_000, i / 10) for i in iterations]
         write_history(self.paths.run(run).progress, rows)
+        states = StateWriter(self.paths.run(run).state)
+        states.token = token
+        states.follow(
+            SimpleNamespace(iteration=rows[-1].iteration, seconds=rows[-1].seconds, history=rows), of
+        )
 
     def log(self, run, *lines):
         path = Path(self.paths.train_log(run))
@@ -114,7 +124,8 @@ class Search:
     def lock(self, run, silent_seconds=0.0, **holder):
         path = self.paths.run(run).lock
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"host": "cn0001", "pid": 1, "slurm_job_id": "77", **holder}))
+        lock_file = {"host": "cn0001", "pid": 1, "slurm_job_id": "77", "token": "token", **holder}
+        path.write_text(json.dumps(lock_file))
         os.utime(path, (time.time() - silent_seconds,) * 2)
 
     def train(self, run, *iterations, **holder):
@@ -152,7 +163,7 @@ def search(tmp_path, data):
 
 def test_nothing_has_begun(search):
     found = search.read()
-    assert {run.state for run in found.runs} == {"waiting"}
+    assert {run.phase for run in found.runs} == {"waiting"}
     assert found.best is None
     assert "can't be estimated" in search.text()
 
@@ -164,7 +175,7 @@ def test_done_and_failed(search):
     search.publish("baselines/unet2015_2", 0.66)
     search.publication("r0/002").failure("diverged", "the loss was nan at iteration 5", [])
     found = search.read()
-    assert len(found.of_state("done")) == 4
+    assert len(found.of_phase("done")) == 4
     assert [(run.run, run.status) for run in found.failures] == [("r0/002", "diverged")]
     assert (found.best.run, found.best.ari) == ("r0/001", 0.82)
     assert {title: run.ari for title, run in found.best_baselines.items()} == {"U-Net 2015": 0.66}
@@ -181,112 +192,113 @@ def test_newest_failures_come_first(search):
 
 
 def test_a_training_under_way(search):
-    path = search.paths.run("r0/000").lock
-    attempts = search.attempts("r0/000")
-    with lock.exclusive(path), attempts.attempt(0, lambda: 0):
-        search.rows("r0/000", 100, 200)
-        search.log(
-            "r0/000", "--- start", "g  200/1000  ARI 0.520  9.8 iterations/s", "g  250/1000  ARI 0.520"
-        )
+    with lock.exclusive(search.paths.run("r0/000").lock) as held:
+        attempts = search.attempts("r0/000")
+        attempts.token = held.token
+        attempts._begin(0)
+        search.rows("r0/000", 100, 200, 250, token=held.token)
         found = search.of("r0/000")
-    assert (found.state, found.host) == ("training", socket.gethostname())
+    assert (found.phase, found.host) == ("training", socket.gethostname())
     assert (found.iteration, found.iterations) == (250, 1000)
-    assert found.ari == pytest.approx(0.52)
+    assert found.ari == pytest.approx(0.525)
     assert found.seconds_per_iteration == pytest.approx(0.1)
     assert max(found.heartbeat_seconds, found.progress_seconds) < 60
 
 
-def test_its_log_knows_more_than_its_rows(search):
+def test_it_may_have_been_started_with_other_iterations(search):
     search.train("r0/000", 100)
-    search.log(
-        "r0/000",
-        "--- start",
-        "g  700/2000  ARI 0.520  9.8 it/s",
-        "--- start",
-        "g  170/1000  ARI 0.5  9.8 it/s",
-    )
-    assert (search.of("r0/000").iteration, search.of("r0/000").slurm_job_id) == (170, "77")
-    search.log("r0/000", "g  700/2000  ARI 0.520  9.8 it/s", "--- start")
-    assert search.of("r0/000").iteration == 100  # that was another attempt's
-    search.log("r0/000", "g  170/800  ARI 0.5  9.8 it/s")
-    assert search.of("r0/000").iterations == 800  # it was started with others
+    search.rows("r0/000", 170, of=800)
+    found = search.of("r0/000")
+    assert (found.iteration, found.iterations, found.slurm_job_id) == (170, 800, "77")
 
 
-def test_rows_beyond_the_checkpoint_are_done_again(search):
+def test_what_an_earlier_attempt_did_beyond_its_checkpoint_is_done_again(search):
+    search.rows("r0/000", 100, 200, 300, token="earlier")
     search.lock("r0/000")
     search.attempts("r0/000")._begin(240)
-    search.rows("r0/000", 100, 200, 300)
-    os.utime(search.paths.run("r0/000").progress, (time.time() - 60,) * 2)
     found = search.of("r0/000")
-    assert found.iteration == 240
-    assert found.ari == pytest.approx(0.52)
+    assert (found.iteration, found.ari) == (240, None)  # known again as soon as the checkpoint is read
+    search.rows("r0/000", 100, 200, 240)
+    assert search.of("r0/000").ari == pytest.approx(0.524)
+
+
+def test_without_state_json_the_attempts_tell_what_they_can(search):
+    """Version 0.1 trained it."""
+    search.lock("r0/000", token=None)
+    attempts = search.attempts("r0/000")
+    attempts.token = None
+    attempts._begin(240)
+    found = search.of("r0/000")
+    assert (found.phase, found.iteration, found.ari, found.progress_seconds) == ("training", 240, None, None)
+    assert "240/1000" in search.text()
 
 
 def test_a_training_between_two_attempts_starts(search):
     attempts = search.attempts("r0/000")
-    attempts._begin(0)
-    attempts.stopped(300)
-    search.lock("r0/000")
+    attempts.run(lambda: False, 0, lambda: 300, lambda: 300)
+    search.lock("r0/000", token="new")
     found = search.of("r0/000")
-    assert (found.state, found.iteration, found.progress_seconds) == ("training", 0, None)
+    assert (found.phase, found.iteration, found.progress_seconds) == ("training", 0, None)
 
 
 @pytest.mark.parametrize(
     "holder",
     [
-        {"host": socket.gethostname(), "pid": GONE},
-        {"silent_seconds": lock.DEAD_AFTER_SECONDS + 5},
+        {**lock._identity("token"), "pid": GONE},
+        {"silent_seconds": lock.TIMING.stale_after + 5},
     ],
 )
 def test_a_process_that_is_gone(search, holder):
     search.train("r0/000", 100, 200, 300, **holder)
     found = search.of("r0/000")
-    assert (found.state, found.iteration, found.reason) == ("interrupted", 300, "its process is gone")
+    assert (found.phase, found.iteration, found.reason) == ("interrupted", 300, "its process is gone")
     text = " ".join(search.text().split())
-    assert "r0/000 at iteration 300 of 1000: its process is gone; goes on when the workflow" in text
+    assert "r0/000 at iteration 300 of 1000: its process is gone; continues when the workflow" in text
 
 
 def test_a_heart_that_beats_slowly_lives(search):
-    search.train("r0/000", 100, silent_seconds=lock.DEAD_AFTER_SECONDS / 2)
-    assert search.of("r0/000").state == "training"
-    assert search.of("r0/000").heartbeat_seconds == pytest.approx(lock.DEAD_AFTER_SECONDS / 2, abs=5)
+    search.train("r0/000", 100, silent_seconds=lock.TIMING.stale_after / 2)
+    assert search.of("r0/000").phase == "training"
+    assert search.of("r0/000").heartbeat_seconds == pytest.approx(lock.TIMING.stale_after / 2, abs=5)
 
 
 def test_a_training_that_stopped_in_time(search):
-    with search.attempts("r0/000").attempt(0, lambda: 0):
-        search.rows("r0/000", 100)
-    search.attempts("r0/000").stopped(155)
+    search.rows("r0/000", 100)
+    search.attempts("r0/000").run(lambda: False, 0, lambda: 155, lambda: 155)
     found = search.of("r0/000")
-    assert (found.state, found.iteration) == ("interrupted", 155)
+    assert (found.phase, found.iteration) == ("interrupted", 155)
     assert "time was over" in found.reason
 
 
 def test_a_crash_says_why(search):
-    with suppress(OSError), search.attempts("r0/000").attempt(0, lambda: 120):
+    def fails():
         raise OSError("the disk is gone")
+
+    with suppress(MachineError):
+        search.attempts("r0/000").run(fails, 0, lambda: 120, lambda: 0)
     found = search.of("r0/000")
-    assert (found.state, found.iteration, found.reason) == ("interrupted", 120, "OSError: the disk is gone")
+    assert (found.phase, found.iteration, found.reason) == ("interrupted", 120, "OSError: the disk is gone")
 
 
 def test_removing_the_scores_makes_it_wait(search):
-    with search.attempts("r0/000").attempt(0, lambda: 1000):
-        search.publish("r0/000", 0.5)
-    assert search.of("r0/000").state == "done"
+    search.publish("r0/000", 0.5)
+    search.attempts("r0/000").run(lambda: True, 0, lambda: 1000, lambda: 1000)
+    assert search.of("r0/000").phase == "done"
     search.paths.run("r0/000").scores.unlink()
-    assert search.of("r0/000").state == "waiting"
+    assert search.of("r0/000").phase == "waiting"
 
 
 def test_one_that_ends_between_two_looks_is_done(search, monkeypatch):
-    with search.attempts("r0/000").attempt(0, lambda: 1000):
-        search.publish("r0/000", 0.5)
+    search.publish("r0/000", 0.5)
+    search.attempts("r0/000").run(lambda: True, 0, lambda: 1000, lambda: 1000)
     looks = []
 
     def late(path, *arguments):
         looks.append(path)
-        return None if looks == [path] else glimpse(path, *arguments)
+        return None if looks == [path] else try_read(path, *arguments)
 
-    monkeypatch.setattr("genenet.status.run_state.glimpse", late)
-    assert search.of("r0/000").state == "done"
+    monkeypatch.setattr("genenet.training.outcome_reader.try_read", late)
+    assert search.of("r0/000").phase == "done"
 
 
 @pytest.mark.parametrize(
@@ -298,7 +310,7 @@ def test_results_of_earlier_settings_dont_count(search, stage, runs_of_before):
     later = time.time() + 10
     os.utime(search.paths.settings(stage), (later, later))
     found = search.read()
-    assert len(found.of_state("done")) == 2 - runs_of_before
+    assert len(found.of_phase("done")) == 2 - runs_of_before
     assert sum(run.is_of_earlier_settings for run in found.runs) == runs_of_before
     assert (f"{runs_of_before} training" in search.text()) == bool(runs_of_before)
 
@@ -307,7 +319,7 @@ def test_a_training_of_earlier_settings_that_still_runs(search):
     search.train("r0/000", 100)
     later = time.time() + 10
     os.utime(search.paths.settings("train"), (later, later))
-    assert search.of("r0/000").state == "training"
+    assert search.of("r0/000").phase == "training"
     assert search.of("r0/000").is_of_earlier_settings
 
 
@@ -317,12 +329,19 @@ def test_a_config_that_has_changed(search):
     search.write_config(iterations=5000)
     found = search.read()
     assert found.changed == ["training.iterations is 5000, was 1000"]
-    assert found.iterations == found.of_state("training")[0].iterations == 1000
+    assert found.iterations == found.of_phase("training")[0].iterations == 1000
     assert "training.iterations is 5000, was 1000" in " ".join(search.text().split())
 
 
-def state(name, state, iteration, pace=None):
-    return RunState(run=name, state=state, iteration=iteration, iterations=1000, seconds_per_iteration=pace)
+def state(name, phase, iteration, pace=None):
+    """A training of 1000 iterations in a phase, with its seconds per iteration."""
+    common = {"run": name, "files": None, "genome_file": None, "phase": phase, "expected": Expected(1000)}
+    if phase == "done":
+        values = {"iterations": iteration, "seconds": pace * iteration, "validation": {"ari": 0.5}}
+        return Outcome(**common, scores=Scores.model_validate({"status": "ok", **values}))
+    written = TrainingState(iteration=iteration, iterations=1000, seconds_per_iteration=pace, host="h")
+    attempt = SimpleNamespace(began_at_iteration=0, ended_at_iteration=None)
+    return Outcome(**common, state=written, attempt=attempt)
 
 
 def test_time_left():
@@ -403,6 +422,7 @@ def fill(search):
     search.publish("r0/000", 0.7)
     search.publication("r0/001").failure("diverged", "why", [])
     search.train("r0/002", 100, 200)
+    search.rows("r0/002", 100, 200, 250)
     search.log("r0/002", "--- start", "g  250/1000  ARI 0.520  9.8 it/s")
     search.train("r0/003", 100, silent_seconds=999)
     search.choose()
@@ -416,7 +436,9 @@ def shown(search):
     return text
 
 
-@pytest.mark.parametrize("name", ["scores.json", "attempts.json", "progress.csv", "lock", "train/r0/002.log"])
+@pytest.mark.parametrize(
+    "name", ["scores.json", "attempts.json", "state.json", "progress.csv", "lock", "train/r0/002.log"]
+)
 @pytest.mark.parametrize(
     "content", [None, b"", b"[]", b"{}", b'{"attempts": [1]}', b"\xff\xfe{", b"nan,nan\nnan,1\n"]
 )
@@ -428,11 +450,12 @@ def test_files_that_are_not_what_they_should_be(search, name, content):
     assert "trainings" in shown(search)
 
 
-def test_half_a_row_is_no_row(search):
+def test_half_a_state_is_no_state(search):
     search.train("r0/000", 100, 200)
-    path = search.paths.run("r0/000").progress
-    path.write_text(path.read_text()[:-2])  # of "20.0"
-    assert search.of("r0/000").iteration == 100
+    path = search.paths.run("r0/000").state
+    path.write_text(path.read_text()[:-3])
+    found = search.of("r0/000")
+    assert (found.phase, found.iteration) == ("training", 0)
 
 
 @pytest.mark.slow
@@ -501,7 +524,7 @@ def test_a_thousand_trainings_cost_one_file_each_at_most(search, monkeypatch):
     config = search.config()
     _hooked[:] = [False]
     with opened() as few:
-        assert len(status.read_status(config).of_state("waiting")) == 1002
+        assert len(status.read_status(config).of_phase("waiting")) == 1002
         n_others = len(few)
     assert n_others < 20
     search.publish("r0/000", 0.5)
@@ -511,7 +534,7 @@ def test_a_thousand_trainings_cost_one_file_each_at_most(search, monkeypatch):
         os.link(search.paths.run("r0/000").scores, folder / "scores.json")
         (folder / "attempts.json").touch()
     with opened() as all_:
-        assert len(status.read_status(config).of_state("done")) == 1000
+        assert len(status.read_status(config).of_phase("done")) == 1000
         assert len(all_) <= n_others + 1000
 
 
@@ -614,7 +637,7 @@ def test_a_real_training_that_is_killed(search):
             assert process.poll() is None
             time.sleep(0.05)
         found = search.of("r0/000")
-        assert (found.state, found.iterations, found.host) == ("training", 100_000, socket.gethostname())
+        assert (found.phase, found.iterations, found.host) == ("training", 100_000, socket.gethostname())
         assert found.iteration >= 20
         assert found.ari is not None
         assert search.read().left.seconds > 0
@@ -622,5 +645,5 @@ def test_a_real_training_that_is_killed(search):
         process.kill()
         process.wait()
     dead = search.of("r0/000")
-    assert dead.state == "interrupted"
+    assert dead.phase == "interrupted"
     assert dead.iteration >= found.iteration

@@ -1,0 +1,158 @@
+"""How far the stages before and after the trainings are, told from their files, without zarr."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genenet.core.logs import ERROR
+from genenet.core.paths import ResultPaths, part_name
+from genenet.core.tolerant_read import as_number, names_in, try_read, written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.config.model import Config
+    from genenet.training.outcomes import Outcome
+
+LOG_BYTES = 4096  # of a log's end that are read
+MOST_BLOCKS = 20_000  # that are counted; more take too long on the file system of a cluster
+LABELS = "labels/segmentation/0"  # in a store; genenet.volumes.ome_zarr
+
+
+@dataclass(frozen=True)
+class StageState:
+    """A stage: ``text`` says how far it is, what came of it, or what is wrong.
+
+    ``log`` is that of a stage that has started or failed; ``silent_seconds`` is how long ago a stage that has started
+    wrote to its log. A stage that was killed looks the same.
+    """
+
+    name: str
+    state: Literal["done", "started", "waiting", "error"]
+    text: str = ""
+    log: str | None = None
+    silent_seconds: float | None = None
+
+
+def read_stages(config: Config, paths: ResultPaths, runs: Sequence[Outcome]) -> list[StageState]:
+    """Return how far images, selection, test, each volume and the report are."""
+    logs = f"{paths.results}/logs"
+    selection = _selection(paths, runs)
+    since = written(f"{paths.ensemble}/ensemble.json") if selection.state == "done" else None
+    later = [selection]
+    if config.data.test:
+        later.append(_file("test images", paths.test_scores, f"{logs}/test.log", since))
+    later += [_volume(config, paths, name, since) for name in config.data.volumes]
+    newest = None
+    if since is not None and all(stage.state == "done" for stage in later):
+        newest = max([since, *(written(paths.tiff(name)) or 0.0 for name in config.data.volumes)])
+    return [_images(config, paths), *later, _file("report", paths.report, f"{logs}/report.log", newest)]
+
+
+def _images(config: Config, paths: ResultPaths) -> StageState:
+    splits = ["train", "validation"] + ["test"] * bool(config.data.test)
+    missing = [split for split in splits if written(paths.data(split)) is None]
+    if not missing:
+        return StageState("images", "done")
+    logs = [f"{paths.results}/logs/prepare/{split}.log" for split in missing]
+    return _by_logs("images", logs, 0.0, f"{', '.join(missing)} not prepared yet")
+
+
+def _selection(paths: ResultPaths, runs: Sequence[Outcome]) -> StageState:
+    left = sum(not run.is_over for run in runs)
+    since = max([run.published for run in runs if run.published] + [written(paths.settings("select")) or 0.0])
+    made, text = written(paths.ranking), _members(paths)
+    if text and made is not None and made >= since and not left:
+        return StageState("selection", "done", text)
+    old = f"there is one of earlier results: {text}" if text else ""
+    if left:
+        return StageState(
+            "selection", "waiting", "; ".join(filter(None, (f"for {many(left, 'training')}", old)))
+        )
+    return _by_logs("selection", [f"{paths.results}/logs/select.log"], since, old)
+
+
+def _members(paths: ResultPaths) -> str:
+    """Return the ensemble's size and score; an empty text if there is none."""
+    seen = try_read(f"{paths.ensemble}/ensemble.json")
+    members, scores = (seen.json().get(key) if seen else None for key in ("members", "validation"))
+    if not isinstance(members, list):
+        return ""
+    ari = as_number(scores.get("ari")) if isinstance(scores, dict) else None
+    return many(len(members), "network") + (f", ARI {ari:.3f}" if ari is not None else "")
+
+
+def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) -> StageState:
+    """Return how far a volume is: its parts and blocks, and the files made from them."""
+    title, n_jobs, logs = f"volume {name}", config.segmentation.jobs, f"{paths.results}/logs"
+    if since is None:
+        return StageState(title, "waiting", "for the ensemble")
+    since = max(since, written(paths.settings(f"segment_{name}")) or 0.0)
+    times = {
+        p: written(paths.receipt(name, p)) or 0.0
+        for p in (part_name(i, n_jobs) for i in range(1, n_jobs + 1))
+    }
+    missing = [part for part, time_ in times.items() if time_ < since]
+    if missing:
+        parts = f"{n_jobs - len(missing)} of {many(n_jobs, 'part')}"
+        text = ", ".join(filter(None, (parts, _blocks(Path(paths.store(name)) / LABELS, since))))
+        state = _by_logs(title, [f"{logs}/segment/{name}/{part}.log" for part in missing], since, text)
+        has_begun = state.state == "waiting" and len(missing) < n_jobs
+        return replace(state, state="started") if has_begun else state
+    since = max(times.values())
+    if config.segmentation.postprocessing.is_wanted and (written(paths.postprocessing(name)) or 0.0) < since:
+        return _by_logs(title, [f"{logs}/postprocess/{name}.log"], since, "segmented; post-processing")
+    if (written(paths.tiff(name)) or 0.0) < since:
+        return _by_logs(title, [f"{logs}/export/{name}.log"], since, "segmented; export")
+    return StageState(title, "done", paths.tiff(name))
+
+
+def _blocks(array: Path, since: float) -> str:
+    """Count a store's blocks; an empty text if it is missing, of an earlier ensemble, or very large."""
+    seen = try_read(array / "zarr.json")
+    if seen is None or seen.time < since:
+        return ""
+    try:
+        shape, shard = seen.json()["shape"], seen.json()["chunk_grid"]["configuration"]["chunk_shape"]
+        n_blocks = math.prod(-(-size // part) for size, part in zip(shape, shard, strict=True))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return ""
+    if n_blocks > MOST_BLOCKS:
+        return ""
+    chunks = array / "c"
+    planes = (chunks / z / y for z in names_in(chunks) for y in names_in(chunks / z))
+    done = sum(name.isdigit() for plane in planes for name in names_in(plane))
+    return f"{done} of {many(n_blocks, 'block')}"
+
+
+def _file(name: str, path: str, log: str, since: float | None) -> StageState:
+    """Return how far a stage is that makes one file from files written at ``since``; None: not all are there."""
+    made = written(path)
+    if since is None:
+        return StageState(name, "waiting", "there is one of earlier results" if made is not None else "")
+    if made is not None and made >= since:
+        return StageState(name, "done", path)
+    return _by_logs(name, [log], since, "")
+
+
+def _by_logs(name: str, logs: Sequence[str], since: float, text: str) -> StageState:
+    """Return the state of a stage of several jobs: an error, if a log ends with one; else whether one has started."""
+    started = None
+    for log in logs:
+        seen = try_read(log, LOG_BYTES)
+        if seen is None or seen.time < since:
+            continue
+        last = seen.lines[-1] if seen.lines else ""
+        if last.startswith(ERROR):
+            return StageState(name, "error", last.removeprefix(ERROR), log)
+        started = started or StageState(name, "started", text, log, max(0.0, time.time() - seen.time))
+    return started or StageState(name, "waiting", text)
+
+
+def many(number: int, thing: str) -> str:
+    """Return ``1 part`` or ``2 parts``."""
+    return f"{number} {thing}{'s' * (number != 1)}"

@@ -1,0 +1,86 @@
+"""How far the trainings of a search are, each judged by what the search expects of it now."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.config import stages
+from genenet.core.tolerant_read import names_in, try_read, written
+from genenet.training.outcome_reader import read_outcome
+from genenet.training.outcomes import BASELINES, Expected, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genenet.config.model import Config
+    from genenet.config.rounds import Round
+    from genenet.core.paths import ResultPaths
+
+
+def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[Outcome]:
+    """Read what all trainings have come to; a folder that doesn't exist is not looked into."""
+    rounds = stages.search_rounds(config)
+    aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
+    bred = {run for each in rounds if each.is_bred for run in each.runs}
+    may_end_early = config.training.stopping.patience is not None
+    since = _inputs_written(paths)
+    folders = {
+        name: set(names_in(paths.run(name).folder))
+        for name in {run.partition("/")[0] for run in stages.runs(config)}
+    }
+    found = []
+    for run in stages.runs(config):
+        aim, (folder, name) = aims.get(run, iterations), run.split("/")
+        if name in folders[folder]:
+            expected = Expected(aim, since(run, run in bred), run not in aims or may_end_early)
+            found.append(read_outcome(paths, run, expected))
+        else:
+            files, genome = paths.run(run), Path(paths.genome(run))
+            found.append(Outcome(run=run, files=files, genome_file=genome, expected=Expected(aim)))
+    return found
+
+
+def _inputs_written(paths: ResultPaths):  # type: ignore[no-untyped-def]
+    """Return a function that returns when the newest input of a training was written; it asks for each file once."""
+    time_of = cache(lambda path: written(path) or 0.0)
+
+    def since(run: str, is_bred: bool) -> float:
+        genome = "breed" if is_bred else "generate"  # genomes are as old as their settings
+        is_baseline = run.startswith(BASELINES)
+        names = [stages.train_stage(run), stages.baseline_stage(run) if is_baseline else genome]
+        names += ["prepare_train", "prepare_validation"]
+        files = [paths.settings(name) for name in names] + [paths.data("train"), paths.data("validation")]
+        return max(map(time_of, files))
+
+    return since
+
+
+def _aims(round_: Round, paths: ResultPaths) -> Iterator[tuple[str, int]]:
+    """Yield runs and the iterations that they are to reach for now, as far as the rungs are ranked."""
+    if round_.rungs:
+        yield from ((run, round_.rungs[0].iterations) for run in round_.runs)
+    for rung, next_ in pairwise(round_.rungs):
+        best = _ranked(paths.rung(round_.number, rung.iterations))
+        yield from ((run, next_.iterations) for run in best[: next_.n_slots])
+
+
+def open_iterations(config: Config, paths: ResultPaths) -> list[int]:
+    """Return the iterations of each slot of a rung whose genome isn't known yet, since the rung before isn't ranked."""
+    return [
+        next_.iterations - rung.iterations
+        for each in stages.search_rounds(config)
+        for rung, next_ in pairwise(each.rungs)
+        if not _ranked(paths.rung(each.number, rung.iterations))
+        for _ in range(next_.n_slots)
+    ]
+
+
+def _ranked(path: str) -> list[str]:
+    """Return the runs of a rung that have weights, best first; none if it isn't ranked yet."""
+    seen = try_read(path)
+    slots = seen.json().get("slots") if seen else None
+    ranked = [slot for slot in slots if isinstance(slot, dict)] if isinstance(slots, list) else []
+    return [s["run"] for s in ranked if s.get("status") == "ok" and isinstance(s.get("run"), str)]
