@@ -16,6 +16,7 @@ from genenet.config.model import check_config
 from genenet.config.stages import settings_json
 from genenet.core.atomic_files import write_csv, write_json
 from genenet.core.paths import ResultPaths
+from genenet.training.state_file import TrainingState
 
 RUNS, GENOMES = 5, 1000
 DONE, TRAINING = 600, 100  # the others have not begun
@@ -53,8 +54,7 @@ def write_done(files, i):
     write_json(files.scores, {"format": "genenet.scores/1", **scores, "validation": validation})
     write_csv(files.history, COLUMNS, history(10))
     write_csv(files.progress, COLUMNS, history(10))
-    with Attempts(files.attempts, "x").attempt(0, lambda: 1000):
-        pass
+    Attempts(files.attempts, "x").run(lambda: True, 0, lambda: 1000, lambda: 1000)
 
 
 def write_training(files, log):
@@ -63,6 +63,10 @@ def write_training(files, log):
     holder = {"host": "elsewhere", "pid": 1, "slurm_job_id": "1234567"}
     files.lock.write_text(json.dumps(holder))
     write_csv(files.progress, COLUMNS, history(5))
+    state = TrainingState(
+        iteration=510, iterations=1000, best_ari=0.6, seconds_per_iteration=0.125, host="elsewhere"
+    )
+    write_json(files.state, state.model_dump(mode="json"))
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(
         "--- now, elsewhere: genenet train\n" + "r0_700  510/1000  ARI 0.600  8.0 iterations/s\n" * 40
