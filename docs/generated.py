@@ -16,6 +16,9 @@ from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
+from genenet.genes.baselines import BASELINES
+from genenet.genes.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 from genenet.metrics.table import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +38,45 @@ def metrics_table() -> str:
     return _table(("score", "what it is"), rows)
 
 
+def hyperparameters_table() -> str:
+    """Return a table of the hyperparameters, with values by name where they are choices."""
+    head = ("hyperparameter", "what it is", "read at", "values", "by default")
+    rows = [
+        (f"`{h.name}`", h.text, h.level, _values(h), _number(h, h.default)) for h in HYPERPARAMETERS.values()
+    ]
+    return _table(head, rows)
+
+
+def _values(h: Hyperparameter) -> str:
+    return ", ".join(_number(h, i) for i in range(len(h.choices))) if h.choices else str(h.domain)
+
+
+def _number(h: Hyperparameter, value: float) -> str:
+    return f"`{h.word(value)}`" if h.choices else f"{value:g}"
+
+
+def choices_table() -> str:
+    """Return a table of what layers can be built from."""
+    rows = [(f"`{n}`", f"`{e.name}`", e.text) for n, table in CHOICES.items() for e in table.values()]
+    return _table(("hyperparameter", "choice", "what it is"), rows)
+
+
+def baselines_table() -> str:
+    """Return a table of the baselines."""
+    return _table(("baseline", "what it is"), [(f"`{name}`", b.text) for name, b in BASELINES.items()])
+
+
+CHOICES = {
+    "activation": ACTIVATIONS,
+    "norm": NORMS,
+    "padding": PADDINGS,
+    "pooling": POOLINGS,
+    "spatial_mode": SPATIAL_MODES,
+}
 BLOCKS = {
+    "hyperparameters": hyperparameters_table,
+    "choices": choices_table,
+    "baselines": baselines_table,
     "training": lambda: options_table(Training),
     "segmentation": lambda: options_table(Segmentation),
     "ensemble": lambda: options_table(EnsembleSettings),

@@ -1,4 +1,4 @@
-"""Which genomes a search trains, and for how long: the keys under search: in config.yaml."""
+"""Which genomes a search trains, and for how long: ``search:`` in config.yaml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Strategy = Literal["random", "halving", "evolution", "evolution_and_halving"]
 
 
 class Draws(Closed):
-    """What a genome depends on, but for its round and index."""
+    """What a genome depends on, except its round and index."""
 
     seed: NonNegative = 0
     regions: dict[str, dict[str, Any]] = Field(
@@ -54,16 +54,16 @@ class Draws(Closed):
 
 
 class Halving(Closed):
-    """Successive halving (Jamieson and Talwalkar 2016): short trainings of many, longer ones of the best of them."""
+    """Successive halving (Jamieson and Talwalkar 2016): short trainings of many genomes, longer ones of the best."""
 
     eta: Annotated[int, Field(ge=2)] = Field(
         3,
-        description="one genome in so many goes on to the next rung, which ends after so many times the iterations",
+        description="one genome in eta continues to the next rung, which ends after eta times the iterations",
     )
     rungs: Annotated[int, Field(ge=2)] = Field(3, description="the last one ends after training.iterations")
     brackets: Positive = Field(
         1,
-        description="Hyperband (Li et al. 2018): so many halvings; each begins one rung later, with fewer genomes",
+        description="Hyperband (Li et al. 2018): number of halvings; each begins one rung later, with fewer genomes",
     )
 
     @model_validator(mode="after")
@@ -79,9 +79,11 @@ class Evolution(Closed):
     """Regularised evolution (Real et al. 2019): the best of a few of the newest genomes become parents."""
 
     population: Positive = Field(
-        20, description="the newest genomes with a score can be parents, so many of them; older ones retire"
+        20, description="number of possible parents: the newest genomes that have a score"
     )
-    tournament: Positive = Field(5, description="of so many, drawn at random, the best becomes a parent")
+    tournament: Positive = Field(
+        5, description="number of possible parents drawn at random; the best of them becomes a parent"
+    )
     crossover: Probability = Field(
         0.3,
         description="share of children that have two parents; each of their genes is one's or the other's, with equal "
@@ -100,23 +102,23 @@ class Search(Draws):
 
     strategy: Strategy = Field(
         "random",
-        description="random: all are drawn and trained in full; halving: only the best go on; evolution: later rounds "
-        "are children of the best",
+        description="random: all genomes are drawn and trained in full; halving: only the best continue; evolution: "
+        "later rounds are children of the best; evolution_and_halving: both",
     )
     n_genomes: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
-        6, description="how many; of each round, if there are several: [20, 10, 10]"
+        6, description="number of genomes; a list gives that of each round: [20, 10, 10]"
     )
     halving: Halving = Halving()
     evolution: Evolution = Evolution()
     preset: Preset | None = Field(
         None,
-        description="regions by name; those under regions: take their places. published: the networks of Guay (2017)",
+        description="regions by name, which those under regions replace. published: the networks of Guay (2017)",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _preset_is_written_out(cls, value: Any) -> Any:
-        """Put the preset's regions in, so that what depends on them doesn't depend on a name."""
+        """Write out the preset's regions, so that settings hold regions and no name."""
         if not isinstance(value, dict) or value.get("preset") not in get_args(Preset):
             return value
         own = value.get("regions") or {}
@@ -149,7 +151,7 @@ class Search(Draws):
 
     @property
     def n_by_round(self) -> list[int]:
-        """How many genomes each round has. Brackets are rounds: they cost about the same (Li et al. 2018, alg. 1)."""
+        """Genomes of each round. Brackets are rounds; they cost about the same (Li et al. 2018, algorithm 1)."""
         if not isinstance(self.n_genomes, int):
             return self.n_genomes
         if not self.halves:

@@ -1,4 +1,4 @@
-"""What differs between two genomes, gene by gene, and what follows from it."""
+"""The differences between two genomes, gene by gene, and between the networks that they build."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONSEQUENCES = ("n_parameters", "input_shape", "output_shape", "n_convlayers", "
 
 
 def differences(a: Genome, b: Genome, n_classes: int) -> dict[str, Any]:
-    """Return what differs; names, seeds and parents don't count.
+    """Return the differences as JSON; names, seeds and parents don't count.
 
-    ``differences`` lists values at the root, with defaults for what isn't written there, and deltas below it: 0
-    if absent, null if there is no such gene. ``a`` and ``b`` have what inspect says of them, or the reason why
-    nothing can be built.
+    ``differences`` lists values at the root, with defaults for those that aren't written there, and deltas below it:
+    0 if a delta is absent, null if there is no such gene. ``a`` and ``b`` hold numbers of ``inspect``, or the reason
+    why nothing can be built.
     """
     genes_a, genes_b = ({gene.path: gene for gene in genome.net.walk()} for genome in (a, b))
     paths = list(genes_a) + [path for path in genes_b if path not in genes_a]
@@ -56,34 +56,34 @@ def _delta(gene: Gene | None, name: str) -> Number | None:
 def _consequences(genome: Genome, n_classes: int) -> dict[str, Any]:
     named = {"name": genome.name, "id": genome.id}
     try:
-        said = inspect(genome, n_classes)
+        description = inspect(genome, n_classes)
     except InputError as error:
         return {**named, "infeasible": str(error)}
-    return {**named, **{key: said[key] for key in CONSEQUENCES}}
+    return {**named, **{key: description[key] for key in CONSEQUENCES}}
 
 
-def print_differences(said: dict[str, Any]) -> None:
-    """Print them with rich: a table of deltas, genes that only one has, and what both build."""
+def print_differences(found: dict[str, Any]) -> None:
+    """Print a table of deltas, the genes that only one of the genomes has, and what both build."""
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False, markup=False)
-    if said["equal"]:
+    if found["equal"]:
         console.print("no difference: the same values at the net, the same genes and deltas")
         return
-    if said["differences"]:
-        console.print(_table_of_deltas(said))
+    if found["differences"]:
+        console.print(_table_of_deltas(found))
     for side in "ab":
-        for root, n_below in _branches(said[f"only_in_{side}"]):
+        for root, n_below in _branches(found[f"only_in_{side}"]):
             below = f" and {n_below} gene{'s' * (n_below > 1)} below it" if n_below else ""
             console.print(f"only {side.upper()} has {root}{below}")
-    console.print(_table_of_consequences(said))
+    console.print(_table_of_consequences(found))
 
 
-def _table_of_deltas(said: dict[str, Any]) -> Table:
+def _table_of_deltas(found: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table("gene", "hyperparameter", "A", "B", box=None)
-    for entry in said["differences"]:
+    for entry in found["differences"]:
         name, texts = entry["hyperparameter"], [_text(entry, side) for side in "ab"]
         if texts[0] == texts[1]:
             texts = [repr(entry[side]) for side in "ab"]
@@ -107,14 +107,14 @@ def _branches(paths: list[str]) -> list[tuple[str, int]]:
     return [(top, sum(path.startswith(f"{top}/") for path in paths)) for top in tops]
 
 
-def _table_of_consequences(said: dict[str, Any]) -> Table:
+def _table_of_consequences(found: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(
         "", "name", "id", "parameters", "input → output (z × y × x)", "convolution layers", box=None
     )
     for side in "ab":
-        one = said[side]
+        one = found[side]
         cells = one["name"], one["id"]
         if "infeasible" in one:
             table.add_row(side.upper(), *cells, "-", one["infeasible"], "-")

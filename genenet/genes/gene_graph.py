@@ -38,7 +38,7 @@ class Gene(ABC):
         self.path: str = f"{parent.path}/{name}" if parent else name
         self.children: list[Gene] = []
         self._deltas: Deltas = {}
-        self._values: dict[str, Number] | None = None  # sums, kept: they are asked for again and again
+        self._values: dict[str, Number] | None = None  # cached sums
 
     @property
     def deltas(self) -> Deltas:
@@ -59,7 +59,7 @@ class Gene(ABC):
         return self.values()[name]
 
     def values(self) -> dict[str, Number]:
-        """Return the values of all hyperparameters; they are not to be changed."""
+        """Return the values of all hyperparameters; the caller must not change them."""
         if self._values is None:
             if self.parent is None:
                 self._values = {**_DEFAULTS, **self._deltas}
@@ -138,7 +138,7 @@ class StackGene(Gene):
         self.is_bottom = is_bottom
 
     def entry(self) -> tuple[EdgeKind, ...]:
-        """Return the kinds of the edges into the first layer."""
+        """Return which kinds of edges lead into the first layer."""
         if self.is_encoder or self.is_bottom:
             return ("forward",) if self.scale == 0 else ("down",)
         return ("up", "merge")
@@ -166,7 +166,7 @@ class ConvLayerGene(Gene):
 
     @property
     def spatial_mode(self) -> str:
-        """2d, 3d or 2.5d; 3d also at the lowest scales of a hybrid, whose upper ones see single slices."""
+        """Its spatial mode by name: the value, or 3d at the lowest scales of a hybrid."""
         is_context = self.scale > self.integer("n_stacks") - self.integer("n_context_stacks")
         return "3d" if is_context else str(self.choice("spatial_mode"))
 
@@ -191,9 +191,11 @@ class EdgeGene(Gene):
 
 
 def grow(deltas_of: Callable[[Gene], Deltas]) -> NetGene:
-    """Grow a tree from the root, level by level; each gene's deltas are asked for before its children exist.
+    """Grow a tree from the root, level by level.
 
-    Deltas that a gene needs to decide on its children must be in the domain: ``deltas_of`` sees to it.
+    Args:
+        deltas_of: returns a gene's deltas; it is called before the gene has children, since its values decide which
+            children there are. These values must lie in the domain.
     """
     net = NetGene()
     queue: deque[Gene] = deque([net])

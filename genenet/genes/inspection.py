@@ -1,4 +1,4 @@
-"""What a genome builds, for people and for programs."""
+"""What a genome builds, as a table and as JSON."""
 
 from __future__ import annotations
 

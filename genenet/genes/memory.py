@@ -1,4 +1,4 @@
-"""How much memory a training takes, or a network that predicts: estimated from the plan without torch."""
+"""How much memory training and prediction take, estimated from the plan without torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from genenet.genes.layers import Layer
     from genenet.genes.plan import Plan
 
-COPIES = 6  # of the weights: themselves, gradients, Adam's two moments, the best ones, one in the making
+COPIES = 6  # of the weights: weights, gradients, Adam's two moments, the best weights, one temporary
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
-# of oneDNN, for each byte of values, where kernels have three axes: 1.1 to 1.5
-WITH_DEPTH = 1.2
+WITH_DEPTH = 1.2  # oneDNN's factor where kernels have three axes: measured 1.1 to 1.5
 TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
 
 
@@ -25,7 +24,8 @@ def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
     """Return about how many bytes a training step takes beyond torch itself and the images, within some 30 %.
 
     What backward needs of each layer is kept until then: the convolution's input, what the tables of
-    ``layer_parts`` say, the dropout's output and mask. At the widest layer three more arrays of its size are there.
+    ``layer_parts`` say, the dropout's output and mask. At the widest
+    layer, three more arrays of its size exist at the same time.
 
     Args:
         plan: of the network.
@@ -40,7 +40,7 @@ def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:
 
 
 def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Yield, for each layer and one patch, values that are kept, and bytes of other types."""
+    """Yield, for each layer and one patch, how many values are kept for backward, and bytes of other types."""
     channels = 1
     for layer, entered, shape in plan.shapes():
         inside, output = math.prod(entered), layer.out_channels * math.prod(shape)
@@ -77,8 +77,8 @@ def _n_kept(layer: Layer) -> int:
 def prediction_bytes(plan: Plan, shape: Triple, value_bytes: int) -> int:
     """Return about how many bytes a forward without gradients takes for an input of ``shape``, at its peak.
 
-    While a layer is computed there are its input and output, what it concatenates, and the outputs of the
-    encoder that are still to be merged; at the end the logits in float32, three times.
+    While a layer is computed, memory holds its input and output, what it concatenates, and the outputs of the
+    encoder that are still to be merged; at the end it holds the logits in float32, three times.
     """
     peak, skips, before = 0, [0] * (plan.n_poolings + 1), math.prod(shape)
     stacks = [stack for stack in plan.stacks for _ in stack.layers]

@@ -1,8 +1,8 @@
 """Children of genomes: mutation changes some deltas of one parent, crossover mixes the genes of two.
 
 The space is that of random generation: values and deltas stay in the regions that genomes are drawn from, and
-children that no input size fits are redrawn. What a child merely inherits is never moved, even if its parent
-lies outside of the regions, as long as it means the same in the child.
+children that no input size fits are redrawn. A child keeps an inherited value as it is, even outside of the regions;
+a delta is clipped only if it would give the child another value than its parent.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ def mutate(
 
     A hyperparameter is mutable at genes of a level for which it has a region with room. An additive step is
     normal, as in evolution strategies (Bäck and Schwefel 1993), its deviation a share of the region's width, and at
-    least one place for integers and choices; steps that leave the region end at its border. A replacing one is a
-    new draw, as Real et al. (2019) replace an operation by a random one. Genes that come into being are drawn as in
-    random generation, deltas of genes that vanish are dropped. The same on any machine for the same parent, seed
-    and key.
+    least one place for integers and choices; steps that leave the region end at its border. A replacing step is a
+    new draw, as Real et al. (2019) replace an operation by a random one. New genes are drawn as in random generation,
+    deltas of removed genes are dropped. The same parent, seed and key give the same child on any machine.
 
-    ``input_size`` is lowered to the largest that fits the child; what its parent had been drawn with, before it was
-    lowered itself, is not remembered, so that a lineage's sizes can only grow again by mutation.
+    ``input_size`` is lowered to the largest that fits the child. The size that the parent was drawn with, before it was
+    lowered, isn't stored: only mutation makes the sizes of a lineage grow again.
 
     Args:
-        parent: stays as it is.
+        parent: of the child; it isn't changed.
         regions: by level and hyperparameter.
         settings: rates and scales.
-        seed: of the whole search; the child's stream depends on the parent's id as well.
+        seed: of the whole search; the child's random stream depends on the parent's id as well.
         name: of the child.
-        key: tells children of the same parent and seed apart, such as (round, index).
+        key: distinguishes children of the same parent and seed, such as (round, index).
 
     Raises:
         InputError: If nothing is mutable, or none of 1000 draws is feasible or differs from its parent.
@@ -76,12 +75,13 @@ def cross(
     """Mix the genes of two genomes: uniform crossover (Syswerda 1989), gene by gene.
 
     Genes match by their path, as those of NEAT do by their historical markings (Stanley and Miikkulainen 2002,
-    section 3.2), so that networks of different depth can be crossed. At the root each hyperparameter is one
-    parent's or the other's; below it a gene's deltas stay together. A gene that only one parent has is that one's,
-    and one that neither has, such as the third layer of a stack that only the other one has, is drawn as in random
-    generation. Deltas count from the child's own values: those that would leave the regions are clipped.
+    section 3.2), so that networks of different depth can be crossed. At the root each hyperparameter comes from one of
+    the parents, with equal probability; below it, all deltas of a gene do. A gene that only one parent has comes from
+    that parent. A gene that neither has is drawn as in random generation: a stack may come from one parent, and its
+    number of layers from the other. Deltas count from the child's own values: those that would leave the regions are
+    clipped.
 
-    Arguments, the input size and what it depends on are as in ``mutate``. A child may equal a parent.
+    Arguments and the input size are as in ``mutate``. A child may equal a parent.
 
     Raises:
         InputError: If none of 1000 draws is feasible.
@@ -96,7 +96,7 @@ def cross(
 
 
 def _rng(seed: int, key: Key, *parents: Genome) -> Generator:
-    """Make a generator; the parents' ids keep the children of different ones independent."""
+    """Make a generator; the parents' ids make the streams of different parents independent."""
     entropy = [seed, *(int(parent.id, 16) for parent in parents)]
     return Generator(PCG64(SeedSequence(entropy, spawn_key=key)))
 
@@ -110,7 +110,7 @@ def _called(genome: Genome) -> str:
 
 
 def _unchanged(parent: Genome, regions: Regions) -> Genome:
-    """Write the parent as a child without mutations would be: all root values, a feasible input size."""
+    """Return the parent as a child without mutations: all root values, a feasible input size."""
     origins = _genes(parent)
     net = grow(lambda gene: _inherited(gene, origins[gene.path], regions))
     lower_input_size(net, regions)
@@ -163,7 +163,7 @@ def _crossed(gene: Gene, origins: tuple[Genes, Genes], regions: Regions, rng: Ge
 
 
 def _inherited(gene: Gene, origin: Gene, regions: Regions) -> Deltas:
-    """Return a parent's deltas; those that mean another value in the child are clipped."""
+    """Return a parent's deltas; those that give the child another value than the parent are clipped."""
     if gene.parent is None:
         return {name: origin.value(name) for name in HYPERPARAMETERS}
     above = gene.parent

@@ -55,7 +55,7 @@ def compute_type(precision: Precision, device: torch.device) -> torch.dtype | No
 
 
 def is_faster_in_bfloat16(device: torch.device) -> bool:
-    """Say whether bfloat16 pays: on GPUs since Ampere, on CPUs with AMX, on AMD's with AVX512-BF16.
+    """Say whether bfloat16 is faster: on GPUs since Ampere, on CPUs with AMX, and on AMD's with AVX512-BF16.
 
     Intel's AVX512-BF16 alone multiplies no faster than its float32, and converting costs (docs/benchmarks.md).
     """

@@ -83,14 +83,14 @@ def _entry(layer: Layer, channels: int, modules: Modules) -> nn.Module:
 
 
 def _window_pool(layer: Layer, modules: Modules) -> nn.Module:
-    """Return the maximum that a window's max-pooling takes, of all windows at once."""
+    """Return the max-pooling of a sliding window, for all windows at once."""
     if not layer.window_pool:
         return nn.Identity()
     return modules.max_pool(modules.size((1, 2, 2)), stride=1, dilation=layer.window_pool)
 
 
 def _shortcut(layer: Layer, modules: Modules) -> nn.Module | None:
-    """Return what a residual passes, None if there is none."""
+    """Return the module that a residual passes through; None if there is no residual."""
     if not layer.residual:
         return None
     return modules.conv(layer.in_channels, layer.out_channels, 1) if layer.is_projected else nn.Identity()
@@ -106,7 +106,7 @@ def centre_crop(x: Tensor, shape: torch.Size) -> Tensor:
 class Network(nn.Module):
     """(B, 1, Z, Y, X) float32 to logits (B, n_classes, Z', Y', X'); Z, Y and X each of a feasible size.
 
-    A network of 2D layers alone takes any number of slices and treats each by itself. Xavier-uniform
+    A network that has 2D layers only takes any number of slices and treats each separately. Xavier-uniform
     weights, zero biases (Glorot and Bengio 2010).
     """
 
@@ -151,8 +151,8 @@ class Network(nn.Module):
     def planes(self, x: Tensor) -> Tensor:
         """Return the logits (n_classes, Z', Y', X') of one volume (Z, Y, X), each class a plane of its own.
 
-        What follows a prediction goes plane by plane; from channels that lie side by side it would first have to be
-        copied. The last convolution, 1×1, is a product of matrices that writes planes at once.
+        Later steps work plane by plane, for which channels-last data would have to be copied. So the last convolution,
+        1×1, is computed as a product of matrices that writes planes directly.
         """
         x = self._layers(x[None, None] if self.plan.has_depth else x[:, None]).movedim(1, -1)
         kernel, bias = self.head.weight.flatten(1), self.head.bias
@@ -170,7 +170,7 @@ class Network(nn.Module):
         return x
 
     def forget_activations(self) -> None:
-        """Let go of what a forward left for the penalty: its graph holds all activations until backward."""
+        """Drop what a forward pass left for the penalty; its graph would keep all activations until backward."""
         for layer in self.layers.values():
             layer.activation_penalty = None  # type: ignore[assignment]
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = 1e9  # of a tile, on each core
-SLAB = 16  # slices that networks with depth write at a time, where slices are wanted one by one
-STEPS = 2.0**24  # in which probabilities of turned tiles are added up, so that their order doesn't matter
+SLAB = 16  # slices that networks with depth write at a time when slices are asked for one by one
+STEPS = (
+    2.0**24
+)  # probabilities of turned tiles are summed as integer multiples of 1/STEPS: any order gives the same
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class ReadBox:
 
 @dataclass(frozen=True)
 class TilePrediction:
-    """What an ensemble says of a tile, on its device.
+    """An ensemble's output for a tile, on its device.
 
     Attributes:
         probabilities: (C, Z, Y, X) float32, the members' weighted mean, or their votes.
@@ -63,22 +65,22 @@ class TilePrediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Networks on a device, in evaluation mode, and how their outputs become one.
+    """Networks on a device, in evaluation mode, and how their outputs are combined.
 
     Attributes:
         networks: the members.
-        device: that they are on.
-        weights: of the members; None: all alike. They are divided by their sum.
+        device: of the networks.
+        weights: of the members, divided by their sum; None: equal weights.
         combination: average probabilities, or the votes for the most probable class.
-        turns: symmetries by which the volume is looked at; their probabilities are averaged for each member.
-        disagreement: whether it is worked out.
-        type: of the computing: bfloat16, or None for float32.
+        turns: symmetries under which the volume is predicted; each member's probabilities are averaged over them.
+        disagreement: whether it is computed.
+        type: of the arithmetic: bfloat16, or None for float32.
         memory_bytes: that a tile may take, on each core or on the GPU.
-        tile: voxels that are written at a time, at most; None: what fits best.
-        blended: same-padded networks see overlapping tiles of their training size, averaged with Gaussian
-            weights; otherwise each tile with all that its receptive field reaches, which is exact, but more.
-        threads: CPU cores; each works on a tile of its own. Without a barrier after each layer they are
-            faster than together on one tile, and far less disturbed by others.
+        tile: largest number of voxels written at a time, along z, y, x; None: chosen to fit.
+        blended: same-padded networks read overlapping tiles of their training size, averaged with Gaussian
+            weights. Otherwise each tile is read with its whole receptive field, which is exact but costs more.
+        threads: CPU cores. Each works on a tile of its own: without a barrier after each layer that is faster than
+            sharing a tile, and other processes slow it down less.
     """
 
     networks: Sequence[Network]
@@ -123,7 +125,7 @@ class Predictor:
         return {}
 
     def cut(self, box: Box) -> list[Box]:
-        """Cut a box into the tiles that it is computed in."""
+        """Cut a box into the tiles in which it is computed."""
         if box.shape not in self._tile_shapes:
             value_bytes = 2 if self.type else 4
             shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
@@ -131,7 +133,7 @@ class Predictor:
         return list(tiles(box, self._tile_shapes[box.shape]))
 
     def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> ReadBox:
-        """Read once what all tiles of a box need; what lies beyond the volume is reflected."""
+        """Read once what all tiles of a box need; beyond its borders the volume is reflected."""
         needed = [
             turn.box_back(needs.read, volume.shape)
             for core in self.cut(box)
@@ -144,7 +146,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, read_box: ReadBox, core: Box) -> TilePrediction:
-        """Return what the ensemble says of a tile; ``read_box`` holds it and what the networks read around it."""
+        """Return the ensemble's output for a tile; ``piece`` holds the tile and what the networks read around it."""
         mean: torch.Tensor | None = None
         squares: torch.Tensor | None = None
         for network, share in zip(self.networks, self.shares, strict=True):
@@ -177,7 +179,7 @@ class Predictor:
         return total.float().div_(STEPS * len(self.turns))
 
     def _seen_by(self, network: Network, read_box: ReadBox, core: Box, turn: Turn) -> torch.Tensor:
-        """Return a network's probabilities of a box, looked at in one way."""
+        """Return a network's probabilities of a box, predicted under one symmetry."""
         there = turn.box(core, read_box.shape)
         needs = readings(network.plan, there, self.blended)
         if len(needs) == 1:
@@ -230,9 +232,10 @@ class Predictor:
 
 
 def _use_one_core() -> None:
-    """Let torch use one core in this thread, whatever others choose afterwards.
+    """Let torch use one core in this thread, also if another thread sets another number afterwards.
 
-    A thread takes over the number that was set last, by whichever thread, when it is first asked for or needed.
+    A thread adopts the number that any thread set last when it needs it for the first time; asking for it here is that
+    first time.
     """
     torch.set_num_threads(1)
     torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Symmetries of the plane, and of z, as numpy and as boxes: what patches are turned by, and volumes looked at."""
+"""Symmetries of the plane and of z, for arrays and for boxes. Patches are turned by them, and volumes predicted."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def slabs(shape: Triple, seed: int, slab_height: int = 8) -> Iterator[tuple[int,
 
 
 def _check(shape: Triple, seed: int, slab_height: int) -> None:
-    # Checked before the first slab is asked for, hence not in the generator.
+    # Not in the generator, which would check only when the first slab is asked for.
     if len(shape) != 3 or not all(_is_integer(n) and n >= 1 for n in shape):
         raise InputError(
             f"shape {tuple(shape)}: the phantom needs three positive integers, Z, Y and X in voxels"
@@ -86,7 +86,7 @@ def _slabs(shape: Triple, seed: int, slab_height: int) -> Iterator[tuple[int, By
 def _slice(lattice: Lattice, z: int, size: tuple[int, int]) -> tuple[Bytes, Bytes]:
     """Return image and labels (Y, X) of a slice.
 
-    It is painted with a margin of one pixel, which the blur at the end takes away.
+    It is painted with a margin of one pixel, which the blur at the end removes.
     """
     height, width = size[0] + 2, size[1] + 2
     z_nm = z * _SLICE_NM
@@ -103,9 +103,9 @@ def _slice(lattice: Lattice, z: int, size: tuple[int, int]) -> tuple[Bytes, Byte
 def _platelets(
     platelets: list[Platelet], z_nm: float, size: tuple[int, int]
 ) -> tuple[Plane, NDArray[np.int32]]:
-    """Return how far inside of a platelet pixels lie (nm, (Y, X), negative outside), and of which.
+    """Return how far inside a platelet pixels lie (nm, (Y, X), negative outside), and the platelet's index.
 
-    A pixel is the nearest platelet's, and nobody's where the second is hardly farther: so they never touch.
+    A pixel belongs to the nearest platelet, and to none where the second is hardly farther: so they never touch.
     """
     nearest, second = np.full(size, _FAR_NM), np.full(size, _FAR_NM)
     owner = np.full(size, -1, np.int32)
@@ -158,9 +158,9 @@ def _paint(
     image: Plane,
     labels: Bytes,
 ) -> None:
-    """Paint what a slice meets of the balls: their inside, or, grown by the rim, all in the rim's grey."""
+    """Paint the part of the balls that a slice cuts: their inside, or, enlarged by the rim, in the rim's grey."""
     for ball, y, x in _stamps(balls, rim_nm, z_nm, labels.shape):
-        # Neighbours were kept clear of, to first order: what still sticks out of the cell is cut off.
+        # Placing avoids neighbours only to first order, so parts outside of the cell are cut off.
         own = (owner[y, x] == ball["owner"]) & (depth[y, x] > MEMBRANE_NM - rim_nm / 3)
         ball, y, x = ball[own], y[own], x[own]
         labels[y, x] = ball["label"]
@@ -181,7 +181,7 @@ def _stamps(
 ) -> Iterator[tuple[Balls, NDArray[np.intp], NDArray[np.intp]]]:
     """Yield the pixels that balls (grown by ``rim_nm``) cover in a slice: ball, y, x, each (n,).
 
-    Balls of about the same size are done at once: a loop over tens of thousands would be slow.
+    Balls of about the same size are handled at once: a loop over tens of thousands would be slow.
     """
     squared = (balls["radius"] + rim_nm) ** 2 - (balls["centre"][:, 0] - z_nm) ** 2
     radius = np.sqrt(np.maximum(squared, 0)) / _PIXEL_NM
@@ -242,8 +242,8 @@ def _noise(seed: int, z: int, stream: int, size: tuple[int, ...]) -> Plane:
 def write_phantom(shape: Triple, seed: int, image_path: Path, labels_path: Path) -> None:
     """Write the volume as two OME-TIFF stacks, slab by slab.
 
-    The image is one uncompressed piece, which can be mapped (noise hardly shrinks); the labels are
-    zlib-compressed. Both appear when they are complete.
+    The image is uncompressed and contiguous, so that it can be memory-mapped (noise hardly compresses); the labels are
+    zlib-compressed. Both files appear when they are complete.
 
     Raises:
         InputError: As `slabs`.
@@ -252,7 +252,7 @@ def write_phantom(shape: Triple, seed: int, image_path: Path, labels_path: Path)
     big = int(np.prod(shape, dtype=object)) > 2**31
     with ExitStack() as stack:
         targets = [stack.enter_context(atomic_path(path)) for path in (image_path, labels_path)]
-        # Opened last, hence closed first: a file is complete when it is renamed.
+        # Opened last, so closed first: a file is complete when it is renamed.
         writers = [stack.enter_context(tifffile.TiffWriter(path, bigtiff=big, ome=False)) for path in targets]
         for z0, image, labels in parts:
             for z, (image_slice, labels_slice) in enumerate(zip(image, labels, strict=True), start=z0):
@@ -262,7 +262,7 @@ def write_phantom(shape: Triple, seed: int, image_path: Path, labels_path: Path)
 
 
 def _ome_xml(shape: Triple) -> str:
-    # By hand, since tifffile makes it itself only for a file that is written from a single iterator.
+    # Made here, since tifffile makes it only for a file that is written from a single iterator.
     z, y, x = shape
     sizes = dict(zip(("PhysicalSizeZ", "PhysicalSizeY", "PhysicalSizeX"), VOXEL_SIZE_NM, strict=True))
     units = dict.fromkeys((f"{name}Unit" for name in sizes), "nm")

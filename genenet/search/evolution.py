@@ -1,4 +1,4 @@
-"""Regularised evolution (Real et al. 2019): who become parents, and their children. The same on any machine."""
+"""Regularised evolution (Real et al. 2019): the choice of parents, and their children. The same on any machine."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def scored(rounds: Sequence[Sequence[dict[str, Any]]], genome_file: Callable[[st
 def breed(settings: BreedSettings, candidates: Scored, round_: int, index: int) -> Genome:
     """Return child ``index`` of a round.
 
-    Children before it are bred as well, so that no two are alike; more of them change none.
+    The children before it are bred as well, so that no two are equal; later children don't change earlier ones.
 
     Raises:
-        InputError: If no genome has a score, or children keep being the same as earlier genomes.
+        InputError: If no genome has a score, or all children equal earlier genomes.
     """
     if not candidates:
         raise InputError(
-            f"round {round_}: no genome of an earlier round has a score to be bred from; see their logs"
+            f"round {round_}: no genome of an earlier round has a score, so there are no parents; see their logs"
         )
     known = {genome.id for genome, _ in candidates}
     regions = settings.feasible_regions()

@@ -20,7 +20,7 @@ def preset_regions(name: Preset) -> WrittenRegions:
 
 
 def merged(preset: WrittenRegions, own: WrittenRegions) -> WrittenRegions:
-    """Return a preset's regions with those put in their place that a config gives itself."""
+    """Return a preset's regions, replaced where the config gives its own."""
     return {
         level: {**preset.get(level, {}), **own.get(level, {})} for level in dict.fromkeys([*preset, *own])
     }
