@@ -39,7 +39,7 @@ class Ensemble:
 
     description: dict[str, Any]
     _files: dict[str, bytes]
-    _loaded: on_disk.Ensemble
+    _loaded: on_disk.LoadedEnsemble
 
     @property
     def classes(self) -> list[str]:

@@ -81,7 +81,7 @@ class Image(Closed):
         return self
 
 
-class Volume(Image):
+class VolumeToSegment(Image):
     """An image to segment; labels, if any, only score the result."""
 
     voxel_size_nm: VoxelSize | None = Field(
@@ -121,7 +121,7 @@ class Data(Closed):
     train: list[LabelledImage] = Field(min_length=1)
     validation: list[LabelledImage] = Field(min_length=1)
     test: list[LabelledImage] = Field([], description="scored once, after selection, and reported apart")
-    volumes: dict[Name, Volume] = Field({}, description="what the ensemble segments, by name")
+    volumes: dict[Name, VolumeToSegment] = Field({}, description="what the ensemble segments, by name")
 
     @model_validator(mode="after")
     def _labels_are_clear(self) -> Self:

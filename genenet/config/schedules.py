@@ -27,7 +27,7 @@ class WarmUp(Closed):
 
 @dataclass(frozen=True)
 class ScheduleChoice(Choice):
-    """A schedule; its function takes a ``Step`` of the training and returns its learning rate.
+    """A schedule; its function takes a ``TrainingStep`` of the training and returns its learning rate.
 
     Attributes:
         depends_on_end: whether the rate depends on the number of iterations of the whole training, so that the

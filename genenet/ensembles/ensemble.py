@@ -171,7 +171,7 @@ def write_ensemble(folder: Path, members: Sequence[Member], description: dict[st
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class LoadedEnsemble:
     """An ensemble's folder, read: what segmenting needs."""
 
     folder: Path
@@ -216,7 +216,7 @@ class Ensemble:
         )
 
 
-def load_ensemble(folder: Path) -> Ensemble:
+def load_ensemble(folder: Path) -> LoadedEnsemble:
     """Read an ensemble with its networks, on the CPU.
 
     Raises:
@@ -242,7 +242,7 @@ def load_ensemble(folder: Path) -> Ensemble:
     z, y, x = description["voxel_size_nm"]
     rule = NormalisationRule(**description["normalisation"])
     combination = description.get("combination", "mean")
-    return Ensemble(
+    return LoadedEnsemble(
         folder,
         description["classes"],
         (z, y, x),

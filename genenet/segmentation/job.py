@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from genenet.config.segmentation import Segmentation
     from genenet.config.stages import ImageFiles
     from genenet.core.geometry import Triple
-    from genenet.ensembles.ensemble import Ensemble
+    from genenet.ensembles.ensemble import LoadedEnsemble
 
 CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 class SegmentationJob:
     """A volume, an ensemble, and the store that the segmentation is written to."""
 
-    ensemble: Ensemble
+    ensemble: LoadedEnsemble
     source: ImageFiles
     settings: Segmentation
     device: torch.device
@@ -182,7 +182,7 @@ class SegmentationJob:
 
 def segment_in_memory(
     volume: Volume,
-    ensemble: Ensemble,
+    ensemble: LoadedEnsemble,
     settings: Segmentation,
     device: torch.device,
     write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
@@ -198,7 +198,7 @@ def segment_in_memory(
         pass
 
 
-def _normalisation(volume: Volume, ensemble: Ensemble) -> Normalisation:
+def _normalisation(volume: Volume, ensemble: LoadedEnsemble) -> Normalisation:
     """Return what normalises a volume; warns if it isn't what the ensemble was trained on."""
     warn_of_other_images(volume, ensemble)
     return ensemble.normalisation.of(partial(sample_statistics, volume))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
-    from genenet.ensembles.ensemble import Ensemble
+    from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.networks.predictor import Predictor, ReadBox, TilePrediction
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
@@ -121,7 +121,7 @@ class Pipeline:
     @classmethod
     def of(
         cls,
-        ensemble: Ensemble,
+        ensemble: LoadedEnsemble,
         settings: Segmentation,
         device: torch.device,
         volume: Volume,

@@ -12,7 +12,7 @@ from genenet.volumes.statistics import sample_statistics
 
 if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles
-    from genenet.ensembles.ensemble import Ensemble
+    from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.volumes.base import Volume
 
 _TOLERANCE = 0.05  # of a voxel's size
@@ -21,7 +21,7 @@ _SAMPLE_VOXELS = 2**20
 log = logging.getLogger(__name__)
 
 
-def fit(volume: Volume, source: ImageFiles, ensemble: Ensemble, rescale: bool) -> Volume:
+def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: bool) -> Volume:
     """Return the volume with the voxel size that is given, resampled to the ensemble's if that is wanted.
 
     2D networks see no z: the volume is resampled along z only if one of the networks is 3D. An axis whose size
@@ -65,7 +65,7 @@ def fit(volume: Volume, source: ImageFiles, ensemble: Ensemble, rescale: bool) -
     return _rescaled(volume, ensemble)
 
 
-def _rescaled(volume: Volume, ensemble: Ensemble) -> Volume:
+def _rescaled(volume: Volume, ensemble: LoadedEnsemble) -> Volume:
     """Return the volume at the ensemble's voxel size; along z only if a network is 3D."""
     trained = ensemble.voxel_size_nm
     volume.grid = volume.grid.completed(trained)
@@ -78,7 +78,7 @@ def _rescaled(volume: Volume, ensemble: Ensemble) -> Volume:
     return rescaled
 
 
-def warn_of_other_images(volume: Volume, ensemble: Ensemble) -> None:
+def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble) -> None:
     """Say if a volume's type, its values or its number of slices aren't those of the training images."""
     if is_3d(ensemble) and volume.shape[0] == 1:
         log.warning(
@@ -98,7 +98,7 @@ def warn_of_other_images(volume: Volume, ensemble: Ensemble) -> None:
     _warn_of_other_values(volume, ensemble)
 
 
-def _warn_of_other_values(volume: Volume, ensemble: Ensemble) -> None:
+def _warn_of_other_values(volume: Volume, ensemble: LoadedEnsemble) -> None:
     """Only where the training images' mean and deviation are used: else a volume's own make up for it."""
     rule = ensemble.normalisation
     if rule.mode != "training":
@@ -116,6 +116,6 @@ def _warn_of_other_values(volume: Volume, ensemble: Ensemble) -> None:
         )
 
 
-def is_3d(ensemble: Ensemble) -> bool:
+def is_3d(ensemble: LoadedEnsemble) -> bool:
     """Return whether a network of the ensemble sees more than one slice."""
     return any(network.plan.receptive_field[0] > 1 for network in ensemble.networks)

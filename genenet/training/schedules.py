@@ -16,7 +16,7 @@ END = 25e4  # … and ends at base / END
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """A step of a training, and what schedules are made from.
 
     Attributes:
@@ -34,24 +34,24 @@ class Step:
     decay_steps: int = 1
 
 
-def learning_rate(schedule: Schedule, step: Step) -> float:
+def learning_rate(schedule: Schedule, step: TrainingStep) -> float:
     """Return the learning rate of a step."""
     return float(schedule.entry.function()(step, schedule.options))
 
 
-def exponential(step: Step, options: WarmUp) -> float:
+def exponential(step: TrainingStep, options: WarmUp) -> float:
     """Fall by ``decay_rate`` every ``decay_steps`` iterations, continuously."""
     share = step.decay_rate ** (step.iteration / step.decay_steps)
     return step.base * options.rise(step.iteration) * float(share)
 
 
-def cosine(step: Step, options: WarmUp) -> float:
+def cosine(step: TrainingStep, options: WarmUp) -> float:
     """Fall to 0 along half a cosine (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
     share = _half_cosine(1.0, 0.0, step.iteration / step.iterations)
     return step.base * options.rise(step.iteration) * share
 
 
-def one_cycle(step: Step, _: NoOptions) -> float:
+def one_cycle(step: TrainingStep, _: NoOptions) -> float:
     """Rise from 1/25 to 1 in the first 30 %, then fall to 1/25e4, both along half a cosine (Smith and Topin 2019).
 
     Adam's betas and the momentum of SGD stay as they are.
@@ -63,7 +63,7 @@ def one_cycle(step: Step, _: NoOptions) -> float:
     return step.base * _half_cosine(1.0, 1 / END, after)
 
 
-def constant(step: Step, options: WarmUp) -> float:
+def constant(step: TrainingStep, options: WarmUp) -> float:
     """Stay at the base."""
     return step.base * options.rise(step.iteration)
 

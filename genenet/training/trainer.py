@@ -24,7 +24,7 @@ from genenet.training.learner import Learner
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
-from genenet.training.schedules import Step, learning_rate
+from genenet.training.schedules import TrainingStep, learning_rate
 from genenet.volumes.base import ArrayVolume
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Trainer:
     def current_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
         settings = self.settings
-        step = Step(self.iteration, settings.iterations, self.base_rate, *self.decay)
+        step = TrainingStep(self.iteration, settings.iterations, self.base_rate, *self.decay)
         return learning_rate(settings.schedule, step)
 
     def step(self) -> None:

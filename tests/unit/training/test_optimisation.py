@@ -18,7 +18,7 @@ from genenet.training.optimisation import (
     is_patient,
     make_optimiser,
 )
-from genenet.training.schedules import Step, learning_rate
+from genenet.training.schedules import TrainingStep, learning_rate
 from tests.support.examples import examples
 
 BETAS = (0.9, 0.99)
@@ -160,7 +160,7 @@ def rates(schedule, iterations, base=0.3):
 
 
 def rate(iteration, schedule, iterations=50, base=0.3):
-    return learning_rate(schedule, Step(iteration, iterations, base, *DECAY))
+    return learning_rate(schedule, TrainingStep(iteration, iterations, base, *DECAY))
 
 
 @pytest.mark.parametrize(
