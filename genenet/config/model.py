@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import AfterValidator, Field, model_validator
 
 from genenet.config.baselines import Baselines
@@ -15,6 +14,7 @@ from genenet.config.rounds import rounds
 from genenet.config.search import Search
 from genenet.config.segmentation import SegmentationAndAfter
 from genenet.config.training import Training
+from genenet.config.yaml_file import explain_yaml, read_yaml
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate
@@ -70,19 +70,13 @@ def read_config(path: Path) -> Config:
     """Read and check a config.yaml.
 
     Raises:
-        InputError: If it can't be read, or says something that it can't say.
+        InputError: If the file can't be read, or has an unknown key or a wrong value.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    return check_config(values, str(path))
+    return check_config(read_yaml(path), str(path))
 
 
 def check_config(values: Any, source: str = "config") -> Config:
     """Turn what a YAML file holds into a Config; ``source`` is named in errors (InputError)."""
     if not isinstance(values, dict):
         raise InputError(f"{source}: holds no keys; see config.yaml of genenet for an example")
-    return validate(Config, values, source)
+    return validate(Config, values, source, explain_yaml)

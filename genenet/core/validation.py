@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,16 +13,30 @@ from genenet.core.errors import InputError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validate(model: type[Model], values: Any, source: str) -> Model:
-    """Validate with pydantic; its errors become one line for each mistake (InputError)."""
+def validate(
+    model: type[Model],
+    values: Any,
+    source: str,
+    explain: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
+) -> Model:
+    """Validate with pydantic; its errors become one line for each mistake (InputError).
+
+    Args:
+        model: what the values must be.
+        values: as a file or a caller gave them.
+        source: is named in errors, such as the file.
+        explain: returns a better message for an error of pydantic, or None.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         typos_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        raise InputError("\n".join(_line(model, source, e) for e in typos_first)) from None
+        raise InputError("\n".join(_line(model, source, e, explain) for e in typos_first)) from None
 
 
-def _line(model: type[BaseModel], source: str, error: Any) -> str:
+def _line(
+    model: type[BaseModel], source: str, error: Any, explain: Callable[[Mapping[str, Any]], str | None]
+) -> str:
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     where = f"{source}: {key}: " if key else f"{source}: "
@@ -32,6 +47,8 @@ def _line(model: type[BaseModel], source: str, error: Any) -> str:
         return f"{where}unknown key; {hint}"
     if error["type"] == "missing":
         return f"{where}is missing"
+    if explained := explain(error):
+        return f"{where}{explained}"
     message = str(error["msg"]).removeprefix("Value error, ")
     shown = repr(error["input"])
     value = f", not {shown}" if error["type"] != "value_error" and len(shown) < 60 else ""
