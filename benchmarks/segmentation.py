@@ -22,7 +22,6 @@ import numpy as np
 import tifffile
 import torch
 
-import genenet.networks.modules as network_modules
 from bench_tools import GENENET, alternating, bfloat16_instructions, in_process, parser, peak_memory, rate
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
@@ -31,6 +30,7 @@ from genenet.core.resources import keep_freed_memory
 from genenet.ensembles.ensemble import FORMAT, load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
+from genenet.networks import modules as network_modules
 from genenet.networks.network import Network
 from genenet.networks.weights import save_weights
 from genenet.phantoms.phantom import CLASSES, slabs
