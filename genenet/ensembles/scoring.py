@@ -18,7 +18,6 @@ from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_weights
 from genenet.training.prepare import open_prepared
-from genenet.volumes.base import ArrayVolume
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +38,7 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
     table = Contingency.empty(len(ensemble.classes))
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)
-        for z, probabilities in predictor.slices(ArrayVolume(image.image, image.name), norm):
+        for z, probabilities in predictor.slices(image.volume, norm):
             table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
     return {"volumes": [image.name for image in prepared.images], **scores(table)}
 
@@ -59,7 +58,7 @@ def evaluate_strategies(
     tables = {name: Contingency.empty(len(ensemble.classes)) for name in others}
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)
-        volume = ArrayVolume(image.image, image.name)
+        volume = image.volume
         for z in range(volume.shape[0]):
             box = Box.of_shape((1, *volume.shape[1:]), (z, 0, 0))
             found = [predictor.probabilities(volume, norm, box) for predictor in predictors]

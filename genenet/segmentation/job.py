@@ -30,7 +30,7 @@ from genenet.volumes.masks import Mask
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
-from genenet.volumes.statistics import sample_statistics
+from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ class SegmentationJob:
         show: Callable[[int, int, Box], None] | None,
     ) -> dict[str, Any]:
         began = time.monotonic()
-        store = self._open_store(volume)
+        store = self._open_store(volume, mask.volume if mask else None)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
         blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
         missing = [block for block in blocks if not store.has_block(block)]
@@ -101,7 +101,7 @@ class SegmentationJob:
             self.ensemble,
             self.settings,
             self.device,
-            self._cached(volume),
+            mask.applied_to(self._cached(volume)) if mask else self._cached(volume),
             normalisation,
             store.write_block,
             mask,
@@ -132,7 +132,7 @@ class SegmentationJob:
         halos = [plan.halo for plan in self.ensemble.plans]
         return cached(volume, self.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
 
-    def _open_store(self, volume: Volume) -> ome_zarr.Store:
+    def _open_store(self, volume: Volume, mask: Volume | None) -> ome_zarr.Store:
         """Open the store; create it if it doesn't exist or has another fingerprint."""
         fingerprint = self._fingerprint(volume)
         with exclusive(self.out.with_name(self.out.name + ".lock")):
@@ -144,7 +144,7 @@ class SegmentationJob:
                 log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
-            norm = _normalisation(volume, self.ensemble)
+            norm = _normalisation(volume, self.ensemble, mask)
             grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
@@ -176,6 +176,7 @@ class SegmentationJob:
             volume.shape,
             volume.voxel_size_nm,
             *volume.reading,
+            *(["statistics inside the mask"] if self.source.mask else []),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -198,10 +199,10 @@ def segment_in_memory(
         pass
 
 
-def _normalisation(volume: Volume, ensemble: LoadedEnsemble) -> Normalisation:
-    """Return what normalises a volume; warns if it isn't what the ensemble was trained on."""
-    warn_of_other_images(volume, ensemble)
-    return ensemble.normalisation.of(partial(sample_statistics, volume))
+def _normalisation(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> Normalisation:
+    """Return what normalises a volume; warns if what is inside its mask isn't like the training images."""
+    warn_of_other_images(volume, ensemble, mask)
+    return ensemble.normalisation.of(partial(image_statistics, volume, mask=mask))
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

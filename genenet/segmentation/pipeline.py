@@ -171,7 +171,8 @@ class Pipeline:
         if self.mask and not self.mask.has(box):
             return None
         read_box = self.predictor.read(self.volume, self.normalisation, box)
-        if read_box.data.dtype.kind == "f" and not np.isfinite(read_box.data).all():
+        # With a mask the volume is a MaskedVolume, which checks what is inside; outside it is NaN.
+        if self.mask is None and read_box.data.dtype.kind == "f" and not np.isfinite(read_box.data).all():
             raise InputError(
                 f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
             )

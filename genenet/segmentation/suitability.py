@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 from genenet.volumes.grid import size_text
 from genenet.volumes.rescale import RescaledVolume
-from genenet.volumes.statistics import sample_statistics
+from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles
@@ -78,8 +78,8 @@ def _rescaled(volume: Volume, ensemble: LoadedEnsemble) -> Volume:
     return rescaled
 
 
-def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble) -> None:
-    """Say if a volume's type, its values or its number of slices aren't those of the training images."""
+def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> None:
+    """Log a warning if a volume's type, its values or its number of slices aren't those of the training images."""
     if is_3d(ensemble) and volume.shape[0] == 1:
         log.warning(
             "%s: is a single slice, and the ensemble's networks are 3D: they see it reflected along z; "
@@ -95,15 +95,17 @@ def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble) -> None:
             " and ".join(ensemble.dtypes),
             ensemble.normalisation.mode,
         )
-    _warn_of_other_values(volume, ensemble)
+    _warn_of_other_values(volume, ensemble, mask)
 
 
-def _warn_of_other_values(volume: Volume, ensemble: LoadedEnsemble) -> None:
-    """Only where the training images' mean and deviation are used: else a volume's own make up for it."""
+def _warn_of_other_values(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> None:
+    """Compare values if the training images' mean and deviation are used: a volume's own make up for others."""
     rule = ensemble.normalisation
     if rule.mode != "training":
         return
-    mean, deviation = (float(a[0]) for a in sample_statistics(volume, False, max_voxels=_SAMPLE_VOXELS))
+    mean, deviation = (
+        float(a[0]) for a in image_statistics(volume, False, max_voxels=_SAMPLE_VOXELS, mask=mask)
+    )
     if abs(mean - rule.mean) > 3 * rule.deviation or not 0.2 < deviation / rule.deviation < 5:
         log.warning(
             "%s: its voxels are %.4g ± %.2g, those of the training images %.4g ± %.2g, by which it is normalised; "

@@ -1,7 +1,8 @@
 """Labelled images, checked and put into one file: a Zarr in a zip, with their statistics as attributes.
 
-Layout: a group for each image, "0", "1", …, each with the arrays ``image`` (own type) and ``labels`` (uint8;
-IGNORE where nothing is learnt), axes (z, y, x), and attributes; what holds for all is in the root's.
+Layout: a group for each image, "0", "1", …, each with the arrays ``image`` (own type), ``labels`` (uint8; IGNORE
+where nothing is learnt) and, if the image has one, ``mask`` (uint8), axes (z, y, x), and attributes; what holds for
+all images is in the root's attributes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,22 +21,22 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
-from genenet.volumes.base import Volume, crop
+from genenet.volumes.base import ArrayVolume, Volume, crop
 from genenet.volumes.labels import ClassLabels
+from genenet.volumes.masks import MaskedVolume, check_finite
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
-from genenet.volumes.statistics import Moments, as_arrays, check_moments
+from genenet.volumes.statistics import EXACT_VOXELS, Moments, as_arrays, image_moments, slab_chunks, slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from genenet.config.stages import ImageFiles, PrepareSettings
 
-FORMAT = "genenet.data/1"
-_SLAB_VOXELS = 2**23  # read, checked and written at a time
+FORMAT = "genenet.data/2"
+FORMATS = ("genenet.data/1", FORMAT)  # the older one has no masks
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class PreparedImage:
         name: the file it came from, and the region.
         image: Zarr array (Z, Y, X), of the image's own type.
         labels: Zarr array (Z, Y, X), uint8: class ids, or IGNORE.
-        mean: of all voxels.
-        deviation: of all voxels.
+        mean: of all voxels inside the mask.
+        deviation: likewise.
         slice_mean: (Z,), of each slice.
         slice_deviation: (Z,), of each slice; 1 where a slice is constant.
         weight: how often patches come from here, relative to the number of voxels.
+        mask: Zarr array (Z, Y, X), uint8, 0 outside; None if all is inside.
     """
 
     name: str
@@ -61,6 +63,13 @@ class PreparedImage:
     slice_mean: NDArray[np.float64]
     slice_deviation: NDArray[np.float64]
     weight: float = 1.0  # files of older versions don't say
+    mask: zarr.Array[Any] | None = None
+
+    @property
+    def volume(self) -> Volume:
+        """The image as networks see it: outside the mask voxels are NaN, and so normalised to 0."""
+        image = ArrayVolume(self.image, self.name)
+        return MaskedVolume(image, ArrayVolume(self.mask, self.name)) if self.mask is not None else image
 
     def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
@@ -114,7 +123,7 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
 
 
 def _attributes(settings: PrepareSettings, checked: list[Facts]) -> dict[str, Any]:
-    everything = Moments.merged(moments for facts in checked for moments in facts.slices)
+    everything = Moments.merged(moments for facts in checked for moments in facts.whole)
     return {
         "format": FORMAT,
         "classes": settings.classes,
@@ -137,7 +146,7 @@ def open_prepared(path: Path) -> Prepared:
     try:
         root = zarr.open_group(ZipStore(path, mode="r"), mode="r")
         attributes: dict[str, Any] = dict(root.attrs)
-        if attributes.pop("format") != FORMAT:
+        if attributes.pop("format") not in FORMATS:
             raise ValueError("another format")
         images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
         return Prepared(images=images, voxel_size_nm=tuple(attributes.pop("voxel_size_nm")), **attributes)
@@ -148,11 +157,14 @@ def open_prepared(path: Path) -> Prepared:
 def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
     attributes: dict[str, Any] = dict(root[key].attrs)
     slices = (np.array(attributes.pop(f"slice_{name}"), np.float64) for name in ("mean", "deviation"))
-    image, labels = root[f"{key}/image"], root[f"{key}/labels"]
+    image, labels, mask = root[f"{key}/image"], root[f"{key}/labels"], root.get(f"{key}/mask")
     assert isinstance(image, zarr.Array)
     assert isinstance(labels, zarr.Array)
+    assert mask is None or isinstance(mask, zarr.Array)
     mean, deviation = slices
-    return PreparedImage(image=image, labels=labels, slice_mean=mean, slice_deviation=deviation, **attributes)
+    return PreparedImage(
+        image=image, labels=labels, mask=mask, slice_mean=mean, slice_deviation=deviation, **attributes
+    )
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,11 @@ class Source:
     image: Volume
     labels: ClassLabels
     weight: float
+
+    @property
+    def mask(self) -> Volume | None:
+        """Of the same shape; where it is 0, nothing of the image counts."""
+        return self.labels.mask
 
 
 def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
@@ -184,26 +201,29 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
 
 @dataclass
 class Facts:
-    """What a pass over an image and its labels finds out."""
+    """What is found out about an image and its labels.
+
+    Attributes:
+        shape: voxels along z, y, x.
+        dtype: of the image.
+        counts: voxels of each class.
+        weight: of the image.
+        whole: moments of all voxels inside the mask, in parts.
+        slices: of each slice.
+        hashes: SHA-256 of the voxels of each array, by its name.
+    """
 
     shape: Triple
     dtype: np.dtype[Any]
-    slices: list[Moments]
     counts: NDArray[np.int64]
     weight: float
-    hashes: dict[str, Any] = field(default_factory=lambda: {k: hashlib.sha256() for k in ("image", "labels")})
-
-    def add(self, z: int, image: NDArray[Any], labels: NDArray[np.uint8]) -> None:
-        """Take in a slab, of which the first slice is slice ``z``."""
-        for i, (voxels, ids) in enumerate(zip(image, labels, strict=True), start=z):
-            self.slices[i] = self.slices[i].merge(Moments.of(voxels))
-            self.counts += np.bincount(ids.reshape(-1), minlength=256)[: len(self.counts)]
-        self.hashes["image"].update(image)
-        self.hashes["labels"].update(labels)
+    whole: list[Moments]
+    slices: list[Moments]
+    hashes: dict[str, Any]
 
     def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
-        return as_arrays(self.slices if per_slice else [Moments.merged(self.slices)])
+        return as_arrays(self.slices if per_slice else [Moments.merged(self.whole)])
 
     def checksum(self) -> str:
         """Return what depends on shape, type, weight and all voxels."""
@@ -212,28 +232,47 @@ class Facts:
 
 
 def check(source: Source) -> Facts:
-    """Read an image and its labels once, and check all that is in them.
+    """Read an image and its labels, and check all that is in them. Outside the mask nothing counts.
 
     Raises:
         InputError: If the image isn't finite or constant, or if a label is no class, or all are ignored.
     """
-    shape = source.image.shape
-    counts = np.zeros(source.labels.n_classes, np.int64)
-    facts = Facts(shape, source.image.dtype, [Moments()] * shape[0], counts, source.weight)
-    for box in _slabs(shape):
-        facts.add(box.start[0], source.image.read(box), source.labels.read(box))
-    check_moments(Moments.merged(facts.slices), source.image.name)
-    if not facts.counts.any():
-        masked = f" or masked by {source.labels.mask.name}" if source.labels.mask else ""
+    counts, hashes = _count_and_hash(source)
+    if not counts.any():
+        masked = f" or masked by {source.mask.name}" if source.mask else ""
         raise InputError(
             f"{source.labels.volume.name}: all voxels are ignored{masked}; at least one needs a class"
         )
-    return facts
+    slices = image_moments(source.image, per_slice=True, mask=source.mask)
+    shape, n_voxels = source.image.shape, Box.of_shape(source.image.shape).n_voxels
+    whole = slices
+    if n_voxels > EXACT_VOXELS:  # the sample stands for all voxels, beside those of other images
+        whole = [m.scaled(n_voxels) for m in image_moments(source.image, per_slice=False, mask=source.mask)]
+    return Facts(shape, source.image.dtype, counts, source.weight, whole, slices, hashes)
+
+
+def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Return the voxels of each class and the hashes of all arrays; checks labels and that voxels are finite."""
+    counts = np.zeros(source.labels.n_classes, np.int64)
+    hashes = {name: hashlib.sha256() for name in ("image", "labels", *(["mask"] if source.mask else []))}
+    for box in slabs(source.image.shape):
+        image, labels = source.image.read(box), source.labels.read(box)
+        hashes["image"].update(image.data)
+        hashes["labels"].update(labels.data)
+        inside = None
+        if source.mask:
+            inside = source.mask.read(box) != 0
+            hashes["mask"].update(inside.data)
+        check_finite(image, source.name, inside)
+        for ids in labels:
+            counts += np.bincount(ids.reshape(-1), minlength=256)[: len(counts)]
+        del image, labels, inside  # before the next slab is read: memory holds one
+    return counts, hashes
 
 
 def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:
     """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
-    moments, (mean, deviation) = Moments.merged(facts.slices), as_arrays(facts.slices)
+    moments, (mean, deviation) = Moments.merged(facts.whole), as_arrays(facts.slices)
     attributes = {
         "name": source.name,
         "weight": source.weight,
@@ -243,34 +282,28 @@ def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:
         "slice_deviation": deviation.tolist(),
     }
     group = zarr.create_group(store, path=key, attributes=attributes)
-    image, labels = (
-        group.create_array(
-            name,
-            shape=facts.shape,
-            dtype=dtype,
-            chunks=_chunks(facts.shape),
-            compressors=ZstdCodec(level=3),
-            dimension_names=("z", "y", "x"),
-        )
-        for name, dtype in (("image", facts.dtype), ("labels", np.dtype(np.uint8)))
-    )
-    for box in _slabs(facts.shape):
+    image = _create(group, "image", facts.shape, facts.dtype)
+    labels = _create(group, "labels", facts.shape, np.dtype(np.uint8))
+    mask = _create(group, "mask", facts.shape, np.dtype(np.uint8)) if source.mask else None
+    for box in slabs(facts.shape):
         _write_chunks(image, box, source.image.read(box))
         _write_chunks(labels, box, source.labels.read(box))
+        if mask is not None and source.mask:
+            _write_chunks(mask, box, (source.mask.read(box) != 0).astype(np.uint8))
+
+
+def _create(group: zarr.Group, name: str, shape: Triple, dtype: np.dtype[Any]) -> zarr.Array[Any]:
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=slab_chunks(shape),
+        compressors=ZstdCodec(level=3),
+        dimension_names=("z", "y", "x"),
+    )
 
 
 def _write_chunks(array: zarr.Array[Any], box: Box, data: NDArray[Any]) -> None:
-    """Write a slab chunk by chunk. Chunks written together go on being written after one has failed."""
+    """Write a slab chunk by chunk: zarr continues to write chunks of one assignment after one has failed."""
     for chunk in tiles(box, array.chunks):  # type: ignore[arg-type]
         array[chunk.slices] = data[chunk.relative_to(box.start).slices]
-
-
-def _chunks(shape: Triple) -> Triple:
-    return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
-
-
-def _slabs(shape: Triple) -> Iterator[Box]:
-    """Boxes of whole chunks, as wide as the image, since files hold it row by row."""
-    chunks = _chunks(shape)
-    rows = max(1, _SLAB_VOXELS // (chunks[0] * chunks[1] * shape[2])) * chunks[1]
-    return tiles(Box.of_shape(shape), (chunks[0], rows, shape[2]))

@@ -13,15 +13,16 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.core.resources import MEBIBYTE
+from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation, NormalisationRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import zarr
     from numpy.typing import NDArray
 
     from genenet.training.prepare import Prepared
+    from genenet.volumes.base import Volume
 
 BORDER_MAP_BYTES = 4  # of a voxel
 
@@ -34,7 +35,7 @@ class LabelledArray:
 
     Attributes:
         name: for messages.
-        image: of its own type, not normalised.
+        image: not normalised; of its own type, or of floats with NaN outside its mask.
         labels: class ids.
         normalisation: to be applied to what is read.
         weight: how often patches come from it, relative to its number of voxels.
@@ -64,15 +65,19 @@ def read_images(
     Raises:
         InputError: If they don't fit on that disk either.
     """
-    n_bytes = sum(array.nbytes for split in splits for i in split.images for array in (i.image, i.labels))
+    n_bytes = sum(
+        i.labels.nbytes + i.labels.size * i.volume.dtype.itemsize for split in splits for i in split.images
+    )
     n_bytes += weight_bytes * sum(i.labels.size for i in splits[0].images)
     on_disk = n_bytes > memory_bytes
     if on_disk:
         _check_space(n_bytes, memory_bytes)
-    read = _mapped if on_disk else lambda array: np.asarray(array[...])
+    read = _mapped if on_disk else _read_whole
     return [
         [
-            LabelledArray(i.name, read(i.image), read(i.labels), rule.of(i.statistics), i.weight)
+            LabelledArray(
+                i.name, read(i.volume), read(ArrayVolume(i.labels)), rule.of(i.statistics), i.weight
+            )
             for i in split.images
         ]
         for split in splits
@@ -92,11 +97,15 @@ def _check_space(n_bytes: int, memory_bytes: float) -> None:
     log.info("%s: they are copied to %s and read from there", sizes, folder)
 
 
-def _mapped(array: zarr.Array[Any]) -> NDArray[Any]:
-    """Copy an array to a nameless temporary file, some whole chunks at a time, and map it."""
-    mapped = _new_mapped(array.shape, array.dtype)
-    for box in tiles(Box.of_shape(array.shape), (array.chunks[0], 8 * array.chunks[1], array.shape[2])):  # type: ignore[arg-type]
-        mapped[box.slices] = array[box.slices]
+def _read_whole(volume: Volume) -> NDArray[Any]:
+    return volume.read(Box.of_shape(volume.shape))
+
+
+def _mapped(volume: Volume) -> NDArray[Any]:
+    """Copy a volume to a nameless temporary file, some whole chunks at a time, and map it."""
+    mapped = _new_mapped(volume.shape, volume.dtype)
+    for box in tiles(Box.of_shape(volume.shape), (volume.chunks[0], 8 * volume.chunks[1], volume.shape[2])):
+        mapped[box.slices] = volume.read(box)
     return mapped
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.volumes.base import crop
+from genenet.core.errors import InputError
+from genenet.volumes.base import Volume, crop
 from genenet.volumes.chunk_cache import cached
 
 if TYPE_CHECKING:
@@ -15,9 +16,47 @@ if TYPE_CHECKING:
 
     from genenet.config.types import ImageRegion
     from genenet.core.geometry import Box, Triple
-    from genenet.volumes.base import Volume
 
 _CACHE_BYTES = 2**28
+
+
+class MaskedVolume(Volume):
+    """A volume whose voxels outside a mask are NaN, which normalisation turns into its centre, 0.
+
+    So what lies outside (padding, another sample, NaN) reaches no network. Integers are read as floats that hold
+    them exactly.
+    """
+
+    def __init__(self, volume: Volume, mask: Volume) -> None:
+        self._take_over(volume)
+        self._volume, self._mask = volume, mask
+        self.dtype, self.is_mapped = marked_type(volume.dtype), False
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        inside = self._mask.read(box) != 0
+        voxels = self._volume.read(box)
+        check_finite(voxels, self.name, inside)
+        marked = voxels.astype(self.dtype)
+        marked[~inside] = np.nan
+        return marked
+
+
+def marked_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of floats that holds all values of a type, and NaN."""
+    return np.dtype(np.float32 if dtype.itemsize < 4 or dtype == np.float32 else np.float64)
+
+
+def check_finite(voxels: NDArray[Any], name: str, inside: NDArray[np.bool_] | None = None) -> None:
+    """Raise InputError if a voxel is NaN or infinite; with ``inside`` only voxels where it is true count."""
+    if voxels.dtype.kind != "f":
+        return
+    finite = np.isfinite(voxels)
+    if not (finite if inside is None else finite | ~inside).all():
+        where = "" if inside is None else " inside its mask"
+        raise InputError(
+            f"{name}: holds NaN or infinite voxels{where}; replace them by numbers, cut them off by region:, or leave "
+            "them out by mask:"
+        )
 
 
 @dataclass(frozen=True)
@@ -36,6 +75,10 @@ class Mask:
             block: what is read at a time.
         """
         return cls(cached(crop(mask, region), block, (0, 0, 0), _CACHE_BYTES)) if mask else None
+
+    def applied_to(self, volume: Volume) -> MaskedVolume:
+        """Return the volume as networks see it: outside the mask there is nothing."""
+        return MaskedVolume(volume, self.volume)
 
     def has(self, block: Box) -> bool:
         """Return whether the mask covers a part of a block."""

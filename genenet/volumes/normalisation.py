@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(x - mean) / deviation; arrays of one number for the volume, or of one for each slice."""
+    """(x - mean) / deviation; both are arrays of one number for the volume, or of one for each slice."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -28,12 +28,19 @@ class Normalisation:
         return cls(np.array([mean]), np.array([deviation]))
 
     def apply(self, data: NDArray[np.generic], z: int) -> NDArray[np.float32]:
-        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume."""
-        index = reflect(z, z + len(data), len(self.mean))  # as the slices are that were read beyond the ends
-        mean, deviation = (a[index, None, None].astype(np.float32) for a in (self.mean, self.deviation))
-        normalised = data.astype(np.float32)
-        normalised -= mean
-        normalised /= deviation
+        """Normalise slices (Z, Y, X) of which the first is slice ``z`` of the volume; NaN becomes 0, the centre.
+
+        Types of four bytes and more are shifted in float64: float32 has no room for large offsets (an int32 around
+        2e9 loses 7 bits). The others fit exactly.
+        """
+        index = reflect(z, z + len(data), len(self.mean))  # like the slices that were read beyond the ends
+        wide = np.float64 if data.dtype.itemsize >= 4 else np.float32
+        normalised = np.empty(data.shape, np.float32)
+        for voxels, out, i in zip(data, normalised, index, strict=True):
+            np.subtract(voxels, self.mean[i].astype(wide), out=out, dtype=wide, casting="unsafe")
+        normalised /= self.deviation[index, None, None].astype(np.float32)
+        if data.dtype.kind == "f":
+            normalised[np.isnan(normalised)] = 0
         return normalised
 
 
@@ -42,14 +49,14 @@ Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  
 
 @dataclass(frozen=True)
 class NormalisationRule:
-    """By what images are normalised: ``training`` uses the training images' mean and deviation for all."""
+    """How images are normalised: ``training`` uses the training images' mean and deviation for all."""
 
     mode: NormalisationMode
     mean: float
     deviation: float
 
     def of(self, statistics: Statistics) -> Normalisation:
-        """Return an image's normalisation; ``statistics(per_slice)`` gives its own mean and deviation."""
+        """Return an image's normalisation; ``statistics(per_slice)`` returns its own mean and deviation."""
         if self.mode == "training":
             return Normalisation(np.array([self.mean]), np.array([self.deviation]))
         return Normalisation(*statistics(self.mode == "slice"))

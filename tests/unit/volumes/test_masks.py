@@ -10,21 +10,26 @@ from genenet.networks.predictor import Predictor
 from genenet.segmentation.evaluation import evaluate_store
 from tests.support.ensembles import arrays, job, write_ensemble, write_image
 
+CENTRE = np.uint8(127)  # the mean of write_ensemble
+
 
 @pytest.fixture
 def folder(tmp_path):
-    write_ensemble(tmp_path / "ensemble")
-    write_image(tmp_path)
+    write_ensemble(tmp_path / "ensemble", mode="training")  # so that the mask changes no statistics
+    image = write_image(tmp_path)
     mask = np.zeros((4, 70, 90), np.uint16)
     mask[:2, 10:40, 70:] = 300
     tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack", compression="zlib")
+    tifffile.imwrite(tmp_path / "centred.tif", np.where(mask, image, CENTRE), photometric="minisblack")
     return tmp_path
 
 
 @pytest.mark.parametrize("region", [None, (None, (5, 70), (3, 90))])
 @pytest.mark.parametrize("precision", ["uint8", "float16"])
-def test_outside_of_the_mask_all_is_0_and_inside_it_is_as_without(folder, region, precision, monkeypatch):
-    job(folder, "plain.ome.zarr", source={"region": region}, precision=precision).run()
+def test_outside_of_the_mask_all_is_0_and_inside_it_the_outside_is_the_centre(
+    folder, region, precision, monkeypatch
+):
+    job(folder, "plain.ome.zarr", image="centred.tif", source={"region": region}, precision=precision).run()
     read, blocks = Predictor.read, []
 
     def counted(self, volume, normalisation, block):

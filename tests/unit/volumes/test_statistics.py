@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.volumes.base import ArrayVolume
-from genenet.volumes.statistics import Moments, _sample, sample_statistics
+from genenet.volumes.statistics import Moments, _sample, image_statistics
 
 
 @given(
@@ -43,7 +43,7 @@ def gradient(shape):
 def test_all_of_a_small_volume(per_slice: bool) -> None:
     image = gradient((6, 70, 90))
     volume = ArrayVolume(image, chunks=(4, 32, 32))
-    mean, deviation = sample_statistics(volume, per_slice)
+    mean, deviation = image_statistics(volume, per_slice)
     axes = (1, 2) if per_slice else None
     np.testing.assert_allclose(mean, np.atleast_1d(image.mean(axes, dtype=float)), rtol=1e-9)
     np.testing.assert_allclose(deviation, np.atleast_1d(image.std(axes, dtype=float)), rtol=1e-9)
@@ -57,10 +57,10 @@ def test_a_sample_of_a_large_volume(per_slice: bool, chunks) -> None:
     boxes = list(_sample(volume, per_slice, 10**6, np.random.default_rng(0)))
     assert sum(box.n_voxels for box in boxes) < 1.2 * 10**6
     assert len(set(boxes)) == len(boxes)
-    mean, deviation = sample_statistics(volume, per_slice, max_voxels=10**6)
-    again = sample_statistics(volume, per_slice, max_voxels=10**6)
+    mean, deviation = image_statistics(volume, per_slice, max_voxels=10**6)
+    again = image_statistics(volume, per_slice, max_voxels=10**6)
     np.testing.assert_array_equal(mean, again[0])
-    other = sample_statistics(volume, per_slice, seed=1, max_voxels=10**6)
+    other = image_statistics(volume, per_slice, seed=1, max_voxels=10**6)
     assert not np.array_equal(mean, other[0])
     assert mean.shape == deviation.shape == ((12,) if per_slice else (1,))
     expected = image.mean((1, 2)) if per_slice else image.mean()
@@ -90,21 +90,21 @@ def test_boxes_lie_inside_and_all_slices_are_sampled(shape, chunks, per_slice, m
 def test_errors_and_constant_slices() -> None:
     image = gradient((3, 20, 20))
     image[1] = 5
-    mean, deviation = sample_statistics(ArrayVolume(image), per_slice=True)
+    mean, deviation = image_statistics(ArrayVolume(image), per_slice=True)
     assert (mean[1], deviation[1]) == (5, 1)
     with pytest.raises(InputError, match="array: all voxels are 5"):
-        sample_statistics(ArrayVolume(image[1:2]), per_slice=False)
+        image_statistics(ArrayVolume(image[1:2]), per_slice=False)
     image[2, 3, 4] = np.nan
     for per_slice in (False, True):
         with pytest.raises(InputError, match="array: holds NaN"):
-            sample_statistics(ArrayVolume(image), per_slice)
+            image_statistics(ArrayVolume(image), per_slice)
 
 
 def test_memory_is_bounded_by_a_box() -> None:
     image = np.zeros((2, 4000, 4000), "u1")
     image[0] = 1
     tracemalloc.start()
-    sample_statistics(ArrayVolume(image), per_slice=False)
+    image_statistics(ArrayVolume(image), per_slice=False)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < image.nbytes / 3
