@@ -14,6 +14,7 @@ from genenet.config import stages
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
+    from genenet.config.data import Image
     from genenet.config.model import Config
 
 # exits with the status of genenet; then prints each path of standard input that doesn't exist inside the container
@@ -34,10 +35,12 @@ def command_inside(image: str, arguments: str) -> list[str]:
     return [program, "exec", "--home", str(Path.cwd()), *shlex.split(arguments), image]
 
 
-def images_of(config: Config, *splits: str) -> list[Path]:
-    """Return the files of all images of ``train``, ``validation``, ``test``, with labels and masks."""
-    images = [image for split in splits for image in getattr(config.data, split) if not image.phantom]
-    return [path for image in images for path in stages.image_files(config, image).all]
+def given_images(config: Config, images: Iterable[Image] | None = None) -> list[Path]:
+    """Return the files of images, of all by default, with labels and masks; without phantoms, which are made."""
+    data = config.data
+    every = [*data.train, *data.validation, *data.test, *data.volumes.values()] if images is None else images
+    files = [stages.image_files(config, image).all for image in every if not image.phantom]
+    return list(dict.fromkeys(path for each in files for path in each))
 
 
 def check_search_container(config: Config, image: str, arguments: str) -> None:
@@ -47,11 +50,8 @@ def check_search_container(config: Config, image: str, arguments: str) -> None:
         InputError: As ``check_container`` does.
     """
     config.results.mkdir(parents=True, exist_ok=True)
-    volumes = [
-        path for volume in config.data.volumes.values() for path in stages.image_files(config, volume).all
-    ]
-    given = {path for path in [*images_of(config, "train", "validation", "test"), *volumes] if path.exists()}
-    check_container(image, arguments, map(str, [config.results, *sorted(given)]))
+    existing = [path for path in given_images(config) if path.exists()]
+    check_container(image, arguments, map(str, [config.results, *sorted(existing)]))
 
 
 def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-from genenet.cluster.container import check_search_container, command_inside, images_of
+from genenet.cluster.container import check_search_container, command_inside, given_images
 from genenet.cluster.environment import set_up_jobs
 from genenet.cluster.submitit_job import TrainingJob
 from genenet.cluster.submitit_launcher import Options, choose_cluster, run_locally, run_on_slurm
@@ -67,7 +67,7 @@ def submit(file: Path, options: Options) -> bool:
 
 def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str | None, args: str) -> None:
     """Let the workflow make the inputs of all jobs; print which settings have changed since they were last made."""
-    for path in images_of(config, "train", "validation"):
+    for path in given_images(config, [*config.data.train, *config.data.validation]):
         if not path.exists():
             raise InputError(f"{path}: no such file")
     before = {path: path.read_bytes() for path in (config.results / "settings").glob("*.json")}

@@ -84,6 +84,7 @@ def try_what_jobs_need():
     deployment = workflow.deployment_settings
     try:
         check_volumes_to_segment()
+        check_not_in_the_future(given_images(CONFIG), CONFIG.results)
         if (
             CONFIG.container
             and DeploymentMethod.APPTAINER in deployment.deployment_method

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from genenet.cluster.container import images_of
+from genenet.cluster.container import given_images
 from genenet.config.model import Config, check_config, read_config
 from genenet.config.stages import image_files, runs, stage_settings
 from genenet.core.errors import InputError
@@ -199,6 +199,6 @@ def test_masks_are_files_that_are_read(mask):
     files = image_files(config, config.data.train[0])
     read = ["a.tif", "b.tif", *([mask] if isinstance(mask, str) else mask)]
     assert [str(path) for path in files.all] == read
-    assert [str(path) for path in images_of(config, "train")] == read
+    assert [str(path) for path in given_images(config)] == read
     assert files.weight == 2
     assert len(image_files(config, config.data.validation[0]).all) == 2
