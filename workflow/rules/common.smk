@@ -77,7 +77,9 @@ def limit_retries():
 def check_volumes_to_segment():
     jobs = workflow.dag.needrun_jobs()
     names = {job.wildcards.volume for job in jobs if job.rule.name == "segment"}
-    image_checks.check_images(CONFIG, [f"{image_checks.VOLUMES}.{name}" for name in names])
+    image_checks.check_images(
+        CONFIG, [f"{image_checks.VOLUMES}.{name}" for name in names]
+    )
 
 
 def try_what_jobs_need():
