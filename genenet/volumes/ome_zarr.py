@@ -8,6 +8,7 @@ block is one shard, one file of each array: written in one assignment, under a t
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +20,12 @@ from zarr.codecs import ZstdCodec
 from zarr.core.sync import sync
 
 from genenet.core.atomic_files import atomic_path, read_json, write_json
-from genenet.core.errors import InputError
+from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import Box, Triple, blocks_of, tiles
+from genenet.core.validation import validate
 from genenet.volumes.palette import class_colours
 from genenet.volumes.pyramid import Level, levels, mean_of_cells, mode_of_cells
+from genenet.volumes.store_facts import FORMAT, StoreFacts, check_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,9 +36,12 @@ if TYPE_CHECKING:
     from genenet.config.types import VoxelSize
     from genenet.volumes.grid import Place
 
-FORMAT = "genenet.segmentation/1"
 LABELS = "labels/segmentation"
 CLEANED, OBJECTS = "cleaned", "objects"  # further images of labels, made from it by post-processing
+_ODD_METADATA = (  # what zarr raises for a folder that isn't a store, or whose metadata aren't what they should be
+    *(KeyError, TypeError, ValueError, AttributeError, RecursionError),
+    *(FileNotFoundError, NotADirectoryError),
+)
 _CHUNK: Triple = (16, 256, 256)  # what a viewer reads at a time, at most
 
 
@@ -177,19 +183,18 @@ def open_store(path: Path) -> Store:
     """
     try:
         group = zarr.open_group(path, mode="r+")
-        facts: Any = group.attrs["genenet"]
-        if facts["format"] != FORMAT:
-            raise ValueError(f"its format is {facts['format']}")
+        facts = validate(StoreFacts, group.attrs["genenet"], "genenet")
         # An array keeps this from when it is opened; set at the time of writing, it does nothing. Without it,
         # a shard that is background all over would be no file, and count as missing.
         with zarr.config.set({"array.write_empty_chunks": True}):
             root, labels = group["0"], group[f"{LABELS}/0"]
         if not (isinstance(root, zarr.Array) and isinstance(labels, zarr.Array)):
             raise TypeError("an array is missing")
-        return Store(path, labels, root, facts)
-    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        check_arrays(facts, root, labels)
+        return Store(path, labels, root, facts.model_dump(mode="json"))
+    except _ODD_METADATA as error:
         raise InputError(
-            f"{path}: not a segmentation that genenet made ({error}); give its .ome.zarr"
+            f"{path}: not a segmentation that genenet made ({one_line(error)}); give its .ome.zarr"
         ) from error
 
 
@@ -201,7 +206,7 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
     """
     store = open_store(path)
     found = store.levels(min_size)
-    names = label_names(path)
+    names = [name for name in label_names(path) if name in ("segmentation", CLEANED, OBJECTS)]
     for index, level in enumerate(found[1:], start=1):
         shards = (min(store.block[0], level.shape[0]), *store.block[1:])
         for name in names:
@@ -214,8 +219,18 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
 
 
 def label_names(path: Path) -> list[str]:
-    """Return the names of a store's images of labels, ``segmentation`` first."""
-    names: list[str] = read_json(path / "labels" / "zarr.json")["attributes"]["ome"]["labels"]
+    """Return the names of a store's images of labels, ``segmentation`` first.
+
+    Raises:
+        InputError: If the store doesn't list them, or a name isn't that of a folder inside ``labels``.
+    """
+    file = path / "labels" / "zarr.json"
+    try:
+        names = list(read_json(file)["attributes"]["ome"]["labels"])
+    except (KeyError, TypeError):
+        raise InputError(f"{file}: doesn't list the images of labels; it isn't of genenet's making") from None
+    if odd := [name for name in names if not (isinstance(name, str) and re.fullmatch(r"\w[\w. -]*", name))]:
+        raise InputError(f"{file}: {odd[0]!r} isn't a name of labels; use letters, digits, spaces, - and _")
     return names
 
 

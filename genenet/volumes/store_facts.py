@@ -1,0 +1,75 @@
+"""What a segmentation's store says about itself, checked when the store is opened: another person may have made it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from genenet.core.geometry import by
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT = "genenet.segmentation/1"
+MOST_BLOCKS = 2**24
+MOST_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
+
+ClassName = Annotated[str, Field(max_length=200)]
+Size = Annotated[FiniteFloat, Field(gt=0)]
+Interval = tuple[int, int] | None
+
+
+class StoreFacts(BaseModel):
+    """The attributes of a store under the key ``genenet``.
+
+    Attributes:
+        format: the version.
+        classes: names by label id.
+        channels: names of the channels of the root array.
+        voxel_size_nm: along z, y, x.
+        translation_nm: where the centre of the first voxel lies along z, y, x.
+        region: the region of the image that was segmented, half-open, in voxels; None is a whole axis.
+        fingerprint: of all that the blocks depend on.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    format: Literal["genenet.segmentation/1"]
+    classes: list[ClassName] = Field(max_length=255)
+    channels: list[ClassName] = Field(min_length=1, max_length=1000)
+    voxel_size_nm: tuple[Size, Size, Size]
+    translation_nm: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.0, 0.0, 0.0)
+    region: tuple[Interval, Interval, Interval] | None = None
+    fingerprint: str = ""
+
+
+def check_arrays(facts: StoreFacts, root: zarr.Array[Any], labels: zarr.Array[Any]) -> None:
+    """Check the arrays of a store before anything is read, written or allocated.
+
+    Args:
+        facts: the store's.
+        root: channels, (C, Z, Y, X).
+        labels: class ids, (Z, Y, X).
+
+    Raises:
+        ValueError: If the two don't fit each other, or are of absurd sizes.
+    """
+    if labels.ndim != 3 or labels.dtype != "uint8":
+        raise ValueError(f"its labels are {labels.ndim}D and {labels.dtype}, not 3D and uint8")
+    if root.shape != (len(facts.channels), *labels.shape):
+        raise ValueError(
+            f"its channels are {by(root.shape)} and its labels {by(labels.shape)}, with {len(facts.channels)} channels"
+        )
+    if not labels.shards or root.shards != (len(facts.channels), *labels.shards):
+        raise ValueError("its labels and channels aren't stored in the same blocks")
+    if 0 in labels.shape:
+        raise ValueError(f"it holds no voxels, its shape is {by(labels.shape)}")
+    n_blocks = math.prod(-(-size // block) for size, block in zip(labels.shape, labels.shards, strict=True))
+    if n_blocks > MOST_BLOCKS:
+        raise ValueError(f"it has {n_blocks} blocks, and {MOST_BLOCKS} is the most")
+    for array in (root, labels):
+        n_bytes = math.prod(array.chunks) * array.dtype.itemsize
+        if n_bytes > MOST_CHUNK_BYTES:
+            raise ValueError(f"a chunk of it has {n_bytes} bytes, and {MOST_CHUNK_BYTES} is the most")
