@@ -11,6 +11,7 @@ from rich.table import Table
 from genenet.core.atomic_files import read_csv, read_json
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
+from genenet.training.outcomes import RETRIED
 
 SHOWN = 15  # rows of the ranking
 
@@ -53,10 +54,9 @@ def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
         f"{row['run']} {row['status']}: {row['reason']}\n  log: {paths.train_log(row['run'])}"
         for row in failed
     ]
+    can_be_retried = any(row["status"] in RETRIED for row in failed)
     again = (
-        f"to train such a one again: rm {paths.run(failed[0]['run']).scores}, and start again"
-        if failed
-        else ""
+        f"when the cause is gone: genenet retry {paths.results}, and start again" if can_be_retried else ""
     )
     return ["", *lines, again] if failed else []
 

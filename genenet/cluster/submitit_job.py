@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from genenet.core import exit_codes
+from genenet.core.attempts import WITHOUT_PROGRESS
 from genenet.training.stopping import SIGNALS
 
 STOP_SECONDS = 60  # time for the last checkpoint of a training
 # A job that still runs so long after its training has stopped wasn't meant to stop.
 OUTLIVED_SECONDS = 120
-CRASHES = 3  # by the third attempt without progress, a training publishes that it has failed
 # exit statuses of a stopped training; the signals are those of one that couldn't handle them yet
+INTERRUPTED = {exit_codes.INTERRUPTED, -signal.SIGINT}
 STOPPED = {exit_codes.STOPPED, *(-s for s in SIGNALS), *(128 + s for s in SIGNALS)}
 
 
@@ -37,20 +38,23 @@ class TrainingJob:
     child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
-        """Train to the end; start again after a crash, until the training itself gives up.
+        """Train to the end; start again after a failure, until the training itself gives up and publishes that.
 
         Slurm signals this process and its child at the same time. When the child has stopped, the signal's
         handler (``checkpoint``) or the end of the job comes within ``OUTLIVED_SECONDS``.
         """
         if os.environ.get("SUBMITIT_EXECUTOR") == "local":
             signal.signal(signal.SIGTERM, self._end)
-        crashes = 0
+        failures = 0
         while not self.is_done() and (code := self._train()):
-            crashes += code not in STOPPED
-            if crashes == CRASHES:
-                raise RuntimeError(f"{self.run}: crashed {CRASHES} times (the last: {code}); see {self.log}")
+            if code in INTERRUPTED:
+                raise KeyboardInterrupt
             if code in STOPPED:
                 time.sleep(OUTLIVED_SECONDS)
+                continue
+            failures += 1
+            if failures == WITHOUT_PROGRESS:  # by then a training that can publish anything has done so
+                raise RuntimeError(f"{self.run}: failed {failures} times (the last: {code}); see {self.log}")
 
     def checkpoint(self) -> Any:
         """Stop the child, which keeps a checkpoint; return the job that submitit then submits again."""

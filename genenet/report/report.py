@@ -121,6 +121,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "findings": _findings(paths, ensemble, runs, contenders),
         "cost": cost(runs),
         "settings": settings_of(paths),
+        "results": str(paths.results),
         "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble),
     }

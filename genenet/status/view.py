@@ -96,6 +96,7 @@ def render(status: Status, most_training: int) -> Group:
         _stages(status.stages),
         *_section("interrupted", _pairs(interrupted[:MOST_OTHERS]), len(interrupted) - MOST_OTHERS),
         *_section("failed", _pairs(failures[:MOST_OTHERS]), len(failures) - MOST_OTHERS),
+        *_retry(status),
     )
 
 
@@ -105,6 +106,15 @@ def _section(title: str, rows: Table, n_more: int) -> list[RenderableType]:
         return []
     more = [Text(f"  … and {n_more} more (--json has all)", "dim")] if n_more > 0 else []
     return [Text(), Text(title, "bold"), rows, *more]
+
+
+def _retry(status: Status) -> list[RenderableType]:
+    """Return how to take up failed trainings again, if there are such."""
+    n = sum(run.can_be_retried for run in status.failures)
+    if not n:
+        return []
+    command = f"genenet retry {status.results}"
+    return [Text(f"\n  {many(n, 'training')} can be taken up again, when the cause is gone: {command}")]
 
 
 def _pairs(rows: list[tuple[str, str]]) -> Table:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempts import read_attempts
+from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline
 from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from genenet.core import lock
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 Phase = Literal["done", "failed", "training", "interrupted", "waiting"]
 BASELINES = "baselines/"
+RETRIED = (
+    "unfinished",
+    "failed",
+    "out_of_memory",
+)  # by ``genenet retry``, unless other statuses are asked for
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,11 @@ class Outcome:
         if self.problem:
             return "unreadable"
         return self.scores.status if self.scores else None
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether ``genenet retry`` takes it up again."""
+        return self.status in RETRIED
 
     @property
     def reason(self) -> str:
@@ -265,6 +277,21 @@ class Outcome:
         entries = read_attempts(self.files.attempts)
         seconds = [entry.seconds for entry in entries if entry.seconds is not None]
         return Cost(len(entries), sum(seconds), len(entries) - len(seconds))
+
+
+def check_statuses(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the statuses that a user asks for, RETRIED by default.
+
+    Raises:
+        InputError: If there is no such status, or it is ok.
+    """
+    from genenet.training.scores import Status
+
+    known = [*(status for status in get_args(Status) if status != "ok"), "unreadable"]
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"--status {name}: use {', '.join(known)}")
+    return tuple(names or RETRIED)
 
 
 def as_float(text: str) -> float | None:

@@ -248,7 +248,7 @@ def test_the_controller_requeued_itself_and_its_successor_cancelled_what_it_left
 def test_what_failed_is_said_with_why_and_where_the_log_is(story):
     with (story.search.results / "ranking.csv").open() as file:
         status = {row["run"]: row["status"] for row in csv.DictReader(file)}
-    assert [status[run] for run in BAD] == ["diverged", "out_of_memory", "failed"]
+    assert [status[run] for run in BAD] == ["diverged", "out_of_memory", "unfinished"]
     output = story.search.snakemake()  # the rest, on this machine
     report = (story.search.results / "report.html").read_text()
     for run in BAD:
@@ -256,5 +256,5 @@ def test_what_failed_is_said_with_why_and_where_the_log_is(story):
         assert log in output
         assert log in report
         assert (story.search.folder / log).exists()
-    assert "r0/008 failed: given up after 2 attempts without progress beyond iteration 0" in output
+    assert "r0/008 unfinished: given up after 5 attempts without progress beyond iteration 0" in output
     assert "IsADirectoryError" in (story.search.folder / "results/logs/train/r0/008.log").read_text()

@@ -65,12 +65,14 @@ def stop_before_the_job_ends(wildcards, resources):
     return f"--stop-after-minutes {minutes_to_use(runtime):g}" if runtime else ""
 
 
-# The profile's retries are for jobs that go on where they stopped; another that fails twice more won't
-# do better. Not a directive of the rules: Snakemake in a Slurm job would then retry as well.
+# The profile's retries are for jobs that continue where they stopped. Other jobs are tried three times on a
+# cluster, where a node may be at fault, and once on this machine. Not a directive of the rules: Snakemake in a
+# Slurm job would then retry as well.
 def limit_retries():
+    most = 0 if workflow.executor_plugin.name == "local" else 2
     for each in workflow.rules:
         if each.name not in ("train", "rung", "segment"):
-            each.restart_times = min(2, each.restart_times)
+            each.restart_times = min(most, each.restart_times)
 
 
 # An image that can't be segmented is an error now, and not after the whole search.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, Out, Settings, app
+from genenet.cli.commands import BY_HAND, Out, Settings, app, user_errors_exit_with_2
 from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
@@ -30,7 +30,7 @@ def rung(
         float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
     ] = None,
 ) -> None:
-    """Train the genome of a slot up to its rung's end, from where it is; run again, it goes on."""
+    """Train the genome of a slot up to its rung's end, from where it is; run again, it continues."""
     from genenet.cli.console import also_logged
     from genenet.cli.progress import show_training
     from genenet.config.stages import TrainSettings, read_settings
@@ -45,11 +45,14 @@ def rung(
     paths, values = ResultPaths(results), read_settings(settings, TrainSettings)
     out = Path(paths.slot(round_, iterations, slot_name(slot)))
     weights = values.training.stopping.weights
-    name = run_of_slot(paths, round_, slot, after)
+    with user_errors_exit_with_2():
+        name = run_of_slot(paths, round_, slot, after)
     if name is None:
         write_slot(out, None, None, iterations, weights)
         return
-    genome, files = read_genome(paths.genome(name)), paths.run(name)
+    with user_errors_exit_with_2():
+        genome = read_genome(paths.genome(name))
+    files = paths.run(name)
     train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
     run = TrainingRun(genome, train, validation, values, files, iterations)
     logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
@@ -67,7 +70,7 @@ def rank(
     iterations: Iterations,
     slots: Annotated[int, typer.Option(min=1, help="how many it has")],
 ) -> None:
-    """Rank the genomes of a rung: the best go on to the next."""
+    """Rank the genomes of a rung: the best continue in the next."""
     from genenet.core.paths import ResultPaths, slot_name
     from genenet.search.halving import rank as run
 

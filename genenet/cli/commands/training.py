@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, SEARCH, Settings, app
+from genenet.cli.commands import BY_HAND, SEARCH, Settings, app, user_errors_exit_with_2
 from genenet.core import exit_codes
 
 
@@ -23,7 +23,7 @@ def train(
         float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
     ] = None,
 ) -> None:
-    """Train one genome; run again after an interruption, it goes on from its last checkpoint."""
+    """Train one genome; run again after an interruption, it continues from its last checkpoint."""
     from genenet.cli.progress import show_training
     from genenet.config.stages import TrainSettings, read_settings
     from genenet.core.paths import RunPaths
@@ -33,10 +33,11 @@ def train(
     from genenet.training.stopping import Stop
 
     keep_freed_memory()
-    chosen = read_genome(genome)
-    run = TrainingRun(chosen, train, validation, read_settings(settings, TrainSettings), RunPaths(out))
-    with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
-        finished = run.run(stop, show)
+    with user_errors_exit_with_2():
+        chosen, values = read_genome(genome), read_settings(settings, TrainSettings)
+        run = TrainingRun(chosen, train, validation, values, RunPaths(out))
+        with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
+            finished = run.run(stop, show)
     if not finished:
         sys.exit(exit_codes.STOPPED)
 
@@ -99,3 +100,36 @@ def submit(
         cluster, partition, account, gpu, minutes, mem_gb, jobs, container, container_args, wait
     )
     sys.exit(0 if run(config, options) else 1)
+
+
+@app.command(rich_help_panel=SEARCH)
+def retry(
+    results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results"),
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="trainings such as r0/003; without names, all that have the status"),
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="what is taken up again; may be repeated. Default: unfinished, failed, out_of_memory"
+        ),
+    ] = None,
+) -> None:
+    """Take up again what was given up, when its cause is gone: trainings and parts of segmentations."""
+    from genenet.core.paths import ResultPaths
+    from genenet.search.retry import find
+    from genenet.search.retry import retry as run
+    from genenet.training.outcomes import check_statuses
+
+    statuses = check_statuses(status)
+    found = find(ResultPaths(results), statuses, names or ())
+    for each in found:
+        left = f"; it is left as it is: {each.obstacle}" if each.obstacle else ""
+        print(f"{each.name}: {each.status}: {each.reason}{left}")
+    run(found)
+    n = sum(not each.obstacle for each in found)
+    if n:
+        print(f"{n} will be done again when the workflow, or genenet submit, is started again")
+    else:
+        print(f"{results}: nothing to take up again with status {', '.join(statuses)}")

@@ -252,12 +252,19 @@ def n_runs(tmp_path):
     return len((tmp_path / "runs").read_text())
 
 
-def test_a_crashed_training_is_tried_three_times(tmp_path):
-    child(tmp_path, 1, -signal.SIGKILL, 0)()
-    assert n_runs(tmp_path) == 3
+def test_a_training_that_fails_is_started_again_until_it_publishes_that(tmp_path):
+    child(tmp_path, 1, -signal.SIGKILL, 74, 2, 0)()
+    assert n_runs(tmp_path) == 5
     (tmp_path / "runs").unlink()
-    with pytest.raises(RuntimeError, match=r"r0/000: crashed 3 times \(the last: 9\); see t.log"):
-        child(tmp_path, 1, 1, 9, 0)()
+    with pytest.raises(RuntimeError, match=r"r0/000: failed 5 times \(the last: 9\); see t.log"):
+        child(tmp_path, 1, 1, 74, 2, 9, 0)()  # it can't even publish
+    assert n_runs(tmp_path) == 5
+
+
+def test_ctrl_c_ends_the_job(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        child(tmp_path, 130, 0)()
+    assert n_runs(tmp_path) == 1
 
 
 def test_a_stopped_training_goes_on_if_the_job_does(tmp_path, monkeypatch):

@@ -182,6 +182,12 @@ def test_done_and_failed(search):
     text = search.text(200)
     assert "r0/002  diverged: the loss was nan at iteration 5" in text
     assert search.paths.train_log("r0/002") in text
+    assert "genenet retry" not in text  # it would diverge again
+    search.publication("r0/003").failure("unfinished", "the disk was full")
+    assert (
+        f"1 training can be taken up again, when the cause is gone: genenet retry {search.paths.results}"
+        in search.text(200)
+    )
 
 
 def test_newest_failures_come_first(search):

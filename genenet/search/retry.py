@@ -1,0 +1,106 @@
+"""``genenet retry``: takes up again what was given up, once its cause is gone.
+
+Nothing is computed here. The published files of a training, of a rung's slot or of a part of a segmentation are
+removed, so that the next start of the workflow, or of ``genenet submit``, makes them again. Checkpoints stay, so a
+training continues from where it was; attempts from now on count anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.core import lock
+from genenet.core.atomic_files import remove
+from genenet.core.tolerant_read import try_read
+from genenet.training.outcome_reader import read_outcome
+from genenet.training.outcomes import RETRIED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from genenet.core.paths import ResultPaths
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Work that was published without a result.
+
+    Attributes:
+        name: such as r0/003, or ``demo, part 003-of-016``.
+        status: that was published.
+        reason: that was published with it.
+        files: that are removed, so that it is done again.
+        obstacle: why it can't be done again; empty if it can.
+    """
+
+    name: str
+    status: str
+    reason: str
+    files: tuple[Path, ...]
+    obstacle: str = ""
+
+
+def find(paths: ResultPaths, statuses: Collection[str], names: Collection[str] = ()) -> list[GivenUp]:
+    """Return the work with one of these statuses; only that with one of these ``names``, if there are any."""
+    found = [*_trainings(paths, statuses), *_parts(paths, statuses)]
+    return [each for each in found if not names or each.name in names]
+
+
+def retry(work: Collection[GivenUp]) -> None:
+    """Remove the published files of work that can be done again."""
+    for each in work:
+        if not each.obstacle:
+            for path in each.files:
+                remove(path)
+
+
+def advice(paths: ResultPaths) -> str:
+    """Return a line that says how to take up what was given up; an empty one if nothing was."""
+    n = sum(not each.obstacle for each in find(paths, RETRIED))
+    text = f"{n} given up; when the cause is gone: genenet retry {paths.results}, then start again"
+    return text if n else ""
+
+
+def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenUp]:
+    slots = dict(_slots(paths, statuses))
+    for scores in sorted(paths.run("x").folder.parent.glob("*/*/scores.json")):
+        run = f"{scores.parent.parent.name}/{scores.parent.name}"
+        outcome = read_outcome(paths, run)
+        if outcome.status is None or outcome.status not in statuses:
+            continue
+        files = (*slots.get(run, ()), *map(Path, outcome.files.outputs()))
+        yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
+
+
+def _slots(paths: ResultPaths, statuses: Collection[str]) -> Iterator[tuple[str, list[Path]]]:
+    """Yield each run with its slots of rungs that ended with one of these statuses."""
+    by_run: dict[str, list[Path]] = {}
+    for path in sorted((paths.results / "rungs").glob("r*/*/*.json")):
+        slot = seen.json() if (seen := try_read(path)) else {}
+        if slot.get("status") in statuses and isinstance(slot.get("run"), str):
+            by_run.setdefault(slot["run"], []).append(path)
+    yield from by_run.items()
+
+
+def _obstacle(paths: ResultPaths, run: str) -> str:
+    holder = lock.look(paths.run(run).lock)
+    if holder and not holder.is_gone:
+        return f"{holder} is training it"
+    folder = run.partition("/")[0]
+    number = int(folder[1:]) if folder[1:].isdigit() else None
+    if number is None or not Path(paths.round(number)).exists():
+        return ""
+    if Path(paths.genome(f"r{number + 1}/000")).exists():
+        return f"round {number + 1} was bred from round {number}, and would have to be bred and trained again"
+    return ""
+
+
+def _parts(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenUp]:
+    """Yield the parts of segmentations whose receipts have one of these statuses."""
+    for path in sorted((paths.results / "segmentations").glob("*/parts/*.json")):
+        receipt = seen.json() if (seen := try_read(path)) else {}
+        if (status := receipt.get("status")) in statuses:
+            name = f"{path.parent.parent.name}, part {path.stem}"
+            yield GivenUp(name, str(status), str(receipt.get("reason", "")), (path,))

@@ -1,0 +1,117 @@
+"""``genenet retry``: what is taken up again, what is left, and that it is then trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genenet.core.atomic_files import write_json
+from genenet.core.paths import ResultPaths
+from genenet.core.resources import available_cores
+from genenet.search.retry import advice
+from tests.support import runs
+from tests.support.runs import genenet
+
+
+def give_up(paths, run, status, **more):
+    """A training's published files, all of them."""
+    files = paths.run(run)
+    for path in map(Path, files.outputs()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    files.checkpoint.touch()
+    scores = {"status": status, "genome": "g", "reason": f"{run} is {status}", **more}
+    write_json(files.scores, {"format": "genenet.scores/1", **scores})
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = ResultPaths(tmp_path / "results")
+    for index, status in enumerate(["unfinished", "failed", "out_of_memory", "diverged", "infeasible"]):
+        give_up(paths, f"r0/00{index}", status)
+    give_up(paths, "baselines/unet2015", "unfinished")
+    give_up(paths, "r0/005", "ok", reason=None, validation={"ari": 0.5})
+    return paths
+
+
+def left(paths):
+    """Those that still have results."""
+    return sorted(p.parent.name for p in paths.run("x").folder.parent.glob("*/*/scores.json"))
+
+
+def test_by_default_it_takes_up_what_may_succeed_now(paths):
+    done = runs.run(genenet("retry", paths.results))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "baselines/unet2015: unfinished: baselines/unet2015 is unfinished",
+        "r0/000: unfinished: r0/000 is unfinished",
+        "r0/001: failed: r0/001 is failed",
+        "r0/002: out_of_memory: r0/002 is out_of_memory",
+        "4 will be done again when the workflow, or genenet submit, is started again",
+    ]
+    assert left(paths) == ["003", "004", "005"]
+    assert [p.name for p in paths.run("r0/000").folder.iterdir()] == ["checkpoint.pt"]
+    again = runs.run(genenet("retry", paths.results))
+    assert "nothing to take up again with status unfinished, failed, out_of_memory" in again.stdout
+
+
+def test_some_of_them(paths):
+    done = runs.run(genenet("retry", paths.results, "r0/001", "r0/003"))
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[:-1]] == ["r0/001"]
+    done = runs.run(genenet("retry", paths.results, "--status", "diverged", "--status", "infeasible"))
+    assert left(paths) == ["000", "002", "005", "unet2015"]
+    runs.fails(genenet("retry", paths.results, "--status", "ok"), "--status ok: use diverged, out_of_memory")
+
+
+def test_a_rungs_slot_is_taken_up_with_its_training(paths):
+    slots = [Path(paths.slot(0, iterations, "000")) for iterations in (100, 300)]
+    for path, status in zip(slots, ("ok", "unfinished"), strict=True):
+        write_json(path, {"format": "genenet.slot/1", "run": "r0/000", "status": status, "ari": None})
+    runs.run(genenet("retry", paths.results))
+    assert [path.exists() for path in slots] == [True, False]
+
+
+def test_what_later_rounds_were_bred_from_is_left(paths):
+    write_json(Path(paths.round(0)), {"format": "genenet.round/1", "runs": []})
+    write_json(Path(paths.genome("r1/000")), {})
+    done = runs.run(genenet("retry", paths.results))
+    assert (
+        "r0/000: unfinished: r0/000 is unfinished; it is left as it is: round 1 was bred from round 0"
+        in done.stdout
+    )
+    assert left(paths) == ["000", "001", "002", "003", "004", "005"]  # but the baseline
+
+
+def test_parts_of_segmentations(paths):
+    receipts = [Path(paths.receipt("demo", f"00{part}-of-002")) for part in (1, 2)]
+    for path, status in zip(receipts, ("done", "unfinished"), strict=True):
+        write_json(path, {"format": "genenet.receipt/1", "status": status, "reason": "demo.tif: truncated"})
+    done = runs.run(genenet("retry", paths.results, "--status", "unfinished"))
+    assert "demo, part 002-of-002: unfinished: demo.tif: truncated" in done.stdout
+    assert [path.exists() for path in receipts] == [True, False]
+
+
+def test_the_end_of_a_run_names_it(paths):
+    assert (
+        advice(paths)
+        == f"4 given up; when the cause is gone: genenet retry {paths.results}, then start again"
+    )
+    assert advice(ResultPaths(paths.results / "none")) == ""
+
+
+@pytest.mark.process
+def test_it_is_trained_when_the_cause_is_gone(tmp_path):
+    """More threads than the job has cores: the machine's, so it is unfinished, and trains on the right one."""
+    command = runs.make(tmp_path, threads=available_cores() + 1)
+    paths = ResultPaths(tmp_path / "results")
+    out = paths.run("r0/000")
+    codes = [runs.run([*command, "--out", out.folder]).returncode for _ in range(5)]
+    assert codes == [74, 74, 74, 74, 0]
+    scores = json.loads(out.scores.read_text())
+    assert scores["status"] == "unfinished"
+    assert "training.threads is" in scores["reason"]
+    settings = tmp_path / "train.json"
+    settings.write_text(settings.read_text().replace(f'"threads": {available_cores() + 1}', '"threads": 1'))
+    assert runs.run(genenet("retry", paths.results)).returncode == 0
+    assert runs.run([*command, "--out", out.folder]).returncode == 0
+    assert json.loads(out.scores.read_text())["status"] == "ok"
