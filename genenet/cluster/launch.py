@@ -20,6 +20,7 @@ from genenet.config.model import Config, read_config
 from genenet.core.errors import InputError
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths
+from genenet.search import retry
 from genenet.training.outcome_reader import read_outcome
 
 OWN_PROGRAM = [sys.executable, "-m", "genenet"]
@@ -117,5 +118,7 @@ def print_summary(jobs: list[TrainingJob], paths: ResultPaths, profile: str) -> 
     for job, (status, text) in ends.items():
         if status != "ok":
             print(f"  {job.run}: {status}: {text}; see {job.log}")
+    if advice := retry.advice(paths):
+        print(advice)
     print(f"next: snakemake --profile profiles/{profile} (selects, segments, writes the report)", flush=True)
-    return not any(status in (CRASHED, "failed") for status, _ in ends.values())
+    return not any(status in (CRASHED, "failed", "unfinished") for status, _ in ends.values())

@@ -226,10 +226,11 @@ def test_what_always_crashes_is_given_up_and_said(tmp_path):
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert "1 of 2 trainings ok" in lines
-    (why,) = [line for line in lines if line.startswith("  r0/001: failed: given up after 2 attempts")]
+    (why,) = [line for line in lines if line.startswith("  r0/001: unfinished: given up after 5 attempts")]
     assert why.endswith("see results/logs/train/r0/001.log")
     scores = json.loads((tmp_path / "results/runs/r0/001/scores.json").read_text())
-    assert scores["status"] == "failed"
+    assert scores["status"] == "unfinished"
+    assert "1 given up; when the cause is gone: genenet retry results, then start again" in lines
     assert set(search.planned()) <= AFTER
     assert submit(search).returncode == 1  # it stays so until its folder is deleted
 
