@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from genenet.init.survey import LabelledLook
 
 MANY_IDS = 50  # more ids than this number objects
-IGNORED = (255, 65535, 2**32 - 1)  # written by programs where nothing is labelled
+MANY_CLASSES = 12  # more classes than this are rare, so the ids may number objects
+IGNORED = (255, 65535, 2**32 - 1)  # written by programs where nothing is labelled; -1 is too
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Classes:
     """What the label ids mean.
 
     Attributes:
-        names: by id, from 0 on.
+        names: by id, from ``first`` on.
         ignore_label: the id that is neither learnt nor scored.
         notes: what is unusual, but no error.
     """
@@ -30,6 +31,11 @@ class Classes:
     names: list[str]
     ignore_label: int | None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        """The id of the first class: 1 if 0 means "not labelled"."""
+        return first_id(self.ignore_label)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class LabelIds:
 
     @classmethod
     def of(cls, looks: Sequence[LabelledLook], ignore_label: int | None) -> LabelIds:
-        """Collect the ids; the ignored one is as asked, or 255 and the like above at least two others.
+        """Collect the ids; the ignored one is as asked, or one that usually means "not labelled".
 
         Raises:
             InputError: If the labels number objects, or hold fewer than two classes or negative ids.
@@ -71,9 +77,23 @@ class LabelIds:
         return sorted(self.counts)
 
     @property
+    def first(self) -> int:
+        """The id of the first class."""
+        return first_id(self.ignored)
+
+    @property
     def n_classes(self) -> int:
-        """The highest id and 1."""
-        return max(self.counts) + 1
+        """The number of ids from the first class to the highest id."""
+        return max(self.counts) + 1 - self.first
+
+    @property
+    def may_ignore_0(self) -> bool:
+        """Whether 0 could mean "not labelled": it occurs beside at least two others, and nothing is ignored yet."""
+        return self.ignored is None and self.sorted[0] == 0 and len(self.sorted) > 2
+
+    def without_0(self) -> LabelIds:
+        """Return the ids if 0 means "not labelled"."""
+        return LabelIds(Counter({i: n for i, n in self.counts.items() if i}), 0, self.where)
 
     def _check(self) -> None:
         ids = self.sorted
@@ -84,25 +104,28 @@ class LabelIds:
                 f"{self.where}: {only}{beside}; labels of at least two classes are needed, such as 0 and 1"
             )
         if ids[0] < 0:
-            raise InputError(f"{self.where}: label {ids[0]} is negative; class ids go from 0 on")
+            raise InputError(
+                f"{self.where}: label {ids[0]} is negative; class ids go from 0 on. If it means 'not labelled', give "
+                f"--ignore-label {ids[0]}"
+            )
 
     def default_names(self) -> list[str]:
         """Return names to begin with.
 
         Raises:
-            InputError: If most ids between 0 and the highest are missing, so that the ids are hardly class ids.
+            InputError: If most ids between the first and the highest are missing, so that they are hardly class ids.
         """
-        ids = self.sorted
-        n_missing = self.n_classes - len(ids)
-        if n_missing > max(4, len(ids)) or self.n_classes > 254:
+        ids, first = self.sorted, self.first
+        if self.n_classes - len(ids) > max(4, len(ids)) or self.n_classes > 254:
             shown = ", ".join(map(str, ids[:6])) + (" …" if len(ids) > 6 else "")
             is_mask = len(ids) == 2 and ids[0] == 0
             divide = f" (in Fiji: Process > Math > Divide by {ids[1]})" if is_mask else ""
             raise InputError(
                 f"{self.where}: label ids are {shown}, which would be {self.n_classes} classes; renumber them "
-                f"0 to {len(ids) - 1}{divide}"
+                f"{first} to {first + len(ids) - 1}{divide}"
             )
-        return ["background", *(f"class {i}" for i in range(1, self.n_classes))]
+        names = [f"class {i}" for i in range(first, first + self.n_classes)]
+        return names if first else ["background", *names[1:]]
 
     def classes(self, names: list[str]) -> Classes:
         """Give the ids names.
@@ -110,30 +133,45 @@ class LabelIds:
         Raises:
             InputError: If the names don't fit the ids.
         """
-        n = self.n_classes
+        n, first = self.n_classes, self.first
         if len(names) < n:
+            highest = first + n - 1
             raise InputError(
-                f"--classes: names {len(names)} classes, ids 0 to {len(names) - 1}, but {self.where} has label "
-                f"{n - 1}; name {n}, or give --ignore-label {n - 1}"
+                f"--classes: names {len(names)} classes, ids {first} to {first + len(names) - 1}, but {self.where} has "
+                f"label {highest}; name {n}, or give --ignore-label {highest}"
             )
         if not all(names) or len(set(names)) < len(names):
             raise InputError(f"--classes {','.join(names)}: give each class a name of its own")
-        if self.ignored is not None and self.ignored < len(names):
+        if self.ignored is not None and first <= self.ignored < first + len(names):
             raise InputError(
-                f"--ignore-label {self.ignored}: is the id of class '{names[self.ignored]}'; leave one of them out"
+                f"--ignore-label {self.ignored}: is the id of class '{names[self.ignored - first]}'; leave one of them "
+                "out"
             )
         return Classes(names, self.ignored, list(self._notes(names)))
 
     def _notes(self, names: list[str]) -> Iterator[str]:
-        absent = ", ".join(f"{i} ({name})" for i, name in enumerate(names) if not self.counts[i])
+        ids = range(self.first, self.first + len(names))
+        absent = ", ".join(f"{i} ({name})" for i, name in zip(ids, names, strict=True) if not self.counts[i])
         if absent:
             yield f"no voxel has label {absent}: such a class can't be learnt; renumber the others, or leave it"
         if self.ignored is not None:
             yield f"label {self.ignored} is taken for 'not labelled': neither learnt nor scored (--ignore-label)"
+        if self.may_ignore_0:
+            yield f"label 0 is taken for the class '{names[0]}'; if it means 'not labelled', give --ignore-label 0"
+        if len(names) > MANY_CLASSES:
+            yield (
+                f"{len(names)} classes are many: if the labels number objects, genenet can't learn from them; save one "
+                "id for each kind of object"
+            )
         least = self.counts.total() / 1000
-        rare = " or ".join(name for i, name in enumerate(names) if 0 < self.counts[i] < least)
+        rare = " or ".join(name for i, name in zip(ids, names, strict=True) if 0 < self.counts[i] < least)
         if rare:
             yield f"less than 1 voxel of 1000 is {rare}: few networks will learn that"
+
+
+def first_id(ignore_label: int | None) -> int:
+    """Return the id of the first class: 1 if 0 means "not labelled", else 0."""
+    return int(ignore_label == 0)
 
 
 def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
@@ -142,10 +180,16 @@ def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
 
 
 def _unlabelled(ids: Sequence[int]) -> int | None:
-    """Return 255 or the like if it stands above at least two ids that are lower by more than 1."""
-    if len(ids) < 3 or ids[-1] not in IGNORED or ids[-2] >= ids[-1] - 1:
-        return None
-    return ids[-1]
+    """Return the id that is taken for "not labelled" beside at least two others, if there is one.
+
+    That is -1 as the lowest id; 255 or the like, if the other ids are lower by more than 1; and 0 if the ids begin
+    at 1, so that no class is missing.
+    """
+    if len(ids) >= 3 and ids[0] == -1:
+        return -1
+    if len(ids) >= 3 and ids[-1] in IGNORED and ids[-2] < ids[-1] - 1:
+        return ids[-1]
+    return 0 if len(ids) >= 2 and ids[0] == 1 else None
 
 
 def _instances(seen: LabelledLook) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genenet.init.classes import Classes
     from genenet.init.sizes import Sizes
     from genenet.init.split import Split
+    from genenet.init.survey import Look
 
 WIDTH = 110
 
@@ -46,7 +47,7 @@ class Choices:
     voxel_size_nm: VoxelSize
     voxel_size_from: str
     parts: Split
-    volumes: Sequence[Path]
+    volumes: Sequence[Look]
     sizes: Sizes
     threads: int
     n_jobs: int
@@ -63,11 +64,11 @@ def config_text(choices: Choices) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"flow": flow, "count": _count}
-    first, names = choices.parts.train[0], volume_names(choices.volumes)
+    first, names = choices.parts.train[0], volume_names([seen.path for seen in choices.volumes])
     values = vars(choices) | {
         "command": _continued(choices.command),
         "voxel_size_nm": [int(n) if n == int(n) else n for n in choices.voxel_size_nm],
-        "volumes": dict(zip(names, map(str, choices.volumes), strict=True)),
+        "volumes": dict(zip(names, map(_files, choices.volumes), strict=True)),
         "cut_axis": next((axis for axis, ends in zip(AXES, first.region or (), strict=False) if ends), None),
         "depth": first.shape[0],
     }
@@ -80,6 +81,11 @@ def flow(value: Any) -> str:
         [value], default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True
     )
     return text.strip()[1:-1]
+
+
+def _files(seen: Look) -> dict[str, str]:
+    """Return what the config says of a volume to segment."""
+    return {"path": str(seen.path)} | ({"mask": str(seen.mask)} if seen.mask else {})
 
 
 def volume_names(paths: Sequence[Path]) -> list[str]:

@@ -60,7 +60,7 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
     ignored = classes.ignore_label
     n_ignored = counts.pop(ignored, 0) if ignored is not None else 0
     table = _table("label", "class", ">voxels", ">share", ">in training", ">in validation")
-    for i, name in enumerate(classes.names):
+    for i, name in enumerate(classes.names, start=classes.first):
         shares = (_percent(int(c[i]), int(c.sum())) for c in parts.counts(classes))
         table.add_row(str(i), name, f"{counts[i]:,}", _percent(counts[i], counts.total()), *shares)
     if ignored is not None:

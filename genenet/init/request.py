@@ -24,9 +24,12 @@ class Request:
 
     image: list[Path]
     labels: list[Path]
+    mask: list[Path]
     validation_image: list[Path]
     validation_labels: list[Path]
+    validation_mask: list[Path]
     segment: list[Path]
+    segment_mask: list[Path]
     classes: list[str] | None
     ignore_label: int | None
     voxel_size: VoxelSize | None

@@ -79,8 +79,8 @@ class Split:
 
     def counts(self, classes: Classes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the voxels of each class in training and in validation, both (C,)."""
-        n = min(len(classes.names), N_IDS - 1)
-        both = (np.sum([p.counts[:n] for p in parts], axis=0) for parts in (self.train, self.validation))
+        ids = slice(classes.first, min(classes.first + len(classes.names), N_IDS - 1))
+        both = (np.sum([p.counts[ids] for p in parts], axis=0) for parts in (self.train, self.validation))
         train, validation = both
         return train, validation
 

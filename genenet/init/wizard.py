@@ -63,7 +63,7 @@ def start(request: Request) -> None:
         voxel_size_nm=request.voxel_size or UNKNOWN,
         voxel_size_from=voxel_size_from,
         parts=parts,
-        volumes=request.segment or [(seen.validation or seen.train)[-1].image.path],
+        volumes=seen.volumes or [seen.labelled[-1].image],
         sizes=cost.sizes,
         threads=machine.threads,
         n_jobs=_n_jobs(seen.volumes, machine),

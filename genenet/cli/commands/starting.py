@@ -23,21 +23,36 @@ def init(
         list[Path] | None,
         typer.Option(help="its class ids, an integer image of the same shape; one for each --image"),
     ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="an integer image that is 0 where the image doesn't count; one for each --image, or the word none"
+        ),
+    ] = None,
     validation_image: Annotated[
         list[Path] | None,
         typer.Option(help="judges the networks; by default the last --image, or a region of the only one"),
     ] = None,
     validation_labels: Annotated[list[Path] | None, typer.Option(help="its class ids")] = None,
+    validation_mask: Annotated[
+        list[Path] | None, typer.Option(help="its mask; one for each --validation-image, or the word none")
+    ] = None,
     segment: Annotated[
         list[Path] | None,
         typer.Option(help="a volume for the ensemble to segment; by default the last image"),
+    ] = None,
+    segment_mask: Annotated[
+        list[Path] | None, typer.Option(help="its mask; one for each --segment, or the word none")
     ] = None,
     classes: Annotated[
         str | None, typer.Option(help="names by label id, from 0 on, such as background,cell,mitochondrion")
     ] = None,
     ignore_label: Annotated[
         int | None,
-        typer.Option(min=0, help="label that means: not labelled; by default 255, if it is above classes"),
+        typer.Option(
+            help="label that means 'not labelled', such as 255, -1, or 0 (the first class is label 1 then); by default "
+            "255 or -1, if it occurs beside two classes"
+        ),
     ] = None,
     voxel_size: Annotated[
         str | None, typer.Option(help="in nm along z, y, x, such as 40x10x10; by default what the files say")
@@ -65,9 +80,12 @@ def init(
         Request(
             image=image or [],
             labels=labels or [],
+            mask=mask or [],
             validation_image=validation_image or [],
             validation_labels=validation_labels or [],
+            validation_mask=validation_mask or [],
             segment=segment or [],
+            segment_mask=segment_mask or [],
             classes=read_names(classes) if classes else None,
             ignore_label=ignore_label,
             voxel_size=read_voxel_size(voxel_size) if voxel_size else None,
