@@ -109,9 +109,11 @@ class LabelledImage(Image):
 class Data(Closed):
     """Images, and what their labels mean."""
 
-    classes: list[str] = Field(min_length=2, max_length=254, description="names by label id, from 0 on")
-    ignore_label: NonNegative | None = Field(
-        None, description="voxels of this label are neither learnt nor scored"
+    classes: list[str] = Field(
+        min_length=2, max_length=254, description="names by label, from 0 on (from 1 on if ignore_label is 0)"
+    )
+    ignore_label: int | None = Field(
+        None, description="voxels of this label, such as 255, -1 or 0, are neither learnt nor scored"
     )
     voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
     normalisation: NormalisationMode = Field(
@@ -127,10 +129,11 @@ class Data(Closed):
     def _labels_are_clear(self) -> Self:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: a name stands there twice")
-        if self.ignore_label is not None and self.ignore_label < len(self.classes):
+        ignored, n = self.ignore_label, len(self.classes)
+        if ignored is not None and 0 < ignored < n:  # with 0, the classes begin at 1
             raise ValueError(
-                f"ignore_label {self.ignore_label} is the id of class '{self.classes[self.ignore_label]}'; "
-                f"use an id of at least {len(self.classes)}"
+                f"ignore_label {ignored} is the id of class '{self.classes[ignored]}'; use an id of at least {n}, or a "
+                "negative one"
             )
         return self
 

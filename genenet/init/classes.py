@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
+from genenet.init.survey import N_IDS
+from genenet.volumes.labels import first_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +37,12 @@ class Classes:
     @property
     def first(self) -> int:
         """The id of the first class: 1 if 0 means "not labelled"."""
-        return first_id(self.ignore_label)
+        return first_label(self.ignore_label)
+
+    @property
+    def columns(self) -> slice:
+        """The columns of ``LabelledLook.places`` that count the classes."""
+        return slice(self.first, min(self.first + len(self.names), N_IDS - 1))
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class LabelIds:
     @property
     def first(self) -> int:
         """The id of the first class."""
-        return first_id(self.ignored)
+        return first_label(self.ignored)
 
     @property
     def n_classes(self) -> int:
@@ -167,11 +174,6 @@ class LabelIds:
         rare = " or ".join(name for i, name in zip(ids, names, strict=True) if 0 < self.counts[i] < least)
         if rare:
             yield f"less than 1 voxel of 1000 is {rare}: few networks will learn that"
-
-
-def first_id(ignore_label: int | None) -> int:
-    """Return the id of the first class: 1 if 0 means "not labelled", else 0."""
-    return int(ignore_label == 0)
 
 
 def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet.init.split import AXES
+from genenet.volumes.grid import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
     from genenet.init.sizes import Sizes
     from genenet.init.split import Split
     from genenet.init.survey import Look
+    from genenet.init.voxel_size import FoundSize
 
 WIDTH = 110
 
@@ -32,8 +32,7 @@ class Choices:
     Attributes:
         results: the folder.
         classes: of the labels.
-        voxel_size_nm: along z, y, x.
-        voxel_size_from: where that is from.
+        voxel_size: size of a voxel, and where it is from.
         parts: training and validation.
         volumes: to segment.
         sizes: of the networks.
@@ -44,8 +43,7 @@ class Choices:
 
     results: str
     classes: Classes
-    voxel_size_nm: VoxelSize
-    voxel_size_from: str
+    voxel_size: FoundSize
     parts: Split
     volumes: Sequence[Look]
     sizes: Sizes
@@ -67,7 +65,7 @@ def config_text(choices: Choices) -> str:
     first, names = choices.parts.train[0], volume_names([seen.path for seen in choices.volumes])
     values = vars(choices) | {
         "command": _continued(choices.command),
-        "voxel_size_nm": [int(n) if n == int(n) else n for n in choices.voxel_size_nm],
+        "voxel_size_nm": [int(n) if n == int(n) else n for n in choices.voxel_size.whole],
         "volumes": dict(zip(names, map(_files, choices.volumes), strict=True)),
         "cut_axis": next((axis for axis, ends in zip(AXES, first.region or (), strict=False) if ends), None),
         "depth": first.shape[0],
@@ -83,9 +81,14 @@ def flow(value: Any) -> str:
     return text.strip()[1:-1]
 
 
-def _files(seen: Look) -> dict[str, str]:
+def _files(seen: Look) -> dict[str, Any]:
     """Return what the config says of a volume to segment."""
-    return {"path": str(seen.path)} | ({"mask": str(seen.mask)} if seen.mask else {})
+    files: dict[str, Any] = {"path": str(seen.path)}
+    if seen.mask:
+        files["mask"] = str(seen.mask)
+    if seen.flip_mask is not None:
+        files["flip"] = list(seen.flip_mask)
+    return files
 
 
 def volume_names(paths: Sequence[Path]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from genenet.core.geometry import by
 from genenet.init.classes import counts_of
-from genenet.init.split import AXES
+from genenet.volumes.grid import AXES, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ def images(survey: Survey) -> None:
     table = _table("image", "voxels z × y × x", "type", "values", "nm z × y × x")
     looks = [*(seen.image for seen in survey.labelled), *survey.volumes]
     for seen in looks:
-        size = " × ".join(f"{n:g}" for n in seen.voxel_size_nm) if seen.voxel_size_nm else "unknown"
+        size = size_text(seen.sizes_nm).replace("x", "×") if any(seen.sizes_nm) else "unknown"
         shape = by(seen.shape).replace("x", "×")
         table.add_row(_tail(seen.path), shape, str(seen.dtype), f"{seen.low:g} – {seen.high:g}", size)
     _print(table)
@@ -60,8 +60,9 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
     ignored = classes.ignore_label
     n_ignored = counts.pop(ignored, 0) if ignored is not None else 0
     table = _table("label", "class", ">voxels", ">share", ">in training", ">in validation")
-    for i, name in enumerate(classes.names, start=classes.first):
-        shares = (_percent(int(c[i]), int(c.sum())) for c in parts.counts(classes))
+    for place, name in enumerate(classes.names):
+        i = classes.first + place
+        shares = (_percent(int(c[place]), int(c.sum())) for c in parts.counts(classes))
         table.add_row(str(i), name, f"{counts[i]:,}", _percent(counts[i], counts.total()), *shares)
     if ignored is not None:
         table.add_row(str(ignored), "(ignored)", f"{n_ignored:,}")

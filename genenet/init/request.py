@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from genenet.config.types import VoxelSize
+    from genenet.config.types import FlippedAxes, VoxelSize
     from genenet.init.machine import Kind
 
+NONE = "none"  # an image without a mask; no flipped axes
 _NO_CONTENT = ("out", "trial", "force")  # options that change nothing in the config
-_SEPARATORS = {"classes": ",", "voxel_size": "x"}
+_SEPARATORS = {"classes": ",", "voxel_size": "x", "flip": ","}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Request:
     validation_mask: list[Path]
     segment: list[Path]
     segment_mask: list[Path]
+    flip: FlippedAxes | None
     classes: list[str] | None
     ignore_label: int | None
     voxel_size: VoxelSize | None
@@ -46,7 +48,8 @@ class Request:
         for name in (field.name for field in fields(self) if field.name not in _NO_CONTENT):
             value = getattr(self, name)
             if value is not None and name in _SEPARATORS:
-                value = _SEPARATORS[name].join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+                texts = (f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+                value = _SEPARATORS[name].join(texts) or NONE
             values = value if isinstance(value, list) else [] if value is None else [value]
             words += [word for v in values for word in (f"--{name.replace('_', '-')}", str(v))]
         return shlex.join(words)
@@ -80,6 +83,14 @@ def read_voxel_size(text: str) -> VoxelSize:
     if len(sizes) != 3 or not all(0 < n < float("inf") for n in sizes):
         raise InputError(f"--voxel-size {text}: give nm along z, y, x, such as 40x10x10")
     return sizes[0], sizes[1], sizes[2]
+
+
+def read_flip(text: str) -> FlippedAxes:
+    """Read axes with commas between them, such as y, or none; raises InputError."""
+    axes = [] if text == NONE else [part.strip() for part in text.split(",")]
+    if set(axes) - {"z", "y", "x"}:
+        raise InputError(f"--flip {text}: give y, other axes, or {NONE}")
+    return tuple(axis for axis in ("z", "y", "x") if axis in axes)
 
 
 def read_names(text: str) -> list[str]:

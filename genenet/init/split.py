@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.init.survey import N_IDS, SMALLEST
+from genenet.init.survey import SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from genenet.init.classes import Classes
     from genenet.init.survey import LabelledLook
 
-SHARE = 0.3  # of an image, for validation
-LEAST_SHARE = 0.1
-AXES = "zyx"
+SHARE = 0.3  # of the labelled voxels, for validation
+LEAST_SHARE = 0.1  # of an axis, also if validation is large
 GAP = 2  # slices left out between two regions along z, since neighbouring slices are nearly the same
 
 
@@ -79,16 +78,33 @@ class Split:
 
     def counts(self, classes: Classes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the voxels of each class in training and in validation, both (C,)."""
-        ids = slice(classes.first, min(classes.first + len(classes.names), N_IDS - 1))
-        both = (np.sum([p.counts[ids] for p in parts], axis=0) for parts in (self.train, self.validation))
+        columns = classes.columns
+        both = (np.sum([p.counts[columns] for p in parts], axis=0) for parts in (self.train, self.validation))
         train, validation = both
         return train, validation
+
+    def has_two_classes(self, classes: Classes) -> bool:
+        """Return whether training and validation have two classes at least."""
+        return all((counts > 0).sum() >= 2 for counts in self.counts(classes))
+
+    def lacks(self, classes: Classes) -> tuple[int, int]:
+        """Return how many classes that are labelled somewhere training lacks, and how many validation lacks."""
+        train, validation = self.counts(classes)
+        exists = train + validation > 0
+        return int((exists & (train == 0)).sum()), int((exists & (validation == 0)).sum())
+
+    def distance(self, classes: Classes) -> float:
+        """Return how far the frequencies of the classes in both parts are apart, 0 to 2."""
+        train, validation = self.counts(classes)
+        return float(np.abs(train / max(1, train.sum()) - validation / max(1, validation.sum())).sum())
 
 
 def split(
     train: Sequence[LabelledLook], validation: Sequence[LabelledLook], classes: Classes, max_validation: int
 ) -> Split:
-    """Set images aside for validation, unless some are given: of several the last, of one a region.
+    """Set images aside for validation, unless some are given: of several one, of one a region.
+
+    Of several images it is the last, unless with another one fewer classes are missing from a part.
 
     Args:
         train: at least one.
@@ -102,56 +118,76 @@ def split(
     if validation:
         parts = Split([Part.whole(seen) for seen in train], [Part.whole(seen) for seen in validation])
     elif len(train) > 1:
-        parts = Split([Part.whole(seen) for seen in train[:-1]], [Part.whole(train[-1])])
+        parts = min(_all_but_one(train), key=lambda choice: choice.lacks(classes))
     else:
-        parts = min(_cuts(train[0], max_validation), key=lambda cut: _badness(cut, classes))
+        parts = _best_cut(train[0], classes, max_validation)
     return Split(
         parts.train, parts.validation, [*_lacking(parts, classes), *_too_large(parts, max_validation)]
     )
 
 
-def _cuts(seen: LabelledLook, max_validation: int) -> list[Split]:
-    """Return the ways to set one end of the longest axis, or of one nearly as long, aside for validation.
+def _all_but_one(train: Sequence[LabelledLook]) -> Iterator[Split]:
+    """Yield the ways to set one image aside, first the last one."""
+    for index in range(len(train) - 1, -1, -1):
+        others = [Part.whole(seen) for i, seen in enumerate(train) if i != index]
+        yield Split(others, [Part.whole(train[index])])
+
+
+def _best_cut(seen: LabelledLook, classes: Classes, max_validation: int) -> Split:
+    """Cut an image along its longest axis or one nearly as long.
+
+    If a part had one class only, cut it along any axis, through the rarest class.
 
     Raises:
         InputError: If the image is too small.
     """
     shape = seen.image.shape
-    axes = [axis for axis in (2, 1, 0) if shape[axis] >= 0.9 * max(shape)]
-    cuts = [_cut(seen, axis, at_start, max_validation) for axis in axes for at_start in (True, False)]
-    cuts = [cut for cut in cuts if all(min(p.shape[1:]) >= SMALLEST for p in (*cut.train, *cut.validation))]
+    long_axes = [axis for axis in (2, 1, 0) if shape[axis] >= 0.9 * max(shape)]
+    cuts = _cuts(seen, long_axes, classes.columns, max_validation)
+    if not any(cut.has_two_classes(classes) for cut in cuts):
+        counts = Part.whole(seen).counts[classes.columns]
+        rarest = classes.first + int(np.where(counts > 0, counts, counts.max() + 1).argmin())
+        cuts += _cuts(seen, (2, 1, 0), slice(rarest, rarest + 1), max_validation)
     if not cuts:
         raise InputError(
             f"{seen.image.path}: is too small to be split into training and validation; give another labelled image "
             "(--validation-image, --validation-labels)"
         )
-    return cuts
+    return min(
+        cuts, key=lambda cut: (not cut.has_two_classes(classes), *cut.lacks(classes), cut.distance(classes))
+    )
 
 
-def _cut(seen: LabelledLook, axis: int, at_start: bool, max_validation: int) -> Split:
-    """Set one end of an axis of n voxels aside for validation; ``at_start`` false is the mirror image.
+def _cuts(seen: LabelledLook, axes: Sequence[int], ids: slice, max_validation: int) -> list[Split]:
+    """Return the ways to set either end of the axes aside for validation that leave both parts large enough."""
+    cuts = [_cut(seen, axis, at_start, ids, max_validation) for axis in axes for at_start in (True, False)]
+    shapes = [[part.shape for part in (*cut.train, *cut.validation)] for cut in cuts]
+    return [
+        cut
+        for cut, both in zip(cuts, shapes, strict=True)
+        if all(z > 0 and min(y, x) >= SMALLEST for z, y, x in both)
+    ]
+
+
+def _cut(seen: LabelledLook, axis: int, at_start: bool, ids: slice, max_validation: int) -> Split:
+    """Set one end of an axis of n voxels aside, with about SHARE of the voxels that have one of the ids.
 
     ::
 
         0         size   size + gap            n
-        |validation|         |      train      |
+        |validation|         |      train      |      or, if at_start is false, its mirror image
     """
     n = seen.image.shape[axis]
+    labelled = seen.places[axis][:, ids].sum(axis=1)
+    before = np.cumsum([0, *(labelled if at_start else labelled[::-1])])
+    size = int(np.abs(before - SHARE * before[-1]).argmin())
     of_plane = int(np.prod(seen.image.shape)) // n
-    share = max(min(SHARE, max_validation / of_plane / n), LEAST_SHARE)
-    size = max(round(share * n), SMALLEST if axis else 1)
+    size = min(size, max(round(max_validation / of_plane), round(LEAST_SHARE * n)))
+    size = max(size, SMALLEST if axis else 1)
     gap = GAP if axis == 0 and n >= 16 * GAP else 0
     ends = ((0, size), (size + gap, n)) if at_start else ((n - size, n), (0, n - size - gap))
     validation, train = (Part.between(seen, axis, *end) for end in ends)
     return Split([train], [validation])
-
-
-def _badness(parts: Split, classes: Classes) -> tuple[int, int, float]:
-    """Return classes that training lacks, that validation lacks, and how far their frequencies are apart."""
-    train, validation = parts.counts(classes)
-    exists = train + validation > 0
-    distance = np.abs(train / max(1, train.sum()) - validation / max(1, validation.sum())).sum()
-    return int((exists & (train == 0)).sum()), int((exists & (validation == 0)).sum()), float(distance)
 
 
 def _lacking(parts: Split, classes: Classes) -> Iterator[str]:

@@ -15,23 +15,22 @@ from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text
 from genenet.init.machine import find_machine, has_torch
-from genenet.init.request import read_names, read_voxel_size
+from genenet.init.request import read_names
 from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
+from genenet.init.voxel_size import find_voxel_size, notes_on_sizes
 from genenet.networks.tile_sizes import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
     from genenet.init.machine import Machine
     from genenet.init.request import Request
     from genenet.init.split import Split
     from genenet.init.survey import Look, Survey
 
-UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
 MAX_JOBS = 16
 
 
@@ -49,19 +48,21 @@ def start(request: Request) -> None:
     ids = LabelIds.of(seen.labelled, request.ignore_label)
     request = _with_names(request, ids, asks)
     classes = ids.classes(request.classes or ids.default_names())
-    request, voxel_size_from = _with_voxel_size(request, seen, asks)
+    voxel_size = find_voxel_size(request.voxel_size, seen, asks)
+    if not voxel_size.missing:
+        request = replace(request, voxel_size=voxel_size.whole)
     machine = find_machine(request.device)
     parts = split(seen.train, seen.validation, classes, max_validation(machine))
     printing.classes_and_split(classes, seen, parts)
-    printing.notes([*classes.notes, *parts.notes, *_notes_on_images(request, seen)])
+    on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
+    printing.notes([*classes.notes, *parts.notes, *on_images])
     request = _with_numbers(request, machine, asks)
     cost = _cost(request, parts, classes, machine)
     printing.cost(cost, _notes_on_cost(cost, request))
     choices = Choices(
         results="results" if out.name == "config.yaml" else f"results_{_plain(out.stem)}",
         classes=classes,
-        voxel_size_nm=request.voxel_size or UNKNOWN,
-        voxel_size_from=voxel_size_from,
+        voxel_size=voxel_size,
         parts=parts,
         volumes=seen.volumes or [seen.labelled[-1].image],
         sizes=cost.sizes,
@@ -86,39 +87,15 @@ def _with_names(request: Request, ids: LabelIds, asks: bool) -> Request:
     return replace(request, classes=read_names(names))
 
 
-def _with_voxel_size(request: Request, seen: Survey, asks: bool) -> tuple[Request, str]:
-    """Find the voxel size or ask for it; return also where it is from."""
-    if request.voxel_size:
-        return request, "as given"
-    for image in (each.image for each in seen.labelled):
-        if image.voxel_size_nm:
-            return replace(request, voxel_size=image.voxel_size_nm), f"from the metadata of {image.path.name}"
-    if asks:
-        text = "Voxel size in nm along z, y, x, such as 40x10x10; the files don't say"
-        answer = prompts.ask_until(text, "unknown", lambda t: t == "unknown" or read_voxel_size(t))
-        if answer != "unknown":
-            return replace(request, voxel_size=read_voxel_size(answer)), "as given"
-    return request, "NOT KNOWN, the files don't say: give the true one, since the results carry it"
-
-
-def _notes_on_images(request: Request, seen: Survey) -> Iterator[str]:
-    """Yield what is unusual about voxel sizes and types."""
-    size, first = request.voxel_size, seen.train[0].image
-    if size is None:
-        yield (
-            "the voxel size isn't known, so 1 x 1 x 1 nm is written: give --voxel-size (z, y, x in nm), or edit the "
-            "file; 2D networks work without it, but results carry it, and volumes are rescaled by it"
-        )
+def _notes_on_types(seen: Survey) -> Iterator[str]:
+    """Yield which images have other types of voxels than the first one."""
+    first = seen.train[0].image
     for other in [*(each.image for each in seen.labelled), *seen.volumes]:
-        own = other.voxel_size_nm
-        if size and own and any(abs(a - b) > 0.05 * b for a, b in zip(own, size, strict=True)):
-            text, wanted = ("x".join(f"{n:g}" for n in each) for each in (own, size))
-            yield (
-                f"{other.path}: its voxels are {text} nm by its metadata, not {wanted}; networks expect what they were "
-                "trained on (segmentation.rescale: true resamples volumes to segment)"
-            )
         if other.dtype != first.dtype:
-            yield f"{other.path}: its voxels are {other.dtype}, those of {first.path} {first.dtype}"
+            yield (
+                f"{other.path}: its voxels are {other.dtype}, those of {first.path} {first.dtype}; normalisation makes "
+                "up for another scale of grey values, not for clipped ones"
+            )
 
 
 def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:

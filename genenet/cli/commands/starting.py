@@ -44,6 +44,12 @@ def init(
     segment_mask: Annotated[
         list[Path] | None, typer.Option(help="its mask; one for each --segment, or the word none")
     ] = None,
+    flip: Annotated[
+        str | None,
+        typer.Option(
+            help="axes along which MRC files beside others are mirrored: y if IMOD or Fiji saved the others, or none"
+        ),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(help="names by label id, from 0 on, such as background,cell,mitochondrion")
     ] = None,
@@ -73,7 +79,7 @@ def init(
 
     Says what the classes are, how often each occurs, what a search costs, and what is wrong with the images.
     """
-    from genenet.init.request import Request, read_names, read_voxel_size
+    from genenet.init.request import Request, read_flip, read_names, read_voxel_size
     from genenet.init.wizard import start
 
     start(
@@ -86,6 +92,7 @@ def init(
             validation_mask=validation_mask or [],
             segment=segment or [],
             segment_mask=segment_mask or [],
+            flip=read_flip(flip) if flip else None,
             classes=read_names(classes) if classes else None,
             ignore_label=ignore_label,
             voxel_size=read_voxel_size(voxel_size) if voxel_size else None,

@@ -62,6 +62,12 @@ def wrong(done):
     return str(done.exception).splitlines()
 
 
+def failed(done):
+    """The error, where a config may be there from before."""
+    assert isinstance(done.exception, InputError), done.output
+    return str(done.exception)
+
+
 def said(done):
     assert done.exception is None, done.output + repr(done.exception)
     assert max(map(len, done.output.splitlines())) <= 80, done.output
@@ -181,7 +187,8 @@ def stack(*values, shape=(1, 100, 100)):
         ("labels.tif", stack(3).astype(np.uint8), ["labels.tif: all voxels are 3", "two classes"]),
         ("labels.tif", stack(0, 255).astype(np.uint8), ["ids are 0, 255", "256 classes", "Divide by 255"]),
         ("labels.tif", stack(0, 40, 80).astype(np.uint8), ["ids are 0, 40, 80", "renumber them 0 to 2"]),
-        ("labels.tif", stack(-1, 0, 1).astype(np.int16), ["label -1 is negative"]),
+        ("labels.tif", stack(-2, 0, 1).astype(np.int16), ["label -2 is negative", "--ignore-label -2"]),
+        ("labels.tif", stack(-128, -127).astype(np.int8), ["label -128 is negative"]),
         ("em.tif", np.full((1, 100, 100), 9, np.uint8), ["em.tif: all voxels are 9", "contrast"]),
         ("em.tif", np.full((1, 100, 100), np.nan, np.float32), ["em.tif: holds NaN"]),
         ("em.tif", stack(0, 1).astype(np.uint8), ["em.tif: has 2 different values", "swapped"]),
@@ -238,6 +245,133 @@ def test_an_ignore_label_and_a_gap():
     assert len(data.classes) == 4
     assert "255 (ignored)" in text
     assert "no voxel has label 2 (class 2)" in text
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+@pytest.mark.parametrize("ignored", [-1, -7])
+def test_a_negative_label_means_not_labelled(dtype, ignored):
+    """-1 is taken for that by itself; another one if it is given."""
+    image, ids = runs.blobs((2, 100, 160), 1)
+    labels = ids.astype(dtype)
+    labels[:, :20] = ignored
+    write("em.tif", image)
+    write("labels.tif", labels)
+    text = said(pair(*(["--ignore-label", ignored] if ignored != -1 else [])))
+    data = read_config(Path("config.yaml")).data
+    assert (data.ignore_label, len(data.classes)) == (ignored, 2)
+    assert f"label {ignored} is taken for 'not labelled'" in text
+    assert f"{ignored} (ignored) 6,400" in text
+    if ignored != -1:
+        assert f"--ignore-label {ignored}" in Path("config.yaml").read_text()
+
+
+def test_label_0_can_mean_not_labelled():
+    make(_2=3000)
+    text = said(pair())
+    assert (
+        "label 0 is taken for the class 'background'; if it means 'not labelled', give --ignore-label 0"
+        in text
+    )
+    text = said(pair("--ignore-label", 0, "--force"))
+    data = read_config(Path("config.yaml")).data
+    assert (data.ignore_label, data.classes) == (0, ["class 1", "class 2"])
+    assert "0 (ignored)" in text
+    assert "2 class 2 3,000" in text
+    assert "--ignore-label 0: is the id" not in text
+    assert "names 1 classes, ids 1 to 1, but labels.tif has label 2" in failed(
+        pair("--ignore-label", 0, "--classes", "a", "--force")
+    )
+
+
+def test_classes_that_begin_at_1_lack_none():
+    """Where no voxel is 0, 0 isn't a class that nothing can be learnt of."""
+    image, ids = runs.blobs((2, 100, 160), 1)
+    write("em.tif", image)
+    write("labels.tif", ids + 1)
+    text = said(pair("--classes", "ground,blob"))
+    data = read_config(Path("config.yaml")).data
+    assert (data.ignore_label, data.classes) == (0, ["ground", "blob"])
+    assert "no voxel has label" not in text
+
+
+def test_many_classes_may_be_objects():
+    image, ids = runs.blobs((1, 200, 200), 1)
+    write("em.tif", image)
+    write("labels.tif", np.resize(np.arange(20, dtype=np.uint8), ids.shape))
+    assert "20 classes are many: if the labels number objects" in said(pair())
+
+
+def padded(value, dtype=np.float32):
+    """An image of 128 x 160 inside 400 x 500 voxels of a value, its labels (9 outside), and its mask."""
+    image, ids = runs.blobs((1, 128, 160), 1)
+    inside = np.s_[:, 150:278, 300:460]
+    arrays = [
+        np.full((1, 400, 500), fill, kind) for fill, kind in ((value, dtype), (9, np.uint8), (0, np.uint8))
+    ]
+    for array, content in zip(arrays, (image, ids, 1), strict=True):
+        array[inside] = content
+    for name, array in zip(("em.tif", "labels.tif", "mask.tif"), arrays, strict=True):
+        write(name, array)
+    return image, ids
+
+
+@pytest.mark.parametrize("value", [0, -3.4e38, np.nan])
+def test_only_voxels_inside_the_mask_count(value):
+    image, ids = padded(value)
+    text = said(pair("--mask", "mask.tif"))
+    data = read_config(Path("config.yaml")).data
+    assert f"{image.min()} – {image.max()}" in text
+    assert f"1 class 1 {(ids == 1).sum():,}" in text
+    assert "label 9" not in text
+    assert data.train[0].mask == data.validation[0].mask == data.volumes["em"].mask == [Path("mask.tif")]
+    (start, stop) = data.validation[0].region[2]  # 30 % of the voxels inside
+    assert min(stop, 460) - max(start, 300) == 48
+
+
+def test_masks_are_checked():
+    padded(0)
+    write("empty.tif", np.zeros((1, 400, 500), np.uint8))
+    write("small.tif", np.ones((1, 40, 50), np.uint8))
+    assert wrong(pair("--mask", "empty.tif")) == ["empty.tif: is 0 everywhere, so no voxel of em.tif counts"]
+    assert "small.tif: its shape 1 x 40 x 50 isn't that of em.tif" in wrong(pair("--mask", "small.tif"))[0]
+    more = ("--image", "em.tif", "--labels", "labels.tif")
+    assert "--mask: 1 are given for 2 of --image" in wrong(pair(*more, "--mask", "mask.tif"))[0]
+    done = pair("--mask", "none", "--ignore-label", 9, "--segment", "em.tif", "--segment-mask", "mask.tif")
+    assert done.exception is None, done.output
+    data = read_config(Path("config.yaml")).data
+    assert data.train[0].mask is None
+    assert data.volumes["em"].mask == [Path("mask.tif")]
+
+
+def test_nan_outside_a_mask_is_named_only_without_it():
+    padded(np.nan)
+    (line,) = wrong(pair())
+    assert (
+        "em.tif: holds NaN or infinite voxels; replace them by numbers, cut them off, or leave them out"
+        in line
+    )
+
+
+def test_a_validation_of_one_class_is_avoided():
+    """Of several images another one validates; of one, the cut goes through the labelled part."""
+    image, ids = runs.blobs((1, 90, 90), 3)
+    make()
+    for name, labels in (("b", ids), ("c", np.zeros_like(ids))):
+        write(f"{name}.tif", image)
+        write(f"{name}_l.tif", labels)
+    said(pair("--image", "b.tif", "--labels", "b_l.tif", "--image", "c.tif", "--labels", "c_l.tif"))
+    data = read_config(Path("config.yaml")).data
+    assert [str(each.path[0]) for each in (*data.train, *data.validation)] == ["em.tif", "c.tif", "b.tif"]
+    image, _ = runs.blobs((1, 128, 200), 1)
+    ids = np.zeros_like(image)
+    ids[:, 40:50, 80:84] = 1  # no cut along x has it on both sides
+    write("em.tif", image)
+    write("labels.tif", ids)
+    said(pair("--force"))
+    data = read_config(Path("config.yaml")).data
+    for part in (*data.train, *data.validation):
+        z, y, x = (slice(*ends) if ends else slice(None) for ends in part.region)
+        assert set(np.unique(ids[z, y, x])) == {0, 1}
 
 
 def test_names_must_fit():

@@ -1,0 +1,101 @@
+"""The voxel size that the config gets: as told, else as far as the files say, else asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genenet.init import prompts
+from genenet.init.request import read_voxel_size
+from genenet.volumes.grid import AXES, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from genenet.config.types import VoxelSize
+    from genenet.init.survey import Look, Survey
+    from genenet.volumes.grid import Sizes
+
+PLACEHOLDER_NM = 1.0
+TOLERANCE = 0.05  # of a size
+
+
+@dataclass(frozen=True)
+class FoundSize:
+    """A voxel size.
+
+    Attributes:
+        sizes_nm: along z, y, x; None along an axis whose size isn't known.
+        source: where it is from, for the config.
+    """
+
+    sizes_nm: Sizes
+    source: str
+
+    @property
+    def missing(self) -> list[str]:
+        """The axes along which the size isn't known."""
+        return [axis for axis, size in zip(AXES, self.sizes_nm, strict=True) if size is None]
+
+    @property
+    def whole(self) -> VoxelSize:
+        """The size, with a placeholder where it isn't known."""
+        z, y, x = (PLACEHOLDER_NM if size is None else size for size in self.sizes_nm)
+        return z, y, x
+
+
+def find_voxel_size(told: VoxelSize | None, survey: Survey, asks: bool) -> FoundSize:
+    """Return the voxel size as it was told; else that of the files, asking for what they don't say."""
+    if told:
+        return FoundSize(told, "as given")
+    found = _from_files([seen.image for seen in survey.labelled])
+    if not found.missing or not asks:
+        return found
+    answer = prompts.ask_until(
+        _question(found), "unknown", lambda text: text == "unknown" or read_voxel_size(text)
+    )
+    if answer == "unknown":
+        return found
+    pairs = zip(found.sizes_nm, read_voxel_size(answer), strict=True)
+    z, y, x = (new if own is None else own for own, new in pairs)
+    return FoundSize((z, y, x), "as given")
+
+
+def _from_files(looks: Sequence[Look]) -> FoundSize:
+    """Return for each axis the size in the first file that says it."""
+    of_axes = [[(seen.sizes_nm[axis], seen.path.name) for seen in looks] for axis in range(3)]
+    first = [next(((size, name) for size, name in pairs if size), (None, "")) for pairs in of_axes]
+    z, y, x = (size for size, _ in first)
+    source = f"from the metadata of {' and '.join(sorted({name for _, name in first if name}))}"
+    found = FoundSize((z, y, x), source)
+    if not found.missing:
+        return found
+    axes = " and ".join(found.missing)
+    unknown = f"{axes} NOT KNOWN, the files don't say: give the true size, since the results carry it"
+    return FoundSize(found.sizes_nm, unknown if len(found.missing) == 3 else f"{source}; {unknown}")
+
+
+def _question(found: FoundSize) -> str:
+    if len(found.missing) == 3:
+        return "Voxel size in nm along z, y, x, such as 40x10x10; the files don't say"
+    axes = ", ".join(found.missing)
+    return f"Voxel size in nm along {axes}; along z, y, x the files say {size_text(found.sizes_nm)}"
+
+
+def notes_on_sizes(size: FoundSize, survey: Survey) -> Iterator[str]:
+    """Yield what is unusual about voxel sizes."""
+    if size.missing:
+        axes = "" if len(size.missing) == 3 else f" along {' and '.join(size.missing)}"
+        yield (
+            f"the voxel size{axes} isn't known, so {size_text(size.whole)} nm is written: give --voxel-size (z, y, x "
+            "in nm), or edit the file; 2D networks work without it, but results carry it, and volumes are rescaled by "
+            "it"
+        )
+    for other in [*(seen.image for seen in survey.labelled), *survey.volumes]:
+        pairs = [(own, ours) for own, ours in zip(other.sizes_nm, size.sizes_nm, strict=True) if own and ours]
+        if any(abs(own - ours) > TOLERANCE * ours for own, ours in pairs):
+            yield (
+                f"{other.path}: its voxels are {size_text(other.sizes_nm)} nm by its metadata, not "
+                f"{size_text(size.whole)}; networks expect what they were trained on (segmentation.rescale: true "
+                "resamples volumes to segment)"
+            )
