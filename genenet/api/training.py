@@ -23,7 +23,7 @@ from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
 from genenet.metrics.contingency import Contingency, scores
-from genenet.volumes.labels import ClassLabels, check_integers
+from genenet.volumes.labels import ClassLabels, check_integers, first_label
 
 if TYPE_CHECKING:
     from genenet.config.presets import Preset
@@ -193,7 +193,8 @@ def train(
         labels: integers of the same shape: class ids, from 0 on.
         validation: another image and its labels, which choose the weights and give the score.
         classes: names by label id.
-        ignore_label: voxels with this label are neither learnt nor scored.
+        ignore_label: voxels with this label are neither learnt nor scored; if it is 0, labels 1, 2, … are the
+            classes 0, 1, …
         normalisation: (x - mean) / deviation of each ``volume``, each ``slice``, or of the ``training`` image for
             all; choose the last where both images are regions of one.
         seed: not negative; it is combined with the genome's id.
@@ -280,7 +281,7 @@ def score(
         labels: true class ids, integers of any 2D or 3D shape.
         predicted: class ids, integers of the same shape.
         classes: names by label id; by default there are as many classes as the largest id requires.
-        ignore_label: voxels with this label aren't counted.
+        ignore_label: voxels with this label aren't counted; if it is 0, labels 1, 2, … are the classes 0, 1, …
 
     Returns:
         The scores by name; ``None`` where one isn't defined.
@@ -300,7 +301,8 @@ def score(
     whole = Box.of_shape(truth.shape)
     ids, found = truth.read(whole), prediction.read(whole)
     known = ids[ids != ignore_label] if ignore_label is not None else ids
-    n = len(classes) if classes is not None else 1 + int(max(known.max(initial=0), found.max(initial=0)))
+    largest = max(int(known.max(initial=0)) - first_label(ignore_label), int(found.max(initial=0)))
+    n = len(classes) if classes is not None else 1 + largest
     if n > IGNORE:
         raise InputError(f"labels: ids up to {n - 1}; {IGNORE} classes are possible, from 0 on")
     contingency = Contingency.empty(n)

@@ -130,6 +130,7 @@ class ReportSettings(Closed):
 
     volumes: dict[str, ImageFiles]
     labels: LabelChoice | None = None
+    ignore_label: int | None = None
 
 
 def label_choice(config: Config) -> LabelChoice:
@@ -183,7 +184,7 @@ def _segment(config: Config, name: str) -> SegmentSettings:
 
 def _report(config: Config, _: str) -> ReportSettings:
     volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
-    return ReportSettings(volumes=volumes, labels=label_choice(config))
+    return ReportSettings(volumes=volumes, labels=label_choice(config), ignore_label=config.data.ignore_label)
 
 
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {

@@ -25,6 +25,7 @@ from genenet.report.provenance import cost, devices, provenance, settings_of
 from genenet.training.outcomes import Outcome, as_float
 from genenet.volumes import ome_zarr
 from genenet.volumes.label_images import class_labels
+from genenet.volumes.labels import ShownLabels
 from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 
@@ -107,8 +108,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": optional_json(paths.test_scores),
         "volumes": [
-            _volume_section(paths, name, files, settings.labels, slices.BUDGET // len(settings.volumes))
-            for name, files in settings.volumes.items()
+            _volume_section(paths, name, files, settings) for name, files in settings.volumes.items()
         ],
         "legend": [
             (name, "#{:02x}{:02x}{:02x}".format(*c))
@@ -161,15 +161,16 @@ def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, l
 
 
 def _volume_section(
-    paths: ResultPaths, name: str, files: ImageFiles, choice: str | None, budget: int
+    paths: ResultPaths, name: str, files: ImageFiles, settings: ReportSettings
 ) -> VolumeSection:
+    choice, budget = settings.labels, slices.BUDGET // len(settings.volumes)
     scores = optional_json(paths.volume_scores(name)) if files.labels else None
     path = Path(paths.store(name))
     if not path.exists():
         return VolumeSection(name, "", f"{path}: not segmented yet", [], None, scores)
     try:
         store = ome_zarr.open_store(path)
-        image, labels = _volumes(store, files)
+        image, labels = _volumes(store, files, settings.ignore_label)
         pictures = _middle_slice(store, image, labels, choice)
         viewer = slices.viewer(image, labels, store, choice, budget)
     except InputError as error:
@@ -180,12 +181,15 @@ def _volume_section(
     return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
 
 
-def _volumes(store: ome_zarr.Store, files: ImageFiles) -> tuple[Volume, Volume | None]:
+def _volumes(
+    store: ome_zarr.Store, files: ImageFiles, ignore_label: int | None
+) -> tuple[Volume, Volume | None]:
     """Return the image, and its labels if there are any; raises InputError if shapes differ from the segmentation."""
     image = open_volume(files.image, files.region, flip=files.flip)
     labels = None
     if files.labels:
-        labels = open_volume(files.labels, files.region, flip=files.flip, is_grey=False)
+        ids = open_volume(files.labels, files.region, flip=files.flip, is_grey=False)
+        labels = ShownLabels(ids, len(store.attributes["classes"]), ignore_label)
     for volume in (image, labels):
         if volume and volume.shape != store.shape:
             raise InputError(

@@ -94,6 +94,22 @@ class ClassLabels:
         )
 
 
+class ShownLabels(Volume):
+    """Labels as class ids, to look at: whatever is no class is IGNORE, and nothing is an error."""
+
+    def __init__(self, labels: Volume, n_classes: int, ignore_label: int | None) -> None:
+        self._take_over(labels)
+        self._labels, self._first, self._n_classes = labels, first_label(ignore_label), n_classes
+        self.dtype = np.dtype(np.uint8)
+
+    def _read(self, box: Box) -> NDArray[np.uint8]:
+        ids = self._labels.read(box)
+        known = (ids >= self._first) & (ids < self._first + self._n_classes)
+        classes = np.full(box.shape, IGNORE, np.uint8)
+        classes[known] = ids[known].astype(np.int64) - self._first
+        return classes
+
+
 def first_label(ignore_label: int | None) -> int:
     """Return the label that stands for the first class: 0, or 1 if 0 means that nothing is known."""
     return 1 if ignore_label == 0 else 0

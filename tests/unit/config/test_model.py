@@ -47,6 +47,7 @@ def test_the_schema_for_editors_is_up_to_date():
             [{"path": "a.tif", "labels": "b.tif", "region": [[5, 5], None, None]}],
             "region along z is empty: [5, 5]; use [start, stop], start < stop",
         ),
+        ("data.ignore_label", 1.5, "config: data.ignore_label: input should be a valid integer"),
         (
             "data.ignore_label",
             3,
