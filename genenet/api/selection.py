@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
-from genenet.ensembles.curve import best_size, curve_of
-from genenet.metrics.contingency import scores
+from genenet.ensembles.curve import Point, best_size, curve_of
+from genenet.ensembles.description import FORMAT, EnsembleDescription, NormalisationEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,11 @@ def make_ensemble(
     chosen = validate(_Choice, {**values, "max_size": 10**6}, "make_ensemble")
     ranked = sorted(trained, key=lambda t: -_or_lowest(t.ari))
     first = ranked[0]
+    if np.isnan(first.ari):
+        raise InputError(
+            "make_ensemble: no network has an ARI, since the validation labels show fewer than two classes; "
+            "validate on an image with at least two"
+        )
     curve = curve_of(
         [first.labels],
         [[t.probabilities] for t in ranked],
@@ -75,12 +80,9 @@ def make_ensemble(
     )
     n_members = best_size(curve, chosen.size)
     point = curve[n_members - 1]
-    description = {
-        **_description(first, chosen),
-        "validation": scores(point.contingency) | point.decomposition.as_dict(),
-    }
     weights = COMBINATIONS[chosen.combination].weights([_or_lowest(t.ari) for t in ranked[:n_members]])
     members = [_member(t, weight) for t, weight in zip(ranked, weights, strict=False)]
+    description = _description(first, chosen, point, members)
     with TemporaryDirectory() as folder:
         place = Path(folder) / "ensemble"
         on_disk.write_ensemble(place, members, description)
@@ -93,18 +95,21 @@ class _Choice(EnsembleSettings):
     voxel_size_nm: types.VoxelSize
 
 
-def _description(trained: Trained, chosen: _Choice) -> dict[str, Any]:
+def _description(
+    trained: Trained, chosen: _Choice, point: Point, members: Sequence[on_disk.Member]
+) -> EnsembleDescription:
     rule = trained.normalisation
-    return {
-        "format": on_disk.FORMAT,
-        "classes": trained.classes,
-        "voxel_size_nm": list(chosen.voxel_size_nm),
-        "dtypes": [trained.dtype],
-        "normalisation": {"mode": rule.mode, "mean": rule.mean, "deviation": rule.deviation},
-        "selected_on": ["validation image"],
-        "combination": chosen.combination,
-        "baselines": {},
-    }
+    return EnsembleDescription(
+        format=FORMAT,
+        classes=trained.classes,
+        voxel_size_nm=chosen.voxel_size_nm,
+        dtypes=[trained.dtype],
+        normalisation=NormalisationEntry(mode=rule.mode, mean=rule.mean, deviation=rule.deviation),
+        selected_on=["validation image"],
+        validation=point.scores,
+        combination=chosen.combination,
+        members=on_disk.entries(members),
+    )
 
 
 def _or_lowest(ari: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from genenet.config.data import Image
 from genenet.config.ensemble import EnsembleSettings
@@ -18,7 +18,7 @@ from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
 from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
-from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, VoxelSize
+from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, Split, VoxelSize
 from genenet.core.atomic_files import read_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -62,6 +62,7 @@ class PrepareSettings(Closed):
     ignore_label: int | None
     voxel_size_nm: tuple[float, float, float]
     smallest_input_voxels: int | None = None
+    split: Split | None = None  # what the images are for; None in settings of version 0.1
 
 
 class BaselineSettings(Closed):
@@ -170,6 +171,7 @@ def _prepare(config: Config, split: str) -> PrepareSettings:
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,
         smallest_input_voxels=int(smallest) if split == "train" else None,
+        split=cast(Split, split),
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from genenet.config.ensemble import COMBINATIONS
 from genenet.core.errors import InputError
+from genenet.ensembles.description import EnsembleScores
 from genenet.metrics.ambiguity import Decomposition, Growing, votes
-from genenet.metrics.contingency import Contingency
+from genenet.metrics.contingency import Contingency, class_scores
 from genenet.training.probabilities import open_probabilities
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ class Point:
 
     contingency: Contingency
     decomposition: Decomposition
+
+    @property
+    def scores(self) -> EnsembleScores:
+        """The ensemble's scores on the validation images."""
+        of_classes = class_scores(self.contingency).model_dump()
+        return EnsembleScores.model_validate({**of_classes, **self.decomposition.as_dict()})
 
 
 def curve_of(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
 from genenet.config.ensemble import Combination
 from genenet.config.types import NormalisationMode, VoxelSize
@@ -51,6 +52,19 @@ class NormalisationEntry(Closed):
     deviation: float
 
 
+class ClassVoxels(Closed):
+    """Labelled voxels of each class, in the order of the class ids."""
+
+    train: list[NonNegativeInt]
+    validation: list[NonNegativeInt]
+
+    def without_training(self, classes: Sequence[str]) -> dict[str, float]:
+        """Return the classes without a voxel in training, and their share of the validation voxels."""
+        total = max(1, sum(self.validation))
+        shares = zip(classes, self.train, self.validation, strict=True)
+        return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
+
+
 class EnsembleDescription(Closed):
     """``ensemble.json``.
 
@@ -58,6 +72,7 @@ class EnsembleDescription(Closed):
         dtypes: of the training images; none if an older version made the ensemble.
         selected_on: names of the validation images.
         strategy: by which the members were chosen; None for an ensemble made in Python.
+        class_voxels: of the training and the validation images; None if an older version made the ensemble.
         baselines: validation ARIs of the baselines, by name.
     """
 
@@ -70,6 +85,7 @@ class EnsembleDescription(Closed):
     validation: EnsembleScores = EnsembleScores()
     strategy: str | None = None
     combination: Combination = "mean"
+    class_voxels: ClassVoxels | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
     members: list[MemberEntry] = Field(min_length=1)
 

@@ -1,4 +1,4 @@
-"""From scored trainings to an ensemble: the ranking, the best-k curve, the members in one folder."""
+"""An ensemble's folder: its description, and the genome and weights of each member."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from genenet.config.ensemble import COMBINATIONS, STRATEGIES
-from genenet.core.atomic_files import atomic_path, read_json, write_csv, write_json
-from genenet.core.errors import InputError, naming
-from genenet.ensembles.anytime import moments, write_moments
-from genenet.ensembles.strategies import choose_all, write_strategies
+from genenet.config.ensemble import COMBINATIONS
+from genenet.core.atomic_files import atomic_path
+from genenet.core.errors import naming
+from genenet.ensembles.description import MemberEntry, read_description
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import Plan, plan
-from genenet.metrics.ambiguity import Decomposition
-from genenet.metrics.contingency import scores
 from genenet.networks.tile_sizes import block_shape
-from genenet.training.outcome_reader import read_outcomes
-from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,96 +22,15 @@ if TYPE_CHECKING:
     import torch
 
     from genenet.config.segmentation import Segmentation
-    from genenet.config.stages import SelectSettings
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
-    from genenet.ensembles.curve import Point
     from genenet.networks.network import Network
     from genenet.networks.predictor import Predictor
     from genenet.training.outcomes import Outcome
     from genenet.volumes.normalisation import NormalisationRule
 
-FORMAT = "genenet.ensemble/1"
 DESCRIPTION = "ensemble.json"
 GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
-
-
-def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
-    """Rank ``runs``, compare the strategies and write ``ensemble/``, ``ranking.csv``, ``ensemble_curve.csv``.
-
-    Raises:
-        InputError: If fewer trainings than ``ensemble.minimum`` were successful.
-    """
-    outcomes = read_outcomes(paths, runs)
-    candidates = [o for o in outcomes if o.is_ok and not o.is_baseline]
-    _require(candidates, outcomes, settings.ensemble.minimum, paths)
-    train, validation = (
-        open_prepared(Path(paths.data("train"))),
-        open_prepared(Path(paths.data("validation"))),
-    )
-    curve, ensembles = choose_all(paths, candidates, validation, settings.ensemble)
-    strategy = settings.ensemble.strategy
-    chosen = ensembles[strategy]
-    write_ranking(Path(paths.ranking), outcomes)
-    _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
-    write_strategies(Path(paths.strategies), ensembles, strategy)
-    genomes, size = [o for o in outcomes if not o.is_baseline], len(ensembles["best_n"].members)
-    found = moments(paths, genomes, validation, size, settings.ensemble.combination)
-    write_moments(Path(paths.anytime), found)
-    description = {
-        "format": FORMAT,
-        "classes": train.classes,
-        "voxel_size_nm": list(train.voxel_size_nm),
-        "dtypes": sorted({image.image.dtype.name for image in train.images}),
-        "normalisation": {"mode": settings.normalisation, "mean": train.mean, "deviation": train.deviation},
-        "selected_on": [image.name for image in validation.images],
-        "validation": scores(chosen.point.contingency) | chosen.point.decomposition.as_dict(),
-        "strategy": strategy,
-        "combination": "weighted" if STRATEGIES[strategy].gives_weights else settings.ensemble.combination,
-        "baselines": {
-            o.run.removeprefix("baselines/"): o.ranked_ari for o in outcomes if o.is_baseline and o.is_ok
-        },
-    }
-    members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
-    write_ensemble(Path(paths.ensemble), members, description)
-
-
-def _require(candidates: list[Outcome], outcomes: list[Outcome], minimum: int, paths: ResultPaths) -> None:
-    if len(candidates) >= minimum:
-        return
-    failed = [o for o in outcomes if not o.is_ok and not o.is_baseline]
-    reasons = "; ".join(f"{o.run} {o.status} ({o.reason}; log: {paths.train_log(o.run)})" for o in failed[:3])
-    raise InputError(
-        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
-        f"{reasons}{' …' if len(failed) > 3 else ''}"
-    )
-
-
-def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write a CSV row for every run, best first."""
-    columns = ("rank", "run", "name", "genome", "status", "validation_ari", "mean_iou", "accuracy")
-    more = ("n_parameters", "iterations", "seconds", "reason")
-    rows = []
-    for rank, o in enumerate(outcomes, start=1):
-        name = o.scores.name if o.scores else None
-        row = [rank, o.run, name, o.genome, o.status, o.ari, o.mean_iou, o.accuracy]
-        rows.append([*row, o.n_parameters, o.iterations, o.seconds, o.reason or None])
-    write_csv(path, (*columns, *more), rows)
-
-
-def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:
-    rows = [
-        (
-            n,
-            o.run,
-            p.contingency.adjusted_rand_index,
-            p.contingency.mean_iou,
-            *p.decomposition.as_dict().values(),
-        )
-        for n, (o, p) in enumerate(zip(ranked, curve, strict=True), 1)
-    ]
-    columns = ("size", "added", "validation_ari", "mean_iou", *Decomposition().as_dict())
-    write_csv(path, columns, rows)
 
 
 @dataclass(frozen=True)
@@ -147,27 +61,30 @@ class Member:
 
         return cls(outcome.run, outcome.genome, outcome.ranked_ari, weight, copy)
 
-    def entry(self, folder: str) -> dict[str, Any]:
+    def entry(self, index: int) -> MemberEntry:
         """Return what ensemble.json says of the member."""
-        return {
-            "folder": folder,
-            "run": self.run,
-            "genome": self.genome_id,
-            "validation_ari": self.ari,
-            "weight": self.weight,
-        }
+        return MemberEntry(
+            folder=f"members/{index:02d}",
+            run=self.run,
+            genome=self.genome_id,
+            validation_ari=self.ari,
+            weight=self.weight,
+        )
 
 
-def write_ensemble(folder: Path, members: Sequence[Member], description: dict[str, Any]) -> None:
-    """Write an ensemble's folder: its members, best first, and ensemble.json."""
+def entries(members: Sequence[Member]) -> list[MemberEntry]:
+    """Return what ensemble.json says of members, best first."""
+    return [member.entry(index) for index, member in enumerate(members)]
+
+
+def write_ensemble(folder: Path, members: Sequence[Member], description: EnsembleDescription) -> None:
+    """Write an ensemble's folder: its description, and its members in the order of the description's entries."""
     with atomic_path(folder) as new:
-        entries = []
-        for index, member in enumerate(members):
-            entries.append(member.entry(f"members/{index:02d}"))
-            place = new / entries[-1]["folder"]
+        for member, entry in zip(members, description.members, strict=True):
+            place = new / entry.folder
             place.mkdir(parents=True)
             member.write(place)
-        write_json(new / DESCRIPTION, {**description, "members": entries})
+        description.write(new / DESCRIPTION)
 
 
 @dataclass(frozen=True)
@@ -179,7 +96,7 @@ class LoadedEnsemble:
     voxel_size_nm: tuple[float, float, float]
     normalisation: NormalisationRule
     networks: list[Network]
-    weights: list[float] | None  # of the members; None: all alike
+    weights: list[float]  # of the members
     combination: str
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
@@ -226,30 +143,25 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
     from genenet.networks.weights import load_weights
     from genenet.volumes.normalisation import NormalisationRule
 
-    description = read_json(folder / DESCRIPTION)
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise InputError(f"{folder / DESCRIPTION}: not an ensemble ({FORMAT})")
+    description = read_description(folder / DESCRIPTION)
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes())
     networks = []
-    for entry in description["members"]:
-        place = folder / entry["folder"]
+    for entry in description.members:
+        place = folder / entry.folder
         genome = read_genome(place / GENOME)
         with naming(place / GENOME):
-            network = Network(plan(genome.net, len(description["classes"])))
+            network = Network(plan(genome.net, len(description.classes)))
         load_weights(network, genome, place / WEIGHTS)
         digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
-    z, y, x = description["voxel_size_nm"]
-    rule = NormalisationRule(**description["normalisation"])
-    combination = description.get("combination", "mean")
     return LoadedEnsemble(
         folder,
-        description["classes"],
-        (z, y, x),
-        rule,
+        description.classes,
+        description.voxel_size_nm,
+        NormalisationRule(**description.normalisation.model_dump()),
         networks,
-        weights=[m["weight"] for m in description["members"]] if combination == "weighted" else None,
-        combination=combination,
+        weights=[member.weight for member in description.members],
+        combination=description.combination,
         fingerprint=digest.hexdigest(),
-        dtypes=description.get("dtypes", []),
+        dtypes=description.dtypes,
     )

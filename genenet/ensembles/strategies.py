@@ -14,7 +14,6 @@ from genenet.core.random_streams import Stream
 from genenet.ensembles import selection
 from genenet.ensembles.curve import best_size, curve_of, open_run, points_of
 from genenet.ensembles.description import EnsembleScores, StrategiesFile, StrategyEntry, WeightedRun
-from genenet.metrics.contingency import class_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,8 +96,7 @@ class ChosenEnsemble:
     @property
     def scores(self) -> EnsembleScores:
         """Its scores on the validation images."""
-        of_classes = class_scores(self.point.contingency).model_dump()
-        return EnsembleScores.model_validate({**of_classes, **self.point.decomposition.as_dict()})
+        return self.point.scores
 
     def entry(self, is_chosen: bool) -> StrategyEntry:
         """Return what the file of all strategies says of it."""

@@ -100,6 +100,11 @@ class Contingency:
         return int(self.table.sum())
 
     @property
+    def n_true_classes(self) -> int:
+        """Number of classes that the truth shows."""
+        return int(np.count_nonzero(self.table.sum(axis=1)))
+
+    @property
     def adjusted_rand_index(self) -> float:
         """ARI over class labels, as ``sklearn.metrics.adjusted_rand_score``.
 
@@ -211,6 +216,15 @@ def _conditional_entropy(table: Counts) -> float:
     counts = table[rows, columns]
     others = table.sum(axis=1)[rows] - counts
     return float((counts / n * np.log1p(others / counts)).sum() / math.log(2))
+
+
+def ari_of_several_classes(contingency: Contingency) -> float:
+    """Return the adjusted Rand index; nan if the truth shows fewer than two classes.
+
+    With one class in the truth the index is 1 for a constant prediction and 0 for any other one, however good it is:
+    such a score must not rank networks.
+    """
+    return contingency.adjusted_rand_index if contingency.n_true_classes > 1 else math.nan
 
 
 def variation_of_information_split(contingency: Contingency) -> float:

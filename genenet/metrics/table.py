@@ -48,8 +48,9 @@ METRICS = Table(
         _metric(
             "ari",
             "ARI",
-            "adjusted Rand index over class labels, 1 is perfect; it ranks",
-            "Contingency.adjusted_rand_index",
+            "adjusted Rand index over class labels, 1 is perfect; it ranks. It isn't defined if the labels show one "
+            "class only",
+            "ari_of_several_classes",
             head=True,
         ),
         _metric(

@@ -21,6 +21,7 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
+from genenet.training.shown_classes import check_shown_classes
 from genenet.volumes.base import ArrayVolume, Volume, crop
 from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import MaskedVolume, check_finite
@@ -112,6 +113,7 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
     sources = [_open(files, settings) for files in settings.images]
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
     checked = [check(source) for source in sources]
+    check_shown_classes(settings, np.sum([facts.counts for facts in checked], axis=0).tolist())
     with atomic_path(out) as temporary:
         store = ZipStore(temporary, mode="w")
         try:

@@ -8,7 +8,8 @@ import zarr
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
 from genenet.core.atomic_files import write_json
-from genenet.ensembles.ensemble import FORMAT, load_ensemble
+from genenet.ensembles.description import FORMAT
+from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.networks.network import Network

@@ -11,7 +11,7 @@ from genenet.config.stages import ImageFiles, ReportSettings
 from genenet.core.atomic_files import write_json
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.ensemble import write_ranking
+from genenet.ensembles.ranking import write_ranking
 from genenet.genes.genome import Genome
 from genenet.report.report import write_report
 from genenet.training.outcome_reader import read_outcomes

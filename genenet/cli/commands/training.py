@@ -55,7 +55,7 @@ def select(
     from genenet.config.rounds import expanded
     from genenet.config.stages import SelectSettings, read_settings
     from genenet.core.paths import ResultPaths
-    from genenet.ensembles.ensemble import select as run
+    from genenet.ensembles.select import select as run
 
     run(ResultPaths(results), expanded(runs), read_settings(settings, SelectSettings))
 

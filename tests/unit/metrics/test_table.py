@@ -37,3 +37,12 @@ def test_scores_are_flat_in_the_file_and_read_back() -> None:
         COUNTS.accuracy,
     )
     assert "class_names" not in scores(COUNTS)
+
+
+@pytest.mark.parametrize("counts", [[[7, 0], [0, 0]], [[5, 2], [0, 0]]])
+def test_the_ari_of_one_true_class_is_not_defined(counts):
+    """Scikit-learn's index is 1 or 0 for it, so that a constant prediction would come first in a ranking."""
+    contingency = Contingency(np.array(counts))
+    assert contingency.adjusted_rand_index in (0, 1)
+    assert scores(contingency)["ari"] is None
+    assert scores(contingency)["accuracy"] == contingency.accuracy

@@ -28,7 +28,7 @@ from genenet.core.errors import MachineError
 from genenet.core.geometry import blocks_of
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import try_read
-from genenet.ensembles.ensemble import FORMAT
+from genenet.ensembles.description import FORMAT
 from genenet.genes.genome import Genome
 from genenet.status import status, view
 from genenet.status.time_left import time_left

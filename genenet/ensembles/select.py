@@ -1,0 +1,140 @@
+"""From scored trainings to an ensemble: rank them, compare the strategies, write the ensemble's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.config.ensemble import STRATEGIES
+from genenet.core.atomic_files import write_csv
+from genenet.core.errors import InputError
+from genenet.ensembles.anytime import moments, write_moments
+from genenet.ensembles.description import (
+    FORMAT,
+    ClassVoxels,
+    EnsembleDescription,
+    NormalisationEntry,
+)
+from genenet.ensembles.ensemble import Member, entries, write_ensemble
+from genenet.ensembles.ranking import write_ranking
+from genenet.ensembles.strategies import choose_all, write_strategies
+from genenet.metrics.ambiguity import Decomposition
+from genenet.training.outcome_reader import read_outcomes
+from genenet.training.prepare import open_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from genenet.config.stages import SelectSettings
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.curve import Point
+    from genenet.ensembles.strategies import ChosenEnsemble
+    from genenet.training.outcomes import Outcome
+    from genenet.training.prepare import Prepared
+
+
+def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
+    """Rank trainings, compare the strategies, and write ``ensemble/`` and the tables beside it.
+
+    Args:
+        paths: of the search.
+        runs: all its trainings.
+        settings: how the ensemble is chosen.
+
+    Raises:
+        InputError: If fewer trainings than ``ensemble.minimum`` were successful.
+    """
+    outcomes = read_outcomes(paths, runs)
+    candidates = _candidates(outcomes, settings.ensemble.minimum, paths)
+    selection = Selection(
+        paths,
+        settings,
+        outcomes,
+        train=open_prepared(Path(paths.data("train"))),
+        validation=open_prepared(Path(paths.data("validation"))),
+    )
+    curve, ensembles = choose_all(paths, candidates, selection.validation, settings.ensemble)
+    write_ranking(Path(paths.ranking), outcomes)
+    _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
+    write_strategies(Path(paths.strategies), ensembles, settings.ensemble.strategy)
+    selection.write_anytime(ensembles)
+    selection.write_ensemble(ensembles[settings.ensemble.strategy])
+
+
+def _candidates(outcomes: Sequence[Outcome], minimum: int, paths: ResultPaths) -> list[Outcome]:
+    """Return the genomes' trainings that may become members: those with weights and an ARI, best first."""
+    genomes = [outcome for outcome in outcomes if not outcome.is_baseline]
+    candidates = [outcome for outcome in genomes if outcome.is_ok and outcome.ari is not None]
+    if len(candidates) >= minimum:
+        return candidates
+    others = [outcome for outcome in genomes if outcome not in candidates]
+    reasons = "; ".join(_why_not(outcome, paths) for outcome in others[:3])
+    raise InputError(
+        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
+        f"{reasons}{' …' if len(others) > 3 else ''}"
+    )
+
+
+def _why_not(outcome: Outcome, paths: ResultPaths) -> str:
+    reason = "the validation labels show fewer than two classes, so no ARI is defined"
+    return f"{outcome.run} {outcome.status} ({outcome.reason or reason}; log: {paths.train_log(outcome.run)})"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A search whose trainings have ended, and its prepared images."""
+
+    paths: ResultPaths
+    settings: SelectSettings
+    outcomes: Sequence[Outcome]
+    train: Prepared
+    validation: Prepared
+
+    def write_anytime(self, ensembles: Mapping[str, ChosenEnsemble]) -> None:
+        """Write what the ensemble of best_n was worth at any time of the search."""
+        genomes = [outcome for outcome in self.outcomes if not outcome.is_baseline]
+        size, combination = len(ensembles["best_n"].members), self.settings.ensemble.combination
+        found = moments(self.paths, genomes, self.validation, size, combination)
+        write_moments(Path(self.paths.anytime), found)
+
+    def write_ensemble(self, chosen: ChosenEnsemble) -> None:
+        """Write the folder of the ensemble that the settings' strategy has chosen."""
+        members = [Member.of(self.paths, outcome, weight) for outcome, weight in chosen.members]
+        write_ensemble(Path(self.paths.ensemble), members, self._description(chosen, members))
+
+    def _description(self, chosen: ChosenEnsemble, members: Sequence[Member]) -> EnsembleDescription:
+        train, combination = self.train, self.settings.ensemble.combination
+        baselines = [outcome for outcome in self.outcomes if outcome.is_baseline and outcome.is_ok]
+        return EnsembleDescription(
+            format=FORMAT,
+            classes=train.classes,
+            voxel_size_nm=train.voxel_size_nm,
+            dtypes=sorted({image.image.dtype.name for image in train.images}),
+            normalisation=NormalisationEntry(
+                mode=self.settings.normalisation, mean=train.mean, deviation=train.deviation
+            ),
+            selected_on=[image.name for image in self.validation.images],
+            validation=chosen.scores,
+            strategy=chosen.strategy,
+            combination="weighted" if STRATEGIES[chosen.strategy].gives_weights else combination,
+            class_voxels=ClassVoxels(train=train.class_counts, validation=self.validation.class_counts),
+            baselines={outcome.run.removeprefix("baselines/"): outcome.ari for outcome in baselines},
+            members=entries(members),
+        )
+
+
+def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:
+    """Write a CSV row for each size of the best-k curve."""
+    rows = [
+        (
+            size,
+            outcome.run,
+            point.contingency.adjusted_rand_index,
+            point.contingency.mean_iou,
+            *point.decomposition.as_dict().values(),
+        )
+        for size, (outcome, point) in enumerate(zip(ranked, curve, strict=True), start=1)
+    ]
+    columns = ("size", "added", "validation_ari", "mean_iou", *Decomposition().as_dict())
+    write_csv(path, columns, rows)
