@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
+    from genenet.ensembles.description import EnsembleDescription
     from genenet.networks.network import Network
     from genenet.networks.predictor import Predictor
     from genenet.training.outcomes import Outcome

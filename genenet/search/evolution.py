@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numpy.random import PCG64, Generator, SeedSequence
 
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from genenet.config.search import Evolution
     from genenet.config.stages import BreedSettings
     from genenet.genes.feasible_regions import Regions
+    from genenet.search.round_files import TrainingResult
 
 TRIES = 100  # children that equal an earlier genome are bred anew, so often
 
 Scored = Sequence[tuple[Genome, float]]  # with their validation ARI, the oldest first
 
 
-def scored(rounds: Sequence[Sequence[dict[str, Any]]], genome_file: Callable[[str], str]) -> Scored:
+def scored(rounds: Sequence[Sequence[TrainingResult]], genome_file: Callable[[str], str]) -> Scored:
     """Return the genomes that have a score, the oldest first, from what the rounds' files say."""
-    entries = [
-        entry for runs in rounds for entry in runs if entry["status"] == "ok" and entry["ari"] is not None
+    return [
+        (read_genome(genome_file(result.run)), result.ari)
+        for results in rounds
+        for result in results
+        if result.is_ok and result.run is not None and result.ari is not None
     ]
-    return [(read_genome(genome_file(entry["run"])), float(entry["ari"])) for entry in entries]
 
 
 def breed(settings: BreedSettings, candidates: Scored, round_: int, index: int) -> Genome:

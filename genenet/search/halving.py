@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genenet.config.rounds import run_name
-from genenet.core.atomic_files import read_csv, read_json, write_json
-from genenet.core.errors import InputError
+from genenet.core.atomic_files import read_csv
+from genenet.search.round_files import (
+    EMPTY,
+    RoundFile,
+    RungFile,
+    SlotFile,
+    TrainingResult,
+    read_file,
+    write_file,
+)
 from genenet.training.outcomes import as_float
 from genenet.training.scores import read_scores
 
@@ -20,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.core.paths import ResultPaths, RunPaths
-
-SLOT, RUNG, ROUND = "genenet.slot/1", "genenet.rung/1", "genenet.round/1"
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +43,8 @@ def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -
     """
     if after is None:
         return run_name(round_, slot)
-    ranking = _read(Path(paths.rung(round_, after)), RUNG)["slots"]
-    left = [entry["run"] for entry in ranking if entry["status"] == "ok"]
+    ranked = read_file(Path(paths.rung(round_, after)), RungFile).slots
+    left = [result.run for result in ranked if result.is_ok]
     return left[slot] if slot < len(left) else None
 
 
@@ -46,12 +52,11 @@ def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: 
     """Write what a slot has come to: status and the ARI at the rung's end, whatever its genome did afterwards."""
     if run is None or files is None:
         log.info("no genome is left for this slot")
-        write_json(path, {"format": SLOT, "run": None, "status": "empty", "ari": None})
+        write_file(path, SlotFile.of(EMPTY))
         return
     scores = read_scores(files.scores)
     ari = ari_after(files.history, iterations, weights) if scores.is_ok else None
-    entry = {"run": run, "genome": scores.genome, "status": scores.status, "ari": ari}
-    write_json(path, {"format": SLOT, **entry, "iterations": iterations})
+    write_file(path, SlotFile.of(TrainingResult.of(run, scores, ari), iterations))
 
 
 def ari_after(history: Path, iterations: int, weights: str) -> float | None:
@@ -66,35 +71,16 @@ def ari_after(history: Path, iterations: int, weights: str) -> float | None:
 
 def rank(slots: Sequence[Path], out: Path) -> None:
     """Write the slots of a rung, best first; those without weights last, of equals the earlier run first."""
-    entries = [_slot(path) for path in slots]
-    entries.sort(
-        key=lambda e: (e["status"] != "ok", -(-1.0 if e["ari"] is None else e["ari"]), e["run"] or "~")
-    )
-    write_json(out, {"format": RUNG, "slots": entries})
+    results = [read_file(path, SlotFile).result for path in slots]
+    write_file(out, RungFile(slots=sorted(results, key=lambda result: result.rank_key)))
 
 
 def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
     """Write how all trainings of a round have ended, in their order: what later rounds are bred from."""
-    entries = []
-    for run in runs:
-        scores = read_scores(paths.run(run).scores)
-        entry = {"run": run, "genome": scores.genome, "status": scores.status, "ari": scores.ari}
-        entries.append(entry)
-    write_json(out, {"format": ROUND, "runs": entries})
+    scores = {run: read_scores(paths.run(run).scores) for run in runs}
+    write_file(out, RoundFile(runs=[TrainingResult.of(run, each, each.ari) for run, each in scores.items()]))
 
 
-def read_round(path: Path) -> list[dict[str, Any]]:
+def read_round(path: Path) -> list[TrainingResult]:
     """Read what ``gather`` wrote; raises InputError if it is something else."""
-    return list(_read(path, ROUND)["runs"])
-
-
-def _slot(path: Path) -> dict[str, Any]:
-    values = _read(path, SLOT)
-    return {key: values.get(key) for key in ("run", "genome", "status", "ari")}
-
-
-def _read(path: Path, what: str) -> dict[str, Any]:
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != what:
-        raise InputError(f"{path}: its format isn't {what}; remove it and start the workflow again")
-    return values
+    return read_file(path, RoundFile).runs
