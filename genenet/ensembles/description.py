@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 from genenet.config.ensemble import Combination
 from genenet.config.types import NormalisationMode, VoxelSize
 from genenet.core.atomic_files import read_json, write_json
+from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate
 from genenet.metrics.scores import ClassScores
@@ -100,7 +101,10 @@ def read_description(path: Path) -> EnsembleDescription:
     Raises:
         InputError: If the file is missing, isn't JSON, or isn't such a file of this or an earlier version.
     """
-    return validate(EnsembleDescription, read_json(path), str(path))
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise InputError(f"{path}: not an ensemble ({FORMAT})")
+    return validate(EnsembleDescription, values, str(path))
 
 
 class WeightedRun(Closed):
