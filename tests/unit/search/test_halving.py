@@ -17,6 +17,7 @@ from genenet.config.search import Evolution, Search
 from genenet.config.stages import BreedSettings
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
+from genenet.core.resources import available_cores
 from genenet.genes.generation import draw
 from genenet.genes.genome import Genome, read_genome
 from genenet.search.compatibility import check_additions
@@ -200,6 +201,20 @@ def test_a_genome_that_has_the_budget_returns_at_once(tmp_path):
     rows = [line.split(",") for line in search.files.history.read_text().splitlines()]
     at = {row[0]: float(row[3]) for row in rows[1:]}
     assert json.loads(Path(search.paths.slot(0, 10, "000")).read_text())["ari"] == at["10"]
+
+
+@pytest.mark.process
+def test_a_rung_on_the_wrong_machine_is_unfinished_after_five_and_trained_on_the_right_one(tmp_path):
+    search = Halved(tmp_path, threads=available_cores() + 1)
+    codes = [run(search.rung(10)).returncode for _ in range(5)]
+    assert codes == [74, 74, 74, 74, 0]
+    slot = Path(search.paths.slot(0, 10, "000"))
+    assert json.loads(slot.read_text())["status"] == "unfinished"
+    search.settings.write_text(search.settings.read_text().replace(f"{available_cores() + 1}", "1", 1))
+    assert run(genenet("retry", search.paths.results)).returncode == 0
+    assert not slot.exists()
+    assert run(search.rung(10)).returncode == 0
+    assert json.loads(slot.read_text())["status"] == "ok"
 
 
 @pytest.mark.process

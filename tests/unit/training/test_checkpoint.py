@@ -94,6 +94,20 @@ def test_one_of_other_settings_is_set_aside(tmp_path, caplog):
     assert not path.exists()
 
 
+def test_one_of_a_process_that_lost_its_lock_is_set_aside(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    save(path, iteration=1, token="own")
+    save(path, iteration=2, token="lost")
+    with caplog.at_level(logging.WARNING):
+        state = checkpoint.load(
+            path, "a" * 64, None, lambda token, iteration: (token, iteration) == ("lost", 2)
+        )
+    assert state["iteration"] == 1
+    assert (
+        "was written by a process that had lost its lock; set aside as checkpoint.lost-lock.pt" in caplog.text
+    )
+
+
 def test_a_full_disk_leaves_the_older_state(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     save(path, iteration=1)

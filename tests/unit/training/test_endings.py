@@ -1,8 +1,12 @@
 """How trainings end, as processes: what they publish and exit with, and what the next start does."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +62,92 @@ def test_asked_to_stop_it_keeps_a_checkpoint_and_exits_with_75(tmp_path, number)
     (entry,) = json.loads((out / "attempts.json").read_text())["attempts"]
     assert entry["exit"] == "stopped"
     assert entry["ended_at_iteration"] >= 20
+
+
+def start(command, out):
+    """A training as a user starts it in a terminal: it hears Ctrl-C."""
+    return subprocess.Popen(
+        [*command, "--out", out],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+@pytest.mark.process
+def test_ctrl_c_in_the_first_seconds_again_and_again_then_it_trains(command, tmp_path):
+    for n_times in (1, 1, 2):  # the last time impatiently
+        process = start(command, tmp_path)
+        runs.wait(process, (tmp_path / "lock").exists)
+        for _ in range(n_times):
+            process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert process.returncode in (130, -signal.SIGINT)
+        assert not (tmp_path / "scores.json").exists()
+    done = runs.run([*command, "--out", tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "scores.json").read_text())["status"] == "ok"
+
+
+@pytest.mark.process
+def test_images_that_cannot_be_read_are_the_users_and_unfinished_after_three(tmp_path):
+    command = runs.make(tmp_path)
+    images, out = tmp_path / "train.zarr.zip", tmp_path / "run"
+    good = images.read_bytes()
+    images.write_bytes(good[:100])
+    codes = [runs.run([*command, "--out", out]).returncode for _ in range(3)]
+    assert codes == [2, 2, 0]
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["status"] == "unfinished"
+    assert "train.zarr.zip" in scores["reason"]
+    images.write_bytes(good)
+    assert runs.run([*command, "--out", out]).returncode == 0
+    assert json.loads((out / "scores.json").read_text())["status"] == "ok"
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from genenet.config.stages import TrainSettings, read_settings
+from genenet.core.errors import MachineError
+from genenet.core.lock import Timing
+from genenet.core.paths import RunPaths
+from genenet.genes.genome import read_genome
+from genenet.training.run import TrainingRun
+folder, out = map(Path, sys.argv[1:])
+data = [folder / f"{split}.zarr.zip" for split in ("train", "validation")]
+settings = read_settings(folder / "train.json", TrainSettings)
+run = TrainingRun(read_genome(folder / "genome.json"), *data, settings, RunPaths(out))
+try:
+    run.run(timing=Timing(heartbeat=0.05, stale_after=1.0, poll=0.05))
+except MachineError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.status)
+"""
+
+
+@pytest.mark.process
+def test_who_was_suspended_and_lost_the_lock_stops_before_it_writes(tmp_path):
+    """In another PID namespace, as on another node: its process can't be seen, only its heartbeat."""
+    namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if not shutil.which("unshare") or subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("unshare --pid isn't allowed here")
+    runs.make(tmp_path, iterations=400, validation_interval=20, checkpoint_seconds=0.02)
+    out = tmp_path / "run"
+    train = [sys.executable, "-c", TRAIN, str(tmp_path), str(out)]
+    first = subprocess.Popen([*namespace, *train], stderr=subprocess.PIPE, text=True)
+    runs.wait(first, (out / "checkpoint.previous.pt").exists)
+    (inner,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    os.kill(int(inner), signal.SIGSTOP)
+    second = subprocess.run(train, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "taking over from a process that is gone" in second.stderr
+    before = {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+    os.kill(int(inner), signal.SIGCONT)
+    _, said = first.communicate()
+    assert first.returncode == 74, said
+    assert "another process has taken over, since this one was suspended for too long" in said
+    after = {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+    assert after == before
+    endings = [a["ending"] for a in json.loads((out / "attempts.json").read_text())["attempts"]]
+    assert endings == [None, "finished"]
