@@ -11,6 +11,7 @@ from rich.table import Table
 from genenet.core.atomic_files import read_csv, read_json
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
+from genenet.ensembles.description import untrained_classes
 from genenet.training.outcomes import RETRIED
 
 SHOWN = 15  # rows of the ranking
@@ -41,6 +42,9 @@ def print_summary(results: Path) -> None:
         console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
     for line in _failures(rows, paths):
         console.print(line, soft_wrap=True, highlight=False)
+    for name, share in untrained_classes(ensemble).items():
+        line = f"class {name} has no voxel in the training labels: networks can't learn it"
+        console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
     console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
 
 
@@ -68,7 +72,7 @@ def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:
     assert isinstance(baselines, dict)
     size = f"{len(members)} network{'s' * (len(members) > 1)}"
     beside = [f"best single {members[0]['validation_ari']:.3f}"]
-    beside += [f"{name} {ari:.3f}" for name, ari in baselines.items()]
+    beside += [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in baselines.items()]
     lines = [f"\nensemble of {size}: validation ARI {scores['ari']:.3f} ({', '.join(beside)})"]
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent

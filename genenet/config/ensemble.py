@@ -72,12 +72,12 @@ COMBINATIONS = Table(
         ),
         CombinationChoice(
             "weighted",
-            "their mean with the validation ARIs as weights",
+            "the mean of the members' probabilities, weighted by validation ARI",
             "genenet.metrics.ambiguity:ari_weights",
         ),
         CombinationChoice(
             "vote",
-            "each member votes for its most probable class",
+            "a vote of each member for its most probable class",
             "genenet.metrics.ambiguity:equal_weights",
             votes=True,
         ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
@@ -64,6 +64,15 @@ class ClassVoxels(Closed):
         total = max(1, sum(self.validation))
         shares = zip(classes, self.train, self.validation, strict=True)
         return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
+
+
+def untrained_classes(description: Mapping[str, Any]) -> dict[str, float]:
+    """Return the classes without a voxel in training, with their share of the validation voxels, of an ensemble.json.
+
+    Descriptions of older versions don't say it; then there are none.
+    """
+    voxels = description.get("class_voxels")
+    return ClassVoxels(**voxels).without_training(description["classes"]) if voxels else {}
 
 
 class EnsembleDescription(Closed):

@@ -42,7 +42,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What a genome costs; ``flops`` and ``memory_bytes`` are those of a training step with its batch."""
 
     genome: Genome
@@ -132,19 +132,19 @@ def _within_memory(sizes: Sizes, n_classes: int, machine: Machine) -> Sizes:
     return sizes
 
 
-def costs(sizes: Sizes, n_classes: int) -> list[Cost]:
+def costs(sizes: Sizes, n_classes: int) -> list[TrainingCost]:
     """Return what the search's genomes cost, in the search's order; of a small search some more are drawn."""
     regions = feasible_regions(sizes.regions)
     genomes = (draw(regions, SEED, index) for index in range(max(N_DRAWN, sizes.n_genomes)))
     return [cost_of(genome, sizes, n_classes) for genome in genomes]
 
 
-def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> Cost:
+def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> TrainingCost:
     """Return what a genome costs."""
     built = plan(genome.net, n_classes)
     flops = sum(step.flops for step in built.steps()) * BACKWARD * sizes.batch_size
     memory = TORCH_BYTES + training_bytes(built, sizes.batch_size, 4)
-    return Cost(genome, built.n_parameters, flops, memory, built.input_shape[2])
+    return TrainingCost(genome, built.n_parameters, flops, memory, built.input_shape[2])
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ class SearchCost:
 
     sizes: Sizes
     machine: Machine
-    genomes: list[Cost]
-    unet: Cost
+    genomes: list[TrainingCost]
+    unet: TrainingCost
     feasible: float
     n_validation: int
     speed: Speed | None = None
@@ -177,16 +177,16 @@ class SearchCost:
         return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation)
 
     @property
-    def ordered(self) -> list[Cost]:
+    def ordered(self) -> list[TrainingCost]:
         """The genomes, that of the fewest operations first."""
         return sorted(self.genomes, key=lambda cost: cost.flops)
 
     @property
-    def median(self) -> Cost:
+    def median(self) -> TrainingCost:
         """The genome that is tried."""
         return self.ordered[len(self.genomes) // 2]
 
-    def seconds(self, cost: Cost) -> float:
+    def seconds(self, cost: TrainingCost) -> float:
         """Return how long a training takes; only after a trial."""
         assert self.speed
         return self.speed.seconds(self.sizes, self.n_validation, cost.flops / self.median.flops)

@@ -11,12 +11,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import optional_json, read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
-from genenet.ensembles.description import read_strategies
+from genenet.ensembles.description import read_strategies, untrained_classes
 from genenet.ensembles.results import read_runs, rows
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
@@ -51,11 +52,6 @@ class VolumeSection:
     scores: dict[str, Any] | None
 
 
-COMBINED = {
-    "mean": "their class probabilities averaged",
-    "weighted": "their class probabilities averaged with their weights",
-    "vote": "each with one vote for its most probable class",
-}
 ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
 
 
@@ -96,7 +92,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
-        "combined": COMBINED[ensemble.get("combination", "mean")],
+        "combined": COMBINATIONS[ensemble.get("combination", "mean")].text,
+        "untrained": untrained_classes(ensemble),
         "strategies": claims.strategies(
             read_strategies(Path(paths.strategies)), optional_json(paths.test_scores)
         ),

@@ -1,9 +1,11 @@
 """Which packages import torch, which takes seconds; ruff's TID253 and import-linter say the rest."""
 
+import ast
 import pkgutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,15 @@ assert "torch" not in sys.modules
 @pytest.mark.parametrize("package", WITHOUT_TORCH)
 def test_a_package_imports_no_torch(package):
     subprocess.run([sys.executable, "-c", LIST_MODULES.format(package=package)], check=True)
+
+
+def test_no_two_classes_share_a_name():
+    places = {}
+    for path in sorted(Path(genenet.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_the_contract_names_every_package():

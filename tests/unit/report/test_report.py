@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from genenet import __version__
-from genenet.core.atomic_files import write_json
+from genenet.cli.summary import print_summary
+from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import RunPaths
 from genenet.ensembles.results import read_runs
@@ -46,6 +47,23 @@ def decode(uri: str) -> np.ndarray:
     kind, data = uri.split(",", 1)
     assert kind == "data:image/png;base64"
     return np.asarray(imagecodecs.png_decode(base64.b64decode(data, validate=True)))
+
+
+def test_a_class_without_a_voxel_in_training_is_named(
+    search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the report and in the summary in the terminal; in other searches nothing is said of it."""
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    assert "no voxel" not in search.page().text
+    voxels = {"train": [90, 0, 10], "validation": [60, 20, 20]}
+    write_json(path, {**read_json(path), "class_voxels": voxels})
+    assert (
+        f"Class {HOSTILE} has no voxel in the training labels, so networks can't learn it; "
+        "it makes up 20.0 % of the labelled validation voxels." in search.page().text
+    )
+    print_summary(search.paths.results)
+    message = f"class {HOSTILE} has no voxel in the training labels: networks can't learn it (20.0% of the validation"
+    assert message in capsys.readouterr().out
 
 
 def test_the_answer_comes_first(page: Page) -> None:
