@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from genenet.core.errors import InputError
+from genenet.core.errors import InputError, one_line
 
 _check: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 
@@ -75,18 +75,36 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int | None = None) -> Any:
     """Read a JSON file.
 
+    Args:
+        path: of the file.
+        most_bytes: that the file may have, if another person may have made it.
+
     Raises:
-        InputError: If the file is missing or isn't JSON.
+        InputError: If the file is missing, isn't JSON, or is larger than ``most_bytes``.
     """
+    if most_bytes is not None:
+        check_file(path, most_bytes)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a JSON file (brackets are nested too deeply)") from None
+    except ValueError as error:  # also integers of thousands of digits
+        raise InputError(f"{path}: not a JSON file ({one_line(error)})") from None
+
+
+def check_file(path: Path, most_bytes: int) -> None:
+    """Refuse what isn't a regular file of at most ``most_bytes``, such as a pipe; raises InputError."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: not a regular file")
+    if (size := path.stat().st_size) > most_bytes:
+        raise InputError(f"{path}: has {size} bytes; such a file has at most {most_bytes}")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

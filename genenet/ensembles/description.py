@@ -17,6 +17,7 @@ from genenet.core.validation import validate
 from genenet.metrics.scores import ClassScores
 
 FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
+MOST_BYTES = 2**24  # of an ensemble.json
 STRATEGIES_FORMAT: Literal["genenet.strategies/1"] = "genenet.strategies/1"
 
 
@@ -110,7 +111,7 @@ def read_description(path: Path) -> EnsembleDescription:
     Raises:
         InputError: If the file is missing, isn't JSON, or isn't such a file of this or an earlier version.
     """
-    values = read_json(path)
+    values = read_json(path, MOST_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{path}: not an ensemble ({FORMAT})")
     return validate(EnsembleDescription, values, str(path))

@@ -140,8 +140,7 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
     Raises:
         InputError: If it isn't an ensemble, or a member's weights don't match its genome.
     """
-    from genenet.networks.network import Network
-    from genenet.networks.weights import load_weights
+    from genenet.networks.weights import load_network
     from genenet.volumes.normalisation import NormalisationRule
 
     description = read_description(folder / DESCRIPTION)
@@ -151,8 +150,8 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         place = folder / entry.folder
         genome = read_genome(place / GENOME)
         with naming(place / GENOME):
-            network = Network(plan(genome.net, len(description.classes)))
-        load_weights(network, genome, place / WEIGHTS)
+            built = plan(genome.net, len(description.classes))
+        network = load_network(genome, built, place / WEIGHTS)
         digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
     return LoadedEnsemble(

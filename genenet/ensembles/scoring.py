@@ -16,7 +16,7 @@ from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
-from genenet.networks.weights import load_weights
+from genenet.networks.weights import load_network
 from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
@@ -70,6 +70,5 @@ def evaluate_strategies(
 
 def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:
     genome = read_genome(paths.genome(run))
-    network = Network(plan(genome.net, n_classes))
-    load_weights(network, genome, paths.run(run).weights)
+    network = load_network(genome, plan(genome.net, n_classes), paths.run(run).weights)
     return network.without_norms()

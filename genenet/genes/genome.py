@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,10 +20,12 @@ from genenet.genes.hyperparameters import (
     HyperparameterError,
     hyperparameter,
     settable,
+    shown,
 )
 from genenet.genes.version_1 import FORMAT_1, from_version_1, to_version_1
 
 FORMAT = "genenet.genome/2"
+MOST_BYTES = 2**20  # of a file; a genome with all deltas of the largest gene graph has a fifth of it
 
 
 class GenomeError(InputError):
@@ -102,28 +105,40 @@ def read_genome(path: str | Path) -> Genome:
         InputError: If the file isn't a genome, or says something that can't be built.
     """
     with naming(path):
-        return genome_from_json(read_json(Path(path)))
+        return genome_from_json(read_json(Path(path), MOST_BYTES))
 
 
 def genome_from_json(value: Any) -> Genome:
     """Make a genome from parsed JSON; raises GenomeError."""
     if not isinstance(value, dict) or value.get("format") not in (FORMAT, FORMAT_1):
         found = value.get("format") if isinstance(value, dict) else value
-        raise GenomeError(f'format is {found!r}; a genome has "format": "{FORMAT}"')
+        raise GenomeError(f'format is {shown(found)}; a genome has "format": "{FORMAT}"')
     unknown = set(value) - {"format", *_FIELDS}
     if unknown:
-        raise GenomeError(f"{min(unknown)}: unknown key; known are format, {', '.join(_FIELDS)}")
+        raise GenomeError(f"{min(unknown)[:60]}: unknown key; known are format, {', '.join(_FIELDS)}")
     name, deltas, seed, parents, round_ = (value.get(k, d) for k, d in _FIELDS.items())
     if not isinstance(name, str) or not isinstance(deltas, dict) or not isinstance(parents, list):
         raise GenomeError("name must be a text, deltas an object of objects, parents a list")
     if not all(isinstance(v, dict) for v in deltas.values()):
         raise GenomeError("deltas must hold an object of hyperparameters for each path")
+    _check_names(name, parents, seed, round_)
     if value["format"] == FORMAT_1:
         try:
             deltas = from_version_1(deltas)
         except HyperparameterError as error:
             raise GenomeError(str(error)) from None
     return Genome(name, deltas, seed, tuple(parents), round_)
+
+
+def _check_names(name: str, parents: list[Any], seed: Any, round_: Any) -> None:
+    """Refuse names that could not be printed, and numbers that aren't."""
+    if not name.isprintable() or len(name) > 200:
+        raise GenomeError("name must be one line of at most 200 letters")
+    if not all(isinstance(parent, str) and re.fullmatch(r"[0-9a-f]{12}", parent) for parent in parents):
+        raise GenomeError("parents must be ids of genomes, 12 hexadecimal digits each")
+    for key, value in {"seed": seed, "round": round_}.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise GenomeError(f"{key} must be a number of at least 0, or null")
 
 
 _FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
@@ -136,7 +151,8 @@ def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:
             numbers[name] = hyperparameter(name).number(value)
         except HyperparameterError as error:
             text = str(error)
-            raise GenomeError(f"{path}: {text if text.startswith(name) else f'{name}: {text}'}") from None
+            named = text if text.startswith(name[:60]) else f"{name}: {text}"
+            raise GenomeError(f"{path}: {named}") from None
     return numbers
 
 
@@ -163,7 +179,7 @@ def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:
             parent = parent.rsplit("/", 1)[0]
         children = known[parent].children if parent in known else [net]
         names = ", ".join(child.path for child in children) or "nothing"
-        raise GenomeError(f"{path}: no such gene in this genome; at this level it has {names}")
+        raise GenomeError(f"{shown(path)[1:-1]}: no such gene in this genome; at this level it has {names}")
 
 
 def _hash(deltas: Mapping[str, Deltas]) -> str:

@@ -22,6 +22,9 @@ Level = Literal["net", "path", "stack", "layer", "edge"]
 LEVELS: tuple[Level, ...] = ("net", "path", "stack", "layer", "edge")
 
 
+LARGEST = 2**53  # integers up to it are exact as floats
+
+
 class HyperparameterError(ValueError):
     """A name, a value or a region that isn't allowed; the message says what is."""
 
@@ -70,15 +73,23 @@ class Hyperparameter(Choice):
         if self.choices and (isinstance(value, bool) or not isinstance(value, int)):
             words = [_word(choice) for choice in self.choices]
             if _word(value) not in words:
-                raise HyperparameterError(f"{value!r} is none of its choices: {', '.join(words)}")
+                raise HyperparameterError(f"{shown(value)} is none of its choices: {', '.join(words)}")
             return words.index(_word(value))
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise HyperparameterError(f"{value!r} is not a number")
+            raise HyperparameterError(f"{shown(value)} is not a number")
+        if abs(value) > LARGEST:
+            raise HyperparameterError(f"{shown(value)} is too large; allowed: {self.allowed}")
         if self.is_float:
             return float(value)
         if not math.isfinite(value) or value != int(value):
-            raise HyperparameterError(f"{value!r} is not an integer")
+            raise HyperparameterError(f"{shown(value)} is not an integer")
         return int(value)
+
+
+def shown(value: Any) -> str:
+    """Write a value of a file for a message, not too long."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < LARGEST else "an integer of many digits"
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _word(choice: Any) -> str:
@@ -243,7 +254,7 @@ def hyperparameter(name: str) -> Hyperparameter:
     if name not in HYPERPARAMETERS:
         close = difflib.get_close_matches(name, HYPERPARAMETERS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(HYPERPARAMETERS)}"
-        raise HyperparameterError(f"{name}: unknown hyperparameter; {hint}")
+        raise HyperparameterError(f"{name[:60]}: unknown hyperparameter; {hint}")
     return HYPERPARAMETERS[name]
 
 

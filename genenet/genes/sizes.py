@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
@@ -61,14 +62,26 @@ def smallest_input(stacks: Sequence[Stack], axis: int, size: int) -> int:
     Raises:
         InputError: If there is none, as kernels of even width can bring about.
     """
+    step = multiple(stacks, axis)
     field = max(last - first + 1 for first, last in seen(stacks, axis))
-    enough = max(size, field) + 2 * multiple(stacks, axis)  # from here on, what is feasible repeats
-    for candidate in range(size, enough + field):
-        if output_size(stacks, axis, candidate):
-            return candidate
-    raise InputError(
-        "net: no input size is feasible: kernels of even width leave a merge, or the halo, without a centre"
-    )
+    enough = max(size, field) + 2 * step  # feasible sizes repeat from here on
+    large = [n for n in range(enough, enough + step) if output_size(stacks, axis, n)]
+    if not large:
+        raise InputError(
+            "net: no input size is feasible: kernels of even width leave a merge, or the halo, without a centre"
+        )
+    return min(_smallest_of_class(stacks, axis, size, n) for n in large)
+
+
+def _smallest_of_class(stacks: Sequence[Stack], axis: int, size: int, large: int) -> int:
+    """Return the smallest feasible size of at least ``size`` that is a whole number of steps below ``large``.
+
+    All of these sizes divide evenly and crop alike; only the smallest leave nothing of the output. So a binary search
+    finds the border.
+    """
+    candidates = range(large, size - 1, -multiple(stacks, axis))
+    n_feasible = bisect_left(candidates, True, key=lambda n: output_size(stacks, axis, n) == 0)
+    return candidates[n_feasible - 1]
 
 
 def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
