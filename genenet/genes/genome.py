@@ -134,8 +134,8 @@ def _check_names(name: str, parents: list[Any], seed: Any, round_: Any) -> None:
     """Refuse names that could not be printed, and numbers that aren't."""
     if not name.isprintable() or len(name) > 200:
         raise GenomeError("name must be one line of at most 200 letters")
-    if not all(isinstance(parent, str) and re.fullmatch(r"[0-9a-f]{12}", parent) for parent in parents):
-        raise GenomeError("parents must be ids of genomes, 12 hexadecimal digits each")
+    if not all(isinstance(parent, str) and re.fullmatch(r"\w{1,64}", parent) for parent in parents):
+        raise GenomeError("parents must be ids of genomes, letters and digits")
     for key, value in {"seed": seed, "round": round_}.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise GenomeError(f"{key} must be a number of at least 0, or null")
