@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,23 +90,22 @@ def _with_all_pages(
     if others or first.kind not in ("ome", "imagej", "shaped") or n_pages < 2:
         return tif, []
     n_described = _own_pages(path, first)
-    alike = {(page.shape, page.dtype) for page in tif.pages} == {(first.keyframe.shape, first.dtype)}
-    if n_described >= n_pages or not alike:
+    if n_described >= n_pages:
+        return tif, []
+    plain = files.enter_context(tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False))
+    if len(plain.series) > 1:  # the other pages are something else, such as a thumbnail
         return tif, []
     name = {"ome": "OME", "imagej": "ImageJ"}.get(first.kind, "Python")
-    plain = tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False)
-    note = f"its {name} metadata describe {n_described} slices, but it has {n_pages}, and all are read"
-    return files.enter_context(plain), [note]
+    return plain, [
+        f"its {name} metadata describe {n_described} slices, but it has {n_pages}, and all are read"
+    ]
 
 
 def _own_pages(path: Path, series: tifffile.TiffPageSeries) -> int:
     """Return how many pages of this file a series describes."""
-    if series.dataoffset is not None or len(series.pages) == 1:
-        return int(series.size // series.keyframe.size)
-    own = path.resolve()
-    return sum(
-        page is not None and Path(page.parent.filehandle.path).resolve() == own for page in series.pages
-    )
+    files = [Path(page.parent.filehandle.path).resolve() for page in series.pages if page is not None]
+    n_own = files.count(path.resolve())
+    return n_own if n_own < len(series.pages) else int(series.size // series.keyframe.size)
 
 
 def _only_series(path: Path, tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -185,6 +185,11 @@ def _check_data(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
     for page in series.pages:
         if page is None:
             raise InputError(f"{path}: a page is missing; an OME-TIFF of several files needs all of them")
+        if len(page.dataoffsets) < math.prod(page.chunked):
+            raise InputError(
+                f"{path}: a damaged TIFF, a page of {by(page.shape)} voxels has {len(page.dataoffsets)} of "
+                f"{math.prod(page.chunked)} tiles or strips; copy it anew"
+            )
         size = page.parent.filehandle.size
         if any(o + n > size for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)):
             raise truncated
