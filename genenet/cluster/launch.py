@@ -37,7 +37,7 @@ def submit(file: Path, options: Options) -> bool:
         options: where and how the trainings run.
 
     Returns:
-        Whether no training has crashed.
+        Whether no training has failed or is unfinished.
 
     Raises:
         InputError: If there is no such cluster, container or partition, if images can't be used, or if the search
@@ -112,7 +112,7 @@ def ending(job: TrainingJob, paths: ResultPaths) -> tuple[str, str]:
 
 
 def print_summary(jobs: list[TrainingJob], paths: ResultPaths, profile: str) -> bool:
-    """Print how many trainings went well, and why others didn't; return whether none has crashed."""
+    """Print how many trainings went well, and why others didn't; return whether none has failed or is unfinished."""
     ends = {job: ending(job, paths) for job in jobs}
     print(f"{sum(status == 'ok' for status, _ in ends.values())} of {len(ends)} trainings ok")
     for job, (status, text) in ends.items():
