@@ -240,7 +240,7 @@ def test_trainings_of_a_dead_controller_were_cancelled_and_went_on(story):
 
 def test_the_controller_requeued_itself_and_its_successor_cancelled_what_it_left(story):
     assert f"genenet controller, job {story.first}" in story.log
-    assert story.log.count("it requeues itself and goes on") == 1
+    assert story.log.count("it requeues itself and continues") == 1
     assert story.log.count("cancels jobs of its predecessor") >= 2
     assert states(story, story.first).count("REQUEUED") == 1 or len(states(story, story.first)) > 1
 

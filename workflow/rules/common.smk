@@ -1,4 +1,4 @@
-# Names, input functions and what is done at the start.
+# Names, input functions, and checks at the start.
 
 LABELLED = [
     name for name in VOLUMES if stages.image_files(CONFIG, VOLUMES[name]).labels
@@ -66,8 +66,8 @@ def stop_before_the_job_ends(wildcards, resources):
 
 
 # The profile's retries are for jobs that continue where they stopped. Other jobs are tried three times on a
-# cluster, where a node may be at fault, and once on this machine. Not a directive of the rules: Snakemake in a
-# Slurm job would then retry as well.
+# cluster, where a node may be at fault, and once on this machine. The rules themselves have no
+# retries: Snakemake inside a Slurm job would repeat those as well.
 def limit_retries():
     most = 0 if workflow.executor_plugin.name == "local" else 2
     for each in workflow.rules:

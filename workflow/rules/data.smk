@@ -1,4 +1,4 @@
-# Images in: phantoms are made, labelled images are checked and packed.
+# Images: phantoms are made, labelled images are checked and packed.
 
 
 rule phantom:

@@ -1,4 +1,4 @@
-# Ranking, best-k curve, the ensemble; on the CPU.
+# Ranking, best-k curve and the ensemble, on the CPU.
 
 
 rule select:

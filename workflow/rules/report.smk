@@ -1,4 +1,4 @@
-# What people look at.
+# The report.
 
 
 rule report:

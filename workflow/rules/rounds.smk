@@ -1,5 +1,5 @@
-# Searches that train in steps: rungs of successive halving, rounds of evolution. How many slots there are is
-# known from the config; which genome each slot goes on with, when the rung before it is ranked.
+# Searches that train in steps: rungs of successive halving, rounds of evolution. The config gives the number of slots;
+# the ranking of the previous rung decides which genome each slot continues with.
 
 
 rule rung:

@@ -1,4 +1,4 @@
-# Genomes, and one training for each: the jobs that need GPUs.
+# Genomes, and one training for each of them. The trainings need GPUs.
 
 
 rule generate:

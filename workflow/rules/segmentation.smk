@@ -1,4 +1,4 @@
-# Volumes, each shared among a number of jobs that is known from the config.
+# Segmentations. Each volume is divided among jobs, whose number is in the config.
 
 
 rule segment:

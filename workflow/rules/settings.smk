@@ -1,5 +1,5 @@
-# The only rule with configuration in its params: a stage's settings are a file, and what isn't in that
-# file can't make the stage run again.
+# The only rule with configuration in its params. Each stage depends on its settings file, so that a setting that isn't
+# in this file can't make the stage run again.
 
 
 rule settings:
