@@ -1,4 +1,4 @@
-"""The parts of a plan: layers, stacks of them, the convolutions in them."""
+"""The parts of a plan: layers, made from their genes; stacks of layers; the convolutions in a layer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from operator import add, floordiv
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from genenet.core.errors import InputError
 from genenet.core.geometry import Triple, each
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
+
+if TYPE_CHECKING:
+    from genenet.genes.gene_graph import ConvLayerGene
+
+OFF = -10.0  # log10 of a penalty's weight below which it is off
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,60 @@ class Layer:
         yield Convolution(self.in_channels, self.out_channels, self.kernel, shape, self.groups)
         if self.is_projected:
             yield Convolution(self.in_channels, self.out_channels, (1, 1, 1), shape)
+
+
+def layer_of(gene: ConvLayerGene, in_channels: int, pool: Triple | None) -> Layer:
+    """Describe a layer; ``pool`` is given where it undoes another layer's."""
+    entry = gene.entry[0]
+    assert entry != "merge"  # up comes first
+    assert entry != "residual"  # it comes last
+    width, is_deep = gene.integer("kernel_width"), SPATIAL_MODES[gene.spatial_mode].has_deep_kernel
+    own_pool = (1, 1, 1) if entry == "forward" else (2 if is_deep else 1, 2, 2)
+    layer = Layer(
+        path=gene.path,
+        entry=entry,
+        pooling=str(gene.children[0].choice("pooling")),
+        pool=pool or own_pool,
+        in_channels=in_channels,
+        out_channels=gene.n_channels,
+        kernel=(width if is_deep else 1, width, width),
+        dilation=gene.integer("dilation"),
+        groups=_groups(in_channels, gene.n_channels, gene.integer("groups")),
+        spatial_mode=gene.spatial_mode,
+        window_pool=gene.integer("window_pooling"),
+        residual=bool(gene.choice("residual")),
+        padding=str(gene.choice("padding")),
+        activation=str(gene.choice("activation")),
+        norm=str(gene.choice("norm")),
+        dropout_rate=float(gene.value("dropout_rate")),
+        gamma1=_weight(gene, "log_gamma1"),
+        gamma2=_weight(gene, "log_gamma2"),
+        lambda1=_weight(gene, "log_lambda1"),
+        lambda2=_weight(gene, "log_lambda2"),
+    )
+    _check_symmetric(layer)
+    return layer
+
+
+def _check_symmetric(layer: Layer) -> None:
+    """Refuse a layer without a centre: padding and the crop of a residual must be as wide on both sides."""
+    width = layer.kernel[-1]
+    if layer.same and layer.window_pool:
+        raise InputError(f"{layer.path}: window_pooling {layer.window_pool} needs padding valid")
+    if (layer.same or layer.residual) and width % 2 == 0:
+        what = "padding same" if layer.same else "a residual"
+        raise InputError(f"{layer.path}: kernel_width {width} is even; {what} needs an odd one")
+
+
+def _groups(in_channels: int, out_channels: int, most: int) -> int:
+    """Return the largest number of groups, at most ``most``, that divides both numbers of channels."""
+    common = math.gcd(in_channels, out_channels)
+    return next(n for n in range(min(most, common), 0, -1) if common % n == 0)
+
+
+def _weight(gene: ConvLayerGene, name: str) -> float:
+    log_weight = float(gene.value(name))
+    return 10.0**log_weight if log_weight >= OFF else 0.0
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     classes = ensemble["classes"]
     return {
         "ensemble": ensemble,
-        "combined": COMBINATIONS[ensemble.get("combination", "mean")].text,
+        "combination": COMBINATIONS[ensemble.get("combination", "mean")],
         "untrained": untrained_classes(ensemble),
         "strategies": claims.strategies(
             read_strategies(Path(paths.strategies)), optional_json(paths.test_scores)
