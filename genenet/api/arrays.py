@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, by
+from genenet.core.geometry import by
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.labels import ClassLabels, check_integers
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from genenet.config.types import NormalisationMode
     from genenet.core.geometry import Triple
-    from genenet.training.prepare import Facts, Source
+    from genenet.training.prepare import Source
     from genenet.training.prepared_images import LabelledArray
     from genenet.volumes.normalisation import NormalisationRule
 
@@ -34,12 +34,30 @@ def volume_of(array: ArrayLike, name: str) -> ArrayVolume:
     """
     if not isinstance(
         getattr(array, "dtype", None), np.dtype
-    ):  # those that have one, as Zarr's, are read lazily
+    ):  # arrays with one, such as Zarr's, are read lazily
         array = np.asarray(array)
-    volume = ArrayVolume(array, name)
+    volume = ArrayVolume(np.ma.getdata(array) if np.ma.isMaskedArray(array) else array, name)
     if 0 in volume.shape:
         raise InputError(f"{name}: holds no voxels, its shape is {by(volume.shape)}")
     return volume
+
+
+def mask_of(array: Any, name: str) -> ArrayVolume | None:
+    """Return the mask of a numpy masked array as a volume that is 0 at masked voxels; None if none is masked."""
+    if not np.ma.is_masked(array):
+        return None
+    return ArrayVolume((~np.ma.getmaskarray(array)).astype(np.uint8), f"the mask of {name}")
+
+
+def labels_of(array: Any, name: str, ignore_label: int | None) -> tuple[ArrayVolume, int | None]:
+    """Return labels as a volume, and the label that is ignored, which masked voxels hold."""
+    labels = volume_of(array, name)
+    if labels.dtype.kind not in "bui" or not np.ma.is_masked(array):
+        return labels, ignore_label
+    ignored = np.iinfo(np.int64).min if ignore_label is None else ignore_label  # no label that anyone uses
+    filled = np.ma.getdata(array).astype(np.int64)
+    filled[np.ma.getmaskarray(array)] = ignored
+    return volume_of(filled, name), int(ignored)
 
 
 @contextmanager
@@ -70,6 +88,7 @@ def labelled_arrays(
         InputError: If they can't be learnt from, or if the training image is smaller than the network's input.
     """
     from genenet.training.prepare import check
+    from genenet.training.prepared_images import LabelledArray
     from genenet.volumes.normalisation import NormalisationRule
 
     if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -79,16 +98,19 @@ def labelled_arrays(
     facts = [check(source) for source in sources]
     mean, deviation = facts[0].statistics(per_slice=False)
     rule = NormalisationRule(mode, float(mean[0]), float(deviation[0]))
-    arrays = [_labelled(s, f, rule) for s, f in zip(sources, facts, strict=True)]
+    arrays = [LabelledArray.of(s, rule.of(f.statistics)) for s, f in zip(sources, facts, strict=True)]
     return arrays, facts[0].counts.tolist(), rule
 
 
 def _source(pair: Pair, prefix: str, ids: ClassIds) -> Source:
     from genenet.training.prepare import Source
 
-    image, labels = volume_of(pair[0], f"{prefix}image"), volume_of(pair[1], f"{prefix}labels")
+    n_classes, ignore_label = ids
+    image = volume_of(pair[0], f"{prefix}image")
+    labels, ignored = labels_of(pair[1], f"{prefix}labels", ignore_label)
     check_integers(labels, image, "labels are {}; give the class ids as integers")
-    return Source(image.name, image, ClassLabels(labels, *ids), 1.0)
+    mask = mask_of(pair[0], image.name)
+    return Source(image.name, image, ClassLabels(labels, n_classes, ignored, mask), 1.0)
 
 
 def _check_size(source: Source, input_shape: Triple) -> None:
@@ -97,11 +119,3 @@ def _check_size(source: Source, input_shape: Triple) -> None:
             f"{source.name}: is {by(source.image.shape[1:])} voxels (y, x), smaller than the network's input, "
             f"{by(input_shape[1:])}; draw genomes of a smaller input_size, or give a larger image"
         )
-
-
-def _labelled(source: Source, facts: Facts, rule: NormalisationRule) -> LabelledArray:
-    from genenet.training.prepared_images import LabelledArray
-
-    whole = Box.of_shape(source.image.shape)
-    voxels, ids = source.image.read(whole), source.labels.read(whole)
-    return LabelledArray(source.name, voxels, ids, rule.of(facts.statistics))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genenet.api.arrays import threads_of_torch, volume_of
+from genenet.api.arrays import mask_of, threads_of_torch, volume_of
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import SegmentSettings
 from genenet.config.types import VoxelSize
@@ -83,7 +83,8 @@ class Ensemble:
         """Return the most probable class of each voxel, uint8, of the image's shape.
 
         Args:
-            image: (Z, Y, X) or (Y, X), with the voxel size and the type of the training images.
+            image: (Z, Y, X) or (Y, X), with the voxel size and the type of the training images. Masked voxels of a
+                numpy masked array aren't segmented: their class is 0.
             threads: CPU cores.
             device: ``auto``, ``cuda`` or ``cpu``.
             **settings: keys of ``segmentation:`` in config.yaml: ``turns``, ``compute``, ``memory_mb``, ``block`` …
@@ -127,10 +128,13 @@ class Ensemble:
         """Segment an array as ``genenet segment`` does a file, but call ``keep`` for each block."""
         from genenet.networks.device import choose_device
         from genenet.segmentation.job import segment_in_memory
+        from genenet.volumes.masks import Mask
 
         volume, wanted = volume_of(image, "image"), _run_settings(threads, device)
+        inside = mask_of(image, "image")
+        mask = Mask(inside) if inside else None
         with threads_of_torch(wanted.threads):
-            segment_in_memory(volume, self._loaded, settings, choose_device(wanted.device), keep)
+            segment_in_memory(volume, self._loaded, settings, choose_device(wanted.device), keep, mask)
 
 
 def load_ensemble(folder: str | Path) -> Ensemble:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
-from genenet.api.arrays import Pair, labelled_arrays, threads_of_torch, volume_of
+from genenet.api.arrays import Pair, labelled_arrays, labels_of, mask_of, threads_of_torch, volume_of
 from genenet.config.search import Search
 from genenet.config.training import Training
 from genenet.config.types import NormalisationMode
@@ -190,11 +190,11 @@ def train(
     Args:
         genome: the genome whose network is trained.
         image: (Z, Y, X) or (Y, X), integers or floats, at least as large as the network's input.
-        labels: integers of the same shape: class ids, from 0 on.
+        labels: integers of the same shape: class ids, from 0 on (from 1 on if ``ignore_label`` is 0).
         validation: another image and its labels, which choose the weights and give the score.
         classes: names by label id.
-        ignore_label: voxels with this label are neither learnt nor scored; if it is 0, labels 1, 2, … are the
-            classes 0, 1, …
+        ignore_label: voxels with this label are neither learnt nor scored, nor are masked ones of a numpy masked array.
+            The masked voxels of an image count nowhere: neither in its normalisation, nor do networks see them.
         normalisation: (x - mean) / deviation of each ``volume``, each ``slice``, or of the ``training`` image for
             all; choose the last where both images are regions of one.
         seed: not negative; it is combined with the genome's id.
@@ -239,7 +239,7 @@ def train(
         for _ in trainer.run():
             if show:
                 show(trainer)
-        return _result(trainer, genome, classes, rule, arrays)
+        return _result(trainer, genome, classes, rule, arrays[1], volume_of(image, "image").dtype.name)
 
 
 def _result(
@@ -247,10 +247,10 @@ def _result(
     genome: Genome,
     classes: Sequence[str],
     rule: NormalisationRule,
-    arrays: Sequence[LabelledArray],
+    validation: LabelledArray,
+    dtype: str,
 ) -> Trained:
     trainer.use_best()
-    train, validation = arrays
     levels = np.concatenate([found for _, found in trainer.predict(validation)], axis=1)
     contingency = Contingency.empty(len(classes))
     contingency.add(validation.labels, levels.argmax(axis=0))
@@ -264,7 +264,7 @@ def _result(
         labels=validation.labels,
         classes=list(classes),
         normalisation=rule,
-        dtype=train.image.dtype.name,
+        dtype=dtype,
     )
 
 
@@ -278,10 +278,10 @@ def score(
     """Compare classes with labels: ``ari`` (1 is perfect), ``accuracy``, ``mean_iou``, ``iou`` of each class.
 
     Args:
-        labels: true class ids, integers of any 2D or 3D shape.
-        predicted: class ids, integers of the same shape.
+        labels: true class ids, integers of any 2D or 3D shape; from 1 on if ``ignore_label`` is 0.
+        predicted: class ids from 0 on, integers of the same shape.
         classes: names by label id; by default there are as many classes as the largest id requires.
-        ignore_label: voxels with this label aren't counted; if it is 0, labels 1, 2, … are the classes 0, 1, …
+        ignore_label: voxels with this label aren't counted, nor are masked ones of numpy masked arrays.
 
     Returns:
         The scores by name; ``None`` where one isn't defined.
@@ -297,16 +297,20 @@ def score(
     """
     prediction = volume_of(predicted, "predicted")
     check_integers(prediction, prediction, "the classes are {}; give class ids as integers")
-    truth = check_integers(volume_of(labels, "labels"), prediction, "labels are {}; give integers")
+    given, ignored = labels_of(labels, "labels", ignore_label)
+    truth = check_integers(given, prediction, "labels are {}; give integers")
     whole = Box.of_shape(truth.shape)
     ids, found = truth.read(whole), prediction.read(whole)
-    known = ids[ids != ignore_label] if ignore_label is not None else ids
-    largest = max(int(known.max(initial=0)) - first_label(ignore_label), int(found.max(initial=0)))
+    inside = mask_of(predicted, "predicted")
+    if inside:
+        found[inside.read(whole) == 0] = 0  # counted nowhere, whatever stands there
+    known = ids[ids != ignored] if ignored is not None else ids
+    largest = max(int(known.max(initial=0)) - first_label(ignored), int(found.max(initial=0)))
     n = len(classes) if classes is not None else 1 + largest
     if n > IGNORE:
         raise InputError(f"labels: ids up to {n - 1}; {IGNORE} classes are possible, from 0 on")
     contingency = Contingency.empty(n)
-    true = ClassLabels(truth, n, ignore_label).read(whole)
+    true = ClassLabels(truth, n, ignored, inside).read(whole)
     if found.size and not 0 <= found.min() <= found.max() < n:
         raise InputError(
             f"predicted: ids {found.min()} to {found.max()}; those of {n} classes are 0 to {n - 1}"

@@ -187,14 +187,16 @@ def segment_in_memory(
     settings: Segmentation,
     device: torch.device,
     write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
+    mask: Mask | None = None,
 ) -> None:
     """Segment a volume as a job does, but call ``write(box, labels, channels)`` for each block instead of a store's.
 
     Raises:
         InputError: If the volume can't be normalised.
     """
-    normalisation = _normalisation(volume, ensemble)
-    pipeline = Pipeline.of(ensemble, settings, device, volume, normalisation, write)
+    normalisation = _normalisation(volume, ensemble, mask.volume if mask else None)
+    seen = mask.applied_to(volume) if mask else volume
+    pipeline = Pipeline.of(ensemble, settings, device, seen, normalisation, write, mask)
     for _ in pipeline.run(blocks_of(volume.shape, ensemble.block(settings))):
         pass
 

@@ -14,6 +14,7 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.core.resources import MEBIBYTE
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.masks import MaskedVolume
 from genenet.volumes.normalisation import Normalisation, NormalisationRule
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepare import Prepared, Source
     from genenet.volumes.base import Volume
 
 BORDER_MAP_BYTES = 4  # of a voxel
@@ -46,6 +47,17 @@ class LabelledArray:
     labels: NDArray[np.uint8]
     normalisation: Normalisation
     weight: float = 1.0
+
+    @classmethod
+    def of(cls, source: Source, normalisation: Normalisation) -> LabelledArray:
+        """Read an image and its labels into memory.
+
+        Raises:
+            InputError: If a label isn't a class, or a voxel inside the mask isn't finite.
+        """
+        whole = Box.of_shape(source.image.shape)
+        image = MaskedVolume(source.image, source.mask) if source.mask else source.image
+        return cls(source.name, image.read(whole), source.labels.read(whole), normalisation, source.weight)
 
 
 def read_images(

@@ -33,7 +33,8 @@ SETTINGS = {"iterations": 20, "batch_size": 2, "threads": 1, "validation_interva
 
 def trained(index=0, **changes):
     values = {"validation": VALIDATION, "classes": CLASSES, **SETTINGS, **changes}
-    return genenet.train(genenet.random_genome(REGIONS, seed=1, index=index), *TRAIN, **values)
+    values = {"image": TRAIN[0], "labels": TRAIN[1], **values}
+    return genenet.train(genenet.random_genome(REGIONS, seed=1, index=index), **values)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +265,59 @@ def test_other_mistakes(tmp_path, networks, ensemble):
     fails("labels are float64", genenet.score, LABELS * 1.0, LABELS)
     fails("its shape", genenet.score, LABELS, LABELS[:1])
     fails("predicted: ids 0 to 1; those of 1 classes", genenet.score, LABELS * 0, LABELS, classes=["a"])
+
+
+def as_masked(array, inside):
+    return np.ma.masked_array(array, mask=~inside)
+
+
+def test_masked_labels_are_neither_learnt_nor_scored():
+    """As voxels with the ignored label; what stands at masked voxels doesn't matter."""
+    labels = LABELS
+    inside = np.ones(labels.shape, bool)
+    inside[:, :10, :30] = False
+    expected = trained(labels=np.where(inside, labels, 9).astype(np.uint8), ignore_label=9)
+    for wrong, ignored in ((77, None), (77, 9), (-3, None)):
+        held = as_masked(np.where(inside, labels, wrong), inside)
+        found = trained(labels=held, ignore_label=ignored)
+        assert [row.training_loss for row in found.history] == [row.training_loss for row in expected.history]
+        assert found.ari == expected.ari
+    n = int(inside.sum())
+    assert genenet.score(as_masked(labels, inside), labels)["n_voxels"] == n
+    assert genenet.score(labels, as_masked(np.where(inside, labels, 99), inside))["n_voxels"] == n
+
+
+def test_masked_voxels_of_images_count_nowhere(networks):
+    """An image with its borders masked is trained on, normalised and segmented as if they held anything else."""
+    image = IMAGE
+    inside = np.zeros(image.shape, bool)
+    inside[:, 4:60, 6:62] = True
+    found = [
+        trained(image=as_masked(np.where(inside, image, fill).astype(dtype), inside))
+        for fill, dtype in ((0, np.uint8), (255, np.uint8), (np.nan, np.float32))
+    ]
+    losses = [[row.training_loss for row in each.history] for each in found]
+    assert losses[0] == losses[1] == losses[2]
+    assert found[0].dtype == "uint8"
+    assert losses[0] != [row.training_loss for row in trained().history]
+    ensemble = genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=2)
+    segmented = [
+        ensemble.segment(as_masked(np.where(inside, image, fill).astype(dtype), inside), threads=1)
+        for fill, dtype in ((0, np.uint8), (255, np.uint8))
+    ]
+    assert np.array_equal(*segmented)
+    assert not segmented[0][~inside].any()
+    assert segmented[0][inside].any()
+
+
+def test_ignored_0_lets_classes_begin_at_1():
+    expected = trained()
+    found = trained(
+        labels=LABELS + 1, validation=(VALIDATION[0], VALIDATION[1].astype(np.int16) + 1), ignore_label=0
+    )
+    assert found.ari == expected.ari
+    scores = genenet.score([[0, 1, 2, 2]], [[1, 0, 1, 0]], ignore_label=0)
+    assert (scores["n_voxels"], scores["accuracy"]) == (3, pytest.approx(2 / 3))
 
 
 def test_scores_leave_out_what_is_ignored():
