@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genenet.core.geometry import Box
+    from genenet.segmentation.receipts import Receipt
     from genenet.training.trainer import Trainer
 
 QUIET_SECONDS = 20.0  # between two lines of a log, but for those that say something new
@@ -48,13 +49,13 @@ def show_blocks(name: str) -> Iterator[Callable[[int, int, Box], None]]:
         yield show
 
 
-def show_receipt(receipt: dict[str, Any]) -> None:
-    """Say how fast it was, and how much of the computing was halo."""
-    seconds, voxels = receipt["seconds_computing"], receipt["voxels_written"]
+def show_receipt(receipt: Receipt) -> None:
+    """Print how fast a part was segmented, and how much of the computing was halo."""
+    seconds, voxels = receipt.seconds_computing, receipt.voxels_written
     if voxels:
         print(
             f"{voxels / 1e6:.1f} million voxels in {seconds:.1f} s, {voxels / max(seconds, 1e-9) / 1e6:.2f} million/s; "
-            f"{receipt['voxels_computed_for_each']:.2f} computed for each one written",
+            f"{receipt.voxels_computed_for_each:.2f} computed for each one written",
             file=sys.stderr,
         )
 

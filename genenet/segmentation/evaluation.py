@@ -9,7 +9,7 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.metrics.contingency import Contingency, scores
-from genenet.volumes import ome_zarr
+from genenet.segmentation.receipts import finished_store
 from genenet.volumes.label_images import class_labels
 from genenet.volumes.opening import open_files
 
@@ -33,8 +33,7 @@ def evaluate_store(
     Raises:
         InputError: If blocks are missing, or the labels are of another shape.
     """
-    store = ome_zarr.open_store(path)
-    store.check_complete()
+    store = finished_store(path)
     found = class_labels(store, choice)
     n_classes = len(store.attributes["classes"])
     labels = open_files(source).class_labels(n_classes, ignore_label).crop(source.region)

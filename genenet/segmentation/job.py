@@ -21,6 +21,7 @@ from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
 from genenet.segmentation.pipeline import Channels, Pipeline
+from genenet.segmentation.receipts import Receipt
 from genenet.segmentation.suitability import fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
@@ -65,7 +66,7 @@ class SegmentationJob:
 
     def run(
         self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None
-    ) -> dict[str, Any]:
+    ) -> Receipt:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
 
         Args:
@@ -90,7 +91,7 @@ class SegmentationJob:
         part: int,
         n_parts: int,
         show: Callable[[int, int, Box], None] | None,
-    ) -> dict[str, Any]:
+    ) -> Receipt:
         began = time.monotonic()
         store = self._open_store(volume, mask.volume if mask else None)
         normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
@@ -112,20 +113,19 @@ class SegmentationJob:
             if show:
                 show(done, len(blocks), block)
         now = time.monotonic()
-        return {
-            "format": "genenet.receipt/1",
-            "part": part,
-            "n_parts": n_parts,
-            "blocks": len(blocks),
-            "written": len(missing),
-            "kept": len(blocks) - len(missing),
-            "voxels": sum(block.n_voxels for block in blocks),
-            "voxels_written": sum(block.n_voxels for block in missing),
-            "voxels_computed_for_each": round(pipeline.waste(missing), 3) if missing else None,
-            "seconds": round(now - began, 1),
-            "seconds_computing": round(now - computing, 3),
-            "fingerprint": store.attributes["fingerprint"],
-        }
+        return Receipt(
+            part=part,
+            n_parts=n_parts,
+            blocks=len(blocks),
+            written=len(missing),
+            kept=len(blocks) - len(missing),
+            voxels=sum(block.n_voxels for block in blocks),
+            voxels_written=sum(block.n_voxels for block in missing),
+            voxels_computed_for_each=round(pipeline.waste(missing), 3) if missing else None,
+            seconds=round(now - began, 1),
+            seconds_computing=round(now - computing, 3),
+            fingerprint=store.attributes["fingerprint"],
+        )
 
     def _cached(self, volume: Volume) -> Volume:
         """Return the volume with a cache that decodes each chunk once, if the chunks around a block fit into memory."""

@@ -24,8 +24,9 @@ from genenet.core.validation import validate
 from genenet.segmentation.components.block import LabelledBlock
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
+from genenet.segmentation.receipts import finished_store
 from genenet.volumes.label_images import new_labels, remove_labels
-from genenet.volumes.ome_zarr import CLEANED, OBJECTS, open_store
+from genenet.volumes.ome_zarr import CLEANED, OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,8 +61,8 @@ class PostprocessingJob:
 
     @cached_property
     def store(self) -> Store:
-        """The segmentation."""
-        return open_store(self.path)
+        """The segmentation, of which all blocks are there."""
+        return finished_store(self.path)
 
     def run(self, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
         """Replace the results of an earlier run; return a receipt.
@@ -78,7 +79,6 @@ class PostprocessingJob:
         except ValueError as error:
             raise InputError(f"{self.path}: {error}") from None
         with exclusive(self.path.with_name(self.path.name + ".lock")):
-            self.store.check_complete()
             self.table.unlink(missing_ok=True)
             for name in (OBJECTS, CLEANED):
                 remove_labels(self.store, name)

@@ -98,7 +98,7 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
         done = job.run(*part, show)
     show_receipt(done)
     if receipt:
-        write_json(receipt, done)
+        write_json(receipt, done.model_dump(mode="json"))
 
 
 @app.command(rich_help_panel=SEGMENT)
@@ -151,12 +151,11 @@ def export(
 ) -> None:
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
     from genenet.segmentation.export import export_tiff
+    from genenet.segmentation.receipts import finished_store
     from genenet.volumes import ome_zarr
     from genenet.volumes.label_images import class_labels
 
-    opened = ome_zarr.open_store(store)
-    opened.check_complete()
-    class_labels(opened, labels)
+    class_labels(finished_store(store), labels)
     ome_zarr.build_pyramid(store)
     if tiff:
         export_tiff(store, tiff, labels)

@@ -23,9 +23,11 @@ from genenet.segmentation.job import SegmentationJob, share
 from genenet.segmentation.pipeline import entropy
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.formats import natural_order
 from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
-from tests.support.ensembles import arrays, write_ensemble
+from tests.support.ensembles import arrays, write_ensemble, write_image
+from tests.support.ensembles import job as make_job
 
 CPU = torch.device("cpu")
 
@@ -64,7 +66,7 @@ def test_the_store_holds_the_ensembles_mean_probabilities(setting):
     assert np.abs(channels[1:] - expected).max() < 1e-5
     assert np.array_equal(labels, channels[1:].argmax(0))
     assert np.allclose(channels[0], entropy(torch.from_numpy(channels[1:])), atol=1e-6)
-    assert (receipt["blocks"], receipt["written"], receipt["voxels"]) == (18, 18, image.size)
+    assert (receipt.blocks, receipt.written, receipt.voxels) == (18, 18, image.size)
 
 
 @pytest.mark.slow
@@ -114,17 +116,17 @@ def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
     with pytest.raises(InputError, match=r"a\.ome\.zarr: 9 of 18 blocks are missing, the first at .* again"):
         ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
     receipt = job("a.ome.zarr").run()
-    assert (receipt["written"], receipt["kept"]) == (9, 9)
+    assert (receipt.written, receipt.kept) == (9, 9)
     ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
 
 
 def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
     folder, image, job = setting
     job("a.ome.zarr").run()
-    assert job("a.ome.zarr", turns=True).run()["kept"] == 0
+    assert job("a.ome.zarr", turns=True).run().kept == 0
     tifffile.imwrite(folder / "image.tif", image[:, ::-1])
-    assert job("a.ome.zarr", turns=True).run()["kept"] == 0
-    assert job("a.ome.zarr", turns=True).run()["written"] == 0
+    assert job("a.ome.zarr", turns=True).run().kept == 0
+    assert job("a.ome.zarr", turns=True).run().written == 0
 
 
 @pytest.mark.process
@@ -247,3 +249,47 @@ def test_scores_against_labels_block_by_block(setting):
         InputError, match=r"labels\.tif: its shape 2 x 70 x 90 isn't that of .*image\.tif, 5 x 70 x 90"
     ):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
+
+
+def test_from_another_folder_the_same_store_is_continued(setting, monkeypatch):
+    """Relative and absolute paths of ensemble, image and store name the same files."""
+    folder, _, _ = setting
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder)
+    assert make_job(Path(".")).run(1, 2).written == 9
+    monkeypatch.chdir(folder / "elsewhere")
+    second = make_job(Path("..")).run()
+    assert (second.written, second.kept) == (9, 9)
+    third = make_job(folder).run()
+    assert (third.written, third.kept) == (0, 18)
+
+
+def test_files_are_stacked_in_the_order_given(tmp_path, caplog):
+    """The shell sorts slice_10 before slice_2: the order is kept, and a warning says so."""
+    write_ensemble(tmp_path / "ensemble")
+    image = write_image(tmp_path, (4, 40, 50))
+    names = ["slice_1.tif", "slice_10.tif", "slice_2.tif", "slice_3.tif"]
+    for name, section in zip(names, image, strict=True):
+        tifffile.imwrite(tmp_path / name, section)
+    whole, stacked = (
+        make_job(tmp_path, f"{out}.ome.zarr", source=source)
+        for out, source in (("whole", {}), ("stacked", {"image": [tmp_path / name for name in names]}))
+    )
+    whole.run()
+    assert not caplog.records
+    stacked.run()
+    assert "slice_10.tif: stands where slice_2.tif would in natural order" in caplog.text
+    assert np.array_equal(arrays(whole.out)[1], arrays(stacked.out)[1])
+    ordered = make_job(
+        tmp_path, "stacked.ome.zarr", source={"image": sorted(stacked.source.image, key=natural_order)}
+    )
+    assert ordered.run().kept == 0  # another order is another image
+    assert not np.array_equal(arrays(whole.out)[1], arrays(ordered.out)[1])
+
+
+def test_the_region_is_recorded_and_gives_the_place(setting):
+    folder, _, _ = setting
+    make_job(folder, source={"region": [[1, 3], None, [20, 60]]}).run()
+    store = ome_zarr.open_store(folder / "a.ome.zarr")
+    assert store.attributes["region"] == [[1, 3], None, [20, 60]]
+    assert store.translation_nm == (40.0, 0.0, 200.0)

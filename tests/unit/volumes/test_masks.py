@@ -39,7 +39,7 @@ def test_outside_of_the_mask_all_is_0_and_inside_it_the_outside_is_the_centre(
     monkeypatch.setattr(Predictor, "read", counted)
     source = {"region": region, "mask": [folder / "mask.tif"]}
     receipt = job(folder, source=source, precision=precision).run()
-    assert receipt["written"] == receipt["blocks"] == 2 * 3 * 2
+    assert receipt.written == receipt.blocks == 2 * 3 * 2
     assert len(blocks) == 2  # of one layer, the upper two of the right blocks
     cut = tuple(slice(*i) if i else slice(None) for i in region or (None,) * 3)
     inside = tifffile.imread(folder / "mask.tif")[cut] > 0
@@ -55,10 +55,10 @@ def test_outside_of_the_mask_all_is_0_and_inside_it_the_outside_is_the_centre(
 def test_another_mask_makes_the_store_anew(folder):
     source = {"mask": [folder / "mask.tif"]}
     job(folder, source=source).run()
-    assert job(folder, source=source).run()["written"] == 0
+    assert job(folder, source=source).run().written == 0
     mask = tifffile.imread(folder / "mask.tif")
     tifffile.imwrite(folder / "mask.tif", mask[:, ::-1], photometric="minisblack")
-    assert job(folder, source=source).run()["kept"] == 0
+    assert job(folder, source=source).run().kept == 0
 
 
 def test_the_masks_outside_is_not_scored(folder):
