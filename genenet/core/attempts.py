@@ -142,12 +142,18 @@ class Attempts:
         fingerprint: of all that the result depends on; attempts with another one don't count.
         token: of the lock that this process holds.
         unit: what is counted: ``iteration`` or ``block``.
+        most: attempts in a row without progress, whatever ended them.
     """
 
     def __init__(
-        self, path: Path, fingerprint: str, token: str | None = None, unit: str = "iteration"
+        self,
+        path: Path,
+        fingerprint: str,
+        token: str | None = None,
+        unit: str = "iteration",
+        most: int = WITHOUT_PROGRESS,
     ) -> None:
-        self.path, self.fingerprint, self.token, self.unit = path, fingerprint, token, unit
+        self.path, self.fingerprint, self.token, self.unit, self.most = path, fingerprint, token, unit, most
         self.entries = read_attempts(path)
 
     def run(
@@ -199,7 +205,7 @@ class Attempts:
             return Verdict("failed", f"given up after {len(alike)} {where}")
         if last.ending == "user_error" and len(alike) >= USER_ERRORS:
             return Verdict("unfinished", f"given up after {len(alike)} {where}")
-        if len(fruitless) >= WITHOUT_PROGRESS:
+        if len(fruitless) >= self.most:
             return Verdict("unfinished", f"given up after {len(fruitless)} {where}")
         return None
 

@@ -166,7 +166,7 @@ class SegmentationJob:
 
     def _fingerprint(self, volume: Volume) -> str:
         """Return a hash of what blocks depend on: ensemble, settings, and the image files' names, sizes and times."""
-        files = [(p.name, *_size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
+        files = [(p.name, *size_and_time(p)) for p in [*self.source.image, *(self.source.mask or [])]]
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [
             self.ensemble.fingerprint,
@@ -207,7 +207,7 @@ def _normalisation(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None
     return ensemble.normalisation.of(partial(image_statistics, volume, mask=mask))
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
     """Return the size in bytes and the newest modification time in ns of a file, or of all files in a folder."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]

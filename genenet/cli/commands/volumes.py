@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from genenet.cli.commands import LOOK, SEGMENT, Out, Settings, app
 from genenet.cli.options import given, options_of
 from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from genenet.segmentation.receipts import Receipt
 
 
 @app.command(rich_help_panel=SEGMENT)
@@ -89,16 +92,22 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
     from genenet.ensembles.ensemble import load_ensemble
     from genenet.networks.device import choose_device, set_threads
     from genenet.segmentation.job import SegmentationJob
+    from genenet.segmentation.part import PartOfSegmentation
+
+    def run() -> Receipt:
+        set_threads(wanted.threads)
+        device = choose_device(wanted.device)
+        job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
+        with show_blocks(out.name) as show:
+            return job.run(*part, show)
 
     keep_freed_memory()
-    set_threads(wanted.threads)
-    device = choose_device(wanted.device)
-    job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
-    with show_blocks(out.name) as show:
-        done = job.run(*part, show)
+    if receipt is None:
+        show_receipt(run())
+        return
+    done = PartOfSegmentation(wanted, ensemble, out, receipt, *part).run(run)
     show_receipt(done)
-    if receipt:
-        write_json(receipt, done.model_dump(mode="json"))
+    write_json(receipt, done.model_dump(mode="json"))
 
 
 @app.command(rich_help_panel=SEGMENT)
