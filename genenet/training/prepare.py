@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
 from genenet.training.shown_classes import check_shown_classes
 from genenet.volumes.base import ArrayVolume, Volume, crop
+from genenet.volumes.grid import size_text
 from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import MaskedVolume, check_finite
 from genenet.volumes.opening import open_files
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
     from genenet.config.stages import ImageFiles, PrepareSettings
 
+log = logging.getLogger(__name__)
+
+_TOLERANCE = 0.05  # of a voxel's size
 FORMAT = "genenet.data/2"
 FORMATS = ("genenet.data/1", FORMAT)  # the older one has no masks
 
@@ -190,6 +195,11 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
     warn_of_missing_chunks(files.image)
     labels = opened.class_labels(len(settings.classes), settings.ignore_label)
     image, labels = crop(opened.image, files.region), labels.crop(files.region)
+    if image.grid.differs_from(settings.voxel_size_nm, _TOLERANCE):
+        log.warning(
+            "%s: its file says that its voxels are %s nm (z, y, x), data.voxel_size_nm says %s, which results carry",
+            *(image.name, size_text(image.grid.sizes_nm), size_text(settings.voxel_size_nm)),
+        )
     smallest = settings.smallest_input_voxels
     if smallest and min(image.shape[1:]) < smallest:
         raise InputError(

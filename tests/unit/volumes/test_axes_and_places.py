@@ -280,3 +280,13 @@ def test_the_origin_of_mrc_and_imagej(tmp_path):
     metadata = {"axes": "ZYX", "unit": "nm", "spacing": 40, "xorigin": 10.0, "yorigin": -4.0}
     tifffile.imwrite(tmp_path / "a.tif", IMAGE, imagej=True, resolution=(0.1, 0.1), metadata=metadata)
     assert open_volume(tmp_path / "a.tif").grid.translation_nm == pytest.approx((0, 40, -100))
+
+
+def test_a_size_that_differs_from_the_configs_is_named(tmp_path, caplog):
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": 40}
+    tifffile.imwrite(tmp_path / "image.tif", IMAGE, imagej=True, resolution=(0.2, 0.2), metadata=metadata)
+    tifffile.imwrite(tmp_path / "labels.tif", IMAGE % 2, photometric="minisblack")
+    source = files(tmp_path, image=[tmp_path / "image.tif"])
+    for size, n in (((40, 5, 5.1), 0), ((40, 10, 10), 1)):
+        prepare(settings(source).model_copy(update={"voxel_size_nm": size}), tmp_path / "a.zarr.zip")
+        assert caplog.text.count("its file says that its voxels are 40 x 5 x 5 nm (z, y, x), data.voxel") == n
