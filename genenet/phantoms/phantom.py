@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple
-from genenet.phantoms.objects import GAP_NM, MEMBRANE_NM, RIM_NM, Balls, Lattice, Platelet, Scene, generator
+from genenet.phantoms.lattice import Lattice, Scene
+from genenet.phantoms.organelles import RIM_NM, Balls
+from genenet.phantoms.platelets import GAP_NM, MEMBRANE_NM, Platelet, generator
 
 VOXEL_SIZE_NM = (40.0, 10.0, 10.0)
 CLASSES = (

@@ -133,7 +133,7 @@ def test_written_stacks_read_back(tmp_path, shape):
         array = tifffile.imread(path)
         assert array.dtype == np.uint8
         np.testing.assert_array_equal(array.reshape(shape), expected)
-        assert open_tiff(path).voxel_size_nm == VOXEL_SIZE_NM
+        assert open_tiff(path).sizes_nm == dict(zip("zyx", VOXEL_SIZE_NM, strict=True))
 
 
 def test_the_written_image_can_be_mapped_and_the_labels_are_small(tmp_path):
