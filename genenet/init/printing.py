@@ -14,7 +14,7 @@ from genenet.init.classes import counts_of
 from genenet.volumes.grid import AXES, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from genenet.init.classes import Classes
@@ -78,7 +78,7 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
             print(f"{'':<11} and {len(which) - N_SHOWN} more")
 
 
-def cost(found: SearchCost, more: Iterable[str]) -> None:
+def cost(found: SearchCost) -> None:
     """Print what the networks cost: the smallest, the median, the largest, and the U-Net; then notes."""
     machine, sizes = found.machine, found.sizes
     print()
@@ -101,11 +101,13 @@ def cost(found: SearchCost, more: Iterable[str]) -> None:
         table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, time)
     print()
     _print(table)
-    notes([*_times(found), *more])
+    notes([*_times(found), *_too_much_memory(found)])
 
 
 def _times(found: SearchCost) -> Iterator[str]:
     """Yield how long the whole search takes here, and as jobs of a cluster."""
+    if found.untried:
+        yield f"no training was tried: {found.untried}"
     if found.speed is None:
         return
     times = [found.seconds(each) for each in (*found.genomes[: found.sizes.n_genomes], found.unet)]
@@ -120,6 +122,16 @@ def _times(found: SearchCost) -> Iterator[str]:
         f"on a cluster, one job for each: {len(times)} jobs of about {duration(usual)}, the longest "
         f"{duration(max(times))}, on hardware like this"
     )
+
+
+def _too_much_memory(found: SearchCost) -> Iterator[str]:
+    machine = found.machine
+    if found.needs_too_much_memory:
+        yield (
+            f"the largest training needs {found.largest_bytes / 1e9:.1f} GB, {machine.n_at_once} run side by side, and "
+            f"{machine.name} has {(machine.memory_bytes or 0) / 1e9:.1f} GB: lower search.regions.net.n_convkernels or "
+            "input_size"
+        )
 
 
 def next_steps(out: Path, results: str) -> None:

@@ -159,6 +159,7 @@ class SearchCost:
         feasible: share of draws that can be built.
         n_validation: voxels of a validation.
         speed: None if nothing was tried.
+        untried: why nothing was tried, if a trial was wanted.
     """
 
     sizes: Sizes
@@ -168,6 +169,7 @@ class SearchCost:
     feasible: float
     n_validation: int
     speed: Speed | None = None
+    untried: str | None = None
 
     @classmethod
     def of(cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int) -> SearchCost:

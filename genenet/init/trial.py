@@ -10,21 +10,23 @@ import numpy as np
 
 from genenet.config.training import Training
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.plan import plan
+from genenet.init.files import FileSet
 from genenet.networks.device import choose_device, set_threads
+from genenet.training.prepare import Source
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import crop
+from genenet.volumes.labels import ClassLabels
 from genenet.volumes.normalisation import Normalisation
-from genenet.volumes.opening import open_volume
-from genenet.volumes.statistics import Moments
+from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from genenet.config.types import ImageRegion
     from genenet.core.geometry import Triple
     from genenet.genes.genome import Genome
     from genenet.init.classes import Classes
@@ -111,16 +113,36 @@ def is_known(times: Sequence[float], elapsed: float) -> bool:
 
 
 def _read(part: Part, shape: Triple, classes: Classes) -> LabelledArray:
-    """Read the middle of a part; labels that are no classes are ignored."""
-    volumes = (crop(open_volume(path), part.region) for path in (part.look.image.path, part.look.labels))
-    size: Triple = tuple(min(a, b) for a, b in zip(shape, part.shape, strict=True))  # type: ignore[assignment]
-    start: Triple = tuple((a - b) // 2 for a, b in zip(part.shape, size, strict=True))  # type: ignore[assignment]
-    image, ids = (volume.read(Box.of_shape(size, start)) for volume in volumes)
-    labels = np.where((ids >= 0) & (ids < len(classes.names)), ids, IGNORE).astype(np.uint8)
-    moments = Moments.of(image)
-    if not moments.squares:
-        raise InputError(
-            f"{part.look.image.path}: is all the same in the middle, so no training can be tried"
-        )
-    normalisation = Normalisation(np.array([moments.mean]), np.array([moments.deviation]))
-    return LabelledArray(str(part.look.image.path), image, labels, normalisation)
+    """Read a crop of a part, where most voxels are labelled.
+
+    Raises:
+        InputError: If nothing is labelled there, a label isn't a class, or the crop has no contrast.
+    """
+    look = part.look
+    opened = FileSet(look.image.path, look.labels, look.image.mask).open(look.flip)
+    if opened.problems or not opened.image or not opened.labels:
+        raise InputError("; ".join(opened.problems))
+    region = _densest(part, shape, classes)
+    labels = ClassLabels(opened.labels, len(classes.names), classes.ignore_label, opened.mask).crop(region)
+    source = Source(str(look.image.path), crop(opened.image, region), labels, 1.0)
+    statistics = image_statistics(source.image, per_slice=False, mask=source.mask)
+    found = LabelledArray.of(source, Normalisation(*statistics))
+    if (found.labels == IGNORE).all():
+        raise InputError(f"{look.labels}: nothing is labelled in the region that was to be tried")
+    return found
+
+
+def _densest(part: Part, shape: Triple, classes: Classes) -> ImageRegion:
+    """Return the region of at most ``shape`` voxels that has the most labelled voxels along each axis by itself."""
+    intervals = []
+    for axis, n in enumerate(shape):
+        start, stop = (part.region and part.region[axis]) or (0, part.look.image.shape[axis])
+        size = min(n, stop - start)
+        labelled = part.look.places[axis][start:stop, classes.columns].sum(axis=1)
+        before = np.cumsum([0, *labelled])
+        inside = before[size:] - before[: len(before) - size]
+        best = np.flatnonzero(inside == inside.max())
+        first = start + int(best[len(best) // 2])  # the middle, if all is labelled
+        intervals.append((first, first + size))
+    z, y, x = intervals
+    return z, y, x

@@ -10,6 +10,7 @@ import yaml
 
 from genenet.config.model import check_config
 from genenet.core.atomic_files import write_text
+from genenet.core.errors import InputError
 from genenet.core.logs import quiet
 from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
@@ -58,7 +59,7 @@ def start(request: Request) -> None:
     printing.notes([*classes.notes, *parts.notes, *on_images])
     request = _with_numbers(request, machine, asks)
     cost = _cost(request, parts, classes, machine)
-    printing.cost(cost, _notes_on_cost(cost, request))
+    printing.cost(cost)
     choices = Choices(
         results="results" if out.name == "config.yaml" else f"results_{_plain(out.stem)}",
         classes=classes,
@@ -115,25 +116,24 @@ def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) ->
     with quiet("genenet.genes.genome"):  # the printed share says how many draws fit
         sizes = choose_sizes(smallest, n_classes, machine, request.genomes, request.iterations)
         cost = SearchCost.of(sizes, machine, n_classes, parts.n_validation)
-    if not (request.trial and machine.is_here):
-        return cost
+    return _tried(cost, parts, classes) if request.trial else cost
+
+
+def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
+    """Return the cost with the measured speed of the median genome, or with the reason why there is none."""
+    machine = cost.machine
+    if not has_torch():
+        return replace(cost, untried="torch isn't installed here")
+    if not machine.is_here:
+        return replace(
+            cost, untried=f"{machine.name} isn't here; the same command in a job that has one measures it"
+        )
     from genenet.init.trial import try_genome
 
-    return replace(cost, speed=try_genome(cost.median.genome, parts, classes, sizes, machine))
-
-
-def _notes_on_cost(cost: SearchCost, request: Request) -> Iterator[str]:
-    machine = cost.machine
-    if request.trial and not has_torch():
-        yield "no training was tried: torch isn't installed here"
-    elif request.trial and not machine.is_here:
-        yield f"no training was tried: {machine.name} isn't here; the same command in a job that has one measures it"
-    if cost.needs_too_much_memory:
-        yield (
-            f"the largest training needs {cost.largest_bytes / 1e9:.1f} GB, {machine.n_at_once} run side by side, and "
-            f"{machine.name} has {(machine.memory_bytes or 0) / 1e9:.1f} GB: lower search.regions.net.n_convkernels or "
-            "input_size"
-        )
+    try:
+        return replace(cost, speed=try_genome(cost.median.genome, parts, classes, cost.sizes, machine))
+    except InputError as error:
+        return replace(cost, untried=str(error))
 
 
 def _n_jobs(volumes: Sequence[Look], machine: Machine) -> int:

@@ -453,6 +453,14 @@ def test_little_memory_makes_small_batches():
 
 
 @pytest.mark.slow
+def test_a_trial_counts_only_voxels_inside_the_mask():
+    padded(np.nan)
+    words = ["--mask", "mask.tif", "--device", "cpu", "--genomes", "2", "--iterations", "50"]
+    done = CliRunner().invoke(app, ["init", "--image", "em.tif", "--labels", "labels.tif", *words])
+    assert "not tried" not in said(done)
+
+
+@pytest.mark.slow
 def test_a_trial_says_how_long_it_takes():
     make()
     done = CliRunner().invoke(
