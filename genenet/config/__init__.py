@@ -1,1 +1,1 @@
-"""What a user may write: pydantic models by section, presets, and what each stage depends on."""
+"""The config: pydantic models by section, presets, and the settings that each stage depends on."""

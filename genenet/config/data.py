@@ -1,4 +1,4 @@
-"""``data:``, the images and what their labels mean."""
+"""``data:``, the images and the meaning of their labels."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Phantom(Closed):
-    """The synthetic volume: what it is drawn from."""
+    """A synthetic volume, drawn from its shape and seed."""
 
     shape: Shape = Field(description="voxels along z, y, x")
     seed: NonNegative
 
     @property
     def name(self) -> str:
-        """Its folder under ``phantoms/``."""
+        """The name of its folder under ``phantoms/``."""
         return "x".join(map(str, self.shape)) + f"-seed{self.seed}"
 
 
@@ -37,21 +37,21 @@ def _as_list(value: Any) -> Any:
 
 
 class Image(Closed):
-    """An image: files (or one OME-Zarr), or a phantom."""
+    """An image: files, one OME-Zarr, or a phantom."""
 
     path: Annotated[list[Path] | None, Field(min_length=1)] = Field(
         None, description="a file, a folder of slices, or a list of files that are stacked along z"
     )
     phantom: Phantom | None = None
     labels: Annotated[list[Path] | None, Field(min_length=1)] = Field(
-        None, description="integer image(s) of the same shape; a phantom brings its own"
+        None, description="integer image(s) of the same shape; a phantom has its own"
     )
     region: ImageRegion | None = Field(
         None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
     )
     mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
         None,
-        description="integer image(s) of the same shape; where it is 0, nothing is learnt, segmented or scored",
+        description="integer image(s) of the same shape; where it is 0, nothing is learned, segmented or scored",
     )
 
     flip: FlippedAxes | None = Field(
@@ -72,7 +72,7 @@ class Image(Closed):
         if (self.path is None) == (self.phantom is None):
             raise ValueError("give either path: or phantom:")
         if self.phantom and self.labels:
-            raise ValueError("a phantom brings its own labels; leave labels: out")
+            raise ValueError("a phantom has its own labels; leave labels: out")
         for axis, interval in zip("zyx", self.region or (), strict=False):
             if interval and interval[0] >= interval[1]:
                 raise ValueError(
@@ -82,7 +82,7 @@ class Image(Closed):
 
 
 class VolumeToSegment(Image):
-    """An image to segment; labels, if any, only score the result."""
+    """An image to segment; labels, if there are any, are only used to score the result."""
 
     voxel_size_nm: VoxelSize | None = Field(
         None, description="along z, y, x, if its file doesn't say; null: the file's, else that of data"
@@ -96,7 +96,7 @@ class LabelledImage(Image):
         1.0,
         gt=0,
         allow_inf_nan=False,
-        description="of data.train only: patches come from an image in proportion to weight times its voxels",
+        description="only for data.train: an image has a share of the patches in proportion to weight times voxels",
     )
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class Data(Closed):
     @model_validator(mode="after")
     def _labels_are_clear(self) -> Self:
         if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: a name stands there twice")
+            raise ValueError("classes: two classes have the same name")
         ignored, n = self.ignore_label, len(self.classes)
         if ignored is not None and 0 < ignored < n:  # with 0, the classes begin at 1
             raise ValueError(

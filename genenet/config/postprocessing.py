@@ -1,4 +1,4 @@
-"""What is done to a segmentation afterwards, as config.yaml gives it: specks, holes, objects."""
+"""``segmentation.postprocessing:``, what is done to a finished segmentation: specks, holes, objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds and rungs: how many genomes a search trains, and how far. Known from the config, so that the DAG is static."""
+"""Rounds and rungs: how many genomes a search trains, and how far. They follow from the config: the DAG is static."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search was worth at any time: the ensemble's ARI against the time that its trainings had taken until then."""
+"""The quality of a search over time: the ensemble's ARI against the time that its trainings had taken."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """When a genome had what it has published."""
+    """The time at which a genome had its published weights."""
 
     run: str
-    job_seconds: float  # of all jobs of genomes until then, baselines apart
+    job_seconds: float  # of all jobs of genomes until then, without baselines
     iterations: int  # of all genomes until then
     n_trained: int
     best_ari: float
-    ensemble_ari: float  # of the best so far, as many as were chosen in the end
+    ensemble_ari: float  # of an ensemble of the best so far, with as many members as the final one
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A job's work on a genome: seconds since 1970, and iterations that it added."""
+    """A job's work on a genome: seconds since 1970, and the iterations that it added."""
 
     began: float
     ended: float
@@ -46,9 +46,9 @@ class Attempt:
 def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
     """Return what is known of a training's attempts.
 
-    Of one that was killed the end isn't: its time is left out, its iterations are those that the next one found. A
-    training without a record, or with a damaged one, counts with the seconds that it says itself, before its
-    scores were written.
+    The end of a killed attempt isn't known: its time is left out, and its iterations count with the next attempt. A
+    training without a record, or with a damaged one, counts as one attempt that ended when its scores were written and
+    took the seconds that they state.
     """
     files = paths.run(outcome.run)
     found = list(_recorded(files.attempts))
@@ -59,7 +59,7 @@ def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
 
 
 def _recorded(path: Path) -> Iterator[Attempt]:
-    before = 0  # iterations that the attempts so far had come to
+    before = 0  # iterations that the attempts so far had reached
     for entry in read_attempts(path):
         if entry.seconds is not None:
             began, done = entry.began_time, entry.ended_at_iteration or 0
@@ -70,14 +70,14 @@ def _recorded(path: Path) -> Iterator[Attempt]:
 def moments(
     paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: str
 ) -> list[Moment]:
-    """Return the moments at which genomes were ready, in order; the last one also counts what failed later.
+    """Return the moments at which genomes were ready, in order; the last one includes trainings that failed later.
 
     Args:
         paths: of the search.
-        genomes: all trainings of genomes, whatever became of them.
-        validation: images that their probabilities are of.
-        size: members of the ensemble.
-        combination: of its members.
+        genomes: all trainings of genomes, also those that failed.
+        validation: the prepared validation images.
+        size: number of members of the ensemble.
+        combination: of its members, a name of COMBINATIONS.
     """
     attempts = {outcome.run: attempts_at(paths, outcome) for outcome in genomes}
     spent = _Spent([each for of_run in attempts.values() for each in of_run])
@@ -97,7 +97,7 @@ def moments(
 
 
 class _Spent:
-    """Time and iterations of all attempts until some moment, by sums that are made once."""
+    """Time and iterations of all attempts until some moment, from cumulative sums."""
 
     def __init__(self, attempts: Sequence[Attempt]) -> None:
         self.began = np.sort([each.began for each in attempts])
@@ -109,7 +109,7 @@ class _Spent:
         ]
 
     def until(self, now: float) -> tuple[float, int]:
-        """Return the seconds of jobs before ``now``, under way ones in part; and iterations of those that had ended."""
+        """Return seconds of jobs before ``now``, of running ones in part, and iterations of those that had ended."""
         n_began, n_ended = (int(np.searchsorted(times, now, "right")) for times in (self.began, self.ended))
         of_begins, of_ends, of_iterations = self.sums
         open_until = (n_began - n_ended) * now if n_began > n_ended else 0.0
@@ -117,7 +117,7 @@ class _Spent:
 
 
 class _Scored:
-    """ARI of ensembles on the validation images; the last one's is remembered."""
+    """Computes the ARI of ensembles on the validation images; the last result is kept."""
 
     def __init__(self, paths: ResultPaths, validation: Prepared, combination: str, stack: ExitStack) -> None:
         self.paths, self.validation, self.combination, self.stack = paths, validation, combination, stack
@@ -144,5 +144,5 @@ class _Scored:
 
 
 def write_moments(path: Path, found: Sequence[Moment]) -> None:
-    """Write them as CSV."""
+    """Write the moments as CSV."""
     write_csv(path, [field.name for field in fields(Moment)], [astuple(moment) for moment in found])

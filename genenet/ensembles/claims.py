@@ -1,4 +1,4 @@
-"""The claims of a search: the ensemble beside its best network and the baselines, all networks beside them."""
+"""The claims of a search: the ensemble compared with its best network and the baselines."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contender:
-    """One of those that the answer compares; a baseline of several seeds by its means."""
+    """One of the compared networks or ensembles; a baseline of several seeds has their means."""
 
     title: str
     kind: str
     ari: float | None
     mean_iou: float | None
-    lead: float | None = None  # of the ensemble's ARI over this one's
+    lead: float | None = None  # the ensemble's ARI minus this one's
     n_seeds: int = 1
-    spread: float | None = None  # standard deviation of the ARI over seeds, if there are several
+    spread: float | None = None  # standard deviation of the ARI over seeds; None for one seed
 
 
 @dataclass(frozen=True)
 class Beaten:
-    """How many networks have a higher ARI than a baseline, and by how much the best of them."""
+    """How many networks have a higher ARI than a baseline, and the lead of the best one."""
 
     title: str
     n: int
@@ -70,7 +70,7 @@ def _of_seeds(runs: Sequence[Outcome], ensemble_ari: float | None) -> Contender:
 
 
 def beaten(runs: Sequence[Outcome], compared: Sequence[Contender]) -> list[Beaten]:
-    """Return how each baseline fares against the networks."""
+    """Return how the networks compare with each baseline."""
     networks = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
     baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
     return [

@@ -1,4 +1,4 @@
-"""What ensembles of the first 1, 2, … networks are worth on the validation images, from stored probabilities."""
+"""Scores of the ensembles of the first 1, 2, … networks on the validation images, from stored probabilities."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def curve_of(
     n_classes: int,
     combination: str,
 ) -> list[Point]:
-    """Return what the ensembles of the first 1, 2, … networks are worth, slice by slice.
+    """Return the scores of the ensembles of the first 1, 2, … networks, computed slice by slice.
 
     Args:
         labels: (Z, Y, X) of each image.
@@ -64,7 +64,7 @@ def points_of(
     sizes: Collection[int],
     voting: bool = False,
 ) -> list[Point]:
-    """Return the same for given weights, of the ensembles of the first ``sizes`` networks only."""
+    """Return the same for given weights, and only for ensembles of the given sizes."""
     points = {size: Point(Contingency.empty(n_classes), Decomposition()) for size in sizes}
     for index, of_image in enumerate(labels):
         for z in range(of_image.shape[0]):
@@ -80,16 +80,20 @@ def points_of(
 
 
 def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
-    """Return how many members are chosen: as many as asked for and there, or the size of the highest ARI."""
+    """Return the number of members: the given size, if there are enough networks, or the one of highest ARI."""
     aris = [point.contingency.adjusted_rand_index for point in curve]
     return int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(curve))
 
 
 def open_run(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
-    """Open a training's probabilities of the validation images, one array for each."""
+    """Open a training's probabilities of the validation images: one array for each image.
+
+    Raises:
+        InputError: If they are of other images than the prepared ones.
+    """
     stored = stack.enter_context(open_probabilities(run.validation))
     if stored.checksum != validation.checksum:
         raise InputError(
-            f"{run.validation}: made from other validation images than those prepared; train again"
+            f"{run.validation}: made from other validation images than the prepared ones; train again"
         )
     return stored.arrays

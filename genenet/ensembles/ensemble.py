@@ -90,7 +90,7 @@ def write_ensemble(folder: Path, members: Sequence[Member], description: Ensembl
 
 @dataclass(frozen=True)
 class LoadedEnsemble:
-    """An ensemble's folder, read: what segmenting needs."""
+    """An ensemble that was read from its folder, ready for segmenting."""
 
     folder: Path
     classes: list[str]
@@ -108,11 +108,11 @@ class LoadedEnsemble:
         return [network.plan for network in self.networks]
 
     def block(self, settings: Segmentation) -> Triple:
-        """Return the voxels written in one piece, z, y, x: those asked for, or what suits the networks."""
+        """Return the block size along z, y, x: that of the settings, or one that suits the networks."""
         return settings.block or block_shape(self.plans)
 
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
-        """Return the networks, ready to predict; they are on the device from then on."""
+        """Return a predictor with the networks, which are moved to the device."""
         from genenet.config.segmentation import Segmentation as Defaults
         from genenet.networks.device import compute_type
         from genenet.networks.predictor import Predictor

@@ -1,4 +1,4 @@
-"""An ensemble's scores on prepared images, such as the test set, and those of the ensembles that weren't chosen."""
+"""Scores of an ensemble on prepared images, such as the test images, and of the ensembles that weren't chosen."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
 def evaluate_strategies(
     paths: ResultPaths, folder: Path, data: Path, device: torch.device
 ) -> dict[str, dict[str, Any]]:
-    """Return the scores over all images of a prepared file of those strategies that weren't chosen, by name.
+    """Return the scores of the strategies that weren't chosen, by name, over all images of a prepared file.
 
-    Each network predicts once, whichever ensembles it is a member of; a slice of each is held at a time.
+    Each network predicts only once, even if it is a member of several ensembles. One slice of each is in memory.
     """
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     others = {e.strategy: e.members for e in read_strategies(Path(paths.strategies)) if not e.chosen}

@@ -1,4 +1,4 @@
-"""Which networks become members and with what weight, told from probabilities of the validation images alone.
+"""Algorithms that choose members and their weights from the probabilities of the validation images.
 
 Networks are numbered by rank, best first. Probabilities are the stored ones, (C, …) in 255 levels.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BAGS = 20  # random subsets of the networks that greedy selects from …
-SHARE = 0.5  # … of this share of them, as Caruana et al. (2004), section 2.3, found good
-SAMPLED = 200_000  # voxels that greedy looks at
-AT_ONCE = 2**18  # voxels whose probabilities are held as float32
-LEAST_WEIGHT = 0.01  # less isn't worth a network's time
+BAGS = 20  # number of random subsets of the networks that greedy selects from …
+SHARE = 0.5  # … and their size as a share of all networks (Caruana et al. 2004, section 2.3)
+SAMPLED = 200_000  # voxels that greedy uses
+AT_ONCE = 2**18  # voxels whose probabilities are held as float32 at a time
+LEAST_WEIGHT = 0.01  # members with less are dropped, since they cost as much time as others
 
 Weights = dict[int, float]  # by network, best first; their sum is 1
 
@@ -45,7 +45,7 @@ class Sample:
 
 
 def _largest(sums: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return the class of the largest of (C, N), of equal ones the first; twice as fast as argmax."""
+    """Return the class with the largest of the sums (C, N), the first one of a tie; twice as fast as argmax."""
     best, found = sums[0].copy(), np.zeros(sums.shape[1], np.uint8)
     for index in range(1, len(sums)):
         is_larger = sums[index] > best
@@ -55,12 +55,12 @@ def _largest(sums: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 
 def sample(labels: Sequence[Any], probabilities: Sequence[Sequence[Any]], rng: Generator) -> Sample:
-    """Draw voxels evenly from all images, all of them if they are few.
+    """Draw SAMPLED voxels evenly from all images, or all voxels if there are fewer.
 
     Args:
         labels: (Z, Y, X) of each image.
         probabilities: of each network, of each image, (C, Z, Y, X).
-        rng: what draws.
+        rng: random numbers.
     """
     share = SAMPLED / max(1, sum(int(np.prod(of_image.shape)) for of_image in labels))
     found = []
@@ -85,11 +85,12 @@ def _slices(
 
 
 def greedy(voxels: Sample, most: int, rng: Generator) -> Weights:
-    """Add, again and again, the network that makes the ensemble's ARI highest (Caruana et al. 2004).
+    """Add networks one by one, each time the one that makes the ensemble's ARI highest (Caruana et al. 2004).
 
-    A network can be added several times, which gives it weight. Each of 20 random halves of the networks begins with
-    its best one (section 2.2) and keeps its best ensemble; the weights are those of all of them together, which
-    fits the validation images less closely than one search would (section 2.3). At most ``most`` networks are kept.
+    A network can be added several times, which gives it more weight. This is done in each of 20 random halves of the
+    networks, starting from the best network of the half (section 2.2), and the best ensemble on the way is kept. The
+    weights are counted over all halves together, which overfits the validation images less than a single search
+    (section 2.3). At most ``most`` networks are kept.
     """
     n = len(voxels.levels)
     counts = np.zeros(n)
@@ -102,7 +103,7 @@ def greedy(voxels: Sample, most: int, rng: Generator) -> Weights:
 
 
 def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int) -> list[int]:
-    """Return the picks of one forward selection, up to the best ensemble on the way."""
+    """Return the networks picked by one forward selection, up to the best ensemble on the way."""
     sums = voxels.levels[bag[0]].astype(np.int32)
     picks, aris = [bag[0]], [voxels.ari(sums)]
     while len(picks) < n_picks:
@@ -116,9 +117,12 @@ def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int) -> list[int]:
 
 @dataclass
 class ProbabilityProducts:
-    """Sums over voxels of products of probabilities: all that a weighted mean's squared error depends on.
+    """Sums over voxels of products of probabilities; the squared error of any weighted mean follows from them.
 
-    ``products`` (K, K) of networks with each other, ``hits`` (K,) their probabilities of the true class.
+    Attributes:
+        products: (K, K), of the probabilities of each pair of networks, summed over classes.
+        hits: (K,), of each network's probability of the true class.
+        n_voxels: labelled voxels that were summed.
     """
 
     products: NDArray[np.float64]
@@ -141,12 +145,12 @@ class ProbabilityProducts:
         return found
 
     def error(self, weights: NDArray[np.float64]) -> float:
-        """Return the mean squared distance of the weighted mean from the labels as 0 and 1."""
+        """Return the mean squared distance of the weighted mean from the one-hot labels."""
         n = max(1, self.n_voxels)
         return float(1 + (weights @ self.products @ weights - 2 * weights @ self.hits) / n)
 
     def best(self, networks: Sequence[int]) -> NDArray[np.float64]:
-        """Return the weights, at least 0 and 1 together, with the least error: stacking (Breiman 1996)."""
+        """Return the weights, not negative and with sum 1, with the least error: stacking (Breiman 1996)."""
         from scipy.optimize import minimize
 
         n, k = max(1, self.n_voxels), len(networks)
@@ -166,7 +170,7 @@ class ProbabilityProducts:
 
 
 def weighted(products: ProbabilityProducts, most: int) -> Weights:
-    """Return the weights of least squared error of the ``most`` networks that matter most."""
+    """Return the weights of least squared error, of the ``most`` networks with the largest weights."""
     everyone = range(len(products.hits))
     first = products.best(everyone)
     networks = sorted(_kept(first, most))
@@ -180,7 +184,7 @@ def _spread(weights: NDArray[np.float64], networks: Sequence[int], n: int) -> ND
 
 
 def _kept(weights: NDArray[np.float64], most: int) -> Weights:
-    """Return the largest weights, of equal ones the first, without those that hardly count."""
+    """Return the ``most`` largest weights, the first ones of a tie, without those below LEAST_WEIGHT."""
     shares = weights / weights.sum()
     order = sorted(range(len(shares)), key=lambda i: (-shares[i], i))[:most]
     kept = {i: float(shares[i]) for i in order if shares[i] >= LEAST_WEIGHT}

@@ -1,4 +1,4 @@
-"""All ways to choose an ensemble, side by side: members, scores on the validation images, price."""
+"""All strategies to choose an ensemble, side by side: members, scores on the validation images, cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from genenet.training.outcomes import Outcome
     from genenet.training.prepare import Prepared
 
-POOL = 3  # times max_size networks that greedy and weighted choose from
+POOL = 3  # greedy and weighted choose from this times max_size networks
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ChosenEnsemble:
     Attributes:
         strategy: its name.
         members: with their weights, the heaviest first.
-        point: what it is worth on the validation images.
+        point: its scores on the validation images.
     """
 
     strategy: str
@@ -88,7 +88,7 @@ class ChosenEnsemble:
 
     @property
     def seconds_per_megavoxel(self) -> float | None:
-        """Time that its members took for the validation images; None if one doesn't say."""
+        """Time that its members took for the validation images; None if it isn't known for one of them."""
         each = [outcome.seconds_per_megavoxel for outcome, _ in self.members]
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) if len(known) == len(each) else None
@@ -118,7 +118,7 @@ def choose_all(
     Args:
         paths: of the search.
         candidates: trainings with weights, best first.
-        validation: images that the probabilities are of.
+        validation: the prepared validation images.
         settings: sizes, and how the members of best_n are combined.
     """
     outcomes, n = candidates[: POOL * settings.max_size], settings.max_size
@@ -139,7 +139,7 @@ def choose_all(
 
 
 def _worth(pool: Pool, weights: Weights, n_classes: int, votes: bool) -> Point:
-    """Return what the ensemble of some of the pool's networks is worth."""
+    """Return the scores of the ensemble of some of the pool's networks."""
     arrays, values = [pool.probabilities[i] for i in weights], list(weights.values())
     (point,) = points_of(pool.labels, arrays, values, n_classes, [len(values)], votes)
     return point

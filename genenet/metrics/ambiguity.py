@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Decomposition:
-    """Sums over labelled voxels of squared distances between probabilities (C,) and labels as 0 and 1 (C,).
+    """Sums over labelled voxels of squared distances between probabilities (C,) and one-hot labels (C,).
 
-    Krogh and Vedelsby (1995), eq. 6, for a weighted mean: error = mean error of the members - ambiguity,
-    exactly. Each is a mean over voxels, 0 to 2.
+    Krogh and Vedelsby (1995), eq. 6: for a weighted mean, error = mean error of the members - ambiguity holds exactly.
+    Each of the three is a mean over voxels, from 0 to 2.
     """
 
     n_voxels: int = 0
@@ -52,11 +52,11 @@ class Decomposition:
         }
 
 
-LEVELS = 255.0  # that stand for a probability of 1
+LEVELS = 255.0  # the stored level of probability 1
 
 
 class Growing:
-    """The ensembles of the first 1, 2, … members, of one set of voxels, as members are added one by one.
+    """The ensemble of the members added so far, on one set of voxels.
 
     Args:
         labels: class ids of any shape.
@@ -88,7 +88,7 @@ class Growing:
         return found
 
     def count(self, into: Decomposition) -> None:
-        """Add what the members so far make to a decomposition."""
+        """Add the errors of the ensemble so far to a decomposition."""
         mean = self.total / (self.weight * LEVELS)
         length = np.square(mean).sum(axis=0)
         into.n_voxels += int(self.known.sum())
@@ -97,14 +97,14 @@ class Growing:
         into.ambiguity_sum += float((self.squares / self.weight - length)[self.known].sum())
 
     def _of_truth(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of each voxel's true class; of an unknown one, of any."""
+        """Return the probability of each voxel's true class; unlabelled voxels have an arbitrary value."""
         truth = np.where(self.known, self.labels, 0)
         found: NDArray[np.float64] = np.take_along_axis(p, truth[None].astype(np.int64), axis=0)[0]
         return found
 
 
 def votes(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 255 for the most probable class and 0 for the others, (C, …); of equal ones for the first."""
+    """Return 255 for the most probable class and 0 for the others, (C, …); ties go to the first class."""
     classes = np.arange(len(levels)).reshape(-1, *[1] * (levels.ndim - 1))
     return np.where(levels.argmax(axis=0)[None] == classes, np.uint8(LEVELS), np.uint8(0))
 
@@ -115,5 +115,5 @@ def equal_weights(aris: Sequence[float]) -> list[float]:
 
 
 def ari_weights(aris: Sequence[float]) -> list[float]:
-    """Return the validation ARI of each member as its weight; one that is 0 or less hardly counts."""
+    """Return the validation ARI of each member as its weight; values of 0 and less become 0.001."""
     return [max(ari, 1e-3) for ari in aris]

@@ -1,7 +1,7 @@
-"""Scores of a segmentation from one contingency table, which is accumulated slab by slab.
+"""Scores of a segmentation from a contingency table, which is accumulated slab by slab.
 
-Counts are 64-bit integers. Pairs of voxels are counted in Python's integers, since they outgrow 64 bits at
-about 4e9 voxels, and products of two such counts long before.
+Counts are 64-bit integers. Numbers of pairs of voxels are Python integers, since they exceed 64 bits from about 4e9
+voxels on, and products of two such numbers much earlier.
 
 Sources:
     Adjusted Rand index: Hubert and Arabie (1985), Comparing partitions, J. Classification 2, 193-218.
@@ -24,16 +24,16 @@ from genenet.core.ignore import IGNORE
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 
-CHUNK_VOXELS = 2**22  # counting takes about 30 bytes a voxel: a large slab is counted in pieces
+CHUNK_VOXELS = 2**22  # counted at a time, since counting takes about 30 bytes for each voxel
 Counts = NDArray[np.int64]
 
 
 class AdaptedRand(NamedTuple):
-    """Scores of the pairs of voxels that share a class, all classes included.
+    """Scores of the pairs of voxels that share a class, over all classes.
 
-    Precision is the share of the prediction's pairs that the truth has too (merging lowers it), recall the
-    share of the truth's pairs that the prediction has too (splitting lowers it); nan where there is no pair
-    to share. ``error`` is 1 - their harmonic mean.
+    Precision is the share of the prediction's pairs that are also pairs of the truth (merging lowers it). Recall is the
+    share of the truth's pairs that are also pairs of the prediction (splitting lowers it). They are nan where there is
+    no pair. ``error`` is 1 - their harmonic mean.
     """
 
     error: float
@@ -44,13 +44,13 @@ class AdaptedRand(NamedTuple):
 class VariationOfInformation(NamedTuple):
     """Conditional entropies in bits; their sum is the variation of information."""
 
-    split: float  # H(prediction | truth): true classes cut into pieces
-    merge: float  # H(truth | prediction): true classes thrown together
+    split: float  # H(prediction | truth): true classes are split
+    merge: float  # H(truth | prediction): true classes are merged
 
 
 @dataclass(frozen=True, eq=False)
 class Contingency:
-    """``table[i, j]``: voxels of true class i that were given class j; (C, C) int64, so up to 9e18 voxels."""
+    """``table[i, j]``: number of voxels of true class i that were predicted as class j; (C, C) int64."""
 
     table: Counts
 
@@ -67,21 +67,21 @@ class Contingency:
         return cls(np.zeros((n_classes, n_classes), np.int64))
 
     def __add__(self, other: Contingency) -> Contingency:
-        """Return the table of both parts.
+        """Return the sum of two tables.
 
         Raises:
-            ValueError: For unequal numbers of classes (which numpy would broadcast if one of them is 1).
+            ValueError: For unequal numbers of classes (numpy would broadcast a table of one class).
         """
         if len(self.table) != len(other.table):
             raise ValueError(f"tables of {len(self.table)} and {len(other.table)} classes can't be merged")
         return Contingency(self.table + other.table)
 
     def add(self, truth: Any, prediction: Any) -> None:
-        """Count voxels; arrays of equal shape. Those whose truth is IGNORE are left out.
+        """Count the voxels of arrays of equal shape, except those whose truth is IGNORE.
 
         Raises:
-            ValueError: For unequal shapes, types that aren't integers, or ids that are no classes. The
-                table then stays as it was.
+            ValueError: For unequal shapes, types other than integers, and ids that aren't classes. The table then stays
+                unchanged.
         """
         truth, prediction = np.asarray(truth), np.asarray(prediction)
         if truth.shape != prediction.shape:
@@ -96,7 +96,7 @@ class Contingency:
 
     @property
     def n_voxels(self) -> int:
-        """Voxels that were counted."""
+        """Number of voxels that were counted."""
         return int(self.table.sum())
 
     @property
@@ -108,8 +108,8 @@ class Contingency:
     def adjusted_rand_index(self) -> float:
         """ARI over class labels, as ``sklearn.metrics.adjusted_rand_score``.
 
-        1 if both partitions are the same, also if both are one class only. Without voxels nan, where
-        scikit-learn says 1: nothing was measured, and a ranking mustn't take that for perfect.
+        It is 1 if both partitions are the same, also if both have only one class. Without voxels it is nan, where
+        scikit-learn returns 1: nothing was measured, and a ranking must not take that for a perfect score.
         """
         if self.n_voxels == 0:
             return math.nan
@@ -117,13 +117,13 @@ class Contingency:
         if both == true == predicted:
             return 1.0
         everything = _pairs(self.n_voxels)
-        # Index, expectation and maximum of Hubert and Arabie, all times 2 * everything: one division only
+        # Index, expectation and maximum of Hubert and Arabie, each times 2 * everything, to divide only once
         above_chance = 2 * (both * everything - true * predicted)
         return above_chance / ((true + predicted) * everything - 2 * true * predicted)
 
     @property
     def _pairs(self) -> tuple[int, int, int]:
-        """Pairs of voxels that both, the truth, the prediction put into one class."""
+        """Number of pairs of voxels in one class: in both partitions, in the truth, in the prediction."""
         rows, columns = self.table.sum(axis=1), self.table.sum(axis=0)
         both, true, predicted = (sum(map(_pairs, a.ravel().tolist())) for a in (self.table, rows, columns))
         return both, true, predicted
@@ -135,7 +135,7 @@ class Contingency:
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each class, (C,); nan where neither has it."""
+        """Intersection over union of each class, (C,); nan for a class that neither truth nor prediction has."""
         hits = np.diag(self.table)
         unions = self.table.sum(axis=0) + self.table.sum(axis=1) - hits
         return np.array([_ratio(h, u) for h, u in zip(hits.tolist(), unions.tolist(), strict=True)])
@@ -144,7 +144,7 @@ class Contingency:
     def mean_iou(self) -> float:
         """Mean IoU over the classes that occur in the truth or the prediction; nan without voxels.
 
-        A class that is predicted but never true counts, with IoU 0: it would cost nothing otherwise.
+        A class that is predicted but never true counts with an IoU of 0; otherwise predicting it would cost nothing.
         """
         iou = self.iou
         occurs = ~np.isnan(iou)
@@ -154,9 +154,9 @@ class Contingency:
     def adapted_rand(self) -> AdaptedRand:
         """Adapted Rand error, precision and recall over all classes; nan without voxels.
 
-        The error is that of ``skimage.metrics.adapted_rand_error`` with ``ignore_labels=()``. Its precision
-        is our recall and the other way round: what it returns (0.26) contradicts what its documentation,
-        which we follow, says (scikit-image issue 6485). Where neither side has a pair, the error is 0.
+        The error is that of ``skimage.metrics.adapted_rand_error`` with ``ignore_labels=()``. Precision and recall are
+        swapped there: the values that scikit-image 0.26 returns contradict its documentation (its issue 6485), which
+        is followed here. If neither side has a pair, the error is 0.
         """
         both, true, predicted = self._pairs
         error = _ratio(true + predicted - 2 * both, true + predicted)
@@ -206,8 +206,8 @@ def _ratio(part: int, whole: int) -> float:
 def _conditional_entropy(table: Counts) -> float:
     """Entropy of the column given the row, in bits; nan without voxels.
 
-    The sum of n_ij / n * log2(n_i / n_ij). All its terms are positive, and with log1p those of nearly pure
-    rows are exact too; a difference of entropies would cancel.
+    It is the sum of n_ij / n * log2(n_i / n_ij). All terms are positive, and log1p keeps those of nearly pure rows
+    exact; a difference of entropies would suffer from cancellation.
     """
     n = int(table.sum())
     if n == 0:

@@ -1,6 +1,6 @@
-"""Training patches changed at random on their device, labels with them.
+"""Random changes of training patches, and of their labels where voxels move, on the patches' device.
 
-Plain torch: kornia has most of it, but takes longer to import than genenet may take to start.
+This is written in plain torch. kornia has most of it, but its import takes longer than the rest of genenet's start.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 class Augmenter:
-    """Changes batches as the recipe says. Flips and turns are the sampler's.
+    """Changes batches at random. Flips and right-angle turns are applied by the sampler.
 
-    In this order, each patch with its own draws: elastic deformation, shifted slices (what is where), blur
-    (optics), contrast, brightness, gamma, noise (the detector), missing slices (nothing alters a blank one).
-    Contrast is about 0, the image's mean. Strengths are drawn evenly between none and the recipe's; factors
-    and exponents f such that f and 1/f are as likely. Where a patch is one slice, none is shifted or missing:
-    the one would only lose labels, the other leave nothing to see. A missing slice isn't shifted: nobody could
-    tell where its labels are.
+    Each patch has its own random numbers. The order is: elastic deformation and shifted slices, which move voxels;
+    blur, as of the optics; contrast, brightness, gamma and noise, as of the detector; missing slices last, so that
+    nothing changes a blank slice. Contrast scales about 0, the image's mean. Strengths are drawn evenly between 0 and
+    the setting, factors and exponents f such that f and 1/f are equally likely.
+
+    In a patch of one slice, no slice is shifted or missing: a shift would only lose labels, and a missing slice would
+    leave nothing to see. A missing slice isn't shifted, since the position of its labels would be unknown.
     """
 
     def __init__(self, settings: Augmentation) -> None:
@@ -35,7 +36,7 @@ class Augmenter:
 
     @property
     def is_identity(self) -> bool:
-        """Whether patches are never changed here."""
+        """Whether all settings are off, so that patches stay as they are."""
         s = self.settings
         grey = s.blur_voxels or s.contrast or s.brightness or s.gamma or s.noise or s.missing_slices
         return not (s.elastic_voxels or (s.shifted_slices and s.shifted_slices_voxels) or grey)
@@ -43,14 +44,14 @@ class Augmenter:
     def __call__(
         self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the patches changed, of the same shapes, on the same device; what is given stays as it is.
+        """Return changed patches of the same shapes, on the same device; the arguments aren't modified.
 
         Args:
-            images: (B, 1, Z, Y, X) float32, in deviations of the image.
-            labels: (B, Z', Y', X') uint8, of the images' central voxels. Unknown ones become IGNORE.
-            weights: of the labels, float32, of their shape; 0 where a label is unknown. None stays None.
-            seed: what is drawn depends on it alone (and on the shapes); noise on the kind of device, too. torch
-                uses its last 32 bits.
+            images: (B, 1, Z, Y, X) float32, normalised.
+            labels: (B, Z', Y', X') uint8, of the images' central voxels. Labels that become unknown are IGNORE.
+            weights: of the labels, float32, of their shape; they become 0 where a label is unknown. None stays None.
+            seed: the random numbers depend only on it and on the shapes; noise also depends on the kind of device.
+                torch uses the last 32 bits.
         """
         if self.is_identity:
             return images, labels, weights
@@ -89,7 +90,7 @@ class Augmenter:
 
 
 class _Draws:
-    """Random numbers of a batch of images (B, 1, Z, Y, X), from the CPU, so that all devices have the same."""
+    """Random numbers for a batch of images (B, 1, Z, Y, X), drawn on the CPU so that they are the same everywhere."""
 
     def __init__(self, seed: int, images: Tensor) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -107,7 +108,7 @@ class _Draws:
         return self.uniform(-limit, limit).exp()
 
     def slices(self, probability: float) -> Tensor:
-        """Draw which slices: (B, Z) bool, on the CPU; none if there is only one."""
+        """Draw a set of slices: (B, Z) bool, on the CPU; no slice if a patch has only one."""
         if self.depth == 1:
             return torch.zeros((self.batch, 1), dtype=torch.bool)
         return torch.rand((self.batch, self.depth), generator=self.generator) < probability
@@ -117,7 +118,7 @@ class _Draws:
         return torch.randint(-most, most + 1, (self.batch, self.depth, 2), generator=self.generator)
 
     def noise(self) -> Tensor:
-        """Draw standard normal numbers, (B, Z, Y, X), on the device: they are too many to be sent there."""
+        """Draw standard normal numbers, (B, Z, Y, X), on the device, since copying so many there would be slow."""
         on_cpu = self.device.type == "cpu"
         generator = self.generator if on_cpu else torch.Generator(self.device).manual_seed(self.seed)
         shape = (self.batch, self.depth, *self.size)
@@ -125,7 +126,7 @@ class _Draws:
 
 
 def _without(slices: Tensor, missing: Tensor) -> Tensor:
-    """Blank ``missing`` slices, (B, Z) bool on the CPU."""
+    """Set the ``missing`` slices, (B, Z) bool on the CPU, to the mean of their patch."""
     if not missing.any():
         return slices
     mean = slices.mean((1, 2, 3), keepdim=True)
@@ -135,10 +136,10 @@ def _without(slices: Tensor, missing: Tensor) -> Tensor:
 def blur(slices: Tensor, sigmas: Tensor, largest: float) -> Tensor:
     """Blur (B, Z, Y, X) in the plane by Gaussians of ``sigmas`` (B, 1, 1, 1) voxels, up to ``largest``.
 
-    Images are reflected at their border. Gaussians are cut at 3 of the largest sigma.
+    Images are reflected at their border. The Gaussians are cut off at 3 times the largest sigma.
     """
     height, width = slices.shape[-2:]
-    radius = min(math.ceil(3 * largest), height - 1, width - 1)  # further than that F.pad doesn't reflect
+    radius = min(math.ceil(3 * largest), height - 1, width - 1)  # F.pad reflects no further
     distances = torch.arange(-radius, radius + 1, device=slices.device)
     kernels = torch.exp(-((distances / sigmas.clamp(min=1e-6)) ** 2) / 2)  # (B, 1, 1, 2 radius + 1)
     kernels = kernels / kernels.sum(-1, keepdim=True)
@@ -157,7 +158,7 @@ def _correlated(values: Tensor, kernels: Tensor, axis: int) -> Tensor:
 
 
 def to_the_power(slices: Tensor, exponents: Tensor) -> Tensor:
-    """Raise (B, Z, Y, X), taken as 0 to 1 of each patch's own range, to ``exponents`` (B, 1, 1, 1)."""
+    """Raise (B, Z, Y, X), scaled to 0 to 1 within each patch's own range, to ``exponents`` (B, 1, 1, 1)."""
     low, high = slices.amin((1, 2, 3), keepdim=True), slices.amax((1, 2, 3), keepdim=True)
     span = high - low
     unit = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny)

@@ -1,4 +1,4 @@
-"""Moving voxels in the plane, an image's and its labels' alike: smooth deformations, slices out of place."""
+"""Moves the voxels of images and labels in the plane: smooth deformations and shifted slices."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def random_field(
 ) -> Tensor:
     """Draw displacements (B, 2, Y, X) along y and x, in voxels.
 
-    They are normally distributed at control points ``spacing`` voxels apart, and bicubic between them
-    (Ronneberger et al. 2015, section 3.1), where they vary less: by 0.8 of ``deviation`` over all voxels.
+    The displacements are normally distributed at control points ``spacing`` voxels apart and interpolated bicubically
+    between them (Ronneberger et al. 2015, section 3.1). Interpolation lowers their standard deviation over all voxels
+    to 0.8 of ``deviation``.
     """
-    # A point more on each side: within the patch nothing is extrapolated.
+    # One more point on each side, so that nothing within the patch is extrapolated
     points = [math.ceil(n / spacing) + 2 for n in size]
     control = deviation * torch.randn((batch, 2, *points), generator=generator)
     along_y, along_x = (_bicubic(n, p, spacing) for n, p in zip(size, points, strict=True))
@@ -51,23 +52,23 @@ def _bicubic(n: int, points: int, spacing: float) -> Tensor:
 
 
 def deform(patches: Patches, field: Tensor) -> Patches:
-    """Take each voxel from where ``field`` (B, 2, Y, X) points, in voxels along y and x, from the voxel itself.
+    """Take each voxel from the position to which ``field`` (B, 2, Y, X) points, relative to the voxel, along y and x.
 
-    All slices of a patch are deformed alike. Images are interpolated linearly and reflected at their border;
-    labels and weights are their nearest voxel's, from beyond their border IGNORE and 0. Places are right to 1e-5
-    voxels or so, as grid_sample wants them between -1 and 1.
+    All slices of a patch are deformed alike. Images are interpolated linearly and reflected at their border. Labels and
+    weights are those of the nearest voxel, and IGNORE and 0 beyond their border. Positions are exact to about 1e-5
+    voxels, since grid_sample scales them to -1 to 1.
     """
     _, y, x = patches.halo
     height, width = patches.labels.shape[-2:]
     grid = _grid(field[:, :, y : y + height, x : x + width])
     slices = F.grid_sample(patches.slices, _grid(field), padding_mode="reflection", align_corners=True)
-    # Beyond the border grid_sample gives 0, which is IGNORE in what is sampled here. float32 holds all of uint8.
+    # grid_sample returns 0 beyond the border; sampling IGNORE - label makes that IGNORE. float32 holds all of uint8.
     labels = IGNORE - _nearest((IGNORE - patches.labels).float(), grid).byte()
     return Patches(slices, labels, None if patches.weights is None else _nearest(patches.weights, grid))
 
 
 def _grid(field: Tensor) -> Tensor:
-    """Return the places (B, Y, X, 2) for grid_sample, x first; -1 and 1 are the centres of outermost voxels."""
+    """Return positions (B, Y, X, 2) for grid_sample, x first; -1 and 1 are the centres of the outermost voxels."""
     places = [
         (torch.arange(n, device=field.device).view(shape) + field[:, axis]) * (2 / max(n - 1, 1)) - 1
         for axis, (n, shape) in enumerate(zip(field.shape[2:], ((-1, 1), (1, -1)), strict=True))
@@ -80,9 +81,9 @@ def _nearest(values: Tensor, grid: Tensor) -> Tensor:
 
 
 def shift_slices(patches: Patches, offsets: Tensor) -> Patches:
-    """Move slices by whole voxels, ``offsets`` (B, Z, 2) along y and x, int64 on the CPU; (0, 0) stays.
+    """Move slices by whole voxels, ``offsets`` (B, Z, 2) along y and x, int64 on the CPU.
 
-    What comes in is the reflected image, IGNORE, and weight 0.
+    The gap at the border is filled with the reflected image, with IGNORE in the labels and with weight 0.
     """
     first, depth = patches.halo[0], patches.labels.shape[1]
     of_labels = offsets[:, first : first + depth]
@@ -91,8 +92,8 @@ def shift_slices(patches: Patches, offsets: Tensor) -> Patches:
 
 
 def _shift(values: Tensor, offsets: Tensor, fill: int | None) -> Tensor:
-    """Move slices; None fills with the reflection."""
-    moved = offsets.any(-1).nonzero()  # on the CPU, so that a GPU isn't waited for
+    """Move slices; fill the gap with ``fill``, or with the reflection if it is None."""
+    moved = offsets.any(-1).nonzero()  # on the CPU, to avoid waiting for the GPU
     by = offsets[moved[:, 0], moved[:, 1]].to(values.device)[:, :, None]
     b, z = moved.to(values.device).T
     height, width = values.shape[-2:]
@@ -107,7 +108,7 @@ def _shift(values: Tensor, offsets: Tensor, fill: int | None) -> Tensor:
 
 
 def _reflected(index: Tensor, n: int) -> Tensor:
-    """Return where numpy's ``reflect`` takes ``index`` from, of 0 to n - 1, however far outside it is."""
+    """Return the index within 0 to n - 1 that numpy's ``reflect`` uses for ``index``, however far outside it is."""
     period = max(2 * (n - 1), 1)
     index = index % period
     return torch.minimum(index, period - index)

@@ -28,9 +28,9 @@ class Learner:
     """A network and what changes its weights.
 
     Attributes:
-        network: on the device, in the memory format that is fastest to train there.
-        parts: 1, or 2 once a batch didn't fit in memory: then its halves' gradients are added up.
-        average: of the weights, if the recipe wants one.
+        network: on the device, in the memory format that is fastest for training there.
+        parts: 1, or 2 after a batch didn't fit in memory; then the gradients of its halves are added.
+        average: the moving average of the weights; None if the settings ask for none.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class Learner:
     ) -> Tensor:
         """Change the weights once; return the loss, a scalar on the device, penalties included.
 
-        ``images`` (B, 1, Z, Y, X), ``labels`` and ``weights`` (B, Z', Y', X'). A batch that doesn't fit in memory
-        is halved, from then on. That changes nothing but rounding, except that batch normalisation sees
-        halves, dropout is drawn anew, and Dice is taken of each half.
+        ``images`` (B, 1, Z, Y, X), ``labels`` and ``weights`` (B, Z', Y', X'). If a batch doesn't fit in memory, it and
+        all later ones are computed in two halves. That changes only rounding, except that batch normalisation and
+        Dice are computed for each half and dropout is drawn again.
 
         Raises:
-            MemoryError, RuntimeError: If a half doesn't fit in memory either, as torch puts it.
+            MemoryError, RuntimeError: If a half doesn't fit in memory either (torch raises either of them).
         """
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -85,8 +85,8 @@ class Learner:
                 raise
             reason = str(error).splitlines()[0]
         log.warning(
-            "a batch of %d doesn't fit in memory (%s); from here on it is done in two halves%s",
-            len(images), reason, ", which batch normalisation sees apart" if buffers else "",
+            "a batch of %d doesn't fit in memory (%s); from now on batches are computed in two halves%s",
+            len(images), reason, ", and batch normalisation of each half" if buffers else "",
         )  # fmt: skip
         self.network.load_state_dict(buffers, strict=False)
         self.parts = 2
@@ -94,15 +94,15 @@ class Learner:
         return self._gradient(images, labels, weights, seed)
 
     def _forget_batch(self) -> None:
-        """Let go of all that a step which failed still keeps in memory."""
+        """Free all memory that a failed step still holds."""
         self.network.forget_activations()
-        # what backward hadn't come to waits in autograd's queue, graph and all, until it is used again
+        # autograd's queue keeps the unfinished part of backward, with its graph, until the next backward
         torch.zeros((), device=self.device, requires_grad=True).backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _gradient(self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int) -> Tensor:
-        """Leave the gradient in the parameters; return the loss."""
+        """Compute the gradient into the parameters; return the loss."""
         torch.manual_seed(seed)  # dropout
         self.optimiser.zero_grad(set_to_none=True)
         whole, total = self.loss.total(labels, weights), torch.zeros((), device=self.device)
@@ -127,7 +127,7 @@ class Learner:
 
     @contextmanager
     def evaluated(self) -> Iterator[Network]:
-        """Give the network as it is validated: as it will predict, with the averaged weights if there are."""
+        """Yield the network in evaluation mode, with the averaged weights if there are any."""
         self.network.placed(self.device).eval()
         try:
             with self.average.applied(self.network) if self.average else nullcontext():
@@ -136,7 +136,7 @@ class Learner:
             self.network.placed(self.device, to_train=True)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a checkpoint needs."""
+        """Return the state for a checkpoint."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -145,7 +145,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.network.load_state_dict(state["network"])
         restore_optimiser(self.optimiser, state["optimiser"])
         if self.average:

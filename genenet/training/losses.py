@@ -1,4 +1,4 @@
-"""What a training minimises: sums over voxels, divided by their number, so that parts of a batch can be added up."""
+"""Losses: sums over voxels divided by their number, so that the losses of parts of a batch can be added."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from genenet.config.losses import DiceOptions, FocalOptions, Loss
     from genenet.core.choices import NoOptions
 
-SMOOTH = 1e-5  # keeps Dice defined for a class that neither labels nor network show
+SMOOTH = 1e-5  # keeps Dice defined for a class that is in neither the labels nor the prediction
 
 
 @dataclass(frozen=True)
 class Voxels:
-    """A batch as losses see it.
+    """The logits and labels of a batch.
 
     Attributes:
         logits: (B, C, …) float32, in whatever memory format.
         truth: (B, …) int64, IGNORE where a voxel has no part in the loss.
         weights: (B, …) of the voxels; None: all 1.
         class_weights: (C,) float32.
-        count: of the voxels that have a part, at least 1.
+        count: number of voxels that have a part in the loss, at least 1.
     """
 
     logits: Tensor
@@ -64,9 +64,9 @@ class LossFunction:
         return self.settings.entry.function()
 
     def total(self, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return the number of voxels that count: by it, means of parts of a batch are put together.
+        """Return the number of voxels that count; it weighs the means of the parts of a batch when they are added.
 
-        That is exact except for Dice, which isn't a mean over voxels.
+        The sum is exact except for Dice, which isn't a mean over voxels.
         """
         counts = labels != IGNORE
         return (counts if weights is None else counts & (weights > 0)).sum()
@@ -106,8 +106,8 @@ def focal(voxels: Voxels, options: FocalOptions) -> Tensor:
 def soft_dice(logits: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return 1 - Dice, the mean over the classes that the labels show; logits (B, C, …), labels (B, …).
 
-    Milletari, Navab and Ahmadi (2016), with plain sums below the line and over the whole batch, as nnU-Net has it
-    (Isensee et al. 2021). ``weights`` (B, …) multiply a voxel's part in each sum once: only their ratios matter.
+    Milletari, Navab and Ahmadi (2016), but with plain sums in the denominator and over the whole batch, as in nnU-Net
+    (Isensee et al. 2021). ``weights`` (B, …) multiply the terms of a voxel in each sum, so only their ratios matter.
     """
     logits, truth = logits.flatten(2), truth.flatten(1)  # (B, C, N), (B, N)
     counts = (truth != IGNORE).float()

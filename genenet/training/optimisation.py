@@ -1,4 +1,4 @@
-"""How a training's weights move: optimiser, learning rate, clipping, averaging, and when no more is to be gained."""
+"""How a training changes its weights: optimisers, gradient clipping, weight averaging, and early stopping."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Groups = list[dict[str, Any]]  # parameters, with the options of each group
 
 @dataclass(frozen=True)
 class Tuning:
-    """What an optimiser is made with, besides its own options.
+    """Arguments of all optimisers, besides their own options.
 
     Attributes:
         learning_rate: of the first step.
-        betas: of Adam, as the genome has them.
-        fused: whether torch's fused kernels are there for the device.
+        betas: of Adam, from the genome.
+        fused: whether torch has fused kernels for the device.
     """
 
     learning_rate: float
@@ -48,12 +48,13 @@ def make_optimiser(
 ) -> Optimizer:
     """Return the optimiser.
 
-    ``weight_decay`` w holds for kernels only, not for biases and what normalisation learns, as is usual: these
-    don't make a network more complex. In adam and sgd it adds w times the weight to the gradient (L2); in adamw
-    it takes learning rate times w off the weight, past Adam's scaling (Loshchilov and Hutter 2019).
+    ``weight_decay`` w applies to kernels only, as is usual, not to biases and the parameters of normalisation layers:
+    those don't make a network more complex. With adam and sgd, w times the weight is added to the gradient (L2); with
+    adamw, learning rate times w times the weight is subtracted from the weight, outside of Adam's scaling (Loshchilov
+    and Hutter 2019).
 
-    Fused kernels are the fastest on the CPU, too: with two cores, AdamW takes 1.5 ms a step for 2 million weights
-    (3 ms otherwise) and 44 ms for 31 million (220 ms or more); SGD differs little.
+    Fused kernels are fastest on the CPU, too: on two cores a step of AdamW takes 1.5 ms for 2 million weights (3 ms
+    without) and 44 ms for 31 million (220 ms or more without); for SGD they make little difference.
     """
     kernels: list[Parameter] = []
     others: list[Parameter] = []
@@ -85,9 +86,10 @@ def sgd(groups: Groups, tuning: Tuning, options: SGDOptions) -> Optimizer:
 
 
 def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
-    """Load a state, whatever memory format the weights had where it was made.
+    """Load a state that was saved with weights of any memory format.
 
-    Fused kernels go through a weight and its moments in the order of memory, and don't ask whether it is the same.
+    Fused kernels walk through a weight and its moments in the order of memory without checking that it is the same
+    for both, so the moments are copied into the weight's format.
     """
     optimiser.load_state_dict(state)
     for parameter, values in optimiser.state.items():
@@ -97,7 +99,7 @@ def restore_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
 
 
 def clip_gradient(parameters: Iterable[Parameter], largest: float | None) -> None:
-    """Shrink all gradients alike, if the norm of all of them together is more than ``largest``."""
+    """Scale all gradients by one factor if their joint norm is above ``largest``."""
     if largest is not None:
         clip_grad_norm_(parameters, largest)
 
@@ -105,12 +107,12 @@ def clip_gradient(parameters: Iterable[Parameter], largest: float | None) -> Non
 class WeightAverage:
     """The exponential moving average of a module's weights (Polyak and Juditsky 1992; Tarvainen and Valpola 2017).
 
-    Batch normalisation's running statistics are averaged, too: they belong to the weights of their time.
-    Integers, such as its count of batches, are copied. Early averages forget faster, with a decay of
-    (1 + n) / (10 + n) after n updates, or the first random weights would stay in them for long.
+    The running statistics of batch normalisation are averaged as well, since they belong to the weights of their time.
+    Integers, such as its count of batches, are copied. At the beginning the decay is lower, (1 + n) / (10 + n) after n
+    updates; otherwise the initial random weights would stay in the average for long.
 
-    It isn't torch's ``AveragedModel``: that one copies the module, which can't be copied while it holds
-    activations, and is another one than was compiled; and it waits for the GPU at each update.
+    torch's ``AveragedModel`` isn't used: it copies the module, which isn't possible while the module holds activations
+    and would not be the module that was compiled, and it waits for the GPU at each update.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -120,7 +122,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Take the module's weights in; once after each step."""
+        """Add the module's weights to the average; to be called once after each step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point():
@@ -131,7 +133,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """Lend the averaged weights to the module; after that, it has its own again, bit for bit."""
+        """Give the module the averaged weights for a while; afterwards it has its own again, bit for bit."""
         own = _copies(module)
         try:
             module.load_state_dict(self.tensors)
@@ -140,11 +142,11 @@ class WeightAverage:
             module.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a checkpoint needs: a number and the tensors themselves, not copies."""
+        """Return the state for a checkpoint: a number, and the tensors themselves, not copies."""
         return {"updates": self.updates, "tensors": self.tensors}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state, also of another device."""
+        """Continue from a state, also one of another device."""
         self.updates = state["updates"]
         for name, tensor in self.tensors.items():
             tensor.copy_(state["tensors"][name])
@@ -155,9 +157,10 @@ def _copies(module: nn.Module) -> dict[str, Tensor]:
 
 
 def is_patient(scores: Sequence[float], patience: int | None) -> bool:
-    """Whether to go on after validations with these scores: False after ``patience`` in a row without a better one.
+    """Return whether training should continue after validations with these scores.
 
-    NaN is never better. Without a patience, always True.
+    It ends after ``patience`` validations in a row without a better score; nan is never better. Without a patience it
+    always continues.
     """
     best, since = -math.inf, 0
     for score in scores:

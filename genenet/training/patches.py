@@ -1,4 +1,4 @@
-"""Random training patches: which image, where, how turned. Each iteration has its own random stream."""
+"""Draws random training patches: image, position and turn. Each iteration has its own random numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genenet.training.prepared_images import LabelledArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-POSITIONS = 50_000  # of each class that are kept, at most, to draw patches around
+POSITIONS = 50_000  # largest number of voxels of each class that are kept to draw patches around
 
 
 class Batch(NamedTuple):
@@ -34,19 +34,27 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PatchSampler:
-    """Draws batches of patches from all training images, each voxel alike, or a share around rare classes.
+    """Draws batches of patches from all training images: evenly over voxels, and a share around rare classes.
 
-    The image read is larger than the labels by the halo; what reaches beyond an image is reflected, labels
-    beyond it are ignored. Iteration i's batch depends on the seed and i alone, so a resumed training sees
-    the patches that an undisturbed one would have seen.
+    ::
+
+        +---------------------+
+        | input (read)        |   Beyond the image's border, voxels are reflected and labels are IGNORE.
+        | halo +--------+     |   halo = (input_shape - output_shape) // 2
+        |      | output |     |
+        |      +--------+     |   The labels of a patch are those of its output.
+        +---------------------+
+
+    The batch of iteration i depends only on the seed and i, so a resumed training sees the same patches as one that
+    wasn't interrupted.
 
     Attributes:
-        images: what is drawn from.
-        weights: of each image's voxels in the loss, float32 (Z, Y, X); None: all alike.
-        input_shape: voxels read along z, y, x.
-        output_shape: voxels learnt.
+        images: that patches are drawn from.
+        weights: of each image's voxels in the loss, float32 (Z, Y, X); None: all are 1.
+        input_shape: voxels that the network reads along z, y, x.
+        output_shape: voxels that it predicts.
         batch_size: patches of a batch.
-        flips_and_turns: in the plane, and flips along z where there is depth.
+        flips_and_turns: whether patches are flipped and turned in the plane, and flipped along z if they have depth.
         seed: any numbers.
         shares: cumulative probabilities of the images.
         positions: for each class that occurs, rows (image, z, y, x) of its voxels.
@@ -75,7 +83,7 @@ class PatchSampler:
         rare_classes: float = 0.0,
         weights: Sequence[NDArray[np.float32]] | None = None,
     ) -> PatchSampler:
-        """Look for the classes' voxels, if they are to be drawn; ``shapes`` are those of input and output."""
+        """Return a sampler; ``shapes`` are those of input and output. Rare classes need a pass over all labels."""
         shares = np.cumsum([image.weight * image.labels.size for image in images])
         positions = class_positions([image.labels for image in images], seed) if rare_classes else []
         return cls(
@@ -107,7 +115,7 @@ class PatchSampler:
             batch.weights[i] = turn(_read_filled(self.weights[index], box, np.float32(0)))
 
     def _place(self, rng: Generator) -> tuple[int, Triple]:
-        """Draw an image and where the output begins in it."""
+        """Draw an image and the position of the output in it."""
         voxel: Sequence[int | None]
         if self.positions and rng.random() < self.rare_classes:
             of_class = self.positions[int(rng.integers(len(self.positions)))]
@@ -124,7 +132,7 @@ class PatchSampler:
 
 
 def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
-    """Draw where ``m`` voxels of ``n`` begin, holding ``voxel`` if given; all of them, centred, if too few."""
+    """Draw the start of ``m`` of ``n`` voxels so that they hold ``voxel``, if given; they are centred if m > n."""
     if m >= n:
         return -((m - n) // 2)
     if voxel is None:
@@ -133,7 +141,7 @@ def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
 
 
 def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scalar]:
-    """Read a box; what lies outside is ``fill``."""
+    """Read a box; voxels outside the array are ``fill``."""
     inside = box.intersect(Box.of_shape(array.shape))
     if inside == box:
         return array[box.slices]
@@ -143,7 +151,7 @@ def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scal
 
 
 def class_positions(labels: Sequence[NDArray[np.uint8]], seed: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """Return voxels of each class that occurs, as rows (image, z, y, x), drawn evenly if there are very many."""
+    """Return voxels of each class that occurs, as rows (image, z, y, x): all, or a random sample of POSITIONS."""
     counts = np.sum([_count(array) for array in labels], axis=0)[:IGNORE]
     rng = Generator(PCG64(SeedSequence(seed, spawn_key=(Stream.VOXELS_OF_CLASSES, 0))))
     return [
@@ -160,7 +168,7 @@ def _count(array: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def _ranks(rng: Generator, count: int) -> NDArray[np.int64]:
-    """Draw which of a class's voxels, counted through all images, are kept; ascending."""
+    """Draw which voxels of a class are kept, as ascending indices over the class's voxels of all images."""
     if count <= POSITIONS:
         return np.arange(count)
     return np.unique(rng.integers(count, size=POSITIONS))
@@ -169,7 +177,7 @@ def _ranks(rng: Generator, count: int) -> NDArray[np.int64]:
 def _voxels_of(
     c: int, labels: Sequence[NDArray[np.uint8]], ranks: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:
-    """Return the voxels of class ``c`` with these ranks, slice by slice."""
+    """Return the voxels of class ``c`` with these indices, slice by slice."""
     found, before = [], 0
     for index, array in enumerate(labels):
         for z, plane in enumerate(array):
@@ -183,7 +191,7 @@ def _voxels_of(
 
 
 def class_weights(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
-    """Return weights f**-exponent of classes of frequency f, such that a voxel's weight is 1 on average.
+    """Return weights f**-exponent for classes of frequency f, scaled so that the mean weight of a voxel is 1.
 
     A class that never occurs has weight 0.
     """

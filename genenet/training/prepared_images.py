@@ -1,4 +1,4 @@
-"""Prepared images as a training uses them: in memory, or mapped from the job's own disk if they don't fit."""
+"""Prepared images for a training: in memory, or memory-mapped from the job's local disk if they don't fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genenet.training.prepare import Prepared, Source
     from genenet.volumes.base import Volume
 
-BORDER_MAP_BYTES = 4  # of a voxel
+BORDER_MAP_BYTES = 4  # for each voxel
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +65,17 @@ def read_images(
 ) -> list[list[LabelledArray]]:
     """Read all images of prepared files once, into memory if together they take at most ``memory_bytes``.
 
-    Larger ones are copied to the folder for temporary files (TMPDIR), which on a cluster should be the job's
-    local disk, and mapped from there. The files have no names, so nothing is left, however the process ends.
+    Otherwise they are copied to the folder for temporary files (TMPDIR), which on a cluster should be the job's local
+    disk, and memory-mapped from there. These files have no names, so none is left behind, however the process ends.
 
     Args:
         splits: such as training and validation.
-        rule: what normalises them.
-        memory_bytes: that they may take.
-        weight_bytes: of what ``border_maps`` will add to each voxel of the first split.
+        rule: how they are normalised.
+        memory_bytes: limit for all images together.
+        weight_bytes: memory of ``border_maps`` for each voxel of the first split.
 
     Raises:
-        InputError: If they don't fit on that disk either.
+        InputError: If the images don't fit on that disk either.
     """
     n_bytes = sum(
         i.labels.nbytes + i.labels.size * i.volume.dtype.itemsize for split in splits for i in split.images
@@ -114,7 +114,7 @@ def _read_whole(volume: Volume) -> NDArray[Any]:
 
 
 def _mapped(volume: Volume) -> NDArray[Any]:
-    """Copy a volume to a nameless temporary file, some whole chunks at a time, and map it."""
+    """Copy a volume to a temporary file without a name, some whole chunks at a time, and memory-map it."""
     mapped = _new_mapped(volume.shape, volume.dtype)
     for box in tiles(Box.of_shape(volume.shape), (volume.chunks[0], 8 * volume.chunks[1], volume.shape[2])):
         mapped[box.slices] = volume.read(box)
@@ -128,7 +128,7 @@ def _new_mapped(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def border_maps(images: list[LabelledArray], weight: float, sigma: float) -> list[NDArray[np.float32]]:
     """Return each image's weights of voxels between touching objects, (Z, Y, X); mapped if the image is."""
-    from genenet.training.weight_maps import border_weights  # slow to import, and rarely needed
+    from genenet.training.weight_maps import border_weights  # imports scipy, which is slow and rarely needed
 
     maps = []
     for image in images:

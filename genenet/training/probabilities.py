@@ -1,6 +1,6 @@
 """A training's class probabilities of the validation images, in one compressed file: 255 levels, uint8.
 
-They are what the scores are measured on and what the ensemble is selected by, so that selecting needs no GPU.
+Scores and the selection of the ensemble use these stored probabilities, so that selecting needs no GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Slices = Iterable[tuple[int, NDArray[np.uint8]]]  # z, (C, 1, Y, X)
 class StoredProbabilities:
     """An open file: one array (C, Z, Y, X) for each image."""
 
-    checksum: str  # of the images
+    checksum: str  # of the validation images
     arrays: list[zarr.Array[Any]]
 
 

@@ -1,4 +1,4 @@
-"""A training's history for TensorBoard, beside ``history.csv``."""
+"""Writes a training's history for TensorBoard, beside ``history.csv``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Board:
-    """Writes rows as they come; begun anew with each attempt, since the history has all rows."""
+    """Writes new rows of the history. Each attempt writes all rows again, since the history holds all of them."""
 
     def __init__(self, folder: Path) -> None:
         """Empty the folder.

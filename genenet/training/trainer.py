@@ -1,7 +1,7 @@
-"""Training one genome on one device, step by step, so that it can stop and go on anywhere.
+"""Trains one genome on one device, step by step, so that it can stop and continue anywhere.
 
-What a step does depends on the seed and its iteration alone (patches, dropout), never on what ran before
-in this process; so a training that was killed and goes on from a checkpoint ends with the same weights.
+The random numbers of a step (patches, dropout) depend only on the seed and its iteration, never on what ran before in
+this process; so a training that was killed and continues from a checkpoint ends with the same weights.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
 
-UNCHECKED = 20  # iterations on a GPU whose losses are looked at together, since a look waits for them
+UNCHECKED = 20  # iterations on a GPU whose losses are read together, since reading waits for the GPU
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Row:
 
 
 class Diverged(Exception):
-    """The loss, or what the network says, isn't finite any more."""
+    """The loss or the network's output is no longer finite."""
 
 
 class Trainer:
-    """A network, its optimiser and all that has happened to them so far."""
+    """A network, its optimiser and the history of their training."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Trainer:
     ) -> None:
         """Initialise at iteration 0.
 
-        ``class_counts`` are the training images' voxels by class; ``seed`` is the search's, the genome's id
-        makes it the genome's own, ``repeat`` that of one of several trainings of the same genome.
+        ``class_counts`` are the labelled voxels of each class in the training images. ``seed`` is the search's. It
+        seeds this training together with the genome's id and ``repeat``, the number among trainings of one genome.
         """
         self.settings, self.device, self.validation = settings, device, validation
         self.seed = (seed, int(genome.id, 16), repeat)
@@ -85,7 +85,7 @@ class Trainer:
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
         self.predictor = Predictor([self.network], device, threads=settings.threads)
-        # after it: it places the network to predict
+        # The learner comes after the predictor, which places the network for prediction
         self.learner = Learner(
             self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
         )
@@ -95,12 +95,12 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[Row] = []
         self.losses = 0.0  # sum since the last row
-        self.unchecked: list[Tensor] = []  # losses that nobody has looked at yet
+        self.unchecked: list[Tensor] = []  # losses that haven't been read yet
         self.best: dict[str, Tensor] = {}
 
     def _sampler(self, train: list[LabelledArray], plan: Plan, background_weight: float) -> PatchSampler:
         settings = self.settings
-        # the loss multiplies by the class's weight what equation 2 adds to it
+        # equation 2 adds the border weight to the class's weight, but the loss multiplies the two
         border = settings.loss.border_weight / (background_weight or 1.0)
         return PatchSampler.make(
             train,
@@ -124,19 +124,19 @@ class Trainer:
 
     @property
     def is_done(self) -> bool:
-        """Whether all iterations are done, or enough validations were in vain."""
+        """Whether all iterations are done, or the patience is over."""
         scores = [row.validation_ari for row in self.history]
         return self.iteration >= self.settings.iterations or not is_patient(
             scores, self.settings.stopping.patience
         )
 
     def is_done_until(self, iteration: int | None) -> bool:
-        """Whether nothing is left to do up to an iteration; None is the last."""
+        """Whether the training has reached an iteration or its end; None is the end."""
         return self.is_done or (iteration is not None and self.iteration >= iteration)
 
     @property
     def chosen_row(self) -> Row:
-        """The validation whose weights are kept: with the highest ARI, the first of equals; or the last."""
+        """The validation whose weights are kept: the first one with the highest ARI, or the last one."""
         if self.settings.stopping.weights == "last":
             return self.history[-1]
         return max(self.history, key=lambda row: row.validation_ari)
@@ -177,7 +177,7 @@ class Trainer:
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def check_losses(self) -> None:
-        """Look at the losses of the last iterations; raises Diverged if one isn't finite."""
+        """Read the losses of the last iterations; raises Diverged if one isn't finite."""
         values = torch.stack(self.unchecked).tolist() if self.unchecked else []
         first = self.iteration - len(values) + 1
         self.unchecked = []
@@ -187,7 +187,7 @@ class Trainer:
             self.losses += value
 
     def validate(self) -> None:
-        """Score the validation images, add a row to the history, keep the weights if they are the best."""
+        """Score the validation images, add a row to the history, and keep the weights if they are the best."""
         self.check_losses()
         contingency = Contingency.empty(self.network.plan.n_classes)
         with self.learner.evaluated() as network:
@@ -210,10 +210,10 @@ class Trainer:
             self.best = weights
 
     def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 steps that they are kept in.
+        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 levels in which they are stored.
 
         Raises:
-            Diverged: If the last step left weights that give no finite ones; no loss has shown it yet.
+            Diverged: If they aren't finite. The last step can cause that without any loss having shown it.
         """
         self.network.eval()
         for z, probabilities in self.predictor.slices(
@@ -224,11 +224,11 @@ class Trainer:
             yield z, to_uint8(probabilities)
 
     def use_best(self) -> None:
-        """Go back to the weights that were chosen, to predict with them."""
+        """Load the weights of the chosen validation, to predict with them."""
         self.network.placed(self.device).load_state_dict(self.best)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a checkpoint needs."""
+        """Return the state for a checkpoint."""
         self.check_losses()
         return {
             "iteration": self.iteration,
@@ -240,7 +240,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.iteration, self.seconds, self.losses = state["iteration"], state["seconds"], state["losses"]
         self.history = [Row(**row) for row in state["history"]]
         self.learner.restore(state["learner"])

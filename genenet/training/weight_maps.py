@@ -1,4 +1,4 @@
-"""Weights of voxels in the loss: more where little background parts two objects (Ronneberger et al. 2015, eq. 2)."""
+"""Weights of voxels in the loss, higher in narrow gaps between objects (Ronneberger et al. 2015, eq. 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-REACH = 5.0  # sigmas; a weight of w0 exp(-25 / 2) is no weight
+REACH = 5.0  # sigmas; beyond them the weight is below w0 exp(-25 / 2), which is negligible
 
 
 def border_weights(
@@ -22,11 +22,10 @@ def border_weights(
 ) -> NDArray[np.float32]:
     """Return 1 + w0 exp(-(d1 + d2)² / 2 sigma²) on background, 1 elsewhere, for labels (Z, Y, X), slice by slice.
 
-    d1 and d2 are the distances in the plane, in voxels, to the two nearest objects: connected components (8
-    neighbours) of all classes but background together, since organelles lie within cells. Objects that touch
-    can't be told apart. An object further than 5 sigma away isn't looked for: its term is below 4e-6 w0. The
-    equation adds the class balance instead of 1; where the loss multiplies by class weights, w0 is to be divided
-    by background's.
+    d1 and d2 are the distances in the plane, in voxels, to the two nearest objects. Objects are connected components (8
+    neighbours) of all classes except background together, since organelles lie within cells; objects that touch count
+    as one. Objects more than 5 sigma away are ignored: their term is below 4e-6 w0. The equation has the class's weight
+    instead of 1; where the loss multiplies by class weights, divide w0 by the background's weight.
     """
     return np.stack([_plane(plane, w0, sigma, background) for plane in labels])
 

@@ -79,7 +79,7 @@ def test_the_schema_for_editors_is_up_to_date():
             "data.train.0.mask: list should have",
         ),
         ("data.volumes", {"a": {"path": "a.tif", "weight": 2}}, "data.volumes.a.weight: unknown key"),
-        ("data.classes", ["a", "a"], "classes: a name stands there twice"),
+        ("data.classes", ["a", "a"], "classes: two classes have the same name"),
         ("data.volumes", {"a b": {"path": "x.tif"}}, "config: data.volumes.a b"),
         ("search.regions", {"nett": {}}, "config: search: regions.nett: no such level; use one of net, path"),
         (

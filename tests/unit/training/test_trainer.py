@@ -199,7 +199,9 @@ def test_out_of_memory_tries_halves_and_then_publishes_that(tmp_path, limit, sta
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "a batch of 8 doesn't fit in memory" in done.stderr
-    assert "from here on it is done in two halves, which batch normalisation sees apart" in done.stderr
+    assert (
+        "from now on batches are computed in two halves, and batch normalisation of each half" in done.stderr
+    )
     scores = json.loads((tmp_path / "run/scores.json").read_text())
     assert scores["status"] == status
     assert "memory" in (scores["reason"] or "memory")
