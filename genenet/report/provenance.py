@@ -32,7 +32,7 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: dict[str, 
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "Trainings": f"{len(runs) - n_baselines} networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
-        **_surroundings(paths, runs),
+        **_surroundings(runs),
         "Data": "; ".join(_checksums(paths)),
         "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
         "Results": str(paths.results.resolve()),
@@ -40,15 +40,14 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: dict[str, 
     return {name: text for name, text in found.items() if text}
 
 
-def devices(paths: ResultPaths, runs: Sequence[Outcome]) -> str:
+def devices(runs: Sequence[Outcome]) -> str:
     """Return the names of the devices that the trainings ran on."""
-    return _surroundings(paths, runs)["Device"]
+    return _surroundings(runs)["Device"]
 
 
-def _surroundings(paths: ResultPaths, runs: Sequence[Outcome]) -> dict[str, str]:
+def _surroundings(runs: Sequence[Outcome]) -> dict[str, str]:
     """Return versions, devices and containers of the trainings; if trainings differ, all of them."""
-    scores = [optional_json(paths.run(run.run).scores) or {} for run in runs]
-    made = [each["made_with"] for each in scores if "made_with" in each]
+    made = [run.scores.made_with for run in runs if run.scores and run.scores.made_with]
     names = {
         "genenet": "Trained by genenet",
         "torch": "torch",
@@ -56,9 +55,9 @@ def _surroundings(paths: ResultPaths, runs: Sequence[Outcome]) -> dict[str, str]
         "python": "Python",
         "device": "Device",
     }
-    found = {title: ", ".join(sorted({m[name] for m in made})) for name, title in names.items()}
-    images = sorted({m["container"] for m in made if m["container"]})
-    commits = sorted({m["container_commit"] for m in made if m["container_commit"]})
+    found = {title: ", ".join(sorted({getattr(m, name) for m in made})) for name, title in names.items()}
+    images = sorted({m.container for m in made if m.container})
+    commits = sorted({m.container_commit for m in made if m.container_commit})
     found["Container"] = "; ".join(_container(image) for image in images)
     found["Container's commit"] = ", ".join(commits)
     return found

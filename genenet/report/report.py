@@ -143,7 +143,7 @@ def _findings(
         confusion=np.array(counts) if counts else None,
         moments=rows(Path(paths.anytime)),
         n_best=len(best_n.members) if best_n else 0,
-        device=devices(paths, runs),
+        device=devices(runs),
     )
 
 

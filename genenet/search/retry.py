@@ -3,6 +3,10 @@
 Nothing is computed here. The published files of a training, of a rung's slot or of a part of a segmentation are
 removed, so that the next start of the workflow, or of ``genenet submit``, makes them again. Checkpoints stay, so a
 training continues from where it was; attempts from now on count anew.
+
+Snakemake doesn't notice a missing file if what is made from it exists. So the files on the way from a training to
+the report are removed as well: later slots and rankings of its round, the ranking of the search, and the report.
+They are made again in seconds; genomes that have their iterations already aren't trained again.
 """
 
 from __future__ import annotations
@@ -64,24 +68,35 @@ def advice(paths: ResultPaths) -> str:
 
 
 def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenUp]:
-    slots = dict(_slots(paths, statuses))
+    slots = _slots(paths, statuses)
     for scores in sorted(paths.run("x").folder.parent.glob("*/*/scores.json")):
         run = f"{scores.parent.parent.name}/{scores.parent.name}"
         outcome = read_outcome(paths, run)
         if outcome.status is None or outcome.status not in statuses:
             continue
-        files = (*slots.get(run, ()), *map(Path, outcome.files.outputs()))
+        later = [Path(paths.ranking), Path(paths.report)]
+        files = (*slots.get(run, ()), *later, *map(Path, outcome.files.outputs()))
         yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
 
 
-def _slots(paths: ResultPaths, statuses: Collection[str]) -> Iterator[tuple[str, list[Path]]]:
-    """Yield each run with its slots of rungs that ended with one of these statuses."""
-    by_run: dict[str, list[Path]] = {}
+def _slots(paths: ResultPaths, statuses: Collection[str]) -> dict[str, list[Path]]:
+    """Return, by run, its slots of rungs that ended with one of these statuses, and what is made from them."""
+    found: dict[str, list[Path]] = {}
     for path in sorted((paths.results / "rungs").glob("r*/*/*.json")):
         slot = seen.json() if (seen := try_read(path)) else {}
         if slot.get("status") in statuses and isinstance(slot.get("run"), str):
-            by_run.setdefault(slot["run"], []).append(path)
-    yield from by_run.items()
+            found.setdefault(slot["run"], []).extend([path, *_after(path)])
+    return found
+
+
+def _after(slot: Path) -> Iterator[Path]:
+    """Yield the ranking that a slot is in, and the slots and rankings of its round's later rungs."""
+    rung = slot.parent
+    yield rung.with_suffix(".json")
+    for later in rung.parent.iterdir():
+        if later.is_dir() and later.name.isdigit() and int(later.name) > int(rung.name):
+            yield later.with_suffix(".json")
+            yield from later.glob("*.json")
 
 
 def _obstacle(paths: ResultPaths, run: str) -> str:

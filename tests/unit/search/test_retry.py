@@ -67,8 +67,16 @@ def test_a_rungs_slot_is_taken_up_with_its_training(paths):
     slots = [Path(paths.slot(0, iterations, "000")) for iterations in (100, 300)]
     for path, status in zip(slots, ("ok", "unfinished"), strict=True):
         write_json(path, {"format": "genenet.slot/1", "run": "r0/000", "status": status, "ari": None})
-    runs.run(genenet("retry", paths.results))
+    rankings = [Path(paths.rung(0, iterations)) for iterations in (100, 300, 900)]
+    for path in [*rankings, Path(paths.ranking), Path(paths.report)]:
+        path.touch()
+    later = Path(paths.slot(0, 900, "000"))
+    write_json(later, {"format": "genenet.slot/1", "run": "r0/005", "status": "ok", "ari": 0.5})
+    runs.run(genenet("retry", paths.results, "r0/000"))
     assert [path.exists() for path in slots] == [True, False]
+    assert [path.exists() for path in rankings] == [True, False, False]  # or Snakemake wouldn't see it
+    assert not any(Path(path).exists() for path in (paths.ranking, paths.report, later))
+    assert left(paths) == ["001", "002", "003", "004", "005", "unet2015"]
 
 
 def test_what_later_rounds_were_bred_from_is_left(paths):
