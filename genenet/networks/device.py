@@ -26,14 +26,14 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda")
     who = "Slurm granted this job a GPU" if gpu_granted() else "training.device is cuda"
     raise MachineError(
-        f"{who}, but torch {torch.__version__} sees none: does the container run with --nv, is the driver there, "
-        "is this torch built for CUDA? `genenet doctor` in the same job says more. "
-        "To train on the CPU set training.device: cpu"
+        f"{who}, but torch {torch.__version__} sees none: check that the container runs with --nv, that the driver is "
+        "installed and that this torch is built for CUDA; `genenet doctor` in the same job prints the details. "
+        "To train on the CPU, set training.device: cpu"
     )
 
 
 def set_threads(n_threads: int) -> None:
-    """Let torch use exactly ``n_threads`` CPU cores; other numbers give other bits.
+    """Let torch use exactly ``n_threads`` CPU cores; the number decides the bits of the result.
 
     Raises:
         MachineError: If this process may use fewer.
@@ -42,7 +42,7 @@ def set_threads(n_threads: int) -> None:
     if available < n_threads:
         raise MachineError(
             f"training.threads is {n_threads}, but this job may use {available} core(s): "
-            f"give it more cores, or set training.threads: {available} (and get other, equally good bits)"
+            f"give the job more cores, or set training.threads: {available}, which gives other bits of the same quality"
         )
     torch.set_num_threads(n_threads)
 
@@ -66,7 +66,7 @@ def is_faster_in_bfloat16(device: torch.device) -> bool:
 
 
 def processor() -> set[str]:
-    """Return the words of the processor's description, its flags and vendor among them."""
+    """Return the words of /proc/cpuinfo, among them the flags and the vendor."""
     try:
         return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # not Linux
@@ -78,6 +78,6 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_f
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception means that memory ran out, of the machine or of the GPU."""
+    """Say whether an exception means that the machine or the GPU is out of memory."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)

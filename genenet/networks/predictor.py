@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = 1e9  # of a tile, on each core
 SLAB = 16  # slices that networks with depth write at a time when slices are asked for one by one
-STEPS = (
-    2.0**24
-)  # probabilities of turned tiles are summed as integer multiples of 1/STEPS: any order gives the same
+STEPS = 2.0**24  # probabilities of turned tiles are summed as integers, multiples of 1/STEPS, so in any order
 
 
 @dataclass(frozen=True)
