@@ -20,6 +20,7 @@ from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
 from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, Split, VoxelSize
 from genenet.core.atomic_files import read_json
+from genenet.core.contents import contents
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.paths import ResultPaths, of_baseline, slot_name
@@ -60,6 +61,7 @@ class PrepareSettings(Closed):
     images: list[ImageFiles]
     classes: list[str]
     ignore_label: int | None
+    contents: str | None = None  # checksum of the files, so that other voxels are other settings
     voxel_size_nm: tuple[float, float, float]
     smallest_input_voxels: int | None = None
     split: Split | None = None  # what the images are for; None in settings of version 0.1
@@ -115,6 +117,7 @@ class EvaluateSettings(Closed):
     """Labels that a volume's segmentation is scored against, and which labels of its store are scored."""
 
     volume: ImageFiles
+    contents: str | None = None
     ignore_label: int | None
     labels: LabelChoice | None = None
 
@@ -151,13 +154,31 @@ def settings_json(config: Config, stage: str) -> str:
     Raises:
         InputError: If they are longer, as lists of very many files are.
     """
-    text = stage_settings(config, stage).model_dump_json()
+    text = _with_contents(stage_settings(config, stage), config).model_dump_json()
     if len(text) > LONGEST_ARGUMENT:
         raise InputError(
             f"settings of {stage}: too many files for one line; give the folder that they are in, or stack them "
             "into one TIFF or an OME-Zarr"
         )
     return text
+
+
+def _with_contents(settings: Closed, config: Config) -> Closed:
+    """Add the checksum of labelled images, labels and masks to settings of stages that read them as a whole.
+
+    Phantoms are left out, since the workflow makes them. So are volumes to segment, which may have terabytes: their
+    sizes and times count.
+    """
+    paths = ResultPaths(config.results)
+    if isinstance(settings, PrepareSettings):
+        files = [path for image in settings.images for path in image.all]
+    elif isinstance(settings, EvaluateSettings):
+        files = [*(settings.volume.labels or []), *(settings.volume.mask or [])]
+    else:
+        return settings
+    given = [path for path in files if paths.phantoms not in path.parents]
+    checksum = contents(given, Path(paths.contents)) if given else None
+    return settings.model_copy(update={"contents": checksum})
 
 
 def _prepare(config: Config, split: str) -> PrepareSettings:

@@ -77,6 +77,16 @@ class ResultPaths:
         """Return where a stage's settings are."""
         return f"{self.results}/settings/{stage}.json"
 
+    @property
+    def contents(self) -> str:
+        """The checksums of the files that the config names, with their sizes and times."""
+        return f"{self.results}/contents.json"
+
+    @property
+    def phantoms(self) -> Path:
+        """The folder of all phantoms."""
+        return self.results / "phantoms"
+
     def phantom(self, name: str, kind: str) -> str:
         """Return a phantom's ``image`` or ``labels``."""
         return f"{self.results}/phantoms/{name}/{kind}.tif"

@@ -13,9 +13,14 @@ def image_inputs(image):
     return [str(path) for path in stages.image_files(CONFIG, image).all]
 
 
-def split_inputs(wildcards):
+def given_inputs(wildcards):
     images = getattr(CONFIG.data, wildcards.split)
-    return [path for image in images for path in image_inputs(image)]
+    return [path for i in images if not i.phantom for path in image_inputs(i)]
+
+
+def phantom_inputs(wildcards):
+    images = getattr(CONFIG.data, wildcards.split)
+    return [path for i in images if i.phantom for path in image_inputs(i)]
 
 
 def is_bred(wildcards):

@@ -16,7 +16,9 @@ rule phantom:
 
 rule prepare:
     input:
-        images=split_inputs,
+        # other voxels are other settings, which hold a checksum: times say nothing about the user's files
+        images=ancient(given_inputs),
+        phantoms=phantom_inputs,
         settings=PATHS.settings("prepare_{split}"),
     output:
         PATHS.data("{split}"),
