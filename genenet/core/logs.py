@@ -16,11 +16,11 @@ def as_error(message: object) -> str:
 
 
 @contextmanager
-def quiet(name: str) -> Iterator[None]:
-    """Let a logger say only warnings meanwhile."""
+def quiet(name: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Let a logger write only messages of this level or above inside the block."""
     logger = logging.getLogger(name)
     before = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(level)
     try:
         yield
     finally:

@@ -78,6 +78,12 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
             print(f"{'':<11} and {len(which) - N_SHOWN} more")
 
 
+def trial() -> None:
+    """Print that a training is tried."""
+    print()
+    paragraph("One network is trained on trial, for some seconds …")
+
+
 def cost(found: SearchCost) -> None:
     """Print what the networks cost: the smallest, the median, the largest, and the U-Net; then notes."""
     machine, sizes = found.machine, found.sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from genenet.init.machine import Kind
 
 NONE = "none"  # an image without a mask; no flipped axes
-_NO_CONTENT = ("out", "trial", "force")  # options that change nothing in the config
-_SEPARATORS = {"classes": ",", "voxel_size": "x", "flip": ","}
+_SETS = (  # options that belong together, file by file
+    ("image", "labels", "mask"),
+    ("validation_image", "validation_labels", "validation_mask"),
+    ("segment", "segment_mask"),
+)
+_VALUES = {  # the options that change the config, and what separates several values
+    "flip": ",",
+    "classes": ",",
+    "ignore_label": "",
+    "voxel_size": "x",
+    "genomes": "",
+    "iterations": "",
+    "device": "",
+}
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,28 @@ class Request:
     def command(self) -> str:
         """Return the command line that says all this, answers to prompts included."""
         words = ["genenet", "init"]
-        for name in (field.name for field in fields(self) if field.name not in _NO_CONTENT):
+        for names in _SETS:
+            used = [name for name in names if getattr(self, name)]
+            for files in zip(*(getattr(self, name) for name in used), strict=True):
+                words += [
+                    word
+                    for name, file in zip(used, files, strict=True)
+                    for word in (_option(name), str(file))
+                ]
+        for name, separator in _VALUES.items():
             value = getattr(self, name)
-            if value is not None and name in _SEPARATORS:
-                texts = (f"{v:g}" if isinstance(v, float) else str(v) for v in value)
-                value = _SEPARATORS[name].join(texts) or NONE
-            values = value if isinstance(value, list) else [] if value is None else [value]
-            words += [word for v in values for word in (f"--{name.replace('_', '-')}", str(v))]
+            if value is not None:
+                texts = (
+                    (f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+                    if separator
+                    else [str(value)]
+                )
+                words += [_option(name), separator.join(texts) or NONE]
         return shlex.join(words)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def check_new(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -130,8 +131,11 @@ def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
         )
     from genenet.init.trial import try_genome
 
+    printing.trial()
     try:
-        return replace(cost, speed=try_genome(cost.median.genome, parts, classes, cost.sizes, machine))
+        with quiet("genenet.volumes.opening", logging.ERROR):  # the survey has opened the same files
+            speed = try_genome(cost.median.genome, parts, classes, cost.sizes, machine)
+        return replace(cost, speed=speed)
     except InputError as error:
         return replace(cost, untried=str(error))
 

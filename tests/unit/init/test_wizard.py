@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -171,6 +172,69 @@ def test_an_unknown_voxel_size_is_said_in_the_file_too():
     make()
     assert "the voxel size isn't known" in said(pair())
     assert "NOT KNOWN" in Path("config.yaml").read_text()
+
+
+def test_a_size_that_is_partly_known_is_used_as_far_as_it_goes(monkeypatch):
+    """ImageJ says 5 nm in y and x, and nothing about z."""
+    image, ids = runs.blobs((4, 100, 100), 1)
+    write("labels.tif", ids)
+    tifffile.imwrite(
+        "em.tif", image, imagej=True, resolution=(200, 200), metadata={"axes": "ZYX", "unit": "um"}
+    )
+    text = said(pair())
+    assert "? × 5 × 5" in text
+    assert "the voxel size along z isn't known, so 1 x 5 x 5 nm is written" in text
+    assert read_config(Path("config.yaml")).data.voxel_size_nm == (1, 5, 5)
+    assert "from the metadata of em.tif; z NOT KNOWN" in Path("config.yaml").read_text()
+    monkeypatch.setattr(prompts, "is_terminal", lambda: True)
+    done = pair("--force", "--classes", "a,b", "--genomes", 2, "--iterations", 5, fill="thin\n40\n")
+    assert "Voxel size in nm along z; along z, y, x the files say ? x 5 x 5" in done.output
+    assert "give nm along z, y, x" in done.output
+    assert read_config(Path("config.yaml")).data.voxel_size_nm == (40, 5, 5)
+
+
+def mrc(name, data):
+    """A file as IMOD writes it: bytes are signed, 128 less than what they stand for."""
+    mrcfile.write(name, (data.astype(np.int16) - 128).astype(np.int8))
+    content = bytearray(Path(name).read_bytes())
+    content[152:160] = np.array([1146047817, 1], "<i4").tobytes()
+    Path(name).write_bytes(content)
+
+
+def test_labels_and_mask_of_imod_are_0_and_1():
+    image, ids = runs.blobs((2, 100, 160), 1)
+    for name, data in (("em.mrc", image), ("labels.mrc", ids), ("mask.mrc", np.ones_like(ids))):
+        mrc(name, data)
+    text = said(init("--image", "em.mrc", "--labels", "labels.mrc", "--mask", "mask.mrc"))
+    assert f"1 class 1 {(ids == 1).sum():,}" in text
+    assert "0 – 255" in text
+
+
+def test_mrc_beside_other_formats_needs_flip():
+    image, ids = runs.blobs((2, 100, 160), 1)
+    mrc("em.mrc", image)
+    write("labels.tif", ids)
+    write("mask.tif", np.ones_like(ids))
+    files = ("--image", "em.mrc", "--labels", "labels.tif")
+    assert "em.mrc: is MRC, whose first row is the bottom one, and labels.tif isn't" in wrong(init(*files))[0]
+    assert "--flip up: give y" in wrong(init(*files, "--flip", "up"))[0]
+    said(init(*files, "--flip", "y", "--mask", "mask.tif"))
+    data = read_config(Path("config.yaml")).data
+    assert [data.train[0].flip, data.validation[0].flip, data.volumes["em"].flip] == [("y",)] * 3
+    command = " ".join(Path("config.yaml").read_text().split("What genenet")[0].replace("#", "").split())
+    assert "--image em.mrc --labels labels.tif --mask mask.tif --flip y" in command
+    said(init(*files, "--flip", "none", "--force"))
+    data = read_config(Path("config.yaml")).data
+    assert (data.train[0].flip, data.volumes["em"].flip) == ((), None)
+
+
+def test_labels_that_tifffile_saved_as_colours():
+    """Three slices become planar RGB, if nothing else is said; its own shape tells what they are."""
+    image, ids = runs.blobs((3, 100, 160), 1)
+    write("em.tif", image)
+    with pytest.warns(DeprecationWarning, match="stored as RGB"):
+        tifffile.imwrite("labels.tif", ids)
+    said(pair())
 
 
 def stack(*values, shape=(1, 100, 100)):
