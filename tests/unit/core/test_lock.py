@@ -82,7 +82,9 @@ def test_a_process_id_that_was_given_again_is_another_process(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "holder", [elsewhere(), elsewhere(sees=None), "{broken", "", '{"host": 1, "pid": "x"}']
+    "holder",
+    [elsewhere(), elsewhere(sees=None), "{broken", "", '{"host": 1, "pid": "x"}'],
+    ids=["elsewhere", "unseen", "broken", "empty", "wrong types"],
 )
 def test_a_heart_that_no_longer_beats_is_dead(tmp_path, holder):
     path = tmp_path / "lock"
