@@ -8,7 +8,10 @@ The plain loop is what a tutorial shows: contiguous float32 tensors, a DataLoade
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ import yaml
 from torch.utils.data import DataLoader, Dataset
 
 from bench_data import phantom
-from bench_tools import alternating, bfloat16_instructions, in_process, mean_and_spread, parser, rate, timed
+from bench_tools import alternating, bfloat16_instructions, mean_and_spread, parser, rate, timed
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.baselines import BASELINES
 from genenet.genes.plan import plan
@@ -112,17 +115,35 @@ def variants(compiled=False):
     return found
 
 
-def steps_per_second(n_kernels, settings):
-    """Return the iterations per second of a variant. No settings: the plain loop."""
+_trained = {}  # what a process of `rates` trains, by name
+
+
+def prepare(n_kernels, settings):
+    """In a process of its own: make a variant and warm it up. No settings: the plain loop."""
     torch.set_num_threads(THREADS)
     if settings is None:
-        variant = PlainLoop(n_kernels)
+        _trained["variant"] = PlainLoop(n_kernels)
     else:
         keep_freed_memory()  # as genenet train does
-        variant = trainer(n_kernels, **settings)
+        _trained["variant"] = trainer(n_kernels, **settings)
     for _ in range(3):
-        variant.step()
-    return rate(variant.step, SECONDS, least=3)
+        _trained["variant"].step()
+
+
+def steps_per_second():
+    """In the same process: return the iterations per second of the variant."""
+    return rate(_trained["variant"].step, SECONDS, least=3)
+
+
+def rates(n_kernels):
+    """Return the iterations per second of each variant; each keeps a process of its own, since compiling is slow."""
+    with ExitStack() as stack:
+        pools = {}
+        for name, settings in variants(compiled=True).items():
+            pools[name] = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            pools[name].submit(prepare, n_kernels, settings).result()
+        measures = {name: lambda p=pool: p.submit(steps_per_second).result() for name, pool in pools.items()}
+        return alternating(ROUNDS, measures)
 
 
 def speed(options):
@@ -136,11 +157,7 @@ def speed(options):
         operations = 3 * batch * built.flops_per_voxel * built.output_shape[1] ** 2 / 1e9
         network = f"U-Net of {n_kernels} kernels, batch {batch} of {size} x {size}"
         print(f"{network}, {operations:.0f} thousand million operations an iteration")
-        measures = {
-            name: partial(in_process, steps_per_second, n_kernels, settings)
-            for name, settings in variants(compiled=True).items()
-        }
-        found = alternating(ROUNDS, measures)
+        found = rates(n_kernels)
         for name, value in found.items():
             print(f"  {name:30} {value:6.2f} iterations/s  {value / found['plain loop']:5.2f}", flush=True)
 
