@@ -20,6 +20,7 @@ from genenet.genes.baselines import BASELINES
 from genenet.genes.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 from genenet.metrics.table import METRICS
+from genenet.volumes.formats import format_table
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -82,6 +83,7 @@ BLOCKS = {
     "ensemble": lambda: options_table(EnsembleSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,
+    "formats": lambda: format_table() + "\n",
 }
 
 
