@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from genenet.training.attempts import Attempts
 
 from bench_tools import GENENET, ROOT, SNAKEMAKE, parser, print_times
 from genenet.config.model import check_config
 from genenet.config.stages import settings_json
 from genenet.core.atomic_files import write_csv, write_json
+from genenet.core.attempts import Attempts
 from genenet.core.paths import ResultPaths
 from genenet.training.state_file import TrainingState
 

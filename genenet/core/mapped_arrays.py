@@ -1,4 +1,4 @@
-"""Arrays in pages of their own, which the system has again as soon as the array is gone."""
+"""Arrays in memory pages of their own, which return to the system as soon as the array is deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return zeros; for the large arrays of blocks, which leave gaps if they come and go between those of tiles."""
+    """Return zeros, for the large arrays of blocks: on the heap, between those of tiles, they would leave gaps."""
     n_voxels, kind = math.prod(shape), np.dtype(dtype)
     pages = mmap.mmap(-1, max(1, n_voxels * kind.itemsize), mmap.MAP_PRIVATE)
     return np.frombuffer(pages, kind, n_voxels).reshape(shape)

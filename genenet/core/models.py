@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Closed(BaseModel):
-    """A model that knows all its keys."""
+    """A model that refuses keys that it doesn't know; its values can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

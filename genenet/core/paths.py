@@ -44,12 +44,12 @@ class RunPaths:
 
     @property
     def checkpoint(self) -> Path:
-        """State to go on from."""
+        """State to continue from."""
         return self.folder / "checkpoint.pt"
 
     @property
     def attempts(self) -> Path:
-        """What became of each attempt."""
+        """When each attempt began and ended, and how."""
         return self.folder / "attempts.json"
 
     @property
@@ -100,7 +100,7 @@ class ResultPaths:
         return f"{self.results}/genomes/{run}.json"
 
     def slot(self, round_: int | str, iterations: int | str, slot: str) -> str:
-        """Return what became of a slot of a rung, the one that ends after ``iterations``."""
+        """Return the result of a slot of a rung, the one that ends after ``iterations``."""
         return f"{self.results}/rungs/r{round_}/{iterations}/{slot}.json"
 
     def rung(self, round_: int | str, iterations: int | str) -> str:
@@ -165,10 +165,6 @@ class ResultPaths:
     def receipt(self, volume: str, part: str) -> str:
         """Return the receipt of one job's share of the blocks, part ``003-of-016``."""
         return f"{self.results}/segmentations/{volume}/parts/{part}.json"
-
-    def part_attempts(self, volume: str, part: str) -> str:
-        """Return the record of the attempts at such a share."""
-        return f"{self.results}/segmentations/{volume}/attempts/{part}.json"
 
     def objects(self, volume: str) -> str:
         """Return the table of a volume's objects."""

@@ -11,14 +11,14 @@ from typing import Any
 MEBIBYTE = 2**20
 _GROUPS, _GROUPS_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
-# those that begin with SLURM_ are taken away from array tasks by Snakemake's job step
+# Snakemake's job step removes those that begin with SLURM_ from array tasks
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL", "CUDA_VISIBLE_DEVICES")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _NO_DEVICE = ("", "-1", "NoDevFiles")  # the last is what Slurm writes in a job without GPUs
 
 
 GRANTED = (
-    "GENENET_GPU_GRANTED"  # what a job's Snakemake, which sees all of Slurm's variables, tells its commands
+    "GENENET_GPU_GRANTED"  # set for its commands by a job's Snakemake, which sees all of Slurm's variables
 )
 
 
@@ -55,11 +55,11 @@ def available_cores() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed arrays for the next ones, instead of giving it back each time.
+    """Let glibc keep the memory of freed arrays for the next ones, instead of returning it to the system each time.
 
-    Activations are of many megabytes and are made and freed some thousand times a minute; fresh pages, which
-    the system must clear first, cost a tenth of a training's time on two cores, or more. All threads share one arena:
-    in the 64 MB pieces of several ones large arrays leave gaps, which add up. Other C libraries: nothing.
+    Activations take many megabytes and are allocated and freed some thousand times a minute. The system must clear
+    fresh pages first, which costs a tenth of a training's time on two cores, or more. All threads share one arena,
+    since large arrays leave gaps in the 64 MB pieces of several arenas. With other C libraries this does nothing.
     """
     mallopt = _of_glibc("mallopt")
     if mallopt:
@@ -69,7 +69,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Let glibc give back the pages that no array is in; those between arrays, too. Other C libraries: nothing."""
+    """Let glibc return all unused pages to the system, also those between arrays; other C libraries do nothing."""
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim:
         malloc_trim(0)
@@ -105,7 +105,7 @@ def _available_on_machine() -> float:
 
 
 def _kibibytes(path: str, name: str) -> float:
-    """Return the bytes that a line such as ``MemAvailable:  123 kB`` says."""
+    """Return the number of bytes in a line such as ``MemAvailable:  123 kB``."""
     lines = Path(path).read_text().splitlines()
     return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 

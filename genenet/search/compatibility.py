@@ -1,4 +1,4 @@
-"""What can be added to a search that has begun, and what can't, since later rounds would have to be done again."""
+"""Checks what was changed in the config of a search that has begun: a change must not redo rounds that are done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_additions(rounds: Sequence[Round], paths: ResultPaths) -> None:
-    """Refuse what would redo rounds that were bred already.
+    """Refuse a config that would redo rounds from which others were bred.
 
     Raises:
         InputError: If a round has other genomes or rungs than when later rounds were bred from it.

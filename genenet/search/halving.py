@@ -1,7 +1,7 @@
-"""Successive halving: which genome a slot of a rung trains, what came of it, and who goes on.
+"""Successive halving: which genome a slot of a rung trains, its result, and which genomes continue.
 
-A rung's slots are known from the config; which genome each of them is, is known when the rung before it is ranked.
-Genomes keep their own folders under ``runs/``, with their checkpoints; a slot only declares its small file.
+The number of a rung's slots is known from the config. Which genome a slot trains is known once the rung before it has
+been ranked. Genomes keep their own folders under ``runs/``, with their checkpoints; a slot only declares a small file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -> str | None:
-    """Return the training that a slot goes on with; None if too few genomes of the rung before it are left.
+    """Return the training that a slot continues; None if too few genomes of the rung before it are left.
 
     Args:
         paths: of the search.
@@ -49,7 +49,7 @@ def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -
 
 
 def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: int, weights: str) -> None:
-    """Write what a slot has come to: status and the ARI at the rung's end, whatever its genome did afterwards."""
+    """Write a slot's result: its status and the ARI at the rung's end, even if its genome was trained further."""
     if run is None or files is None:
         log.info("no genome is left for this slot")
         write_file(path, SlotFile.of(EMPTY))
@@ -60,7 +60,7 @@ def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: 
 
 
 def ari_after(history: Path, iterations: int, weights: str) -> float | None:
-    """Return the validation ARI of the weights that a training kept at an iteration: of the best, or the last."""
+    """Return the validation ARI of the weights that a training had kept at an iteration: the best, or the last."""
     aris = [
         as_float(row["validation_ari"]) for row in read_csv(history) if int(row["iteration"]) <= iterations
     ]
@@ -70,7 +70,7 @@ def ari_after(history: Path, iterations: int, weights: str) -> float | None:
 
 
 def rank(slots: Sequence[Path], out: Path) -> None:
-    """Write the slots of a rung, best first; those without weights last, of equals the earlier run first."""
+    """Write the slots of a rung, best first; those without weights come last, and a tie is broken by the run's name."""
     results = [read_file(path, SlotFile).result for path in slots]
     write_file(out, RungFile(slots=sorted(results, key=lambda result: result.rank_key)))
 

@@ -13,7 +13,7 @@ from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import BASELINES, Expected, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from genenet.config.model import Config
     from genenet.config.rounds import Round
@@ -43,7 +43,7 @@ def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[
     return found
 
 
-def _inputs_written(paths: ResultPaths):  # type: ignore[no-untyped-def]
+def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
     """Return a function that returns when the newest input of a training was written; it asks for each file once."""
     time_of = cache(lambda path: written(path) or 0.0)
 

@@ -1,4 +1,4 @@
-"""Where results come from: versions, hardware, container, checksums; and what they took."""
+"""What a training ran with: versions, hardware, container."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_LABELS = Path("/.singularity.d/labels.json")  # inside a container
 
 
 def made_with(device: torch.device) -> dict[str, str | None]:
-    """Return what a training ran with, for its scores."""
+    """Return versions, device and container of a training, for its scores."""
     import numpy
     import torch
 

@@ -1,4 +1,4 @@
-"""When a training stops before its end: at a time of its own choosing, or because it is asked to."""
+"""When a training stops before its end: at a time that was given, or when it receives a signal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def minutes_to_use(job_minutes: float) -> float:
 
 
 class Stop:
-    """Tells, after each iteration, why to stop now; None to go on."""
+    """Tells, after each iteration, why the training should stop now; None if it should continue."""
 
     def __init__(self, after_minutes: float | None = None) -> None:
         self._deadline = None if after_minutes is None else time.monotonic() + 60 * after_minutes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from genenet.core.resources import available_cores
 from tests.support import runs
 
 
@@ -151,3 +152,18 @@ def test_who_was_suspended_and_lost_the_lock_stops_before_it_writes(tmp_path):
     assert after == before
     endings = [a["ending"] for a in json.loads((out / "attempts.json").read_text())["attempts"]]
     assert endings == [None, "finished"]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(available_cores() < 2, reason="needs two cores, to take one away")
+def test_three_starts_on_too_few_cores_then_the_right_machine(tmp_path):
+    command = [*runs.make(tmp_path, threads=2), "--out", tmp_path / "run"]
+    core = min(os.sched_getaffinity(0))
+    for _ in range(3):
+        few = runs.run(command, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+        assert few.returncode == 74
+        assert "genenet: error: training.threads is 2, but this job may use 1 core(s)" in few.stderr
+        assert not (tmp_path / "run/scores.json").exists()
+    done = runs.run(command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/scores.json").read_text())["status"] == "ok"
