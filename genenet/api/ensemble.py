@@ -162,6 +162,7 @@ def segment(
     *,
     region: Any = None,
     mask: str | Path | Sequence[str | Path] | None = None,
+    flip: Sequence[str] | None = None,
     voxel_size_nm: VoxelSize | None = None,
     threads: int = 2,
     device: str = "auto",
@@ -179,6 +180,8 @@ def segment(
             continued; one from others is replaced.
         region: half-open ``[[z0, z1], [y0, y1], [x0, x1]]`` in voxels; ``None`` for a whole axis.
         mask: integer image of the same shape; where it is 0, nothing is segmented.
+        flip: axes along which MRC files are mirrored: ``["y"]`` beside a mask that IMOD or Fiji saved in another
+            format, ``[]`` if none is mirrored.
         voxel_size_nm: along z, y, x, if the file doesn't say it.
         threads: CPU cores.
         device: ``auto``, ``cuda`` or ``cpu``.
@@ -195,7 +198,7 @@ def segment(
     from genenet.volumes import ome_zarr
 
     volume = {"image": _paths(image), "labels": None, "region": region}
-    volume |= {"mask": _paths(mask) if mask else None, "voxel_size_nm": voxel_size_nm}
+    volume |= {"mask": _paths(mask) if mask else None, "flip": flip, "voxel_size_nm": voxel_size_nm}
     wanted = _run_settings(threads, device, volume, settings)
     chosen = ensemble if isinstance(ensemble, Ensemble) else load_ensemble(ensemble)
     with threads_of_torch(wanted.threads):

@@ -168,7 +168,8 @@ def check_orientation(volumes: Sequence[Volume], flip: FlippedAxes | None) -> No
     if mrc and other and flip is None:
         raise InputError(
             f"{mrc.name}: is MRC, whose first row is the bottom one, and {other.name} isn't; if it was saved by IMOD "
-            "or Fiji, set flip: [y] for this image, if by a program that keeps the order of rows, flip: []"
+            "or Fiji, set flip: [y] for this image (--flip y), if by a program that keeps the order of rows, flip: [] "
+            "(--flip none)"
         )
 
 

@@ -33,6 +33,12 @@ def segment(
     mask: Annotated[
         list[Path] | None, typer.Option(help="integer image of the same shape; 0 where nothing is segmented")
     ] = None,
+    flip: Annotated[
+        str | None,
+        typer.Option(
+            help="axes along which MRC files are mirrored: y beside a mask that IMOD or Fiji saved, or none if it fits"
+        ),
+    ] = None,
     voxel_size: Annotated[
         str | None, typer.Option(help="nm along z, y, x, such as 50x10x10, if the file doesn't say")
     ] = None,
@@ -43,6 +49,7 @@ def segment(
     """Segment a volume with an ensemble, into an OME-Zarr; run again, it does the blocks that are missing."""
     from genenet.config.stages import SegmentSettings, read_settings
     from genenet.core.validation import validate
+    from genenet.init.request import read_flip
 
     if (settings is None) == (not images):
         raise InputError("give either an image or --settings")
@@ -54,6 +61,7 @@ def segment(
             "labels": None,
             "region": _region(region),
             "mask": mask,
+            "flip": read_flip(flip) if flip else None,
             "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
         }
         values = {

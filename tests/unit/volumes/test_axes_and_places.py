@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from typer.testing import CliRunner
 
+import genenet
+from genenet.cli.main import app
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
@@ -18,7 +21,7 @@ from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume, MirroredVolume
 from genenet.volumes.opening import open_volume
 from tests.support.dm_files import write_dm
-from tests.support.ensembles import job, write_ensemble
+from tests.support.ensembles import arrays, job, write_ensemble
 
 IMAGE = np.random.default_rng(0).integers(0, 100, (2, 40, 50)).astype("uint8")
 
@@ -260,6 +263,20 @@ def test_mrc_alone_is_mirrored_if_that_is_wanted(mixed):
     job(mixed, "b.ome.zarr", source={"region": (None, (0, 35), None)}, probabilities=False).run()
     a, b = (ome_zarr.open_store(mixed / name).labels[...] for name in ("a.ome.zarr", "b.ome.zarr"))
     np.testing.assert_array_equal(a, b)
+
+
+def test_flip_on_the_command_line_and_from_python(mixed):
+    write_ensemble(mixed / "ensemble")
+    command = ["segment", "--ensemble", mixed / "ensemble", mixed / "image.mrc", "--mask", mixed / "mask.tif"]
+    for name, more, code in (("no", [], 1), ("a", ["--flip", "y"], 0), ("none", ["--flip", "none"], 0)):
+        words = [*command, "--out", mixed / f"{name}.ome.zarr", *more]
+        done = CliRunner().invoke(app, list(map(str, words)))
+        assert (done.exit_code != 0) == bool(code), done.output
+    places = mixed / "ensemble", mixed / "image.mrc", mixed / "b.ome.zarr"
+    labels = genenet.segment(*places, mask=mixed / "mask.tif", flip=["y"])
+    (a, _), (none, _) = (arrays(mixed / f"{name}.ome.zarr") for name in ("a", "none"))
+    np.testing.assert_array_equal(labels[...], ome_zarr.open_store(mixed / "a.ome.zarr").labels[...])
+    assert not np.array_equal(a, none)
 
 
 def test_flip_is_for_mrc(mixed):
