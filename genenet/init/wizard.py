@@ -13,6 +13,7 @@ from genenet.config.model import check_config
 from genenet.core.atomic_files import write_text
 from genenet.core.errors import InputError
 from genenet.core.logs import quiet
+from genenet.genes import generation
 from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text
@@ -23,6 +24,7 @@ from genenet.init.split import split
 from genenet.init.survey import survey
 from genenet.init.voxel_size import find_voxel_size, notes_on_sizes
 from genenet.networks.tile_sizes import BLOCK
+from genenet.volumes import opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +116,7 @@ def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:
     """Choose what to draw, and try the median genome."""
     smallest, n_classes = min(min(part.shape[1:]) for part in parts.train), len(classes.names)
-    with quiet("genenet.genes.genome"):  # the printed share says how many draws fit
+    with quiet(generation.__name__):  # the printed share says how many draws fit
         sizes = choose_sizes(smallest, n_classes, machine, request.genomes, request.iterations)
         cost = SearchCost.of(sizes, machine, n_classes, parts.n_validation)
     return _tried(cost, parts, classes) if request.trial else cost
@@ -133,7 +135,7 @@ def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
 
     printing.trial()
     try:
-        with quiet("genenet.volumes.opening", logging.ERROR):  # the survey has opened the same files
+        with quiet(opening.__name__, logging.ERROR):  # the survey has opened the same files
             speed = try_genome(cost.median.genome, parts, classes, cost.sizes, machine)
         return replace(cost, speed=speed)
     except InputError as error:

@@ -95,9 +95,11 @@ def test_one_image_becomes_two_regions_and_a_valid_config():
         assert word in text
 
 
-def test_frequencies_are_those_of_the_labels():
+def test_frequencies_are_those_of_the_labels(caplog):
+    caplog.set_level("INFO")
     _, ids = make()
     text = said(pair())
+    assert "rejected" not in caplog.text  # the share of draws that fit is printed
     n = int((ids == 1).sum())
     assert f"1 class 1 {n:,} {100 * n / ids.size:.1f} %" in text
 
