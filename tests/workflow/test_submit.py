@@ -267,3 +267,21 @@ def test_neither_files_named_like_modules_nor_a_read_only_home_matter(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1 of 1 trainings ok" in done.stdout
     assert (tmp_path / ".snakemake/cache/snakemake").is_dir()
+
+
+def test_a_lock_that_a_killed_snakemake_left(tmp_path):
+    search = new_search(tmp_path, search={"n_genomes": 1}, baselines={"unet2015": None})
+    snakefile = Path(__file__).parents[2] / "workflow/Snakefile"
+    options = ("--cores", "1", "--configfile", "config.yaml")
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *options]
+    process = subprocess.Popen(snakemake, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    until(lambda: list(tmp_path.glob(".snakemake/locks/*")) and (search.results / "settings").exists())
+    process.kill()
+    process.wait()
+    done = submit(search)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "genenet: error: another Snakemake works in this folder; wait for it (after a"
+    )
+    subprocess.run([*snakemake, "--unlock"], cwd=tmp_path, capture_output=True, check=True)
+    assert submit(search).returncode == 0
