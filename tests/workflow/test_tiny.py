@@ -222,6 +222,26 @@ def test_segment_works_without_the_workflow(tiny, tmp_path):
     assert (alone != ours).mean() < 1e-3  # near ties, by another block
 
 
+def test_a_part_that_cant_be_segmented_is_given_up_and_export_says_why(tiny):
+    """NaN is found when a block is read. Two retries of the profile are three attempts."""
+    image = np.zeros((1, 60, 70), np.float32)
+    image[0, 5, 5] = np.nan
+    tifffile.imwrite(tiny.folder / "nan.tif", image, photometric="minisblack")
+    configs = list(tiny.configs)
+    tiny.add("nan.yaml", "data: {volumes: {odd: {path: nan.tif}}}\nsegmentation: {jobs: 2}")
+    output = tiny.snakemake("results/segmentations/odd.tif", check=False)
+    tiny.configs = configs
+    reason = (
+        "unfinished: given up after 3 attempts without progress beyond block 0; the last: InputError: nan.tif"
+    )
+    assert f"genenet: error: results/segmentations/odd.ome.zarr: part 1 of 2 (and 1 more) is {reason}" in output, output
+    assert "2 given up; when the cause is gone: genenet retry results" in output
+    for number in (1, 2):
+        receipt = json.loads((tiny.results / f"segmentations/odd/parts/00{number}-of-002.json").read_text())
+        assert receipt["status"] == "unfinished"
+    assert not (tiny.results / "segmentations/odd.tif").exists()
+
+
 def test_a_mistake_in_the_config_is_one_line(tmp_path):
     search = Search(tmp_path, "tiny.yaml")
     search.add("typo.yaml", "training: {iteratons: 5}")
