@@ -1,0 +1,20 @@
+from numpy.random import SeedSequence
+
+from genenet.core.random_streams import Stream
+
+
+def test_the_numbers_of_streams_stay() -> None:
+    """Another number would give other results for the same seed."""
+    assert {stream.name: stream.value for stream in Stream} == {
+        "WEIGHTS_AND_DROPOUT": 1,
+        "VOXELS_OF_CLASSES": 2,
+        "AUGMENTATION": 3,
+        "PARENTS": 4,
+        "GREEDY_ENSEMBLES": 5,
+        "TRIAL_DRAWS": 9,
+    }
+
+
+def test_a_stream_is_its_number_for_numpy() -> None:
+    one, other = (SeedSequence(7, spawn_key=(first, 2)) for first in (Stream.AUGMENTATION, 3))
+    assert one.generate_state(4).tolist() == other.generate_state(4).tolist()
