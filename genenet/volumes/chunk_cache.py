@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class CachedVolume(Volume):
-    """A volume that keeps the chunks used last, up to a number of bytes. Any number of threads may read.
+    """A volume that keeps its most recently used chunks, up to a number of bytes. It may be read by many threads.
 
-    Two threads that want a chunk at the same time wait for one decoding.
+    If two threads need a chunk at the same time, one decodes it and the other waits.
 
     Args:
         volume: what is read.
-        max_bytes: of chunks kept; the chunks of one box are read also if they are more.
+        max_bytes: memory for decoded chunks; the chunks of a single box are kept even if they need more.
 
     Attributes:
-        n_decoded: chunks decoded so far; more than the volume has if ``max_bytes`` was too small.
+        n_decoded: chunks decoded so far; more than the volume has if ``max_bytes`` is too small.
     """
 
     def __init__(self, volume: Volume, max_bytes: int) -> None:
@@ -88,7 +88,7 @@ class CachedVolume(Volume):
 
 
 def cached(volume: Volume, block: Triple, halo: Triple, max_bytes: int) -> Volume:
-    """Return the volume with a cache that is large enough for its blocks, or itself if nothing is decoded.
+    """Return the volume with a cache that is large enough for its blocks, or the volume itself if it is mapped.
 
     Args:
         volume: what is read; a region of a file is cropped before.
@@ -104,8 +104,8 @@ def cached(volume: Volume, block: Triple, halo: Triple, max_bytes: int) -> Volum
 def cache_bytes(volume: Volume, block: Triple, halo: Triple) -> int:
     """Return the bytes of chunks to keep, so that blocks in C order decode each chunk once.
 
-    A chunk that two rows of blocks share is needed again one row later: the chunks of a row are kept, and of
-    two more blocks, that are being read ahead. If layers of blocks share chunks, those of a layer are kept.
+    A chunk that two rows of blocks share is needed again one row later. So the cache holds the chunks of a row, and
+    of two more blocks, which are read ahead. If layers of blocks share chunks, it holds the chunks of a layer.
     """
     whole = Box.of_shape(volume.shape)
     depth, height, width = (

@@ -1,4 +1,4 @@
-"""The segmentation as OME-Zarr 0.5: made empty, filled block by block by any number of jobs, given a pyramid.
+"""The segmentation as OME-Zarr 0.5: created empty, filled block by block by any number of jobs, then given a pyramid.
 
 The root image holds uncertainty (and probabilities) as channels, ``labels/segmentation`` the classes. One
 block is one shard, one file of each array: written in one assignment, under a temporary name, and renamed
@@ -251,7 +251,7 @@ def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """After an error, wait for what zarr is still writing in its own thread: it would make the folder anew."""
+    """After an error, wait until zarr's own thread has written what it began: it would create the folder again."""
 
     async def others() -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

@@ -57,9 +57,19 @@ class RescaledVolume(Volume):
 
 
 def _taps(start: int, stop: int, factor: float, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which voxels of n, (stop - start, K), make the new ones along an axis, and with which weights.
+    """Return which old voxels a new one is made of along an axis, and with which weights.
 
-    Centres of voxels lie at halves; a new voxel is ``factor`` old ones. Beyond the ends, the last one repeats.
+    Centres of voxels lie at halves, and a new voxel is as wide as ``factor`` old ones. Beyond the ends, the last
+    voxel repeats.
+
+    Args:
+        start: the first new voxel.
+        stop: the one after the last.
+        factor: size of a new voxel in old ones.
+        n: number of old voxels.
+
+    Returns:
+        Indices and weights, both (stop - start, K).
     """
     if factor == 1:
         return np.arange(start, stop)[:, None], np.ones((stop - start, 1))
