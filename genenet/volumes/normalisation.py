@@ -34,11 +34,15 @@ class Normalisation:
         2e9 loses 7 bits). The others fit exactly.
         """
         index = reflect(z, z + len(data), len(self.mean))  # like the slices that were read beyond the ends
-        wide = np.float64 if data.dtype.itemsize >= 4 else np.float32
-        normalised = np.empty(data.shape, np.float32)
-        for voxels, out, i in zip(data, normalised, index, strict=True):
-            np.subtract(voxels, self.mean[i].astype(wide), out=out, dtype=wide, casting="unsafe")
-        normalised /= self.deviation[index, None, None].astype(np.float32)
+        mean, deviation = self.mean[index], self.deviation[index, None, None].astype(np.float32)
+        if data.dtype.itemsize < 4:
+            normalised = data.astype(np.float32)
+            normalised -= mean[:, None, None].astype(np.float32)
+        else:
+            normalised = np.empty(data.shape, np.float32)
+            for voxels, out, centre in zip(data, normalised, mean, strict=True):  # by slice: less memory
+                out[...] = voxels.astype(np.float64) - centre
+        normalised /= deviation
         if data.dtype.kind == "f":
             normalised[np.isnan(normalised)] = 0
         return normalised
