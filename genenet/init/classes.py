@@ -60,8 +60,15 @@ class LabelIds:
     where: str
 
     @classmethod
-    def of(cls, looks: Sequence[LabelledLook], ignore_label: int | None) -> LabelIds:
+    def of(
+        cls, looks: Sequence[LabelledLook], ignore_label: int | None, names: Sequence[str] | None = None
+    ) -> LabelIds:
         """Collect the ids; the ignored one is as asked, or one that usually means "not labelled".
+
+        Args:
+            looks: at the labels.
+            ignore_label: as asked.
+            names: of the classes, if they were given: as many as ids from 0 to the highest make 0 a class, too.
 
         Raises:
             InputError: If the labels number objects, or hold fewer than two classes or negative ids.
@@ -70,7 +77,7 @@ class LabelIds:
         if many:
             raise InputError("\n".join(many))
         counts = counts_of(looks)
-        ignored = _unlabelled(sorted(counts)) if ignore_label is None else ignore_label
+        ignored = _unlabelled(sorted(counts), len(names or ())) if ignore_label is None else ignore_label
         if ignored is not None:
             counts.pop(ignored, None)
         more = f" and {len(looks) - 1} more" if len(looks) > 1 else ""
@@ -97,10 +104,6 @@ class LabelIds:
     def may_ignore_0(self) -> bool:
         """Whether 0 could mean "not labelled": it occurs beside at least two others, and nothing is ignored yet."""
         return self.ignored is None and self.sorted[0] == 0 and len(self.sorted) > 2
-
-    def without_0(self) -> LabelIds:
-        """Return the ids if 0 means "not labelled"."""
-        return LabelIds(Counter({i: n for i, n in self.counts.items() if i}), 0, self.where)
 
     def _check(self) -> None:
         ids = self.sorted
@@ -181,7 +184,7 @@ def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
     return sum((Counter(seen.counts) for seen in looks), Counter[int]())
 
 
-def _unlabelled(ids: Sequence[int]) -> int | None:
+def _unlabelled(ids: Sequence[int], n_names: int) -> int | None:
     """Return the id that is taken for "not labelled" beside at least two others, if there is one.
 
     That is -1 as the lowest id; 255 or the like, if the other ids are lower by more than 1; and 0 if the ids begin
@@ -191,7 +194,7 @@ def _unlabelled(ids: Sequence[int]) -> int | None:
         return -1
     if len(ids) >= 3 and ids[-1] in IGNORED and ids[-2] < ids[-1] - 1:
         return ids[-1]
-    return 0 if len(ids) >= 2 and ids[0] == 1 else None
+    return 0 if len(ids) >= 2 and ids[0] == 1 and n_names <= ids[-1] else None
 
 
 def _instances(seen: LabelledLook) -> str:

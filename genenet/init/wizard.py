@@ -49,7 +49,7 @@ def start(request: Request) -> None:
     request = prompts.ask_files(request, asks)
     seen = survey(request)
     printing.images(seen)
-    ids = LabelIds.of(seen.labelled, request.ignore_label)
+    ids = LabelIds.of(seen.labelled, request.ignore_label, request.classes)
     request = _with_names(request, ids, asks)
     classes = ids.classes(request.classes or ids.default_names())
     voxel_size = find_voxel_size(request.voxel_size, seen, asks)
@@ -86,7 +86,7 @@ def _with_names(request: Request, ids: LabelIds, asks: bool) -> Request:
         return request
     default = ",".join(ids.default_names())
     print()
-    text = f"Names of the {ids.n_classes} classes, from label 0 on"
+    text = f"Names of the {ids.n_classes} classes, from label {ids.first} on"
     names = prompts.ask_until(text, default, lambda answer: ids.classes(read_names(answer)))
     return replace(request, classes=read_names(names))
 

@@ -358,6 +358,10 @@ def test_classes_that_begin_at_1_lack_none():
     data = read_config(Path("config.yaml")).data
     assert (data.ignore_label, data.classes) == (0, ["ground", "blob"])
     assert "no voxel has label" not in text
+    text = said(pair("--classes", "none,ground,blob", "--force"))  # three names make 0 a class
+    data = read_config(Path("config.yaml")).data
+    assert (data.ignore_label, data.classes) == (None, ["none", "ground", "blob"])
+    assert "no voxel has label 0 (none)" in text
 
 
 def test_many_classes_may_be_objects():
