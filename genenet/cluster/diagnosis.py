@@ -1,4 +1,4 @@
-"""What ``genenet doctor`` finds, how it asks other programs, and how it prints."""
+"""Findings of ``genenet doctor``: how it asks other programs, and how it prints what it found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKS = {"ok": ("✓ ok", "green"), "note": ("– note", "yellow"), "problem": 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. Only a problem has to be mended; ``hint`` says how."""
+    """The result of one check. Only a problem must be corrected; ``hint`` tells how."""
 
     topic: str
     status: Literal["ok", "note", "problem"]
@@ -30,7 +30,7 @@ class Finding:
 
 
 def probe(topic: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return what ``look`` finds; an error in it is a finding too."""
+    """Return the findings of ``look``; an exception in it becomes a finding too."""
     found: list[Finding] = []
     try:
         found.extend(look())  # keeps what came before an error
@@ -42,7 +42,7 @@ def probe(topic: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What another program said: its output, or its errors if it failed, is absent or takes too long."""
+    """The output of another program, or the error if it failed, is missing or took too long."""
 
     ok: bool
     text: str

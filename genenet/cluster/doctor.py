@@ -1,4 +1,4 @@
-"""``genenet doctor``: what this machine offers a search, and what has to be mended."""
+"""``genenet doctor``: reports what this machine offers a search, and what must be corrected."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ IMAGE_VARIABLES = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
 
 
 def examine(config: Path | None, results: Path | None) -> list[Finding]:
-    """Look at everything; never raises.
+    """Run all checks. Errors become findings; nothing is raised.
 
     Args:
-        config: Says where results go and how many threads train; None is config.yaml, if there is one.
-        results: Where results go, instead.
+        config: gives the results folder and the number of threads; None is config.yaml, if there is one.
+        results: replaces the results folder of the config.
     """
     wrong, folder, threads = _wanted(config)
     looks: dict[str, Callable[[], Iterable[Finding]]] = {
@@ -51,7 +51,7 @@ def examine(config: Path | None, results: Path | None) -> list[Finding]:
 
 
 def _wanted(config: Path | None) -> tuple[list[Finding], Path, int]:
-    """Return what is wrong with the config, its results folder and its threads."""
+    """Return the errors of the config, its results folder and its number of threads."""
     path = config or Path("config.yaml")
     try:
         if config is None and not path.exists():
@@ -123,7 +123,7 @@ def _cores(threads: int) -> Iterator[Finding]:
     if given:
         text = f"{available_cores()} for this process, SLURM_CPUS_PER_TASK is {given}; training.threads is {threads}"
     if omp := os.environ.get("OMP_NUM_THREADS"):
-        text += f" (OMP_NUM_THREADS is {omp}, which genenet doesn't heed)"
+        text += f" (OMP_NUM_THREADS is {omp}, which genenet ignores)"
     if cores >= threads:
         yield Finding("cores", "ok", text)
     else:

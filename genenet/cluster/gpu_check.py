@@ -1,4 +1,4 @@
-"""What ``genenet doctor`` says of the GPU: is there one, does torch see it, can it compute on it?"""
+"""The GPU checks of ``genenet doctor``: is there one, does torch see it, can it compute on it?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD_GPU_BUILD = "take a torch below 2.14 built for CUDA 12.6 (index cu126), whic
 
 
 def look_at_gpu() -> Iterator[Finding]:
-    """Say what torch is and what it makes of the GPU."""
+    """Yield which torch this is, and whether it can use the GPU."""
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -37,7 +37,7 @@ def look_at_gpu() -> Iterator[Finding]:
         return
     yield Finding("torch", "ok", f"{torch.__version__}, {_build(torch)}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what torch warns of is said below
+        warnings.simplefilter("ignore")  # the findings below cover what torch warns about
         if torch.cuda.is_available():
             yield from _look_closer(torch)
         else:
@@ -70,7 +70,7 @@ def _unseen(torch: Any) -> Finding:
     there = gpus_of_machine()
     if gpu_granted():
         return Finding(
-            "GPU", "problem", "Slurm granted this job one, but torch sees none" + _why(torch), _mend(torch)
+            "GPU", "problem", "Slurm granted this job one, but torch sees none" + _why(torch), _hint(torch)
         )
     if gpus_hidden():
         return Finding("GPU", "note", "CUDA_VISIBLE_DEVICES names none, so torch sees none")
@@ -79,7 +79,7 @@ def _unseen(torch: Any) -> Finding:
         return Finding("GPU", "note", text, "ask for one, such as with --gpus=1")
     if there:
         return Finding(
-            "GPU", "problem", f"{there[0]} is there, but torch sees none{_why(torch)}", _mend(torch)
+            "GPU", "problem", f"{there[0]} is there, but torch sees none{_why(torch)}", _hint(torch)
         )
     return Finding("GPU", "note", "none; networks train on the CPU")
 
@@ -93,7 +93,7 @@ def _why(torch: Any) -> str:
     return ""
 
 
-def _mend(torch: Any) -> str:
+def _hint(torch: Any) -> str:
     if not torch.version.cuda and not torch.version.hip:
         return f"to train on the CPU set training.device: cpu; else {CUDA_BUILD}"
     return (

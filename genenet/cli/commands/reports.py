@@ -60,7 +60,7 @@ def doctor(
     results: Annotated[Path | None, typer.Option(help="the results folder, instead")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Look at GPU, torch, cores, disk, Slurm and container; exit with 1 if something has to be mended."""
+    """Check GPU, torch, cores, disk, Slurm and container; exit with 1 if something must be corrected."""
     from genenet.cluster.diagnosis import is_ok, print_findings, print_json
     from genenet.cluster.doctor import examine
 
