@@ -61,8 +61,11 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("
     from genenet.config.model import read_config
     from genenet.volumes.image_checks import check_images
 
-    for line in check_images(read_config(config)):
+    checked = read_config(config)
+    for line in check_images(checked):
         print(line)
+    if str(checked.results).startswith(("~", "$")):
+        print(f"results: {checked.results} is a folder of that name below this one; ~ and $ aren't expanded")
     print(f"{config}: fine")
 
 

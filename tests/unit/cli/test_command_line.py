@@ -12,6 +12,7 @@ from genenet.cli.commands import PANELS
 from genenet.cli.console import take_common_options
 from genenet.cli.main import app
 from tests.support import runs
+from tests.support.configs import ROOT
 from tests.support.runs import fails
 
 COMMANDS = (
@@ -87,6 +88,16 @@ def test_behind_two_hyphens_everything_is_a_name():
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("results", ["~/x", "$HOME/x"])
+def test_check_says_that_a_home_is_not_expanded(tmp_path, results):
+    text = (ROOT / "config.yaml").read_text().replace("results: results", f"results: {results}", 1)
+    assert results in text
+    (tmp_path / "config.yaml").write_text(text)
+    lines = runs.run(runs.genenet("check", tmp_path / "config.yaml")).stdout.splitlines()
+    assert f"results: {results} is a folder of that name below this one; ~ and $ aren't expanded" in lines
+    assert lines[-1].endswith("config.yaml: fine")
+
+
 def test_usage_errors_are_logged_too(tmp_path):
     done = runs.run(runs.genenet("train", "--log", tmp_path / "a.log", "--hepl"))
     assert done.returncode == 2
