@@ -98,6 +98,7 @@ def test_check_says_that_a_home_is_not_expanded(tmp_path, results):
     assert lines[-1].endswith("config.yaml: fine")
 
 
+@pytest.mark.process
 def test_usage_errors_are_logged_too(tmp_path):
     done = runs.run(runs.genenet("train", "--log", tmp_path / "a.log", "--hepl"))
     assert done.returncode == 2

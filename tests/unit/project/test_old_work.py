@@ -105,6 +105,7 @@ def test_the_genomes_are_read(name):
     assert genome.net.value("n_stacks") >= 1
 
 
+@pytest.mark.process
 def test_the_ensemble_segments_the_image_as_it_did(old):
     from genenet.segmentation.job import SegmentationJob
 

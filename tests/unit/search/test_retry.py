@@ -39,6 +39,7 @@ def left(paths):
     return sorted(p.parent.name for p in paths.run("x").folder.parent.glob("*/*/scores.json"))
 
 
+@pytest.mark.process
 def test_by_default_it_takes_up_what_may_succeed_now(paths):
     done = runs.run(genenet("retry", paths.results))
     assert done.returncode == 0, done.stderr
@@ -55,6 +56,7 @@ def test_by_default_it_takes_up_what_may_succeed_now(paths):
     assert "nothing to take up again with status unfinished, failed, out_of_memory" in again.stdout
 
 
+@pytest.mark.process
 def test_some_of_them(paths):
     done = runs.run(genenet("retry", paths.results, "r0/001", "r0/003"))
     assert [line.split(":")[0] for line in done.stdout.splitlines()[:-1]] == ["r0/001"]
@@ -63,6 +65,7 @@ def test_some_of_them(paths):
     runs.fails(genenet("retry", paths.results, "--status", "ok"), "--status ok: use diverged, out_of_memory")
 
 
+@pytest.mark.process
 def test_a_rungs_slot_is_taken_up_with_its_training(paths):
     slots = [Path(paths.slot(0, iterations, "000")) for iterations in (100, 300)]
     for path, status in zip(slots, ("ok", "unfinished"), strict=True):
@@ -79,6 +82,7 @@ def test_a_rungs_slot_is_taken_up_with_its_training(paths):
     assert left(paths) == ["001", "002", "003", "004", "005", "unet2015"]
 
 
+@pytest.mark.process
 def test_what_later_rounds_were_bred_from_is_left(paths):
     write_json(Path(paths.round(0)), {"format": "genenet.round/1", "runs": []})
     write_json(Path(paths.genome("r1/000")), {})
@@ -90,6 +94,7 @@ def test_what_later_rounds_were_bred_from_is_left(paths):
     assert left(paths) == ["000", "001", "002", "003", "004", "005"]  # but the baseline
 
 
+@pytest.mark.process
 def test_parts_of_segmentations(paths):
     receipts = [Path(paths.receipt("demo", f"00{part}-of-002")) for part in (1, 2)]
     for path, status in zip(receipts, ("done", "unfinished"), strict=True):

@@ -64,6 +64,7 @@ def attempts():
     return json.loads(RECEIPT.with_suffix(".attempts.json").read_text())["attempts"]
 
 
+@pytest.mark.process
 def test_a_part_that_is_done_is_ok():
     receipt = part().run(segment)
     assert (receipt.status, receipt.written) == ("ok", 6)
@@ -72,6 +73,7 @@ def test_a_part_that_is_done_is_ok():
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("error", "raised", "code"),
     [
@@ -91,12 +93,14 @@ def test_what_ended_an_attempt_decides_the_exit_code_and_the_third_is_the_last(e
     assert str(error.args[-1]) in receipt.reason
 
 
+@pytest.mark.process
 def test_the_same_crash_twice_is_a_failure():
     with pytest.raises(ZeroDivisionError):
         part().run(raising(ZeroDivisionError("division by zero")))
     assert part().run(raising(ZeroDivisionError("division by zero"))).status == "failed"
 
 
+@pytest.mark.process
 def test_ctrl_c_counts_nowhere():
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
@@ -104,6 +108,7 @@ def test_ctrl_c_counts_nowhere():
     assert part().run(segment).status == "ok"
 
 
+@pytest.mark.process
 def test_an_attempt_that_adds_a_block_is_no_attempt_without_progress():
     def one_or_some_more_blocks():
         def show(*_):
@@ -135,6 +140,7 @@ def test_killed_three_times_without_a_block_it_is_given_up_at_the_next_start():
     assert not STORE.exists()  # nothing was tried
 
 
+@pytest.mark.process
 def test_with_another_image_attempts_count_anew():
     tifffile.imwrite("other.tif", np.zeros((4, 70, 90), np.uint8), photometric="minisblack")
     for _ in range(ATTEMPTS - 1):
