@@ -1,1 +1,1 @@
-"""The Python interface, on arrays; its names are those of ``import genenet``."""
+"""The Python interface, which works on arrays; ``import genenet`` provides its names."""

@@ -1,4 +1,4 @@
-"""Turns arrays into what trainings and segmentations otherwise read from files, with the same checks."""
+"""Converts arrays to the objects that trainings and segmentations otherwise read from files, with the same checks."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def score(
     ids, found = truth.read(whole), prediction.read(whole)
     inside = mask_of(predicted, "predicted")
     if inside:
-        found[inside.read(whole) == 0] = 0  # counted nowhere, whatever stands there
+        found[inside.read(whole) == 0] = 0  # ignored, whatever its value is
     known = ids[ids != ignored] if ignored is not None else ids
     largest = max(int(known.max(initial=0)) - first_label(ignored), int(found.max(initial=0)))
     n = len(classes) if classes is not None else 1 + largest

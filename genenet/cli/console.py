@@ -89,7 +89,7 @@ def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
 
 @contextmanager
 def also_logged(path: Path) -> Iterator[None]:
-    """Add what goes to standard error meanwhile, logging included, to one more file."""
+    """Also write everything that goes to standard error, logging included, to one more file."""
     handlers = [h for h in logging.root.handlers if isinstance(h, logging.StreamHandler)]
     with _logged(path, sys.argv[1:]):
         before = [handler.setStream(sys.stderr) for handler in handlers]

@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of a settings model, so that a new field is an option by itself."""
+"""Command-line options made from the fields of a settings model, so a new field becomes an option automatically."""
 
 from __future__ import annotations
 

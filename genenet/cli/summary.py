@@ -1,4 +1,4 @@
-"""The end of a search in the terminal: the ranking, and where the results are."""
+"""The summary of a finished search in the terminal: the ranking, and the paths of the results."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where jobs run: Slurm, Apptainer, submitit, and the doctor that looks at all of them."""
+"""Where jobs run: Slurm, Apptainer, submitit, and ``genenet doctor``, which checks all of them."""

@@ -1,4 +1,4 @@
-"""Files whose names hold braces, such as ``em_{3F2504E0}.tif``, as inputs of Snakemake's rules."""
+"""Allows inputs of Snakemake's rules whose names contain braces, such as ``em_{3F2504E0}.tif``."""
 
 from __future__ import annotations
 

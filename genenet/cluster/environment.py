@@ -1,4 +1,4 @@
-"""What a search's jobs need of their launcher: its environment variables, and a Snakemake that works."""
+"""What the jobs of a search need from their launcher: environment variables, and a Snakemake that works."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The search without a Snakemake that waits for it: submitit runs all trainings.
+"""Runs all trainings of a search through submitit, without a Snakemake that waits for them.
 
-The workflow makes what they need, and finds them done when it continues.
+The workflow makes the inputs of the trainings, and finds the trainings done when it continues.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Corrections of Snakemake's Slurm plugin, for the versions that they were written for.
 
-The plugin, snakemake-executor-plugin-slurm, submits jobs and asks Slurm what became of them. Inside each job, its
+The plugin, snakemake-executor-plugin-slurm, submits jobs and asks Slurm for their states. Inside each job, its
 companion snakemake-executor-plugin-slurm-jobstep starts a second Snakemake, which runs the job's rule. Every function
 here corrects one fault that was seen on a real cluster, and names the report of it. In other versions nothing is
 changed, and job arrays, which don't work without the corrections, are turned off (``turn_off_arrays``).

@@ -1,4 +1,4 @@
-"""Asks Slurm whether it would take a search's jobs, before any is submitted."""
+"""Asks Slurm whether it would accept a search's jobs, before any is submitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks the workflow, which is Snakemake on this machine, to make files that something else continues from."""
+"""Runs the workflow, which is Snakemake on this machine, to make files that other steps need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``baselines:``, the networks of the literature that are trained beside the genomes: a key for each entry."""
+"""``baselines:``, the networks from the literature that are trained beside the genomes: a key for each entry."""
 
 from __future__ import annotations
 

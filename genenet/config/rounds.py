@@ -1,4 +1,4 @@
-"""Rounds and rungs: how many genomes a search trains, and how far. They follow from the config: the DAG is static."""
+"""Rounds and rungs: how many genomes a search trains, and for how long. The config fixes both: the DAG is static."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_name(round_: int, index: int) -> str:
 
 
 def expanded(names: Iterable[str]) -> list[str]:
-    """Return names of trainings; ``r0:3`` stands for ``r0/000``, ``r0/001`` and ``r0/002``.
+    """Return names of trainings; ``r0:3`` means ``r0/000``, ``r0/001`` and ``r0/002``.
 
     So a line with the names of ten thousand stays short enough for a shell.
     """

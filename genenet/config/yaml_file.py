@@ -1,4 +1,4 @@
-"""Reads a YAML file, and finds what YAML itself would pass over: a key that is given twice, a key that isn't text."""
+"""Reads a YAML file, and reports mistakes that YAML itself accepts: a key that is given twice or isn't text."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def _check(self, key: yaml.Node, lines: dict[str, int]) -> None:
-        """Raise _KeyProblem if a key isn't text or stands in ``lines``, in which it is noted."""
+        """Raise _KeyProblem if a key isn't text or is already in ``lines``; otherwise add it to ``lines``."""
         line, value = key.start_mark.line + 1, self.construct_object(key, deep=True)
         if not isinstance(value, str):
             text = key.value if isinstance(key, yaml.ScalarNode) else "…"

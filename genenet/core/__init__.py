@@ -1,1 +1,1 @@
-"""What all packages stand on. It needs the standard library, numpy and pydantic only."""
+"""The basis of all other packages. It needs only the standard library, numpy and pydantic."""

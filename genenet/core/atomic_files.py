@@ -55,7 +55,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there; a folder never stands half-removed under its name."""
+    """Remove a file or a folder, if it is there; a folder is never half removed under its own name."""
     if path.is_dir() and not path.is_symlink():
         doomed = path.with_name(f".{uuid.uuid4().hex[:8]}.removed")
         os.replace(path, doomed)

@@ -1,19 +1,19 @@
-"""What ended each attempt at a piece of work, with what exit code, and whether another attempt is worth it.
+"""Why each attempt at a piece of work ended, with which exit code, and whether another attempt follows.
 
-A piece of work is a training (which counts iterations) or a part of a segmentation (which counts blocks). What
-ended an attempt decides what follows (``LIMITS`` and ``exit_error``):
+A piece of work is a training (which counts iterations) or a part of a segmentation (which counts blocks). The reason
+why an attempt ended decides what follows (``LIMITS`` and ``exit_error``):
 
 | ended by | exit code | published |
 |---|---|---|
 | done | 0 | by the work itself |
-| the same exception of its own twice | 1, then 0 | ``failed`` |
+| the same exception in the work, twice | 1, then 0 | ``failed`` |
 | the machine: disk, driver, GPU, cores, killed | 74 | ``unfinished`` after five |
 | the user's settings or files | 2 | ``unfinished`` after three |
 | time, or a signal to stop | 75 | counts as the machine's if it made no progress |
 | Ctrl-C | 130 | counts nowhere |
 
-Only attempts in a row without progress count: those that began where the work still is. The record outlives the
-processes, since a killed process can't write how it ended.
+Only consecutive attempts without progress count: those that began at the point where the work still is. The record
+outlives the processes, since a killed process can't write how it ended.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def read_attempts(path: Path) -> list[AttemptRecord]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """No other attempt is worth it: what to publish instead."""
+    """No other attempt follows: what to publish instead."""
 
     status: Literal["failed", "unfinished"]
     reason: str
@@ -159,7 +159,7 @@ class Attempts:
     def run(
         self, work: Callable[[], bool], start: int, reached: Callable[[], int], kept: Callable[[], int]
     ) -> bool | Verdict:
-        """Do one attempt, unless it isn't worth it.
+        """Do one attempt, unless the work was given up.
 
         Args:
             work: does it; returns False if it stopped before the end.
@@ -194,7 +194,7 @@ class Attempts:
         return finished
 
     def verdict(self, at: int) -> Verdict | None:
-        """Return why another attempt from ``at`` isn't worth it; None if it is."""
+        """Return why the work is given up instead of attempted again from ``at``; None if it isn't given up."""
         fruitless = list(self._fruitless(at))
         if not fruitless:
             return None
@@ -232,7 +232,7 @@ class Attempts:
         return bool(later) and later[0].began_at_iteration < iteration
 
     def _give_up(self, verdict: Verdict, at: int) -> Verdict:
-        """Note it; attempts after this one count anew."""
+        """Record it; the count of attempts begins again after it."""
         self._begin(at)
         self._end("given_up", "given up", at)
         return verdict

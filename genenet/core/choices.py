@@ -1,7 +1,7 @@
 """Tables of what can be chosen by name: each entry has a name, a line of text, its options, and its function.
 
-A table stands in the lowest package that must know the names. The function stands in the package that computes, and
-is only imported when it is needed: reading a config imports no torch.
+A table is defined in the lowest package that must know the names. The functions are defined in the package that
+computes, and are only imported when they are needed: reading a config imports no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What input files hold, as checksums: whether a file has changed is decided by its content, not by its time."""
+"""Checksums of input files: whether a file has changed is decided by its content, not by its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label of voxels that count nowhere."""
+"""The label of voxels that are neither learnt nor scored."""
 
 from __future__ import annotations
 

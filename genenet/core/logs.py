@@ -1,4 +1,4 @@
-"""What is logged, and what the jobs' logs say at their ends."""
+"""Logging: the form of errors, quiet loggers, and the errors at the ends of the jobs' logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quiet(name: str, level: int = logging.WARNING) -> Iterator[None]:
 
 
 def last_errors(folder: Path) -> list[str]:
-    """Return ``file:error`` for each log below ``folder`` that ends with an error; jobs that came to go on don't."""
+    """Return ``file:error`` for each log below ``folder`` that ends with an error; jobs that continued are left out."""
     found = []
     for path in sorted(folder.rglob("*.log")):
         errors: list[str] = []

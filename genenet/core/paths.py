@@ -54,7 +54,7 @@ class RunPaths:
 
     @property
     def state(self) -> Path:
-        """How far it is, written with the heartbeat."""
+        """The progress of the training, written with the heartbeat."""
         return self.folder / "state.json"
 
     @property
@@ -145,7 +145,7 @@ class ResultPaths:
 
     @property
     def anytime(self) -> str:
-        """What the search was worth when each of its genomes was ready."""
+        """The scores of the search at the time when each of its genomes was ready."""
         return f"{self.results}/anytime.csv"
 
     @property

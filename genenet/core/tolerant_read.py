@@ -1,4 +1,4 @@
-"""Reads files that other processes write, replace and remove meanwhile. Unreadable files are treated as missing."""
+"""Reads files that other processes may write, replace or remove. Unreadable files are treated as missing."""
 
 from __future__ import annotations
 

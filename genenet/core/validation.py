@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, as one clear line for each mistake."""
+"""Converts the errors that pydantic finds to one clear line for each mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which genenet this is, to the byte: a launcher and the image its jobs run in must be the same."""
+"""The exact version of genenet's source: it must be the same in a launcher and in the image that its jobs run in."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def build() -> str:
 
 
 def announce_launcher() -> None:
-    """Let the commands that this process starts, wherever they run, know which genenet they belong to."""
+    """Pass the version of this genenet to the commands that this process starts, wherever they run."""
     os.environ[LAUNCHER] = build()
 
 
 def check_launcher() -> None:
-    """Raise InputError in an image if a workflow of another genenet started this command."""
+    """Raise InputError in an image if a workflow of another version of genenet started this command."""
     launcher = os.environ.get(LAUNCHER)
     image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
     if image and launcher and launcher != build():

@@ -1,4 +1,4 @@
-"""``ensemble.json`` and ``ensemble_strategies.json``: which networks are members, and what the ensemble is worth."""
+"""``ensemble.json`` and ``ensemble_strategies.json``: which networks are members, and the ensemble's scores."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Selection:
     validation: Prepared
 
     def write_anytime(self, ensembles: Mapping[str, ChosenEnsemble]) -> None:
-        """Write what the ensemble of best_n was worth at any time of the search."""
+        """Write the scores of the best_n ensemble over the time of the search."""
         genomes = [outcome for outcome in self.outcomes if not outcome.is_baseline]
         size, combination = len(ensembles["best_n"].members), self.settings.ensemble.combination
         found = moments(self.paths, genomes, self.validation, size, combination)

@@ -1,6 +1,6 @@
-"""Networks of the literature as genomes, so that they are built, trained and scored like all others.
+"""Networks from the literature as genomes, so that they are built, trained and scored like all others.
 
-Another baseline is another entry of ``BASELINES``, with its options and its gene graph; config.yaml then has a key of
+To add a baseline, add an entry to ``BASELINES``, with its options and its gene graph; config.yaml then has a key of
 its name.
 """
 

@@ -1,4 +1,4 @@
-"""Sets of numbers that a value or a delta can be: what can be built, and what a search draws from."""
+"""Sets of possible numbers for a value or a delta: those that can be built, and those that a search draws from."""
 
 from __future__ import annotations
 

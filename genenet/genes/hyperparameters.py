@@ -3,7 +3,7 @@
 The *domain* is what can be built at all. A *feasible region* is what one search draws from; it lies within the
 domain. Choices are indices into an ordered table, so that they can be summed like integers.
 
-Another hyperparameter is another entry here, a field of the layer in ``layers.py``, and its use in
+To add a hyperparameter, add an entry here, a field of the layer in ``layers.py``, and its use in
 ``networks/network.py``.
 """
 

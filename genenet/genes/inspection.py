@@ -1,4 +1,4 @@
-"""What a genome builds, as a table and as JSON."""
+"""The network that a genome builds, as a table and as JSON."""
 
 from __future__ import annotations
 

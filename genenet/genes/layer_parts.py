@@ -1,7 +1,7 @@
 """What a convolution layer can be built from, by name: activations, norms, poolings, paddings and spatial modes.
 
 Each is an entry of one table. A genome stores the place of an entry in its table, so entries are only ever appended.
-The path of an entry leads to what builds it in torch; everything else that the program must know stands in the entry.
+The path of an entry names the code that builds it in torch; everything else that the program must know is in the entry.
 """
 
 from __future__ import annotations

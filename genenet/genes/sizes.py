@@ -1,4 +1,4 @@
-"""Sizes along one axis (0 z, 1 y, 2 x) of what a network's stacks make of an input: pure arithmetic."""
+"""Sizes of the tensors in a network along one axis (0 z, 1 y, 2 x), from the size of the input: pure arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes the label ids stand for: their names, the label that is ignored, and what is unusual."""
+"""The classes that belong to the label ids: their names, the label that is ignored, and what is unusual."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def has_torch() -> bool:
 
 
 def find_machine(asked: Kind | None) -> Machine:
-    """Return what is asked for; else a GPU if there is one here or on the Slurm cluster, else the CPU."""
+    """Return the requested device; otherwise a GPU if there is one here or on the Slurm cluster, or else the CPU."""
     cores = available_cores()
     threads = min(2, cores)
     if asked != "cpu" and (gpu := _gpu(threads)):

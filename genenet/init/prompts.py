@@ -1,4 +1,4 @@
-"""What ``genenet init`` asks for in a terminal; without a terminal, whatever is missing is an error."""
+"""What ``genenet init`` asks for in a terminal; without a terminal, any missing value is an error."""
 
 from __future__ import annotations
 

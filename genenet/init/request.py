@@ -1,4 +1,4 @@
-"""What ``genenet init`` is told on its command line, and how its texts are read."""
+"""The arguments of ``genenet init`` from the command line, and how their texts are parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which networks a search may draw, so that they fit the images and the machine; and what drawn ones cost."""
+"""Which networks a search may draw, so that they fit the images and the machine; and the cost of drawn networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The voxel size that the config gets: as told, else as far as the files say, else asked for."""
+"""The voxel size for the config: from the command line, otherwise from the files, otherwise asked from the user."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FoundSize:
 
 
 def find_voxel_size(told: VoxelSize | None, survey: Survey, asks: bool) -> FoundSize:
-    """Return the voxel size as it was told; else that of the files, asking for what they don't say."""
+    """Return the voxel size that was given; otherwise that of the files, asking for sizes that they lack."""
     if told:
         return FoundSize(told, "as given")
     found = _from_files([seen.image for seen in survey.labelled])

@@ -143,7 +143,7 @@ def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
 
 
 def _n_jobs(volumes: Sequence[Look], machine: Machine) -> int:
-    """Return how many jobs the largest volume is worth on a cluster: one for each block, up to a limit."""
+    """Return the number of cluster jobs for the largest volume: one for each block, up to a limit."""
     if machine.kind == "cpu":
         return 1
     blocks = [1]

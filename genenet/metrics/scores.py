@@ -18,9 +18,9 @@ from genenet.metrics.table import METRICS
 
 
 class ClassScores(Closed):
-    """What a segmentation's classes are worth against labels.
+    """The scores of a segmentation's classes against labels.
 
-    The file is flat: the metrics stand beside ``n_voxels``. A metric that isn't defined, or that an older version
+    The file is flat: the metrics are beside ``n_voxels``. A metric that isn't defined, or that an older version
     didn't compute, is None.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What the tables of ``genenet.genes.layer_parts`` name, in torch. Each function builds one part of a layer."""
+"""The entries of the tables in ``genenet.genes.layer_parts``, in torch. Each function builds one part of a layer."""
 
 from __future__ import annotations
 

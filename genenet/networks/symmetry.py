@@ -1,4 +1,4 @@
-"""Symmetries of the plane and of z, for arrays and for boxes. Patches are turned by them, and volumes predicted."""
+"""Symmetries of the plane and of z, for arrays and for boxes: for training patches and for test-time augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Into which tiles a block is best cut: pure arithmetic."""
+"""Chooses the size of the tiles that a block is cut into: pure arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which boxes networks read in order to write others: pure arithmetic."""
+"""Computes which box a network must read in order to write another box: pure arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unbounded lattice on which platelets stand: any box of it can be made by itself, in any order."""
+"""The unbounded lattice on which platelets are placed: any box of it can be made independently, in any order."""
 
 from dataclasses import dataclass, field
 from itertools import product

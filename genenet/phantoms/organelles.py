@@ -1,4 +1,4 @@
-"""The organelles in a platelet: chains of balls that keep clear of one another and of the membrane, in nanometres."""
+"""The organelles in a platelet: chains of balls that don't touch one another or the membrane, in nanometres."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The interactive plots of the report. A new plot is a function here, a line of `PLOTS`, and a text in the template.
 
-In plots of scores, networks far below the others stand at the lower edge, as triangles (see `ScoreAxis`).
+In plots of scores, networks far below the others are drawn at the lower edge, as triangles (see `ScoreAxis`).
 """
 
 from __future__ import annotations

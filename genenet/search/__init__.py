@@ -1,1 +1,1 @@
-"""Which genomes are trained, and how far: successive halving and evolution."""
+"""Which genomes are trained, and for how long: successive halving and evolution."""

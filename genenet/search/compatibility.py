@@ -1,4 +1,4 @@
-"""Checks what was changed in the config of a search that has begun: a change must not redo rounds that are done."""
+"""Checks changes of the config of a search that has begun: a change must not repeat rounds that are done."""
 
 from __future__ import annotations
 

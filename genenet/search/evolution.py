@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
     from genenet.search.round_files import TrainingResult
 
-TRIES = 100  # children that equal an earlier genome are bred anew, so often
+TRIES = 100  # children that equal an earlier genome are redrawn up to this many times
 
 Scored = Sequence[tuple[Genome, float]]  # with their validation ARI, the oldest first
 

@@ -1,4 +1,4 @@
-"""``genenet retry``: takes up again what was given up, once its cause is gone.
+"""``genenet retry``: resets work that was given up, after the cause has been removed.
 
 Nothing is computed here. The published files of a training, of a rung's slot or of a part of a segmentation are
 removed, so that the next start of the workflow, or of ``genenet submit``, makes them again. Checkpoints stay, so a
@@ -61,7 +61,7 @@ def retry(work: Collection[GivenUp]) -> None:
 
 
 def advice(paths: ResultPaths) -> str:
-    """Return a line that says how to take up what was given up; an empty one if nothing was."""
+    """Return a line that says how to repeat work that was given up; an empty one if there is none."""
     n = sum(not each.obstacle for each in find(paths, RETRIED))
     text = f"{n} given up; when the cause is gone: genenet retry {paths.results}, then start again"
     return text if n else ""

@@ -1,4 +1,4 @@
-"""The small files of a search in steps: what a slot of a rung, a rung and a round have come to."""
+"""The small files of a search in steps: the results of a slot of a rung, of a rung, and of a round."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EMPTY = TrainingResult(run=None, status="empty")
 
 
 class SlotFile(Closed):
-    """``rungs/r0/500/003.json``: what one slot of a rung has come to."""
+    """``rungs/r0/500/003.json``: the result of one slot of a rung."""
 
     format: Literal["genenet.slot/1"] = "genenet.slot/1"
     run: str | None

@@ -1,1 +1,1 @@
-"""Segmenting volumes with an ensemble, and what follows: post-processing, objects, export, evaluation, viewing."""
+"""Segmenting volumes with an ensemble, and later steps: post-processing, objects, export, evaluation, viewing."""

@@ -86,7 +86,7 @@ class PartOfSegmentation:
         return sum(store.has_block(block) for block in share(store.blocks, self.part, self.n_parts))
 
     def _fingerprint(self) -> str:
-        """Return a hash of settings and of the files' sizes and times: with others, attempts count anew."""
+        """Return a hash of settings and of the files' sizes and times: if it changes, attempts are counted from 0."""
         files = [*self.settings.volume.all, self.ensemble / "ensemble.json"]
         stamps: list[Any] = [size_and_time(path) if path.exists() else None for path in files]
         parts = [self.settings.model_dump(mode="json"), stamps]

@@ -1,4 +1,4 @@
-"""Receipts: what a job has done for its part of a segmentation, or why the part was given up."""
+"""Receipts: they record what a job has done for its part of a segmentation, or why the part was given up."""
 
 from __future__ import annotations
 

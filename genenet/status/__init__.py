@@ -1,1 +1,1 @@
-"""How far a search is, read from its files alone."""
+"""The progress of a search, read from its files alone."""

@@ -1,4 +1,4 @@
-"""How far the stages before and after the trainings are, told from their files, without zarr."""
+"""The progress of the stages before and after the trainings, read from their files, without zarr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABELS = "labels/segmentation/0"  # in a store; genenet.volumes.ome_zarr
 
 @dataclass(frozen=True)
 class StageState:
-    """A stage: ``text`` says how far it is, what came of it, or what is wrong.
+    """A stage: ``text`` gives its progress, its result, or its error.
 
     ``log`` is that of a stage that has started or failed; ``silent_seconds`` is how long ago a stage that has started
     wrote to its log. A stage that was killed looks the same.
@@ -39,7 +39,7 @@ class StageState:
 
 
 def read_stages(config: Config, paths: ResultPaths, runs: Sequence[Outcome]) -> list[StageState]:
-    """Return how far images, selection, test, each volume and the report are."""
+    """Return the progress of images, selection, test, each volume and the report."""
     logs = f"{paths.results}/logs"
     selection = _selection(paths, runs)
     since = written(f"{paths.ensemble}/ensemble.json") if selection.state == "done" else None
@@ -87,7 +87,7 @@ def _members(paths: ResultPaths) -> str:
 
 
 def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) -> StageState:
-    """Return how far a volume is: its parts and blocks, and the files made from them."""
+    """Return the progress of a volume: its parts and blocks, and the files made from them."""
     title, n_jobs, logs = f"volume {name}", config.segmentation.jobs, f"{paths.results}/logs"
     if since is None:
         return StageState(title, "waiting", "for the ensemble")

@@ -1,4 +1,4 @@
-"""How far a search is while it runs, read from its files alone, wherever its jobs are."""
+"""The progress of a running search, read from its files alone, wherever its jobs run."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def load_config(path: Path) -> Config:
 
 
 def read_status(config: Config) -> Status:
-    """Read all files that tell how far a search is."""
+    """Read all files that show the progress of a search."""
     paths = ResultPaths(config.results)
     seen = try_read(paths.settings("train"))
     kept = dict(_leaves(seen.json())) if seen else {}

@@ -1,4 +1,4 @@
-"""How far the trainings of a search are, each judged by what the search expects of it now."""
+"""The progress of the trainings of a search, each compared with what the current config expects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[Outcome]:
-    """Read what all trainings have come to; a folder that doesn't exist is not looked into."""
+    """Read the outcomes of all trainings; folders that don't exist are not read."""
     rounds = stages.search_rounds(config)
     aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
     bred = {run for each in rounds if each.is_bred for run in each.runs}

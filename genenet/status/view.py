@@ -1,4 +1,4 @@
-"""How far a search is, for people: in a terminal of 80 columns, once or again and again, or in a log."""
+"""Prints the progress of a search: in a terminal of 80 columns, once or repeatedly, or in a log."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _section(title: str, rows: Table, n_more: int) -> list[RenderableType]:
 
 
 def _retry(status: Status) -> list[RenderableType]:
-    """Return how to take up failed trainings again, if there are such."""
+    """Return a line that says how to repeat failed trainings, if there are any."""
     n = sum(run.can_be_retried for run in status.failures)
     if not n:
         return []

@@ -1,4 +1,4 @@
-"""What a training publishes in its folder, whatever it has come to."""
+"""The files that a training publishes in its folder, whether it was successful or not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reads what a training has come to, or how far it is, from the files in its folder, without torch.
+"""Reads the outcome or the progress of a training from the files in its folder, without torch.
 
-Of a training that is over only ``scores.json`` is opened. Nothing is written, and unreadable files are treated as
+If a training is over, only ``scores.json`` is opened. Nothing is written, and unreadable files are treated as
 missing, so that this works beside running trainings and on any machine that sees the folder.
 """
 
@@ -39,7 +39,7 @@ def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
 
 
 def read_outcome(paths: ResultPaths, run: str, expected: Expected = ANY) -> Outcome:
-    """Read what a training has come to so far, judged by what its results must be."""
+    """Read the outcome or progress of a training, compared with what its results must be."""
     outcome = Outcome(run=run, files=paths.run(run), genome_file=Path(paths.genome(run)), expected=expected)
     seen = try_read(outcome.files.scores)
     published = _published(outcome, seen) if seen and seen.time >= expected.since else None

@@ -1,4 +1,4 @@
-"""What a training has come to, or how far it is: the one type that ranking, report, status, submit and retry use."""
+"""The outcome or the progress of a training: the one type that ranking, report, status, submit and retry use."""
 
 from __future__ import annotations
 

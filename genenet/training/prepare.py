@@ -1,8 +1,8 @@
 """Labelled images, checked and put into one file: a Zarr in a zip, with their statistics as attributes.
 
 Layout: a group for each image, "0", "1", …, each with the arrays ``image`` (own type), ``labels`` (uint8; IGNORE
-where nothing is learnt) and, if the image has one, ``mask`` (uint8), axes (z, y, x), and attributes; what holds for
-all images is in the root's attributes.
+where nothing is learnt) and, if the image has one, ``mask`` (uint8), axes (z, y, x), and attributes; values that
+hold for all images are in the root's attributes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training ran with: versions, hardware, container."""
+"""The versions, hardware and container with which a training ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training in its folder: lock, resume, checkpoints by the clock, and what follows from how an attempt ends."""
+"""One training in its folder: lock, resume, checkpoints by the clock, and the consequences of how an attempt ends."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class _Session:
         return True
 
     def _attempt(self, network_plan: Plan, train: Prepared, validation: Prepared) -> bool:
-        """Train and publish, unless no other attempt is worth it: then publish that."""
+        """Train and publish; if the training was given up, publish that instead."""
         fingerprint = self._fingerprint(train, validation)
         publication = Publication(self.files, self.genome, network_plan, validation, fingerprint)
         attempts = Attempts(self.files.attempts, fingerprint, self.token)
@@ -164,7 +164,7 @@ class _Session:
         validation: Prepared,
         state: dict[str, Any] | None,
     ) -> bool:
-        """Train from ``state``; publish what the genome itself has come to. False if it had to stop before."""
+        """Train from ``state``; publish the outcome of the genome itself. False if it had to stop before."""
         assert publication.fingerprint
         try:
             self.trainer = trainer = self._trainer(network_plan, train, validation)

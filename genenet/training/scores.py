@@ -1,4 +1,4 @@
-"""``scores.json``, with which a training publishes how it has ended: the last of its files to be written."""
+"""``scores.json``, in which a training publishes how it ended: the last of its files to be written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PredictionTime(Closed):
 
 
 class Scores(Closed):
-    """How a training has ended, and what its network is worth on the validation images.
+    """How a training has ended, and the scores of its network on the validation images.
 
     A training without weights has a ``reason`` and no validation. Fields that are None by default weren't written by
     every version, or not for every status.

@@ -1,4 +1,4 @@
-"""Checks which classes the labels of a split show: what isn't shown can't be learned, or not be scored."""
+"""Checks which classes occur in the labels of a split: other classes can't be learned or can't be scored."""
 
 from __future__ import annotations
 

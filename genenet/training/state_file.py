@@ -1,4 +1,4 @@
-"""``state.json``: how far a training is, written by the training with its heartbeat and read by ``genenet status``."""
+"""``state.json``: the progress of a training, written with its heartbeat and read by ``genenet status``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TrainingState(Closed):
-    """How far a training is; the file's own time says when it was written.
+    """The progress of a training; the file's own time says when it was written.
 
     Attributes:
         iteration: the last one that is done.

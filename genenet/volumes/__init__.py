@@ -1,1 +1,1 @@
-"""Images in and out, box by box."""
+"""Reads and writes images, box by box."""

@@ -1,4 +1,4 @@
-"""Where the voxels of an image lie: their size along each axis, as far as it is known, and the first one's place."""
+"""Where the voxels of an image lie: their size along each axis, if it is known, and the position of the first voxel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks: outside of its mask nothing of a volume is computed, and everything that is stored is 0."""
+"""Masks: voxels of a volume outside its mask are not computed, and all their stored values are 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading boxes that reach beyond a volume: the outside shows the inside, reflected at the border."""
+"""Reads boxes that reach beyond a volume: voxels outside are those inside, reflected at the border."""
 
 from __future__ import annotations
 

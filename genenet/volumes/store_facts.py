@@ -1,4 +1,4 @@
-"""What a segmentation's store says about itself, checked when the store is opened: another person may have made it."""
+"""The attributes of a segmentation's store, checked when the store is opened: another person may have made it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and settings: commands."""
+"""Commands for images and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Genomes: commands."""
+"""Commands for genomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is and has found: commands."""
+"""Commands that show the state and the results of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rungs and rounds of a search: commands."""
+"""Commands for rungs and rounds of a search."""
 
 from __future__ import annotations
 

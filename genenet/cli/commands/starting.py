@@ -1,4 +1,4 @@
-"""The beginning: from images to a config.yaml."""
+"""Commands for the start of a search: from images to a config.yaml."""
 
 from __future__ import annotations
 

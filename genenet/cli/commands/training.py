@@ -1,4 +1,4 @@
-"""Trainings and what is chosen from them: commands."""
+"""Commands for trainings, and for the selection of the ensemble."""
 
 from __future__ import annotations
 

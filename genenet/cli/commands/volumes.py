@@ -1,4 +1,4 @@
-"""Volumes to segment: commands."""
+"""Commands for volumes to segment."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@
              |                                   |
              +-[stack1]---[layer0]-...           +-[stack1]-...
 
-The boxes of one level share their width, within both paths. The first child stands at the height of its parent, the
-others below it, so that the genes read like an outline.
+The boxes of one level share their width, within both paths. The first child is at the height of its parent, the
+others are below it, so that the genes read like an outline.
 """
 
 from __future__ import annotations

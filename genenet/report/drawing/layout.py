@@ -1,4 +1,4 @@
-"""Where the tensors of a network stand in its picture: layers from left to right, scales from top to bottom.
+"""Positions of a network's tensors in its picture: layers from left to right, scales from top to bottom.
 
 The picture is the U of Ronneberger et al. (2015, fig. 1). Each tensor is a bar::
 

@@ -1,4 +1,4 @@
-"""DM3 and DM4 in, Gatan's formats, by RosettaSciIO: an extra, ``pip install genenet[dm]``."""
+"""Reads DM3 and DM4, Gatan's formats, with RosettaSciIO, an extra: ``pip install genenet[dm]``."""
 
 from __future__ import annotations
 

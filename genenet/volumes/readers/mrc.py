@@ -1,4 +1,4 @@
-"""MRC in: the format of tomography (MRC2014, IMOD), mapped into memory."""
+"""Reads MRC, the format of tomography (MRC2014, IMOD), mapped into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TIFF in: stacks, BigTIFF, OME-TIFF and ImageJ's, read page by page or mapped into memory."""
+"""Reads TIFF: stacks, BigTIFF, OME-TIFF and ImageJ's, read page by page or mapped into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zarr in: an array, or level 0 of an OME-Zarr (0.4 or 0.5), of Zarr format 2 or 3."""
+"""Reads Zarr: an array, or level 0 of an OME-Zarr (0.4 or 0.5), of Zarr format 2 or 3."""
 
 from __future__ import annotations
 
