@@ -73,7 +73,7 @@ def take_common_options(arguments: list[str]) -> tuple[bool, Path | None, list[s
 
 @contextmanager
 def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
-    """Add what goes to standard error to a file as well, below what earlier attempts have left there."""
+    """Also append everything that goes to standard error to a file, after the output of earlier attempts."""
     if path is None:
         yield
         return

@@ -63,7 +63,7 @@ def _read(name: str, value: Any) -> Any:
 
 
 class _Sizes:
-    """The text of an option that stands for three numbers."""
+    """The text of an option that consists of three numbers."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -78,7 +78,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _option_type(name: str, annotation: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the type of an option for a field's annotation, and what else typer must know."""
+    """Return the type of an option for a field's annotation, and the other arguments of typer's option."""
     some = [kind for kind in get_args(annotation) if kind is not NoneType]
     if NoneType in get_args(annotation) and len(some) == 1:
         annotation = some[0]

@@ -62,7 +62,7 @@ def show_receipt(receipt: Receipt) -> None:
 
 @contextmanager
 def _reporter(name: str) -> Iterator[Callable[[int, int, str, bool], None]]:
-    """Give ``report(done, all, text, is_news)``: a bar if standard error is a terminal, else lines."""
+    """Give ``report(done, all, text, is_news)``: a bar if standard error is a terminal, otherwise lines."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

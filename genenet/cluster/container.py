@@ -81,7 +81,7 @@ def check_container(image: str, arguments: str, paths: Iterable[str]) -> None:
 
 
 def _reason(messages: str) -> str:
-    """Return the error message of genenet inside the image, or else of Apptainer."""
+    """Return the error message of genenet inside the image; if there is none, that of Apptainer."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", messages)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     ours = [line.removeprefix("genenet: error: ") for line in lines if line.startswith("genenet: error: ")]

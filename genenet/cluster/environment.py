@@ -16,7 +16,7 @@ WHY = "9.16.3 to 9.19 read the runtime of a profile as seconds instead of minute
 
 
 def set_up_jobs() -> None:
-    """Set the variables that this process hands on to its jobs, wherever they run."""
+    """Set the environment variables that this process passes to its jobs, wherever they run."""
     announce_launcher()
     commands = str(Path(sys.executable).parent)  # found also if this Python's environment isn't activated
     os.environ["PATH"] = os.pathsep.join([commands, os.environ.get("PATH", os.defpath)])

@@ -64,7 +64,7 @@ class TrainingJob:
         return DelayedSubmission(replace(self))
 
     def is_done(self) -> bool:
-        """Whether all is published, and newer than what it was made from."""
+        """Whether all results are published, and newer than their inputs."""
         return is_fresh(*([Path(self.folder, p) for p in paths] for paths in (self.outputs, self.inputs)))
 
     def _train(self) -> int:

@@ -40,7 +40,7 @@ def contents(paths: Iterable[Path], record: Path) -> str:
 
 
 def _known(record: Path) -> dict[str, dict[str, Any]]:
-    """Return what a record holds; one that is damaged or of another version counts as empty."""
+    """Return the content of a record; a record that is damaged or of another version counts as empty."""
     try:
         content = read_json(record)
         return dict(content["files"]) if content["format"] == FORMAT else {}

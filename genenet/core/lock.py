@@ -47,7 +47,7 @@ class LockLostError(Exception):
 
 @dataclass(frozen=True)
 class HeldLock:
-    """A lock that this process holds; ``token`` tells this holder from all others."""
+    """A lock that this process holds; ``token`` distinguishes this holder from all others."""
 
     path: Path
     token: str
@@ -253,7 +253,7 @@ def _process_runs(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock file, as one look shows it.
+    """The holder of a lock file at one moment.
 
     One look can't tell whether the file changes; ``silent_seconds`` is the file's age on this machine's clock.
     """

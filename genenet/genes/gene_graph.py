@@ -74,7 +74,7 @@ class Gene(ABC):
         return int(self.value(name))
 
     def choice(self, name: str) -> str | bool:
-        """Return the choice that the value, an index, stands for."""
+        """Return the choice whose index is the value."""
         return HYPERPARAMETERS[name].choices[self.integer(name)]
 
     def walk(self) -> Iterator[Gene]:

@@ -62,11 +62,11 @@ class Hyperparameter(Choice):
         return str(self.domain)
 
     def word(self, value: Number) -> str:
-        """Name the choice that an index stands for, as a file may."""
+        """Return the name of the choice with this index, as a file may contain it."""
         return _word(self.choices[int(value)])
 
     def number(self, value: Any) -> Number:
-        """Turn what a file holds into a number; a choice may be named. Doesn't check the domain.
+        """Convert a value from a file to a number; choices may be given by name. Doesn't check the domain.
 
         Raises:
             HyperparameterError: If it isn't a number of this hyperparameter's type.

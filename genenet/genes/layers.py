@@ -213,7 +213,7 @@ class LayerStep:
 
     @property
     def out_channels(self) -> int:
-        """Channels that come out."""
+        """Channels of the output."""
         return self.layer.out_channels if self.layer else self.convolutions[0].out_channels
 
     @property

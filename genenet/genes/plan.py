@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def is_same(self) -> bool:
-        """Whether what comes out is as large as what goes in."""
+        """Whether the output is as large as the input."""
         return all(layer.same for layer in self.layers)
 
     @cached_property
@@ -72,12 +72,12 @@ class Plan:
 
     @cached_property
     def output_shape(self) -> Triple:
-        """Voxels along z, y, x that come out of ``input_shape``."""
+        """Voxels of the output along z, y, x for an input of ``input_shape``."""
         return each(lambda axis: sizes.output_size(self.stacks, axis, self.input_shape[axis]), AXES)
 
     @cached_property
     def margin(self) -> Triple:
-        """Voxels that an output lacks on each side of its input."""
+        """Voxels by which the output is smaller than the input on each side."""
         return each(lambda axis: (self.input_shape[axis] - self.output_shape[axis]) // 2, AXES)
 
     @cached_property

@@ -42,7 +42,7 @@ def output_size(stacks: Sequence[Stack], axis: int, size: int) -> int:
 
 
 def multiple(stacks: Sequence[Stack], axis: int) -> int:
-    """Return how many voxels become one at the bottom; feasible sizes come in steps of it."""
+    """Return how many voxels become one at the bottom; feasible sizes differ by multiples of it."""
     product = 1
     for stack in stacks:
         if stack.layers[0].entry == "down":

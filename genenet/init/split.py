@@ -88,13 +88,13 @@ class Split:
         return all((counts > 0).sum() >= 2 for counts in self.counts(classes))
 
     def lacks(self, classes: Classes) -> tuple[int, int]:
-        """Return how many classes that are labelled somewhere training lacks, and how many validation lacks."""
+        """Return how many of the labelled classes are missing from training, and how many from validation."""
         train, validation = self.counts(classes)
         exists = train + validation > 0
         return int((exists & (train == 0)).sum()), int((exists & (validation == 0)).sum())
 
     def distance(self, classes: Classes) -> float:
-        """Return how far the frequencies of the classes in both parts are apart, 0 to 2."""
+        """Return the difference between the class frequencies of both parts, 0 to 2."""
         train, validation = self.counts(classes)
         return float(np.abs(train / max(1, train.sum()) - validation / max(1, validation.sum())).sum())
 
@@ -191,7 +191,7 @@ def _cut(seen: LabelledLook, axis: int, at_start: bool, ids: slice, max_validati
 
 
 def _lacking(parts: Split, classes: Classes) -> Iterator[str]:
-    """Yield which classes a part lacks; raises InputError if it lacks all but one."""
+    """Yield the classes that are missing from a part; raises InputError if it has fewer than two classes."""
     train, validation = parts.counts(classes)
     for what, counts, images, effect in (
         ("training", train, parts.train, "no network learns that"),

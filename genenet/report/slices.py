@@ -109,7 +109,7 @@ def _read(
 
 
 def _as_ids(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return labels as bytes; 255 stands for every label that is no class."""
+    """Return labels as bytes; 255 replaces every label that is no class."""
     return np.where((labels >= 0) & (labels < 255), labels, 255).astype(np.uint8)
 
 

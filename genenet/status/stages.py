@@ -130,7 +130,7 @@ def _blocks(array: Path, since: float) -> str:
 
 
 def _file(name: str, path: str, log: str, since: float | None) -> StageState:
-    """Return how far a stage is that makes one file from files written at ``since``; None: not all are there."""
+    """Return the progress of a stage that makes one file from files written at ``since``; None: some are missing."""
     made = written(path)
     if since is None:
         return StageState(name, "waiting", "there is one of earlier results" if made is not None else "")

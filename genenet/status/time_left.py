@@ -53,7 +53,7 @@ def time_left(runs: Sequence[Outcome], open_iterations: Sequence[int] = ()) -> T
 
 
 def seconds_left(run: Outcome, pace: float) -> float:
-    """Return how long one training still takes, at its own pace if that is known, else at ``pace``."""
+    """Return how long one training still takes, at its own pace if that is known, otherwise at ``pace``."""
     return max(0, (run.iterations or 0) - run.iteration) * (run.seconds_per_iteration or pace)
 
 

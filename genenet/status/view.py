@@ -56,7 +56,7 @@ def _print(console: Console, status: Status) -> None:
 
 
 def watch_status(read: Callable[[], Status], seconds: float) -> None:
-    """Show it every so many seconds until the search is over or Ctrl-C; without a terminal, one below the other."""
+    """Print the progress at intervals until the search is over or Ctrl-C; without a terminal, one below the other."""
     console = _console()
     try:
         if not console.is_terminal:
@@ -85,7 +85,7 @@ def _console() -> Console:
 
 
 def render(status: Status, most_training: int) -> Group:
-    """Return all of it, with so many rows of trainings under way at most."""
+    """Return the whole text, with at most ``most_training`` rows for running trainings."""
     paths, at_work = ResultPaths(status.results), status.of_phase("training")
     interrupted = [(_name(run), _interruption(run)) for run in status.of_phase("interrupted")]
     failures = [(_name(run), _failure(run, paths)) for run in status.failures]

@@ -95,7 +95,7 @@ def load(
     iterations: int | None = None,
     is_of_a_lost_lock: Callable[[str | None, int], bool] = lambda _token, _iteration: False,
 ) -> dict[str, Any] | None:
-    """Read the newest sound checkpoint with this fingerprint, of at most so many iterations; None if there is none.
+    """Read the newest sound checkpoint with this fingerprint, up to a number of iterations; None if there is none.
 
     A checkpoint that is damaged, has another fingerprint, or was written by a process that had lost the folder's lock
     is set aside and logged, and the one before it is tried. (The next save would put it in that one's place.)

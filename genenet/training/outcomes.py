@@ -109,7 +109,7 @@ class Outcome:
 
     @property
     def kind(self) -> Literal["member", "baseline", "other"]:
-        """What it is in the report."""
+        """The role of the training in the report."""
         return "baseline" if self.is_baseline else "member" if self.is_member else "other"
 
     @property
@@ -157,7 +157,7 @@ class Outcome:
 
     @property
     def ranked_ari(self) -> float:
-        """The ARI that it is ranked with: -1 where there is none, so that it comes last."""
+        """The ARI for the ranking: -1 if there is none, so that the training is ranked last."""
         return -1.0 if self.ari is None else self.ari
 
     @property

@@ -295,7 +295,7 @@ def _log_memory(trainer: Trainer, network_plan: Plan) -> None:
 
 
 def _status(error: BaseException) -> Status | None:
-    """Return the status that an exception of the genome's own stands for; None for all others."""
+    """Return the status for an exception that the genome itself caused; None for all others."""
     if isinstance(error, Diverged):
         return "diverged"
     return "out_of_memory" if is_out_of_memory(error) else None

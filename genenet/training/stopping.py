@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # what schedulers se
 
 
 def minutes_to_use(job_minutes: float) -> float:
-    """Return how long to train in a job of so many minutes.
+    """Return how long to train in a job with this time limit in minutes.
 
     The rest, a tenth but at least 45 seconds and at most 5 minutes, is for what comes before the training's
     clock starts and for the last checkpoint.

@@ -143,7 +143,7 @@ def format_table() -> str:
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of an image file or folder, by its first bytes, else by its name.
+    """Return the format of an image file or folder, by its first bytes, otherwise by its name.
 
     Raises:
         InputError: If it doesn't exist, or is of no format that is read.

@@ -95,7 +95,7 @@ class ClassLabels:
 
 
 class ShownLabels(Volume):
-    """Labels as class ids, to look at: whatever is no class is IGNORE, and nothing is an error."""
+    """Labels as class ids, for viewing: labels that are no class become IGNORE, and nothing is an error."""
 
     def __init__(self, labels: Volume, n_classes: int, ignore_label: int | None) -> None:
         self._take_over(labels)
@@ -111,7 +111,7 @@ class ShownLabels(Volume):
 
 
 def first_label(ignore_label: int | None) -> int:
-    """Return the label that stands for the first class: 0, or 1 if 0 means that nothing is known."""
+    """Return the label of the first class: 0, or 1 if 0 means that the class isn't known."""
     return 1 if ignore_label == 0 else 0
 
 

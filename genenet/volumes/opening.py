@@ -178,7 +178,7 @@ def _open_file(path: Path, is_grey: bool = True) -> Volume:
 
 
 def _members(part: Volume, given: Sequence[Path]) -> set[Path]:
-    """Return the files that the image of a file spreads over; a stack that holds one of them must hold all."""
+    """Return all files of the image that a file belongs to; a stack that contains one of them must contain all."""
     members = {member.resolve() for member in part.members}
     if missing := members - {path.resolve() for path in given}:
         raise InputError(
