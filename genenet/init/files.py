@@ -12,7 +12,7 @@ from genenet.core.geometry import Box, by
 from genenet.volumes.base import MirroredVolume, Volume
 from genenet.volumes.labels import check_integers
 from genenet.volumes.opening import open_volume
-from genenet.volumes.statistics import sample_boxes
+from genenet.volumes.sampling import sample_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,8 @@ from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import MaskedVolume, check_finite
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
-from genenet.volumes.statistics import EXACT_VOXELS, Moments, as_arrays, image_moments, slab_chunks, slabs
+from genenet.volumes.sampling import slab_chunks, slabs
+from genenet.volumes.statistics import EXACT_VOXELS, Moments, as_arrays, image_moments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,23 +250,22 @@ def check(source: Source) -> Facts:
     Raises:
         InputError: If the image isn't finite or constant, or if a label is no class, or all are ignored.
     """
-    counts, hashes = _count_and_hash(source)
+    counts, n_inside, hashes = _count_and_hash(source)
     if not counts.any():
         masked = f" or masked by {source.mask.name}" if source.mask else ""
         raise InputError(
             f"{source.labels.volume.name}: all voxels are ignored{masked}; at least one needs a class"
         )
     slices = image_moments(source.image, per_slice=True, mask=source.mask)
-    shape, n_voxels = source.image.shape, Box.of_shape(source.image.shape).n_voxels
-    whole = slices
-    if n_voxels > EXACT_VOXELS:  # the sample stands for all voxels, beside those of other images
-        whole = [m.scaled(n_voxels) for m in image_moments(source.image, per_slice=False, mask=source.mask)]
+    shape, whole = source.image.shape, slices
+    if Box.of_shape(shape).n_voxels > EXACT_VOXELS:  # the sample stands for all voxels, beside other images
+        whole = [m.scaled(n_inside) for m in image_moments(source.image, per_slice=False, mask=source.mask)]
     return Facts(shape, source.image.dtype, counts, source.weight, whole, slices, hashes)
 
 
-def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Return the voxels of each class and the hashes of all arrays; checks labels and that voxels are finite."""
-    counts = np.zeros(source.labels.n_classes, np.int64)
+def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
+    """Return the voxels of each class and inside the mask, and all hashes; check labels and that voxels are finite."""
+    n_inside, counts = 0, np.zeros(source.labels.n_classes, np.int64)
     hashes = {name: hashlib.sha256() for name in ("image", "labels", *(["mask"] if source.mask else []))}
     for box in slabs(source.image.shape):
         image, labels = source.image.read(box), source.labels.read(box)
@@ -275,11 +275,12 @@ def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], dict[str, Any]]:
         if source.mask:
             inside = source.mask.read(box) != 0
             hashes["mask"].update(inside.data)
+        n_inside += image.size if inside is None else int(np.count_nonzero(inside))
         check_finite(image, source.name, inside)
         for ids in labels:
             counts += np.bincount(ids.reshape(-1), minlength=256)[: len(counts)]
         del image, labels, inside  # before the next slab is read: memory holds one
-    return counts, hashes
+    return counts, n_inside, hashes
 
 
 def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:

@@ -53,7 +53,7 @@ class RescaledVolume(Volume):
         data = data.astype(np.float32 if data.itemsize < 4 else np.float64)
         for axis, (places, weights) in enumerate(taps):
             data = _weigh(data, axis, places - start[axis], weights.astype(data.dtype))
-        return (np.rint(data) if self.dtype.kind in "ui" else data).astype(self.dtype)
+        return (np.rint(data) if self.dtype.kind in "bui" else data).astype(self.dtype)
 
 
 def _taps(start: int, stop: int, factor: float, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, tiles
+from genenet.core.geometry import Box
+from genenet.volumes.sampling import sample, sample_inside, thin_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.volumes.base import Volume
+    from genenet.volumes.sampling import SampledBox
+
+    _Part = tuple[int, NDArray[Any], NDArray[np.bool_] | None]  # first slice, voxels, what is inside the mask
 
 EXACT_VOXELS = 2**26  # up to here statistics are exact
-_SLAB_VOXELS = 2**23  # read, checked and written at a time
 _PIECE_VOXELS = 2**18  # turned to float64 at a time: 2 MB
-_BOX_VOXELS = 2**20  # the largest box that a sample is made of
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,14 @@ def image_statistics(
     """Return mean and deviation of an image, the numbers that normalise it in training and in segmenting.
 
     They are exact for a volume of at most ``max_voxels`` voxels. Those of a larger one are estimated from its
-    chunks, or parts of them, that are drawn at random.
+    chunks, or parts of them, that are drawn at random. With a mask, only boxes that meet it are drawn, and only
+    voxels inside count towards the size of the sample; so they are exact if the mask is small.
 
     Args:
         volume: the image, or a region of one.
         per_slice: estimate for each slice; every slice is sampled, with 4 boxes at the least.
         seed: same seed and volume: same sample.
-        max_voxels: about as many are read.
+        max_voxels: about as many count.
         mask: of the same shape; where it is 0, voxels don't count.
 
     Returns:
@@ -134,20 +137,23 @@ def image_moments(
     volume: Volume, per_slice: bool, seed: int = 0, max_voxels: int = EXACT_VOXELS, mask: Volume | None = None
 ) -> list[Moments]:
     """Return the moments of each slice, or of the whole sample of a large volume in one; see image_statistics."""
+    n_z = volume.shape[0]
     if Box.of_shape(volume.shape).n_voxels <= max_voxels:
-        found = _by_slice(volume, _thin_slabs(volume), mask)
+        found = _by_slice(n_z, _read(volume, thin_slabs(volume.shape, volume.chunks[0]), mask))
     else:
-        boxes = _sample(volume, per_slice, max_voxels, np.random.default_rng(seed))
-        found = _by_slice(volume, boxes, mask) if per_slice else [_of_boxes(volume, boxes, mask)]
-        if mask and not Moments.merged(found).n:  # so little is inside that no box met it
-            found = _by_slice(volume, _thin_slabs(volume), mask)
+        rng = np.random.default_rng(seed)
+        if mask:
+            parts = _read_inside(volume, mask, sample_inside(volume, mask, per_slice, max_voxels, rng))
+        else:
+            parts = _read(volume, sample(volume, per_slice, max_voxels, rng), None)
+        found = _by_slice(n_z, parts) if per_slice else [_merged(parts)]
     check_moments(Moments.merged(found), volume.name, mask)
     return found
 
 
-def _by_slice(volume: Volume, boxes: Iterable[Box], mask: Volume | None) -> list[Moments]:
-    found = [Moments()] * volume.shape[0]
-    for start, voxels, inside in _read(volume, boxes, mask):
+def _by_slice(n_z: int, parts: Iterable[_Part]) -> list[Moments]:
+    found = [Moments()] * n_z
+    for start, voxels, inside in parts:
         for i, slice_ in enumerate(voxels):
             of_slice = Moments.of(slice_ if inside is None else slice_[inside[i]])
             found[start + i] = found[start + i].merge(of_slice)
@@ -155,14 +161,11 @@ def _by_slice(volume: Volume, boxes: Iterable[Box], mask: Volume | None) -> list
     return found
 
 
-def _of_boxes(volume: Volume, boxes: Iterable[Box], mask: Volume | None) -> Moments:
-    parts = (Moments.of(v if i is None else v[i]) for _, v, i in _read(volume, boxes, mask))
-    return Moments.merged(parts)
+def _merged(parts: Iterable[_Part]) -> Moments:
+    return Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)
 
 
-def _read(
-    volume: Volume, boxes: Iterable[Box], mask: Volume | None
-) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_] | None]]:
+def _read(volume: Volume, boxes: Iterable[Box], mask: Volume | None) -> Iterator[_Part]:
     """Yield the first slice, the voxels and what is inside the mask of each box that has something inside."""
     for box in boxes:
         inside = mask.read(box) != 0 if mask else None
@@ -170,60 +173,9 @@ def _read(
             yield box.start[0], volume.read(box), inside
 
 
-def slabs(shape: Triple) -> Iterator[Box]:
-    """Yield boxes as wide as the volume, since files hold it row by row, of whole chunks of prepared files."""
-    depth, height, _ = slab_chunks(shape)
-    rows = max(1, _SLAB_VOXELS // (depth * height * shape[2])) * height
-    return tiles(Box.of_shape(shape), (depth, rows, shape[2]))
-
-
-def _thin_slabs(volume: Volume) -> Iterator[Box]:
-    """Yield slabs cut along z to the depth of the volume's chunks: less memory, and no chunk is decoded twice."""
-    for slab in slabs(volume.shape):
-        yield from tiles(slab, (min(volume.chunks[0], slab.shape[0]), *slab.shape[1:]))
-
-
-def slab_chunks(shape: Triple) -> Triple:
-    """Return the chunks of prepared files, which divide slabs."""
-    return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
-
-
-def sample_boxes(volume: Volume, max_voxels: int, seed: int = 0) -> Iterator[Box]:
-    """Yield boxes of about ``max_voxels`` voxels in all, drawn at random; of a smaller volume all of it."""
-    yield from _sample(volume, False, max_voxels, np.random.default_rng(seed))
-
-
-def _sample(volume: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator) -> Iterator[Box]:
-    """Boxes of the whole volume, or of each layer of chunks, so that no slice is left out."""
-    whole = Box.of_shape(volume.shape)
-    all_of_it = whole.n_voxels <= max_voxels
-    if not per_slice:
-        part = _BOX_VOXELS if all_of_it else min(_BOX_VOXELS, max_voxels // 64)
-        yield from _draw(whole, _part_of(volume.chunks, part), max_voxels, 1, rng)
-        return
-    n_z, n_y, n_x = volume.shape
-    depth = volume.chunks[0]
-    for z in range(0, n_z, depth):
-        layer = Box((z, 0, 0), (min(z + depth, n_z), n_y, n_x))
-        share = max_voxels * layer.shape[0] // n_z
-        unit = _part_of(volume.chunks, _BOX_VOXELS if all_of_it else min(_BOX_VOXELS, max(share // 4, 2**14)))
-        yield from _draw(layer, unit, share, 4, rng)
-
-
-def _part_of(chunk: Triple, n_voxels: int) -> Triple:
-    """Shorten a chunk along y, then x, until it has about ``n_voxels`` at most."""
-    z, y, x = chunk
-    y = min(y, max(1, n_voxels // (z * x)))
-    return z, y, min(x, max(1, n_voxels // (z * y)))
-
-
-def _draw(box: Box, unit: Triple, n_voxels: int, least: int, rng: np.random.Generator) -> Iterator[Box]:
-    """Units of a box, in order: all of them, or as many as have ``n_voxels``."""
-    counts = tuple(-(-n // u) for n, u in zip(box.shape, unit, strict=True))
-    total, n = math.prod(counts), max(least, n_voxels // math.prod(unit))
-    drawn = range(total)
-    if box.n_voxels > n_voxels and n < total:
-        drawn = np.sort(rng.choice(total, n, replace=False, shuffle=False)).tolist()
-    for index in drawn:
-        z, y, x = (int(i) * u for i, u in zip(np.unravel_index(index, counts), unit, strict=True))
-        yield Box.of_shape(unit, (z, y, x)).shift(box.start).intersect(box)
+def _read_inside(volume: Volume, mask: Volume, sampled: Iterable[SampledBox]) -> Iterator[_Part]:
+    """Yield the same as _read; slices that a box is not drawn for count as outside the mask."""
+    for box, counted in sampled:
+        inside = mask.read(box) != 0
+        inside[~counted] = False
+        yield box.start[0], volume.read(box), inside

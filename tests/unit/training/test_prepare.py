@@ -13,6 +13,7 @@ from zarr.storage import ZipStore
 
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
+from genenet.training import prepare as prepare_module
 from genenet.training.prepare import open_prepared, prepare
 
 
@@ -107,6 +108,23 @@ def test_where_the_mask_is_0_labels_are_ignored(tmp_path: Path, dtype: str) -> N
     np.testing.assert_array_equal(prepared.images[0].labels[...], np.where(kept & (cut != 200), cut, 255))
     np.testing.assert_array_equal(prepared.images[0].image[...], image[:2, 3:])
     assert prepared.class_counts == [int((cut[kept] == i).sum()) for i in range(3)]
+
+
+def test_images_above_the_exact_limit_count_as_many_voxels_as_their_masks_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dark, bright = (pair((1, 256, 256), seed) for seed in (1, 2))
+    mask = np.zeros((1, 256, 256), "u1")
+    mask[:, :, :20] = 1
+    bright = bright[0] // 4 + 200, bright[1]
+    settings = make_settings(write(tmp_path, *dark, mask=mask), write(tmp_path, *bright, "b"))
+    inside = np.concatenate([dark[0][mask == 1], bright[0].ravel()]).astype(float)
+    for limit in (2**26, 60_000):
+        monkeypatch.setattr(prepare_module, "EXACT_VOXELS", limit)
+        prepare(settings, tmp_path / f"{limit}.zip")
+        prepared = open_prepared(tmp_path / f"{limit}.zip")
+        assert prepared.mean == pytest.approx(inside.mean(), rel=1e-9)
+        assert prepared.deviation == pytest.approx(inside.std(), rel=1e-9)
 
 
 def test_a_mask_of_several_files_is_stacked(tmp_path: Path) -> None:

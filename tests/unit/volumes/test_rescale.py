@@ -68,3 +68,13 @@ def test_the_same_voxels_are_the_same_image():
 def test_boxes_outside_are_a_programming_error():
     with pytest.raises(ValueError, match="isn't inside"):
         RescaledVolume(volume(np.zeros(SHAPE)), (40.0, 5.0, 5.0)).read(Box((0, 0, 0), (1, 41, 1)))
+
+
+def test_truth_values_are_rounded():
+    image = np.zeros((1, 8, 8), bool)
+    image[:, :, 3] = True
+    image[:, 4:] = True
+    coarse = whole(RescaledVolume(volume(image), (40.0, 20.0, 20.0)))
+    assert coarse.dtype == bool
+    np.testing.assert_array_equal(coarse[0, :, 0], [False, False, True, True])
+    assert not coarse[0, 0].any()

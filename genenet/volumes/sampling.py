@@ -1,0 +1,166 @@
+"""Boxes that images are read in: slabs of all of them, or boxes drawn at random."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genenet.core.geometry import Box, Triple, each, tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from genenet.volumes.base import Volume
+
+    SampledBox = tuple[Box, NDArray[np.bool_]]  # with the slices that it is drawn for, (Z of the box,)
+
+_SLAB_VOXELS = 2**23  # read, checked and written at a time
+_BOX_VOXELS = 2**20  # the largest box that a sample is made of
+_LEAST_BOXES = 4  # of a slice, or of a mask
+
+
+def slabs(shape: Triple) -> Iterator[Box]:
+    """Yield boxes as wide as the volume, since files hold it row by row, of whole chunks of prepared files."""
+    depth, height, _ = slab_chunks(shape)
+    rows = max(1, _SLAB_VOXELS // (depth * height * shape[2])) * height
+    return tiles(Box.of_shape(shape), (depth, rows, shape[2]))
+
+
+def thin_slabs(shape: Triple, depth: int) -> Iterator[Box]:
+    """Yield slabs cut along z to the depth of a volume's chunks: less memory, and no chunk is decoded twice."""
+    for slab in slabs(shape):
+        yield from tiles(slab, (min(depth, slab.shape[0]), *slab.shape[1:]))
+
+
+def slab_chunks(shape: Triple) -> Triple:
+    """Return the chunks of prepared files, which divide slabs."""
+    return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
+
+
+def sample_boxes(volume: Volume, max_voxels: int, seed: int = 0) -> Iterator[Box]:
+    """Yield boxes of about ``max_voxels`` voxels in all, drawn at random; of a smaller volume all of it."""
+    yield from sample(volume, False, max_voxels, np.random.default_rng(seed))
+
+
+def sample(volume: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator) -> Iterator[Box]:
+    """Yield boxes of the whole volume, or of each layer of chunks, so that no slice is left out."""
+    for layer, unit, share in _layers(volume, per_slice, max_voxels):
+        yield from _draw(layer, unit, share, _LEAST_BOXES if per_slice else 1, rng)
+
+
+def sample_inside(
+    volume: Volume, mask: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator
+) -> Iterator[SampledBox]:
+    """Yield boxes drawn among those that meet a mask, with about ``max_voxels`` voxels inside the mask.
+
+    The mask is read once to count the voxels inside each box. Each slice (or the volume as a whole) takes boxes in
+    random order, of those that meet the mask there, until it has its share and at least 4 boxes, or all of them.
+
+    Args:
+        volume: the image; its chunks, or parts of them, are drawn.
+        mask: of the same shape; 0 outside.
+        per_slice: draw for each slice by itself.
+        max_voxels: number of voxels inside the mask in all.
+        rng: draws.
+
+    Yields:
+        Boxes, and for which of their slices they are drawn.
+    """
+    for layer, unit, share in _layers(volume, per_slice, max_voxels):
+        grid = _grid(layer, unit)
+        if per_slice:
+            inside, share = _count(mask, layer, (1, *unit[1:])), share // layer.shape[0]
+        else:
+            inside = _count(mask, layer, unit).reshape(1, -1)
+        chosen = _choose(inside.reshape(len(inside), -1), share, rng)
+        for index in np.flatnonzero(chosen.any(axis=0)).tolist():
+            box = _unit_box(layer, unit, grid, index)
+            yield box, chosen[:, index] if per_slice else np.ones(box.shape[0], bool)
+
+
+def _layers(volume: Volume, per_slice: bool, max_voxels: int) -> Iterator[tuple[Box, Triple, int]]:
+    """Yield what is sampled by itself: its box, the shape of the boxes to draw, and the number of voxels."""
+    whole = Box.of_shape(volume.shape)
+    all_of_it = whole.n_voxels <= max_voxels
+    if not per_slice:
+        part = _BOX_VOXELS if all_of_it else min(_BOX_VOXELS, max_voxels // 64)
+        yield whole, _part_of(volume.chunks, part), max_voxels
+        return
+    n_z, n_y, n_x = volume.shape
+    depth = volume.chunks[0]
+    for z in range(0, n_z, depth):
+        layer = Box((z, 0, 0), (min(z + depth, n_z), n_y, n_x))
+        share = max_voxels * layer.shape[0] // n_z
+        part = _BOX_VOXELS if all_of_it else min(_BOX_VOXELS, max(share // _LEAST_BOXES, 2**14))
+        yield layer, _part_of(volume.chunks, part), share
+
+
+def _part_of(chunk: Triple, n_voxels: int) -> Triple:
+    """Shorten a chunk along y, then x, until it has about ``n_voxels`` at most."""
+    z, y, x = chunk
+    y = min(y, max(1, n_voxels // (z * x)))
+    return z, y, min(x, max(1, n_voxels // (z * y)))
+
+
+def _draw(box: Box, unit: Triple, n_voxels: int, least: int, rng: np.random.Generator) -> Iterator[Box]:
+    """Units of a box, in order: all of them, or as many as have ``n_voxels``."""
+    grid = _grid(box, unit)
+    total, n = math.prod(grid), max(least, n_voxels // math.prod(unit))
+    drawn = range(total)
+    if box.n_voxels > n_voxels and n < total:
+        drawn = np.sort(rng.choice(total, n, replace=False, shuffle=False)).tolist()
+    for index in drawn:
+        yield _unit_box(box, unit, grid, index)
+
+
+def _grid(box: Box, unit: Triple) -> Triple:
+    """Return the number of units along each axis of a box."""
+    return each(_ceil, box.shape, unit)
+
+
+def _ceil(n: int, divisor: int) -> int:
+    return -(-n // divisor)
+
+
+def _unit_box(box: Box, unit: Triple, grid: Triple, index: int) -> Box:
+    """Return a unit of a box by its number, in C order; it is cut off at the ends of the box."""
+    z, y, x = (int(i) * u for i, u in zip(np.unravel_index(index, grid), unit, strict=True))
+    return Box.of_shape(unit, (z, y, x)).shift(box.start).intersect(box)
+
+
+def _count(mask: Volume, box: Box, unit: Triple) -> NDArray[np.int64]:
+    """Return the number of voxels inside a mask in each unit of a box, of the shape of the grid."""
+    counts = np.zeros(_grid(box, unit), np.int64)
+    for slab in thin_slabs(box.shape, mask.chunks[0]):
+        sums = mask.read(slab.shift(box.start)) != 0
+        first, stop = each(operator.floordiv, slab.start, unit), each(_ceil, slab.stop, unit)
+        for axis in (2, 1, 0):
+            starts = np.arange(first[axis], stop[axis]) * unit[axis] - slab.start[axis]
+            sums = np.add.reduceat(sums, starts.clip(0), axis=axis, dtype=np.int64)
+        counts[Box(first, stop).slices] += sums
+    return counts
+
+
+def _choose(inside: NDArray[np.int64], n_voxels: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose units for each slice, in a random order that all slices share, so that they share boxes too.
+
+    Args:
+        inside: voxels inside the mask by slice and unit, (Z, N).
+        n_voxels: that a slice needs, unless it has fewer.
+        rng: shuffles.
+
+    Returns:
+        Whether a slice takes a unit, (Z, N).
+    """
+    order = rng.permutation(inside.shape[1])
+    chosen = np.zeros(inside.shape, bool)
+    for row, of_slice in zip(chosen, inside, strict=True):
+        meeting = order[of_slice[order] > 0]
+        before = np.cumsum(of_slice[meeting]) - of_slice[meeting]
+        row[meeting] = (before < n_voxels) | (np.arange(len(meeting)) < _LEAST_BOXES)
+    return chosen
