@@ -21,3 +21,4 @@ class Stream(IntEnum):
     PARENTS = 4  # which genomes become parents in evolution
     GREEDY_ENSEMBLES = 5  # bags of networks and sampled voxels of the greedy strategy
     TRIAL_DRAWS = 9  # genomes that init draws to see whether a search space can be built
+    LABELLED_PATCHES = 10  # further positions of a patch without a label: (stream, iteration, patch)

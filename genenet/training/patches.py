@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 POSITIONS = 50_000  # largest number of voxels of each class that are kept to draw patches around
+REDRAWS = 10  # of the position of a patch without a label
 
 
 class Batch(NamedTuple):
@@ -35,6 +36,10 @@ class Batch(NamedTuple):
 @dataclass(frozen=True)
 class PatchSampler:
     """Draws batches of patches from all training images: evenly over voxels, and a share around rare classes.
+
+    Images are drawn by their numbers of labelled voxels times their weights. A position in the image whose labels are
+    all IGNORE is drawn again, up to REDRAWS times. These further draws have random numbers of their own, so they change
+    no other patch.
 
     ::
 
@@ -83,8 +88,8 @@ class PatchSampler:
         rare_classes: float = 0.0,
         weights: Sequence[NDArray[np.float32]] | None = None,
     ) -> PatchSampler:
-        """Return a sampler; ``shapes`` are those of input and output. Rare classes need a pass over all labels."""
-        shares = np.cumsum([image.weight * image.labels.size for image in images])
+        """Return a sampler; ``shapes`` are those of input and output. All labels are read once, slice by slice."""
+        shares = np.cumsum([image.weight * _n_labelled(image.labels) for image in images])
         positions = class_positions([image.labels for image in images], seed) if rare_classes else []
         return cls(
             images, weights, *shapes, batch_size, flips_and_turns, seed, shares / shares[-1], positions, rare_classes
@@ -99,11 +104,11 @@ class PatchSampler:
             None if self.weights is None else np.empty((self.batch_size, *self.output_shape), np.float32),
         )
         for i in range(self.batch_size):
-            self._fill(batch, i, rng)
+            index, start = self._place(rng)
+            self._fill(batch, i, index, self._labelled_start(index, start, (iteration, i)), rng)
         return batch
 
-    def _fill(self, batch: Batch, i: int, rng: Generator) -> None:
-        index, start = self._place(rng)
+    def _fill(self, batch: Batch, i: int, index: int, start: Triple, rng: Generator) -> None:
         image, box = self.images[index], Box.of_shape(self.output_shape, start)
         turn = Turn.draw(rng, self.output_shape[0] > 1) if self.flips_and_turns else Turn()
         halo = tuple((n - m) // 2 for n, m in zip(self.input_shape, self.output_shape, strict=True))
@@ -122,13 +127,37 @@ class PatchSampler:
             index, *voxel = (int(v) for v in of_class[int(rng.integers(len(of_class)))])
         else:
             index, voxel = int(np.searchsorted(self.shares, rng.random(), side="right")), [None] * 3
-        z, y, x = (
-            _start(rng, n, m, voxel[axis])
-            for axis, (n, m) in enumerate(
-                zip(self.images[index].labels.shape, self.output_shape, strict=True)
-            )
-        )
-        return index, (z, y, x)
+        return index, self._position(rng, index, voxel)
+
+    def _position(
+        self, rng: Generator, index: int, voxel: Sequence[int | None] = (None, None, None)
+    ) -> Triple:
+        """Draw the position of the output in an image, so that it holds ``voxel``, if given."""
+        shape = self.images[index].labels.shape
+        z, y, x = (_start(rng, *sizes) for sizes in zip(shape, self.output_shape, voxel, strict=True))
+        return z, y, x
+
+    def _labelled_start(self, index: int, start: Triple, key: tuple[int, int]) -> Triple:
+        """Return ``start``, or if no label is there, the first of REDRAWS further positions with one, or the last.
+
+        Args:
+            index: of the image.
+            start: of the output.
+            key: iteration and number of the patch in its batch, which seed the further draws.
+        """
+        if self._is_labelled(index, start):
+            return start
+        rng = Generator(PCG64(SeedSequence(self.seed, spawn_key=(Stream.LABELLED_PATCHES, *key))))
+        for _ in range(REDRAWS):
+            start = self._position(rng, index)
+            if self._is_labelled(index, start):
+                break
+        return start
+
+    def _is_labelled(self, index: int, start: Triple) -> bool:
+        labels = self.images[index].labels
+        inside = Box.of_shape(self.output_shape, start).intersect(Box.of_shape(labels.shape))
+        return bool((labels[inside.slices] != IGNORE).any())
 
 
 def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
@@ -148,6 +177,11 @@ def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scal
     result = np.full(box.shape, fill, array.dtype)
     result[inside.relative_to(box.start).slices] = array[inside.slices]
     return result
+
+
+def _n_labelled(labels: NDArray[np.uint8]) -> int:
+    """Count the voxels that aren't IGNORE, slice by slice, since the labels may be memory-mapped."""
+    return sum(int(np.count_nonzero(plane != IGNORE)) for plane in labels)
 
 
 def class_positions(labels: Sequence[NDArray[np.uint8]], seed: tuple[int, ...]) -> list[NDArray[np.int64]]:

@@ -39,7 +39,7 @@ class LabelledArray:
         image: not normalised; of its own type, or of floats with NaN outside its mask.
         labels: class ids.
         normalisation: to be applied to what is read.
-        weight: how often patches come from it, relative to its number of voxels.
+        weight: how often patches come from it, relative to its number of labelled voxels.
     """
 
     name: str

@@ -12,6 +12,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "PARENTS": 4,
         "GREEDY_ENSEMBLES": 5,
         "TRIAL_DRAWS": 9,
+        "LABELLED_PATCHES": 10,
     }
 
 

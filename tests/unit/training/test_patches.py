@@ -150,3 +150,70 @@ def test_class_weights():
     assert inverse[1] / inverse[0] == pytest.approx(4)
     assert inverse[2] == 0
     assert (inverse * counts / 100).sum() == pytest.approx(1)
+
+
+def partly_labelled():
+    """An image of 900 x 900 voxels, labelled in 384 x 384 of them."""
+    labels = np.full((1, 900, 900), IGNORE, np.uint8)
+    labels[:, 500:884, 10:394] = 1
+    return labelled(labels, labels)
+
+
+def test_nearly_all_patches_of_a_partly_labelled_image_have_labels():
+    s = sampler([partly_labelled()], ((1, 160, 160), (1, 120, 120)))
+    has_labels = [(labels != IGNORE).any() for i in range(100) for labels in s.batch(i).labels]
+    assert np.mean(has_labels) > 0.95  # and a third without further draws
+    again = sampler([partly_labelled()], ((1, 160, 160), (1, 120, 120)))
+    assert all(np.array_equal(s.batch(i).labels, again.batch(i).labels) for i in (70, 3))
+
+
+def test_images_are_drawn_by_their_labelled_voxels():
+    """As many voxels are labelled in either image, though one has 5.5 times as many voxels."""
+    full = np.zeros((1, 384, 384), np.uint8)
+    s = sampler([labelled(full, full), partly_labelled()], ((1, 16, 16), (1, 8, 8)))
+    partly = [(patch != 0).any() for i in range(300) for patch in s.batch(i).labels]
+    assert np.mean(partly) == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_image_without_labels_is_never_drawn():
+    none = np.full((1, 50, 50), IGNORE, np.uint8)
+    full = np.zeros((1, 20, 20), np.uint8)
+    s = sampler([labelled(none, none), labelled(full, full), labelled(none, none)])
+    assert not any(s.batch(i).labels.any() for i in range(30))
+
+
+def test_further_draws_change_no_other_patch(monkeypatch):
+    """Patches that have labels at once are the same with and without further draws, whatever stands before them."""
+    images = [partly_labelled(), image_of((1, 400, 400))]
+    s = sampler(images)
+    found = [s.batch(i) for i in range(40)]
+    monkeypatch.setattr("genenet.training.patches.REDRAWS", 0)
+    changed = 0
+    for i, batch in enumerate(found):
+        before = s.batch(i)
+        had_labels = (before.labels != IGNORE).any(axis=(1, 2, 3))
+        changed += int((~had_labels).sum())
+        assert np.array_equal(batch.images[had_labels], before.images[had_labels])
+        assert np.array_equal(batch.labels[had_labels], before.labels[had_labels])
+    assert 20 < changed < 100
+
+
+def test_the_draws_of_fully_labelled_images_are_those_of_earlier_versions():
+    """The positions are pinned: trainings on such images must keep their bits."""
+    labels = [np.arange(n * n, dtype=np.float32).reshape(1, n, n) for n in (40, 60)]
+    images = [
+        labelled(image, np.zeros(image.shape, np.uint8), w) for image, w in zip(labels, (2, 1), strict=True)
+    ]
+    found = sampler(images, ((1, 8, 8), (1, 8, 8)), flips_and_turns=False).batch(5).images[:, 0, 0, 0, 0]
+    assert found.tolist() == [1971, 1767, 2664, 1004]
+
+
+def test_memory_mapped_labels_are_counted_slice_by_slice(tmp_path, monkeypatch):
+    labels = np.memmap(tmp_path / "labels", np.uint8, "w+", shape=(5, 30, 40))
+    labels[2] = IGNORE
+    sizes = []
+    count = np.count_nonzero
+    monkeypatch.setattr(np, "count_nonzero", lambda array: sizes.append(array.size) or count(array))
+    s = sampler([labelled(labels, labels), labelled(labels[:2], labels[:2])])
+    assert s.shares.tolist() == [4 / 6, 1]
+    assert max(sizes) == 30 * 40
