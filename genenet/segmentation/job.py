@@ -22,6 +22,7 @@ from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
 from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.receipts import Receipt
+from genenet.segmentation.store_mask import mask_facts
 from genenet.segmentation.suitability import fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
@@ -160,6 +161,7 @@ class SegmentationJob:
                     "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
+                    **mask_facts(self.source),
                 },
             )
             return ome_zarr.open_store(self.out)
@@ -177,6 +179,7 @@ class SegmentationJob:
             volume.voxel_size_nm,
             *volume.reading,
             *(["statistics inside the mask"] if self.source.mask else []),
+            *([["mask's flip", *self.source.flip]] if self.source.mask and self.source.flip else []),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -19,12 +19,14 @@ from genenet.config.postprocessing import ALL, Postprocessing
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, blocks_of
+from genenet.core.ignore import IGNORE
 from genenet.core.lock import exclusive
 from genenet.core.validation import validate
 from genenet.segmentation.components.block import LabelledBlock
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
 from genenet.segmentation.receipts import finished_store
+from genenet.segmentation.store_mask import mask_of
 from genenet.volumes.label_images import new_labels, remove_labels
 from genenet.volumes.ome_zarr import CLEANED, OBJECTS
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from genenet.segmentation.components.graph import PieceGraph
     from genenet.segmentation.components.pieces import PieceTable
+    from genenet.volumes.masks import Mask
     from genenet.volumes.ome_zarr import Store
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,11 @@ class PostprocessingJob:
         """The segmentation, of which all blocks are there."""
         return finished_store(self.path)
 
+    @cached_property
+    def mask(self) -> Mask | None:
+        """The mask of the segmentation, if it has one."""
+        return mask_of(self.store, self._work_shape())
+
     def run(self, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
         """Replace the results of an earlier run; return a receipt.
 
@@ -71,13 +79,11 @@ class PostprocessingJob:
             show: is called as ``show(done, all, block)`` after each block; every block is processed twice.
 
         Raises:
-            InputError: If blocks of the segmentation are missing, or the settings name a class that it doesn't have.
+            InputError: If blocks of the segmentation are missing, its mask can't be read, or the settings name a class
+                that it doesn't have.
         """
         began = time.monotonic()
-        try:
-            self.settings.check_classes(self.store.attributes["classes"])
-        except ValueError as error:
-            raise InputError(f"{self.path}: {error}") from None
+        self._check()
         with exclusive(self.path.with_name(self.path.name + ".lock")):
             self.table.unlink(missing_ok=True)
             for name in (OBJECTS, CLEANED):
@@ -89,6 +95,15 @@ class PostprocessingJob:
             **done,
             "seconds": round(time.monotonic() - began, 1),
         }
+
+    def _check(self) -> None:
+        """Raise InputError for an unknown class, or a mask that can't be read, before earlier results are removed."""
+        try:
+            self.settings.check_classes(self.store.attributes["classes"])
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        if self.settings.is_wanted and self.mask:
+            log.info("%s: voxels outside its mask are left out", self.path.name)
 
     def _run(self, show: Callable[[int, int, Box], None]) -> dict[str, Any]:
         names, wanted = self.store.attributes["classes"], self.settings.objects
@@ -141,14 +156,19 @@ class PostprocessingJob:
                 targets += [(images.enter_context(new_labels(self.store, OBJECTS, "uint32")), ids)]
             if self.settings.cleans:  # entered last, hence the first that the store lists
                 names = self.store.attributes["classes"]
-                targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), classes)]
+                cleaned = np.where(classes == IGNORE, np.uint8(0), classes)
+                targets += [(images.enter_context(new_labels(self.store, CLEANED, "uint8", names)), cleaned)]
             for index, box in enumerate(boxes):
                 block = LabelledBlock(self._read(box))
                 for array, values in targets:
                     array[box.slices] = block.fill(graph.of_block(index, values))
 
     def _read(self, box: Box) -> NDArray[np.uint8]:
-        return np.asarray(self.store.labels[box.slices])
+        """Return the labels of a block; those outside the mask are IGNORE, which is no class."""
+        labels = np.asarray(self.store.labels[box.slices])
+        if self.mask:
+            labels[self.mask.volume.read(box) == 0] = IGNORE
+        return labels
 
     def _work_shape(self) -> Triple:
         """Return how many voxels are processed together: some blocks of the store, as near to a cube as possible."""

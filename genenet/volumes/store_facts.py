@@ -19,6 +19,7 @@ MOST_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
 ClassName = Annotated[str, Field(max_length=200)]
 Size = Annotated[FiniteFloat, Field(gt=0)]
 Interval = tuple[int, int] | None
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class StoreFacts(BaseModel):
@@ -32,6 +33,8 @@ class StoreFacts(BaseModel):
         translation_nm: where the centre of the first voxel lies along z, y, x.
         region: the region of the image that was segmented, half-open, in voxels; None is a whole axis.
         fingerprint: of all that the blocks depend on.
+        mask: absolute paths of the files of the mask; None if there was none, and in stores of older versions.
+        flip: axes along which the mask is mirrored if it is MRC; None without a mask.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -43,6 +46,8 @@ class StoreFacts(BaseModel):
     translation_nm: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.0, 0.0, 0.0)
     region: tuple[Interval, Interval, Interval] | None = None
     fingerprint: str = ""
+    mask: list[FilePath] | None = Field(None, min_length=1, max_length=100_000)
+    flip: tuple[Literal["z", "y", "x"], ...] | None = Field(None, max_length=3)
 
 
 def check_arrays(facts: StoreFacts, root: zarr.Array[Any], labels: zarr.Array[Any]) -> None:

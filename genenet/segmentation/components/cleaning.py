@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.core.ignore import IGNORE
 from genenet.segmentation.components.pieces import groups_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def remove_specks(
 
     For each class, the faces that a speck shares with components that aren't specks are counted; the class with
     most faces wins, in a tie the one with the smaller id. Specks surrounded only by other specks are resolved in
-    later rounds. A volume of nothing but specks is left unchanged.
+    later rounds. A volume of nothing but specks is left unchanged. Pieces of IGNORE lie outside the mask: they are no
+    specks, and their faces don't count.
 
     Args:
         graph: the volume's.
@@ -41,7 +43,8 @@ def remove_specks(
     of_component = np.empty(component.max() + 1, np.uint8)
     of_component[component] = classes
     sizes = _totals(component, graph.pieces.n_voxels)
-    is_speck = sizes < np.asarray(smallest)[of_component]
+    is_speck = of_component != IGNORE
+    is_speck[is_speck] = sizes[is_speck] < np.asarray(smallest)[of_component[is_speck]]
     touching = graph.through_faces
     a, b = (
         component[np.concatenate(ends)]
@@ -50,7 +53,7 @@ def remove_specks(
     faces = np.concatenate([touching.faces, touching.faces])
     after, left = of_component.copy(), is_speck.copy()
     while True:
-        open_ = left[a]
+        open_ = left[a] & (of_component[b] != IGNORE)
         a, b, faces = a[open_], b[open_], faces[open_]
         settled = ~left[b]
         if not settled.any():
@@ -86,7 +89,8 @@ def fill_holes(
     """Fill the holes of a class.
 
     A hole is a set of voxels of other classes that connect through faces and don't touch the volume's border, as in
-    ``scipy.ndimage.binary_fill_holes``.
+    ``scipy.ndimage.binary_fill_holes``. Pieces of IGNORE lie outside the mask, which is like outside the volume: what
+    touches them is no hole.
 
     Args:
         graph: the volume's.
@@ -104,7 +108,7 @@ def fill_holes(
     is_hole = np.full(
         len(size), len(classes) > 1
     )  # a volume of one voxel has no border, but nothing encloses it
-    is_hole[group[~outside | graph.pieces.on_border]] = False
+    is_hole[group[~outside | graph.pieces.on_border | (classes == IGNORE)]] = False
     if largest is not None:
         is_hole &= size <= largest
     return np.where(is_hole[group], np.uint8(class_id), classes), int(is_hole.sum())
