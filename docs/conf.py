@@ -42,7 +42,7 @@ MOVED = {
 }
 
 
-def mend_links(text: str) -> str:
+def site_links(text: str) -> str:
     """Let relative links lead to the pages of this site."""
     for old, new in MOVED.items():
         text = text.replace(f"]({old}", f"]({new}")
@@ -73,8 +73,8 @@ def _put_in(match: re.Match[str]) -> str:
 
 
 def read_source(app, docname: str, source: list[str]) -> None:
-    """Put in the files that ``<!-- show: PATH -->`` names, and mend links."""
-    source[0] = mend_links(re.sub(r"<!-- show: (\S+) -->", _put_in, source[0]))
+    """Put in the files that ``<!-- show: PATH -->`` names, and adapt links to the site."""
+    source[0] = site_links(re.sub(r"<!-- show: (\S+) -->", _put_in, source[0]))
 
 
 def setup(app) -> None:

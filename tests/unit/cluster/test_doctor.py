@@ -356,7 +356,7 @@ def test_the_defaults_are_those_of_the_config():
 
 
 def test_an_image_being_built(monkeypatch):
-    """No GPU, no Slurm, no Apptainer, no config: nothing to mend."""
+    """No GPU, no Slurm, no Apptainer, no config: nothing to repair."""
     fake_torch(monkeypatch)
     monkeypatch.setattr(doctor, "available_cores", lambda: 2)
     found = examine(None, None)
@@ -367,11 +367,11 @@ def test_an_image_being_built(monkeypatch):
 
 def test_print(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    print_findings([Finding("GPU", "problem", "x [y] " * 20, "mend it"), Finding("cores", "note", "few")])
+    print_findings([Finding("GPU", "problem", "x [y] " * 20, "repair it"), Finding("cores", "note", "few")])
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert out.startswith("✗ problem  GPU    x [y]")
-    assert "\n                  → mend it" in out
+    assert "\n                  → repair it" in out
     assert "– note" in out
     assert out.rstrip().endswith("1 problem: GPU.")
     assert max(map(len, out.splitlines())) <= 80
