@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 import traceback
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -77,14 +77,24 @@ def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
-        now = datetime.now().astimezone().isoformat(" ", "seconds")
-        image = f", in {image}" if (image := os.environ.get("APPTAINER_CONTAINER")) else ""
-        file.write(f"--- {now}, {socket.gethostname()}{job}{image}: genenet {shlex.join(arguments)[:500]}\n")
-        with redirect_stderr(_Both(sys.stderr, file)):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        print(f"{path}: no log can be written ({error})", file=sys.stderr)
+        yield
+        return
+    job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    now = datetime.now().astimezone().isoformat(" ", "seconds")
+    image = f", in {image}" if (image := os.environ.get("APPTAINER_CONTAINER")) else ""
+    both = _Both(sys.stderr, file)
+    both.log(f"--- {now}, {socket.gethostname()}{job}{image}: genenet {shlex.join(arguments)[:500]}\n")
+    try:
+        with redirect_stderr(both):
             yield
+    finally:
+        with suppress(OSError):  # the disk may be full
+            file.close()
 
 
 @contextmanager
@@ -101,16 +111,22 @@ def also_logged(path: Path) -> Iterator[None]:
 
 
 class _Both(io.TextIOBase):
-    """A stream that writes to two, line by line."""
+    """A stream that also writes to a log, line by line. A log that can't be written, on a full disk, ends nothing."""
 
-    def __init__(self, *streams: TextIO) -> None:
-        self.streams = streams
+    def __init__(self, stream: TextIO, file: TextIO) -> None:
+        self.stream, self.file = stream, file
 
     def write(self, text: str) -> int:
-        for stream in self.streams:
-            stream.write(text)
-            stream.flush()
+        self.stream.write(text)
+        self.stream.flush()
+        self.log(text)
         return len(text)
+
+    def log(self, text: str) -> None:
+        """Write to the log alone."""
+        with suppress(OSError):
+            self.file.write(text)
+            self.file.flush()
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:

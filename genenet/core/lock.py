@@ -67,7 +67,10 @@ class HeldLock:
 
 @contextmanager
 def exclusive(
-    path: Path, on_beat: Callable[[], None] | None = None, timing: Timing = TIMING
+    path: Path,
+    on_beat: Callable[[], None] | None = None,
+    timing: Timing = TIMING,
+    stop: Callable[[], str | None] = lambda: None,
 ) -> Iterator[HeldLock]:
     """Hold the lock file ``path``; wait for a living holder, take a stale lock over.
 
@@ -79,22 +82,26 @@ def exclusive(
         path: the lock file; its folder is made.
         on_beat: called with each heartbeat, in the heartbeat's thread.
         timing: shorter intervals are for tests.
+        stop: asked while waiting; returns the reason to stop waiting, or None.
+
+    Raises:
+        WaitingStoppedError: If ``stop`` gave a reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = _acquire(path, timing)
-    stop = threading.Event()
-    beat = threading.Thread(target=_heartbeat, args=(held, stop, on_beat, timing.heartbeat), daemon=True)
+    held = _acquire(path, timing, stop)
+    ended = threading.Event()
+    beat = threading.Thread(target=_heartbeat, args=(held, ended, on_beat, timing.heartbeat), daemon=True)
     beat.start()
     try:
         yield held
     finally:
-        stop.set()
+        ended.set()
         beat.join()
         if held.is_own():
             path.unlink(missing_ok=True)
 
 
-def _acquire(path: Path, timing: Timing) -> HeldLock:
+def _acquire(path: Path, timing: Timing, stop: Callable[[], str | None]) -> HeldLock:
     held, watch, is_told = HeldLock(path, uuid.uuid4().hex), _Watch(path, timing), False
     while not _create(held):
         seen = watch.look()
@@ -105,8 +112,14 @@ def _acquire(path: Path, timing: Timing) -> HeldLock:
         if seen is not None and not is_told:
             log.warning("%s: another process works here (%s); waiting for it", path, _holder(seen))
             is_told = True
+        if reason := stop():
+            raise WaitingStoppedError(reason)
         time.sleep(timing.poll)
     return held
+
+
+class WaitingStoppedError(Exception):
+    """The process was asked to stop while it waited for a lock."""
 
 
 @dataclass(frozen=True)
@@ -225,10 +238,16 @@ def _process_space() -> str | None:
 
 def _started(pid: int) -> int | None:
     """Return when a process was started, in clock ticks since the boot: a process id may be given again."""
+    fields = _process_fields(pid)
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def _process_fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on; none if they can't be read (``hidepid``)."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def holder_runs(holder: dict[str, Any]) -> bool | None:
@@ -238,10 +257,16 @@ def holder_runs(holder: dict[str, Any]) -> bool | None:
         return None
     if space is None or holder.get("sees") != space:
         return None
-    return _process_runs(pid) and holder.get("started") == _started(pid)
+    if not _process_exists(pid):
+        return False
+    fields = _process_fields(pid)
+    if not fields:
+        return None
+    is_dead = fields[0] in "ZX"  # a zombie: killed, and its parent hasn't asked for its exit code
+    return not is_dead and holder.get("started") == _started(pid)
 
 
-def _process_runs(pid: int) -> bool:
+def _process_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -7,6 +7,7 @@ hold for all images are in the root's attributes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -143,6 +144,10 @@ def _attributes(settings: PrepareSettings, checked: list[Facts]) -> dict[str, An
     }
 
 
+# A file server that doesn't answer, or too many open files: the file itself may be sound.
+_OF_THE_MACHINE = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+
+
 def open_prepared(path: Path) -> Prepared:
     """Open a prepared file without reading its voxels.
 
@@ -159,6 +164,8 @@ def open_prepared(path: Path) -> Prepared:
         images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
         return Prepared(images=images, voxel_size_nm=tuple(attributes.pop("voxel_size_nm")), **attributes)
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
         raise InputError(f"{path}: not a file that genenet prepare wrote ({error}); write it anew") from error
 
 

@@ -14,7 +14,7 @@ import torch
 from genenet.core.atomic_files import checked_before_renames
 from genenet.core.attempts import Attempts, Verdict
 from genenet.core.errors import InputError, one_line
-from genenet.core.lock import TIMING, Timing, exclusive
+from genenet.core.lock import TIMING, Timing, WaitingStoppedError, exclusive
 from genenet.core.resources import available_memory, peak_memory
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import Plan, plan
@@ -26,7 +26,7 @@ from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
 from genenet.training.state_file import StateWriter
 from genenet.training.stopping import Stop
 from genenet.training.tensorboard import Board
-from genenet.training.trainer import Diverged, Trainer
+from genenet.training.trainer import Diverged, Row, Trainer
 from genenet.volumes.normalisation import NormalisationRule
 
 if TYPE_CHECKING:
@@ -73,13 +73,17 @@ class TrainingRun:
         Raises:
             InputError, MachineError: If data or device can't be used. Their ``status`` is the exit code.
         """
-        states = StateWriter(self.files.state)
-        with (
-            exclusive(self.files.lock, states.write, timing) as lock,
-            checked_before_renames(lock.check),
-        ):
-            states.token = lock.token
-            return _Session(self, lock.token, states, stop or Stop(), show).run()
+        states, stop = StateWriter(self.files.state), stop or Stop()
+        try:
+            with (
+                exclusive(self.files.lock, states.write, timing, stop) as lock,
+                checked_before_renames(lock.check),
+            ):
+                states.token = lock.token
+                return _Session(self, lock.token, states, stop, show).run()
+        except WaitingStoppedError as reason:
+            log.info("%s while waiting for the other process", reason)
+            return False
 
 
 class _Session:
@@ -98,6 +102,7 @@ class _Session:
         self.token, self.states, self.stop, self.show = token, states, stop, show
         self.disk = _PatientDisk()
         self.trainer: Trainer | None = None
+        self.rows: list[Row] = []  # of the history, before there is a trainer
         self.kept = 0  # iterations that the last checkpoint holds
 
     def run(self) -> bool:
@@ -137,6 +142,7 @@ class _Session:
             attempts.is_of_a_lost_lock,
         )
         self.kept = start = state["iteration"] if state else 0
+        self.rows = [Row(**row) for row in state["history"]] if state else []
         if self.until is not None and state and publication.iterations() >= self.until:
             log.info("has %d iterations already; %d are asked for", start, self.until)
             return True
@@ -153,8 +159,8 @@ class _Session:
             return True
         return result
 
-    def _history(self) -> list[Any]:
-        return self.trainer.history if self.trainer else []
+    def _history(self) -> list[Row]:
+        return self.trainer.history if self.trainer else self.rows
 
     def _train(
         self,

@@ -95,19 +95,20 @@ def test_a_heart_that_no_longer_beats_is_dead(tmp_path, holder):
 
 
 @pytest.mark.parametrize("clock", [180.0, -180.0, -10_000.0])
-def test_a_heart_that_beats_lives_whatever_its_clock_shows(tmp_path, clock):
+def test_a_heart_that_beats_lives_whatever_its_clock_shows(tmp_path, monkeypatch, clock):
     """The node's clock is three minutes ahead, or behind; only whether the file changes counts."""
     path = tmp_path / "lock"
     path.write_text(elsewhere())
-    watch = lock._Watch(path, QUICK)
+    watch, elapsed = lock._Watch(path, QUICK), [0.0]
+    monkeypatch.setattr(lock.time, "monotonic", lambda: elapsed[0])
     for beat in range(60):
         now = time.time() + clock + beat
         os.utime(path, (now, now))
         assert not watch.is_stale(watch.look())
-        time.sleep(0.01)
-    deadline = time.monotonic() + 30
-    while not watch.is_stale(watch.look()):  # it beats no more
-        assert time.monotonic() < deadline
+        elapsed[0] += 0.9 * QUICK.stale_after
+    assert not watch.is_stale(watch.look())
+    elapsed[0] += 1.1 * QUICK.stale_after  # it beats no more
+    assert watch.is_stale(watch.look())
 
 
 def test_the_heart_beats(tmp_path):
@@ -198,7 +199,7 @@ def test_a_living_holder_in_another_namespace_keeps_its_lock(tmp_path, other_nam
     holder = holding(path, *other_namespace)
     assert holder.stdout.readline() == "held\n"
     assert lock.holder_runs(json.loads(path.read_text())) is None
-    waiter = holding(path, stale_after=0.5)
+    waiter = holding(path, stale_after=10)
     assert "waiting for it" in waiter.stderr.readline()
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
@@ -255,3 +256,33 @@ with exclusive(Path({str(path)!r}), timing=Timing(heartbeat=0.05)) as held, chec
 
 def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.process
+def test_a_killed_holder_that_nobody_waits_for_is_dead(tmp_path):
+    """A zombie still has its process id."""
+    path = tmp_path / "lock"
+    holder = holding(path)
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and stays a zombie
+    assert lock.holder_runs(json.loads(path.read_text())) is False
+    with lock.exclusive(path):
+        pass
+    holder.communicate()
+
+
+def test_a_holder_whose_process_is_hidden_is_judged_by_its_heartbeat(tmp_path, monkeypatch):
+    """As with /proc mounted with hidepid, for a process of another user."""
+    monkeypatch.setattr(lock, "_process_fields", lambda pid: [])
+    assert lock.holder_runs({**lock._identity("theirs"), "started": 1}) is None
+
+
+def test_who_waits_can_be_asked_to_stop(tmp_path):
+    path = tmp_path / "lock"
+    with (
+        lock.exclusive(path),
+        pytest.raises(lock.WaitingStoppedError, match="time is over"),
+        lock.exclusive(path, timing=QUICK, stop=lambda: "time is over"),
+    ):
+        pass

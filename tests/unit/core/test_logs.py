@@ -28,6 +28,18 @@ def test_a_log_keeps_what_earlier_attempts_said(tmp_path):
     assert len(last_errors(tmp_path)) == 1
 
 
+@pytest.mark.process
+def test_a_log_on_a_full_disk_ends_nothing(tmp_path):
+    """A device that is always full."""
+    command = [*runs.make(tmp_path, iterations=20), "--log", "/dev/full", "--out", tmp_path / "run"]
+    done = runs.run(command)
+    assert done.returncode == 0, done.stderr
+    assert "20/20  ARI" in done.stderr
+    missing = runs.run(runs.genenet("check", tmp_path / "missing.yaml", "--log", "/dev/full"))
+    assert missing.returncode == 1
+    assert "Traceback" not in missing.stderr
+
+
 @pytest.mark.parametrize(("job", "use"), [(1, 0.25), (4, 3.25), (20, 18), (240, 235), (10_000, 9995)])
 def test_a_job_keeps_some_of_its_time_for_the_end(job, use):
     assert minutes_to_use(job) == use

@@ -45,7 +45,7 @@ def test_the_smallest_input_is_the_first_that_is_feasible(
 @pytest.mark.parametrize("kernel_width", [14, 15])
 def test_a_network_that_needs_a_million_voxels_is_refused_at_once(kernel_width):
     net = {"n_stacks": 6, "n_convlayers": 6, "kernel_width": kernel_width, "dilation": 64, "input_size": 4096}
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(InputError, match=r"input_size 4096 is too small .* at least \d{6,} is needed"):
         plan(Genome("g", {"net": net}).net, 2)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
