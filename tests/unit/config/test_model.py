@@ -113,7 +113,11 @@ def test_the_schema_for_editors_is_up_to_date():
         ("ensemble.minimum", 50, "ensemble.minimum 50 is more than search.n_genomes 6"),
         ("results", "my results", "config: results: 'my results' must not contain spaces"),
         ("results", "{lab}", "config: results: '{lab}' must not contain braces, which are wildcards"),
-        ("search.regions", {"net": {"n_convkernels": [1, float("inf")]}}, "inf is not an integer"),
+        (
+            "search.regions",
+            {"net": {"n_convkernels": [1, float("inf")]}},
+            "inf is too large; allowed: 1 to 1024",
+        ),
         ("baselines.unet2015", {"input_size": 100}, "baselines.unet2015.input_size: input should be greater"),
     ],
 )
