@@ -55,7 +55,7 @@ CONFIG = [  # what the message holds, a key with a wrong value, and a value that
 ]
 ELSEWHERE = {  # the beginning of an entry, and the test that meets its message and does what it advises
     "…: not a YAML file": "unit/config/test_model.py::test_not_yaml_and_not_there",
-    "…: part … of … is unfinished": "unit/segmentation/test_part.py::test_an_rgb_volume_is_given_up_export_says_why_and_retry_takes_it_up",
+    "…: part … of … is unfinished": "unit/segmentation/test_part.py::test_an_rgb_volume_is_given_up_and_retried",
     "…: no such file": "unit/cluster/test_launch.py::test_an_image_that_isnt_there_is_one_line",
     "…: its shape …": "unit/cli/test_command_line.py::test_bad_images",
     "labels are …": "unit/training/test_prepare.py::test_refused",

@@ -153,7 +153,7 @@ def test_with_another_image_attempts_count_anew():
 
 
 @pytest.mark.process
-def test_an_rgb_volume_is_given_up_export_says_why_and_retry_takes_it_up(place):
+def test_an_rgb_volume_is_given_up_and_retried(place):
     tifffile.imwrite("image.tif", np.zeros((70, 90, 3), np.uint8), photometric="rgb")
     write_json(Path("settings.json"), part().settings.model_dump(mode="json"))
     command = genenet(
