@@ -20,7 +20,7 @@ from genenet.genes.baselines import BASELINES
 from genenet.genes.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 from genenet.metrics.table import METRICS
-from genenet.volumes.formats import format_table
+from genenet.volumes.formats import FORMATS, Format
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -30,7 +30,7 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 def options_table(model: type[BaseModel]) -> str:
     """Return a table of a section's keys: what they do, what they may be, their defaults."""
-    return _table(("key", "what it does", "by default"), _rows(model.model_json_schema(), ""))
+    return _table(("key", "what it does", "default"), _rows(model.model_json_schema(), ""))
 
 
 def metrics_table() -> str:
@@ -41,7 +41,7 @@ def metrics_table() -> str:
 
 def hyperparameters_table() -> str:
     """Return a table of the hyperparameters, with values by name where they are choices."""
-    head = ("hyperparameter", "what it is", "read at", "values", "by default")
+    head = ("hyperparameter", "what it is", "read at", "values", "default")
     rows = [
         (f"`{h.name}`", h.text, h.level, _values(h), _number(h, h.default)) for h in HYPERPARAMETERS.values()
     ]
@@ -67,6 +67,17 @@ def baselines_table() -> str:
     return _table(("baseline", "what it is"), [(f"`{name}`", b.text) for name, b in BASELINES.items()])
 
 
+def formats_table() -> str:
+    """Return a table of the image formats that are read."""
+    rows = [(_format(each), each.description, each.voxel_size_from) for each in FORMATS]
+    return _table(("format", "what is read", "source of the voxel size"), rows)
+
+
+def _format(each: Format) -> str:
+    suffixes = ", ".join(f"`{suffix}`" for suffix in each.suffixes)
+    return f"{each.name} ({suffixes})" if suffixes else f"{each.name} (a folder)"
+
+
 CHOICES = {
     "activation": ACTIVATIONS,
     "norm": NORMS,
@@ -83,7 +94,7 @@ BLOCKS = {
     "ensemble": lambda: options_table(EnsembleSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,
-    "formats": lambda: format_table() + "\n",
+    "formats": formats_table,
 }
 
 

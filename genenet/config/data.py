@@ -85,7 +85,9 @@ class VolumeToSegment(Image):
     """An image to segment; labels, if there are any, are only used to score the result."""
 
     voxel_size_nm: VoxelSize | None = Field(
-        None, description="along z, y, x, if its file doesn't say; null: the file's, else that of data"
+        None,
+        description="voxel size in nm along z, y, x, if the file doesn't contain it; null: that of the "
+        "file, otherwise that of data",
     )
 
 
@@ -96,7 +98,8 @@ class LabelledImage(Image):
         1.0,
         gt=0,
         allow_inf_nan=False,
-        description="only for data.train: an image has a share of the patches in proportion to weight times voxels",
+        description="only for data.train: the share of the patches that come from an image is proportional to "
+        "its weight times its number of labelled voxels",
     )
 
     @model_validator(mode="after")
@@ -110,7 +113,10 @@ class Data(Closed):
     """Images, and what their labels mean."""
 
     classes: list[str] = Field(
-        min_length=2, max_length=254, description="names by label, from 0 on (from 1 on if ignore_label is 0)"
+        min_length=2,
+        max_length=254,
+        description="names of the classes, by label: the first class has label 0 "
+        "(label 1 if ignore_label is 0)",
     )
     ignore_label: int | None = Field(
         None, description="voxels of this label, such as 255, -1 or 0, are neither learnt nor scored"
@@ -122,8 +128,12 @@ class Data(Closed):
     )
     train: list[LabelledImage] = Field(min_length=1)
     validation: list[LabelledImage] = Field(min_length=1)
-    test: list[LabelledImage] = Field([], description="scored once, after selection, and reported apart")
-    volumes: dict[Name, VolumeToSegment] = Field({}, description="what the ensemble segments, by name")
+    test: list[LabelledImage] = Field(
+        [], description="images that are scored once, after the selection, and reported separately"
+    )
+    volumes: dict[Name, VolumeToSegment] = Field(
+        {}, description="volumes that the ensemble segments, by name"
+    )
 
     @model_validator(mode="after")
     def _labels_are_clear(self) -> Self:

@@ -51,12 +51,13 @@ STRATEGIES = Table(
         ),
         StrategyChoice(
             "greedy",
-            "add networks one by one, each time the one that makes the ensemble's ARI highest (Caruana et al. 2004)",
+            "networks are added one by one, each time the one with which the ensemble has the highest ARI "
+            "(Caruana et al. 2004)",
             "genenet.ensembles.strategies:greedy",
         ),
         StrategyChoice(
             "weighted",
-            "the weights of least squared error (stacking, Breiman 1996)",
+            "the weights for which the ensemble has the least squared error (stacking, Breiman 1996)",
             "genenet.ensembles.strategies:weighted",
         ),
     ],
@@ -77,7 +78,7 @@ COMBINATIONS = Table(
         ),
         CombinationChoice(
             "vote",
-            "a vote of each member for its most probable class",
+            "each member votes for its most probable class",
             "genenet.metrics.ambiguity:equal_weights",
             votes=True,
         ),
@@ -93,9 +94,11 @@ class EnsembleSettings(Closed):
 
     strategy: EnsembleStrategy = Field("best_n", description=STRATEGIES.text)
     size: Positive | Literal["auto"] = Field(
-        "auto", description="number of members; auto: the size with the highest ARI on the curve of best_n"
+        "auto", description="number of members; auto: the number with the highest ARI on the curve of best_n"
     )
-    max_size: Positive = Field(10, description="largest size on the curve, and of the other strategies")
+    max_size: Positive = Field(
+        10, description="largest number of members, on the curve and for the other strategies"
+    )
     minimum: Positive = Field(
         1, description="number of successful trainings below which selection ends with an error"
     )

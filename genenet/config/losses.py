@@ -15,14 +15,16 @@ from genenet.core.models import Closed
 class DiceOptions(Closed):
     """Of cross-entropy with Dice."""
 
-    dice_share: float = Field(0.5, ge=0, le=1, description="weight of Dice; the rest is cross-entropy")
+    dice_share: float = Field(
+        0.5, ge=0, le=1, description="weight of the Dice loss; the rest is cross-entropy"
+    )
 
 
 class FocalOptions(Closed):
     """Of focal loss."""
 
     focal_gamma: NonNegative = Field(
-        2.0, description="exponent that makes easy voxels count less; 0 is cross-entropy"
+        2.0, description="exponent; a larger value gives easy voxels less weight, and 0 is cross-entropy"
     )
 
 
@@ -42,7 +44,7 @@ LOSSES = Table(
         ),
         Choice(
             "focal",
-            "focal loss of Lin et al. (2017)",
+            "the focal loss of Lin et al. (2017)",
             "genenet.training.losses:focal",
             FocalOptions,
         ),
@@ -64,7 +66,7 @@ class Loss(Chosen):
     )
     border_weight: NonNegative = Field(
         0.0,
-        description="weight of background between objects that nearly touch, added to the weight of its class: w0 of "
-        "Ronneberger et al. (2015), eq. 2; 0 is off",
+        description="additional weight of background between objects that nearly touch: w0 in eq. 2 of "
+        "Ronneberger et al. (2015); 0 is off",
     )
-    border_sigma_voxels: PositiveFloat = Field(5.0, description="sigma of the same equation")
+    border_sigma_voxels: PositiveFloat = Field(5.0, description="sigma in the same equation")

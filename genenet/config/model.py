@@ -35,9 +35,11 @@ class Config(Closed):
 
     results: Annotated[Path, AfterValidator(_valid_results)] = Field(
         Path("results"),
-        description="the folder that everything is written to; no spaces or braces in its name",
+        description="folder to which everything is written; its name must not contain spaces or braces",
     )
-    container: str | None = Field(None, description="image that the jobs run in; null: the plain environment")
+    container: str | None = Field(
+        None, description="container image in which the jobs run; null: no container"
+    )
     data: Data
     search: Search = Search()
     baselines: Baselines = Baselines()

@@ -47,14 +47,17 @@ class Optimiser(Chosen):
     table: ClassVar[Table[Choice]] = OPTIMISERS
 
     kind: str = "adam"
-    weight_decay: NonNegative = Field(0.0, description="of kernels; biases and norms have none")
+    weight_decay: NonNegative = Field(
+        0.0, description="weight decay of kernels; biases and normalisation layers have none"
+    )
     gradient_clip: PositiveFloat | None = Field(
-        None, description="largest norm of the gradient; null: no limit"
+        None,
+        description="largest norm of the gradient; longer gradients are scaled down to it. null: no limit",
     )
     ema_decay: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="validate and keep an exponential moving average of the weights, with this decay per iteration; "
-        "null: the weights themselves",
+        description="decay per iteration of an exponential moving average of the weights, which is validated and "
+        "kept; null: no average is made",
     )

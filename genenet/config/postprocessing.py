@@ -45,20 +45,21 @@ class Postprocessing(Closed):
         Sizes, BeforeValidator(_of_all_classes, json_schema_input_type=PositiveInt | Sizes)
     ] = Field(
         {},
-        description="connected components with fewer voxels take the class that they touch most: one number for all "
-        "classes, or {class: number}",
+        description="connected components with fewer voxels than this take the class that they touch most: one "
+        "number for all classes, or {class: number}",
     )
     fill_holes: Annotated[
         Limits, BeforeValidator(_without_limit, json_schema_input_type=list[str] | Limits)
     ] = Field(
         {},
-        description="classes whose holes are filled, whatever is inside: a list of classes, or {class: largest hole in "
-        "voxels}, where null is any size",
+        description="classes whose holes are filled, including everything inside them: a list of classes, or "
+        "{class: largest hole in voxels}, where null is any size",
     )
     objects: list[str] = Field([], description="classes whose connected components are numbered and listed")
     connectivity: Literal[6, 26] = Field(
         6,
-        description="of components: 6 is through faces, 26 also through edges and corners (4 and 8 in a single slice)",
+        description="how the voxels of a component are connected. 6: through faces; 26: also through edges and "
+        "corners (4 and 8 neighbours in a single slice)",
     )
 
     @property

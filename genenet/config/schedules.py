@@ -42,7 +42,7 @@ SCHEDULES = Table(
     [
         ScheduleChoice(
             "exponential",
-            "falls by the genome's decay_rate every decay_steps iterations",
+            "falls exponentially, by the factor decay_rate in decay_steps iterations (both from the genome)",
             "genenet.training.schedules:exponential",
             WarmUp,
             depends_on_end=False,

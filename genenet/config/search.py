@@ -60,7 +60,9 @@ class Halving(Closed):
         3,
         description="one genome in eta continues to the next rung, which ends after eta times the iterations",
     )
-    rungs: Annotated[int, Field(ge=2)] = Field(3, description="the last one ends after training.iterations")
+    rungs: Annotated[int, Field(ge=2)] = Field(
+        3, description="number of rungs; the last one ends after training.iterations"
+    )
     brackets: Positive = Field(
         1,
         description="Hyperband (Li et al. 2018): number of halvings; each begins one rung later, with fewer genomes",
@@ -82,11 +84,12 @@ class Evolution(Closed):
         20, description="number of possible parents: the newest genomes that have a score"
     )
     tournament: Positive = Field(
-        5, description="number of possible parents drawn at random; the best of them becomes a parent"
+        5,
+        description="number of possible parents that are drawn at random; the best of them becomes a parent",
     )
     crossover: Probability = Field(
         0.3,
-        description="share of children that have two parents; each of their genes is one's or the other's, with equal "
+        description="share of children that have two parents; each gene comes from one of the two, with equal "
         "probability",
     )
     mutation: Mutation = Mutation()
@@ -112,7 +115,8 @@ class Search(Draws):
     evolution: Evolution = Evolution()
     preset: Preset | None = Field(
         None,
-        description="regions by name, which those under regions replace. published: the networks of Guay (2017)",
+        description="name of a set of regions, of which single ones can be replaced under regions. published: "
+        "the search space of Guay (2017)",
     )
 
     @model_validator(mode="before")

@@ -21,24 +21,23 @@ class Segmentation(Closed):
     jobs: Positive = Field(1, description="number of jobs that share the blocks of a volume")
     block: Shape | None = Field(
         None,
-        description="voxels along z, y, x that are written in one piece: a job that is killed loses one block. Smaller "
-        "blocks take less memory and more halo. null: 16 × 1280 × 1280, or 64 × 640 × 640 for networks with depth, "
-        "which also have a halo along z",
+        description="voxels along z, y, x that are written in one piece; a job that is killed loses one block. "
+        "Smaller blocks need less memory, but more computation for the halo. null: 16 × 1280 × 1280, "
+        "or 64 × 640 × 640 for networks with depth, which also have a halo along z",
     )
     memory_mb: Positive = Field(
         1000,
-        description="memory of the networks, for each CPU core or on the GPU. It limits the size of the tiles; larger "
-        "tiles have less halo",
+        description="memory of the networks in MB, for each CPU core or on the GPU. It limits the size of the "
+        "tiles; with larger tiles, the halo costs less computation",
     )
     tile: Shape | None = Field(
         None,
-        description="largest number of voxels along z, y, x that the networks write at a time; null: the fastest size "
-        "that fits into memory_mb",
+        description="largest tile, in voxels along z, y, x; null: the fastest size that fits into memory_mb",
     )
     compute: Precision = Field(
         "float32",
-        description="type that the networks compute in; probabilities in bfloat16 differ by about 0.01. auto: bfloat16 "
-        "where the device computes faster with it",
+        description="floating-point type in which the networks compute; probabilities in bfloat16 differ by "
+        "about 0.01. auto: bfloat16 if the device computes faster with it, otherwise float32",
     )
     turns: bool = Field(
         False,
@@ -58,10 +57,12 @@ class Segmentation(Closed):
         "of the members' squared distances from the ensemble",
     )
     rescale: bool = Field(
-        False, description="resample volumes of another voxel size to that of the training data while reading"
+        False,
+        description="resample volumes that have another voxel size to the voxel size of the training "
+        "data, while they are read",
     )
     precision: Literal["uint8", "float16", "float32"] = Field(
-        "uint8", description="type of the channels; uint8 stores 0 to 1 in 255 steps"
+        "uint8", description="type of the channels; uint8 stores values from 0 to 1 in 255 steps"
     )
 
 

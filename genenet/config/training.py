@@ -21,9 +21,9 @@ class Sampling(Closed):
         0.0,
         ge=0,
         le=1,
-        description="share of the patches that are centred near a voxel of a class, each class being equally likely; "
-        "the other patches are drawn evenly from all voxels. The training loss in history.csv is that of the patches "
-        "drawn",
+        description="share of the patches that are centred near a voxel of a randomly chosen class, with the "
+        "same probability for each class; the other patches are drawn evenly from all voxels. The "
+        "training loss in history.csv is the mean over the drawn patches",
     )
 
 
@@ -38,14 +38,18 @@ class Augmentation(Closed):
         32.0, ge=2, description="distance between the control points of the elastic deformation"
     )
     brightness: NonNegative = Field(
-        0.0, description="largest offset that is added, in standard deviations of the image; 0 is off"
+        0.0,
+        description="largest offset that is added to the grey values, in standard deviations of the image; "
+        "0 is off",
     )
     contrast: NonNegative = Field(
-        0.0, description="grey values are multiplied by a factor from 1/(1+contrast) to 1+contrast; 0 is off"
+        0.0,
+        description="grey values are multiplied by a random factor from 1/(1+contrast) to 1+contrast; 0 is off",
     )
     gamma: NonNegative = Field(
         0.0,
-        description="exponent from 1/(1+gamma) to 1+gamma, applied within the patch's own grey range; 0 is off",
+        description="grey values, scaled to the range of the patch, are raised to a random power from "
+        "1/(1+gamma) to 1+gamma; 0 is off",
     )
     blur_voxels: NonNegative = Field(
         0.0, description="largest sigma of a Gaussian blur in the plane; 0 is off"
@@ -57,7 +61,7 @@ class Augmentation(Closed):
         0.0, ge=0, le=1, description="probability that a slice of a patch with depth is blank"
     )
     shifted_slices_voxels: NonNegativeInt = Field(
-        0, description="largest distance that a slice is shifted in the plane"
+        0, description="largest distance by which a slice is shifted in the plane"
     )
     shifted_slices: float = Field(
         0.0, ge=0, le=1, description="probability that a slice of a patch with depth is shifted"
@@ -79,37 +83,39 @@ class Stopping(Closed):
 class Training(Closed):
     """One training; the same for all genomes and baselines."""
 
-    iterations: PositiveInt = Field(1000, description="steps of the optimiser")
-    batch_size: PositiveInt = Field(4, description="patches in each step")
+    iterations: PositiveInt = Field(1000, description="number of optimiser steps")
+    batch_size: PositiveInt = Field(4, description="number of patches in each step")
     threads: PositiveInt = Field(
         2,
-        description="CPU threads of one training; another number gives other rounding, so that results differ in the "
-        "last bits",
+        description="number of CPU threads of one training; with another number, results differ in the last bits",
     )
     device: Device = Field(
         "auto",
-        description="auto: a GPU if there is one, but an error if Slurm granted one and torch sees none",
+        description="auto: the GPU if there is one, otherwise the CPU; an error if Slurm granted a GPU that "
+        "torch can't use",
     )
     validation_interval: PositiveInt = Field(200, description="iterations between two validations")
     checkpoint_seconds: float | None = Field(
         None,
         ge=0,
-        description="seconds between two checkpoints, fewer at the beginning; null: 60, or more where checkpoints "
+        description="seconds between two checkpoints (fewer at the beginning); null: 60, or more if checkpoints "
         "would take over 1 % of the time",
     )
     precision: Precision = Field(
         "auto",
-        description="type of forward and backward pass; weights stay float32. auto: bfloat16 where the device computes "
-        "faster with it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX)",
+        description="floating-point type of the forward and backward pass; weights stay float32. auto: bfloat16 "
+        "if the device computes faster with it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX), "
+        "otherwise float32",
     )
     compile: bool = Field(
         False,
-        description="torch.compile the network: it takes minutes and, on the CPU, a C++ compiler; only GPUs gain",
+        description="compile the network with torch.compile. This takes minutes, needs a C++ compiler on the "
+        "CPU, and makes only trainings on GPUs faster",
     )
     data_memory_mb: PositiveInt | None = Field(
         None,
-        description="images (training and validation together, border weights included) that need more are copied to "
-        "TMPDIR and read from there; null: half of the free memory",
+        description="memory for the training and validation images with their border weights; images that need "
+        "more are copied to TMPDIR and read from there. null: half of the free memory",
     )
     tensorboard: bool = Field(
         False,

@@ -97,4 +97,4 @@ class Chosen(Closed):
     @classmethod
     def _with_kinds(cls, option: str, text: str) -> str:
         kinds = cls._kinds_with(option)
-        return text if len(kinds) == len(cls.table) else f"{text} (of {', '.join(kinds)})"
+        return text if len(kinds) == len(cls.table) else f"{text} (only for {', '.join(kinds)})"

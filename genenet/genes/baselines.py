@@ -25,7 +25,7 @@ class BaselineOptions(Closed):
     """Options that all baselines have."""
 
     log_learning_rate: float = Field(-3.0, ge=-8, le=0)
-    n_seeds: Positive = Field(1, description="how often it is trained, each time from other random numbers")
+    n_seeds: Positive = Field(1, description="number of trainings, each with other random numbers")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class UNet2015(BaselineOptions):
 
     n_convkernels: Positive = 64
     input_size: Positive = Field(
-        572, ge=188, description="voxels along y and x; with fewer than 188 nothing would be left"
+        572,
+        ge=188,
+        description="size of a training patch along y and x, in voxels; patches below 188 leave no output",
     )
 
 
@@ -82,10 +84,12 @@ class Ciresan2012(BaselineOptions):
     foveation, non-uniform sampling, calibration and filtering.
     """
 
-    n_convkernels: int = Field(48, ge=1, le=1024, description="maps of each convolution")
-    n_hidden: int = Field(200, ge=1, le=1024, description="units of the fully connected layer")
+    n_convkernels: int = Field(48, ge=1, le=1024, description="number of kernels of each convolution")
+    n_hidden: int = Field(200, ge=1, le=1024, description="number of units of the fully connected layer")
     input_size: Positive = Field(
-        128, ge=95, description="voxels along y and x of a training patch, 94 more than it labels"
+        128,
+        ge=95,
+        description="size of a training patch along y and x, in voxels; the output is smaller by 94",
     )
 
 

@@ -134,22 +134,40 @@ HYPERPARAMETERS = Table(
     "hyperparameter",
     [
         # the net
-        _integer("n_stacks", "poolings: how often the size is halved", _STACKS, 2, 0, 6, "net"),
+        _integer("n_stacks", "number of poolings; each halves the size", _STACKS, 2, 0, 6, "net"),
         _integer(
-            "n_context_stacks", "scales that are 3d, counted from the bottom up", _STACKS, 0, 0, 7, "net"
+            "n_context_stacks",
+            "number of scales that are 3D, counted from the lowest scale",
+            _STACKS,
+            0,
+            0,
+            7,
+            "net",
         ),
         _integer(
-            "input_size", "voxels of a training patch along y and x, at most", _PLAN, 128, 1, 4096, "net"
+            "input_size",
+            "largest size of a training patch along y and x, in voxels",
+            _PLAN,
+            128,
+            1,
+            4096,
+            "net",
         ),
         _integer(
-            "input_depth", "voxels along z, at most, if a layer is 3d or 2.5d", _PLAN, 32, 1, 1024, "net"
+            "input_depth",
+            "largest size of a training patch along z, in voxels, for networks with 3D or 2.5D layers",
+            _PLAN,
+            32,
+            1,
+            1024,
+            "net",
         ),
         _float("log_learning_rate", "log10 of the learning rate", _TRAINER, -3.0, -8, 0, "net"),
         _float("log_alpha1", "log10(1 - β1) of Adam", _TRAINER, -1.0, -6, 0, "net"),
         _float("log_alpha2", "log10(1 - β2) of Adam", _TRAINER, -3.0, -8, 0, "net"),
         _integer(
             "decay_steps",
-            "iterations in which the learning rate falls by the factor decay_rate",
+            "number of iterations in which the learning rate falls by the factor decay_rate",
             _TRAINER,
             10_000,
             1,
@@ -158,7 +176,7 @@ HYPERPARAMETERS = Table(
         ),
         _float(
             "decay_rate",
-            "factor on the learning rate in decay_steps iterations",
+            "factor by which the learning rate falls in decay_steps iterations",
             _TRAINER,
             0.75,
             0.01,
@@ -166,22 +184,45 @@ HYPERPARAMETERS = Table(
             "net",
         ),
         # stacks
-        _integer("n_convlayers", "convolution layers of a stack", _STACKS, 2, 1, 6, "stack"),
+        _integer("n_convlayers", "number of convolution layers of a stack", _STACKS, 2, 1, 6, "stack"),
         # convolution layers
         _integer(
-            "n_convkernels", "output channels at scale 0; doubled at each scale", _LAYER, 32, 1, 1024, "layer"
+            "n_convkernels",
+            "number of output channels at scale 0; it doubles at each further scale",
+            _LAYER,
+            32,
+            1,
+            1024,
+            "layer",
         ),
-        _integer("kernel_width", "voxels; searches draw odd widths", _LAYER, 3, 1, 15, "layer", step=2),
-        _float("dropout_rate", "share of outputs that a training sets to 0", _LAYER, 0.0, 0, 0.9, "layer"),
+        _integer(
+            "kernel_width",
+            "width of the kernel in voxels; searches draw odd widths only",
+            _LAYER,
+            3,
+            1,
+            15,
+            "layer",
+            step=2,
+        ),
+        _float(
+            "dropout_rate",
+            "share of the layer's outputs that dropout sets to 0 during training",
+            _LAYER,
+            0.0,
+            0,
+            0.9,
+            "layer",
+        ),
         _choice("norm", "normalisation after the convolution", NORMS, "layer"),
         _choice("activation", "nonlinearity of the layer", ACTIVATIONS, "layer"),
         _choice("padding", "what surrounds the input of the convolution", PADDINGS, "layer"),
         _choice("spatial_mode", "axes that the kernel extends along", SPATIAL_MODES, "layer"),
-        _integer("dilation", "distance between the voxels that a kernel sees", _LAYER, 1, 1, 64, "layer"),
+        _integer("dilation", "distance in voxels between the taps of the kernel", _LAYER, 1, 1, 64, "layer"),
         _integer(
             "groups",
-            "groups of channels that a convolution keeps apart: the largest number up to this that divides both "
-            "numbers of channels",
+            "number of groups of a grouped convolution: the largest number up to this value that divides the "
+            "numbers of input and output channels",
             _LAYER,
             1,
             1,
@@ -190,7 +231,7 @@ HYPERPARAMETERS = Table(
         ),
         _integer(
             "window_pooling",
-            "dilation of a 2×2 maximum of stride 1 before the convolution; 0 is none",
+            "dilation of a 2×2 maximum with stride 1 before the convolution; 0: no maximum",
             _LAYER,
             0,
             0,
@@ -207,7 +248,7 @@ HYPERPARAMETERS = Table(
         # penalties: kernels as sums, activations as means
         _float(
             "log_gamma1",
-            "log10 of the L1 weight of kernels; below -10 is off",
+            "log10 of the weight of the L1 penalty on kernels; off below -10",
             _PENALTY,
             -12.0,
             -20,
@@ -216,7 +257,7 @@ HYPERPARAMETERS = Table(
         ),
         _float(
             "log_gamma2",
-            "log10 of the L2 weight of kernels; below -10 is off",
+            "log10 of the weight of the L2 penalty on kernels; off below -10",
             _PENALTY,
             -12.0,
             -20,
@@ -225,7 +266,7 @@ HYPERPARAMETERS = Table(
         ),
         _float(
             "log_lambda1",
-            "log10 of the L1 weight of activations; below -10 is off",
+            "log10 of the weight of the L1 penalty on activations; off below -10",
             _PENALTY,
             -12.0,
             -20,
@@ -234,7 +275,7 @@ HYPERPARAMETERS = Table(
         ),
         _float(
             "log_lambda2",
-            "log10 of the L2 weight of activations; below -10 is off",
+            "log10 of the weight of the L2 penalty on activations; off below -10",
             _PENALTY,
             -12.0,
             -20,

@@ -84,11 +84,18 @@ ACTIVATIONS = Table(
     [
         Activation("relu", "max(x, 0)", "genenet.networks.parts:relu", title="ReLU"),
         Activation(
-            "leaky_relu", "x, or 0.01 x below 0", "genenet.networks.parts:leaky_relu", title="leaky ReLU"
+            "leaky_relu",
+            "x, but 0.01 x for negative x",
+            "genenet.networks.parts:leaky_relu",
+            title="leaky ReLU",
         ),
-        Activation("elu", "x, or exp(x) - 1 below 0", "genenet.networks.parts:elu", title="ELU"),
+        Activation("elu", "x, but exp(x) - 1 for negative x", "genenet.networks.parts:elu", title="ELU"),
         Activation(
-            "gelu", "x times the normal distribution's Φ(x)", "torch.nn:GELU", title="GELU", keeps_input=True
+            "gelu",
+            "x Φ(x), with the distribution function Φ of the standard normal distribution",
+            "torch.nn:GELU",
+            title="GELU",
+            keeps_input=True,
         ),
         Activation("tanh", "the hyperbolic tangent", "torch.nn:Tanh", title="tanh"),
     ],
@@ -122,10 +129,14 @@ POOLINGS = Table(
 PADDINGS = Table(
     "padding",
     [
-        Padding("valid", "none: the output is smaller by the halo", "genenet.networks.parts:no_padding"),
+        Padding(
+            "valid",
+            "no padding: the output is smaller than the input by the halo",
+            "genenet.networks.parts:no_padding",
+        ),
         Padding(
             "same",
-            "zeros: the output is as large as the input",
+            "zeros around the input: the output is as large as the input",
             "genenet.networks.parts:zero_padding",
             title="same padding",
             keeps_size=True,

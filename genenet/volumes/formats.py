@@ -43,8 +43,8 @@ class Format:
         suffixes: of file names, in lower case; none if an image is a folder.
         signature: first bytes by which a file is known whatever its name is; None if an image is a folder.
         open_path: dotted path of the function that opens a file: it takes the path and returns a FileImage.
-        description: what is read of such files.
-        voxel_size_from: where the voxel size is read from.
+        description: what is read of such files, for the docs.
+        voxel_size_from: where the voxel size is read from, for the docs.
         library: module that reads the format, if it is an optional dependency.
         extra: the extra of genenet that installs the library.
     """
@@ -76,24 +76,24 @@ TIFF = Format(
     suffixes=(".tif", ".tiff", ".btf", ".tf8"),
     signature=Signature(0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     open_path="genenet.volumes.readers.tiff.open_tiff",
-    description="classic and BigTIFF, OME-TIFF, ImageJ: greyscale, a slice or a stack, integers or floats",
-    voxel_size_from="OME and ImageJ metadata",
+    description="TIFF, BigTIFF, OME-TIFF and TIFFs of ImageJ: greyscale, a slice or a stack, integers or floats",
+    voxel_size_from="OME or ImageJ metadata",
 )
 MRC = Format(
     name="MRC",
     suffixes=(".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".preali", ".ccp4"),
     signature=Signature(208, (b"MAP ", b"MAP\0")),
     open_path="genenet.volumes.readers.mrc.open_mrc",
-    description="modes of integers and floats; IMOD's signed bytes",
-    voxel_size_from="its header",
+    description="integers and floats, also the signed bytes of IMOD",
+    voxel_size_from="the header",
 )
 DM = Format(
     name="DM3/DM4",
     suffixes=(".dm3", ".dm4"),
     signature=Signature(0, (b"\0\0\0\3", b"\0\0\0\4")),
     open_path="genenet.volumes.readers.dm.open_dm",
-    description="of Gatan Digital Micrograph, with `pip install 'genenet[dm]'`",
-    voxel_size_from="its tags",
+    description="files of Gatan DigitalMicrograph; needs `pip install 'genenet[dm]'`",
+    voxel_size_from="the tags",
     library="rsciio",
     extra="dm",
 )
@@ -102,7 +102,7 @@ OME_ZARR = Format(
     suffixes=(),
     signature=None,
     open_path="genenet.volumes.readers.zarr.open_zarr",
-    description="0.4 and 0.5: level 0; arrays of Zarr 2 and 3",
+    description="OME-Zarr 0.4 and 0.5, of which level 0 is read, and arrays of Zarr 2 and 3",
     voxel_size_from="OME metadata",
 )
 FORMATS = (TIFF, MRC, DM, OME_ZARR)  # signatures are compared in this order
@@ -131,15 +131,6 @@ def format_names(formats: Sequence[Format] = FORMATS) -> str:
     """Return the names of formats as a list in a sentence: ``TIFF, MRC, DM3/DM4 and OME-Zarr``."""
     *names, last = (each.name for each in formats)
     return f"{', '.join(names)} and {last}" if names else last
-
-
-def format_table() -> str:
-    """Return the table of formats for the docs, in Markdown."""
-    rows = ["| format | what is read | voxel size from |", "|---|---|---|"]
-    for each in FORMATS:
-        suffixes = f" (`{'`, `'.join(each.suffixes)}`)" if each.suffixes else ", a folder"
-        rows.append(f"| {each.name}{suffixes} | {each.description} | {each.voxel_size_from} |")
-    return "\n".join(rows)
 
 
 def format_of(path: Path) -> Format:

@@ -13,7 +13,7 @@ import zarr
 from genenet.cluster import doctor
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.formats import FORMATS, format_names, format_of, format_table
+from genenet.volumes.formats import FORMATS, format_names, format_of
 from genenet.volumes.opening import open_volume
 from tests.support.dm_files import write_dm
 
@@ -63,10 +63,6 @@ def test_an_entry_is_named_by_messages_doctor_help_and_docs(entry, tmp_path):
     )
     assert entry.name in option.help
     assert f"| {entry.name}" in (ROOT / "docs/formats.md").read_text()
-
-
-def test_the_docs_hold_the_table():
-    assert format_table() in (ROOT / "docs/formats.md").read_text()
 
 
 def test_doctor_names_the_extra_of_a_library_that_is_missing(monkeypatch):
