@@ -5,17 +5,15 @@ from __future__ import annotations
 from genenet.cli import console
 from genenet.cli.commands import app, data, genomes, reports, rounds, starting, training, volumes
 
-__all__ = [
-    "app",
-    "data",
-    "genomes",
-    "main",
-    "reports",
-    "rounds",
-    "starting",
-    "training",
-    "volumes",
-]  # their commands are in app
+GROUPS = (
+    data,
+    genomes,
+    reports,
+    rounds,
+    starting,
+    training,
+    volumes,
+)  # importing them adds their commands to app
 
 
 def main() -> None:

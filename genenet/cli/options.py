@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
 
-from genenet.core.errors import InputError
+from genenet.config import texts
+from genenet.config.types import FlippedAxes, Shape, VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
+READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    Shape: (texts.read_shape, "ZxYxX"),
+    VoxelSize: (texts.read_voxel_size, "ZxYxX"),
+    FlippedAxes: (texts.read_flip, "AXES"),
+    list[str]: (texts.read_names, "NAMES"),
+}
+"""Types whose options are one text: the function that reads it, and how help shows it."""
 
 
 def options_of(model: type[BaseModel], leave_out: Collection[str] = ()) -> Callable[[Command], Command]:
@@ -43,49 +52,34 @@ def options_of(model: type[BaseModel], leave_out: Collection[str] = ()) -> Calla
     return decorate
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
+def given(model: type[BaseModel], options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that have a value, as the model validates them: ``16x640x640`` becomes three numbers.
 
     Raises:
-        InputError: If such a size can't be read.
+        InputError: If the text of an option can't be read.
     """
-    return {name: _read(name, value) for name, value in options.items() if value is not None}
+    return {name: _value(model, name, value) for name, value in options.items() if value is not None}
 
 
-def _read(name: str, value: Any) -> Any:
-    if not isinstance(value, _Sizes):
-        return value
-    sizes = value.text.split("x")
-    if len(sizes) != 3 or not all(size.strip().isdecimal() for size in sizes):
-        option = "--" + name.replace("_", "-")
-        raise InputError(f"{option} {value.text}: give voxels along z, y and x, such as 16x640x640")
-    return sizes
+def _value(model: type[BaseModel], name: str, value: Any) -> Any:
+    read, _ = READERS.get(_type_of(model.model_fields[name]), (None, None))
+    return texts.read_option(name, value, read) if read else value
 
 
-class _Sizes:
-    """The text of an option that consists of three numbers."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+def _type_of(field: FieldInfo) -> Any:
+    """Return the type of a field's value, without None and without the limits of a number."""
+    some = [kind for kind in get_args(field.annotation) if kind is not NoneType]
+    kind = some[0] if NoneType in get_args(field.annotation) and len(some) == 1 else field.annotation
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    kind, more = _option_type(name, field.annotation)
+    kind, more = _type_of(field), dict[str, Any]()
+    if kind in READERS:
+        kind, more = str, {"metavar": READERS[kind][1]}
+    elif get_origin(kind) is not Literal and kind not in (bool, int, float, Path, list[Path]):
+        raise TypeError(f"{name}: no option is known for a field of type {kind}")
     annotation: Any = Annotated[kind, typer.Option(help=field.description, **more)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
     )
-
-
-def _option_type(name: str, annotation: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the type of an option for a field's annotation, and the other arguments of typer's option."""
-    some = [kind for kind in get_args(annotation) if kind is not NoneType]
-    if NoneType in get_args(annotation) and len(some) == 1:
-        annotation = some[0]
-    if get_origin(annotation) is Literal:
-        return annotation, {}
-    if get_origin(annotation) is tuple and len(get_args(annotation)) == 3:
-        return _Sizes, {"parser": _Sizes, "metavar": "ZxYxX"}
-    if annotation in (bool, int, float):
-        return annotation, {}
-    raise TypeError(f"{name}: no option is known for a field of type {annotation}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ def ask_output(request: Request, asks: bool) -> Path:
     """
     out = request.out or Path("config.yaml")
     if request.out is None and out.exists() and not request.force and asks:
-        print(f"{out} is there already.")
+        print(f"{out} exists already.")
         out = Path(ask_until("Config file to write", "mine.yaml", check_new))
     if not request.force:
         check_new(str(out))
@@ -84,7 +83,8 @@ def ask_files(request: Request, asks: bool) -> Request:
             volumes = [volume] if volume else []
     labels = _complete(images, labels, "", asks)
     of_validation = _complete(request.validation_image, request.validation_labels, "validation-", asks)
-    return replace(request, image=images, labels=labels, validation_labels=of_validation, segment=volumes)
+    found = {"image": images, "labels": labels, "validation_labels": of_validation, "segment": volumes}
+    return request.model_copy(update=found)
 
 
 def _ask_images(images: list[Path], labels: list[Path]) -> None:

@@ -1,20 +1,19 @@
-"""The arguments of ``genenet init`` from the command line, and how their texts are parsed."""
+"""What ``genenet init`` is asked for: each field is an option of the command line."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pydantic import Field, PositiveInt
+
+from genenet.config.texts import NONE, option
+from genenet.config.types import FlippedAxes, VoxelSize
 from genenet.core.errors import InputError
+from genenet.core.models import Closed
+from genenet.init.machine import Kind
+from genenet.volumes.formats import format_names
 
-if TYPE_CHECKING:
-    from genenet.config.types import FlippedAxes, VoxelSize
-    from genenet.init.machine import Kind
-
-NONE = "none"  # an image without a mask; no flipped axes
 _SETS = (  # options that belong together, file by file
     ("image", "labels", "mask"),
     ("validation_image", "validation_labels", "validation_mask"),
@@ -31,28 +30,65 @@ _VALUES = {  # the options that change the config, and what separates several va
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """The options, under their own names; what is None or empty is asked for or chosen."""
+class Request(Closed):
+    """The options, under their own names; ``init`` asks for what is None or empty, or chooses it."""
 
-    image: list[Path]
-    labels: list[Path]
-    mask: list[Path]
-    validation_image: list[Path]
-    validation_labels: list[Path]
-    validation_mask: list[Path]
-    segment: list[Path]
-    segment_mask: list[Path]
-    flip: FlippedAxes | None
-    classes: list[str] | None
-    ignore_label: int | None
-    voxel_size: VoxelSize | None
-    out: Path | None
-    genomes: int | None
-    iterations: int | None
-    device: Kind | None
-    trial: bool
-    force: bool
+    image: list[Path] = Field(
+        [],
+        description=f"a labelled image: {format_names()}, or a folder of slices; repeat the option for more images",
+    )
+    labels: list[Path] = Field(
+        [], description="the class ids of an image, as integers of the same shape; one for each --image"
+    )
+    mask: list[Path] = Field(
+        [],
+        description="an integer image that is 0 where the image doesn't count; one for each --image, or the word none",
+    )
+    validation_image: list[Path] = Field(
+        [],
+        description="a labelled image that the networks are scored on; default: the last --image, or a region of the "
+        "only one",
+    )
+    validation_labels: list[Path] = Field(
+        [], description="the class ids of a validation image; one for each --validation-image"
+    )
+    validation_mask: list[Path] = Field(
+        [], description="the mask of a validation image; one for each --validation-image, or the word none"
+    )
+    segment: list[Path] = Field(
+        [],
+        description="a volume that the ensemble segments; default: the last image; repeat the option for more",
+    )
+    segment_mask: list[Path] = Field(
+        [], description="the mask of a volume to segment; one for each --segment, or the word none"
+    )
+    flip: FlippedAxes | None = Field(
+        None,
+        description="axes along which MRC files are mirrored to fit files of other formats: y if IMOD or Fiji saved "
+        "those, or none",
+    )
+    classes: list[str] | None = Field(
+        None, description="names by label id, from 0 on, such as background,cell,mitochondrion"
+    )
+    ignore_label: int | None = Field(
+        None,
+        description="the label that means 'not labelled', such as 255, -1 or 0 (the first class then has label 1); "
+        "default: 255 or -1 if it occurs beside two classes",
+    )
+    voxel_size: VoxelSize | None = Field(
+        None, description="nm along z, y, x, such as 40x10x10; default: the size that the files contain"
+    )
+    out: Path | None = Field(None, description="the file to write; default: config.yaml")
+    genomes: PositiveInt | None = Field(None, description="number of networks to draw and train")
+    iterations: PositiveInt | None = Field(None, description="length of each training")
+    device: Kind | None = Field(
+        None,
+        description="what the trainings will run on; default: a GPU if there is one here or on the Slurm cluster",
+    )
+    trial: bool = Field(
+        True, description="train one network for some seconds, to estimate how long the search takes"
+    )
+    force: bool = False
 
     def command(self) -> str:
         """Return the command line that says all this, answers to prompts included."""
@@ -60,25 +96,16 @@ class Request:
         for names in _SETS:
             used = [name for name in names if getattr(self, name)]
             for files in zip(*(getattr(self, name) for name in used), strict=True):
-                words += [
-                    word
-                    for name, file in zip(used, files, strict=True)
-                    for word in (_option(name), str(file))
-                ]
+                for name, file in zip(used, files, strict=True):
+                    words += [option(name), str(file)]
         for name, separator in _VALUES.items():
             value = getattr(self, name)
             if value is not None:
-                texts = (
-                    (f"{v:g}" if isinstance(v, float) else str(v) for v in value)
-                    if separator
-                    else [str(value)]
-                )
-                words += [_option(name), separator.join(texts) or NONE]
+                texts = [
+                    f"{v:g}" if isinstance(v, float) else str(v) for v in (value if separator else [value])
+                ]
+                words += [option(name), separator.join(texts) or NONE]
         return shlex.join(words)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def check_new(name: str) -> None:
@@ -86,9 +113,7 @@ def check_new(name: str) -> None:
     if Path(name).suffix not in (".yaml", ".yml"):
         raise InputError(f"{name}: give a name that ends with .yaml")
     if Path(name).exists():
-        raise InputError(
-            f"{name}: is there already; --out mine.yaml writes another file, --force replaces this one"
-        )
+        raise InputError(f"{name}: exists; --out mine.yaml writes another file, --force replaces this one")
 
 
 def read_number(text: str) -> int:
@@ -96,29 +121,3 @@ def read_number(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"{text}: give a number above 0")
     return int(text)
-
-
-def read_voxel_size(text: str) -> VoxelSize:
-    """Read nm along z, y, x, such as 40x10x10, or one number for all axes; raises InputError."""
-    try:
-        sizes = [float(part) for part in re.split(r"[x×,\s]+", text.strip())]
-    except ValueError:
-        sizes = []
-    if len(sizes) == 1:
-        sizes *= 3
-    if len(sizes) != 3 or not all(0 < n < float("inf") for n in sizes):
-        raise InputError(f"--voxel-size {text}: give nm along z, y, x, such as 40x10x10")
-    return sizes[0], sizes[1], sizes[2]
-
-
-def read_flip(text: str) -> FlippedAxes:
-    """Read axes with commas between them, such as y, or none; raises InputError."""
-    axes = [] if text == NONE else [part.strip() for part in text.split(",")]
-    if set(axes) - {"z", "y", "x"}:
-        raise InputError(f"--flip {text}: give y, other axes, or {NONE}")
-    return tuple(axis for axis in ("z", "y", "x") if axis in axes)
-
-
-def read_names(text: str) -> list[str]:
-    """Read names with commas between them."""
-    return [name.strip() for name in text.split(",")]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from genenet.config.texts import NONE
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by
 from genenet.init.files import FileSet, Sampled
-from genenet.init.request import NONE
 from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genenet.config.texts import read_voxel_size
 from genenet.init import prompts
-from genenet.init.request import read_voxel_size
 from genenet.volumes.grid import AXES, size_text
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from genenet.config.model import check_config
+from genenet.config.texts import read_names
 from genenet.core.atomic_files import write_text
 from genenet.core.errors import InputError
 from genenet.core.logs import quiet
@@ -18,7 +19,6 @@ from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text
 from genenet.init.machine import find_machine, has_torch
-from genenet.init.request import read_names
 from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
@@ -54,7 +54,7 @@ def start(request: Request) -> None:
     classes = ids.classes(request.classes or ids.default_names())
     voxel_size = find_voxel_size(request.voxel_size, seen, asks)
     if not voxel_size.missing:
-        request = replace(request, voxel_size=voxel_size.whole)
+        request = request.model_copy(update={"voxel_size": voxel_size.whole})
     machine = find_machine(request.device)
     parts = split(seen.train, seen.validation, classes, max_validation(machine))
     printing.classes_and_split(classes, seen, parts)
@@ -88,7 +88,7 @@ def _with_names(request: Request, ids: LabelIds, asks: bool) -> Request:
     print()
     text = f"Names of the {ids.n_classes} classes, from label {ids.first} on"
     names = prompts.ask_until(text, default, lambda answer: ids.classes(read_names(answer)))
-    return replace(request, classes=read_names(names))
+    return request.model_copy(update={"classes": read_names(names)})
 
 
 def _notes_on_types(seen: Survey) -> Iterator[str]:
@@ -104,13 +104,13 @@ def _notes_on_types(seen: Survey) -> Iterator[str]:
 
 def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
     """Choose the numbers of genomes and iterations, or ask for them."""
-    n_genomes, iterations = default_numbers(machine)
-    if asks and request.genomes is None:
+    questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
+    missing = [name for name in questions if asks and getattr(request, name) is None]
+    if missing:
         print()
-        request = replace(request, genomes=prompts.ask_number("Genomes to draw and train", n_genomes))
-    if asks and request.iterations is None:
-        request = replace(request, iterations=prompts.ask_number("Iterations of each training", iterations))
-    return request
+    defaults = dict(zip(questions, default_numbers(machine), strict=True))
+    numbers = {name: prompts.ask_number(questions[name], defaults[name]) for name in missing}
+    return request.model_copy(update=numbers)
 
 
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:

@@ -114,7 +114,7 @@ def _retry(status: Status) -> list[RenderableType]:
     if not n:
         return []
     command = f"genenet retry {status.results}"
-    return [Text(f"\n  {many(n, 'training')} can be taken up again, when the cause is gone: {command}")]
+    return [Text(f"\n  {many(n, 'training')} can be retried once the cause is removed: {command}")]
 
 
 def _pairs(rows: list[tuple[str, str]]) -> Table:

@@ -39,8 +39,9 @@ class CommandsByPanel(TyperGroup):
 
 app = typer.Typer(
     cls=CommandsByPanel,
-    help="Random search for segmentation networks: draw genomes, train each, segment with the best few.",
-    epilog="Anywhere on the line: --debug shows the traceback of an error, --log FILE writes messages to a file too.",
+    help="Random search for segmentation networks: draw genomes, train each, and segment with the best few.",
+    epilog="Every command also has --debug, which shows the traceback of an error, and --log FILE, which also writes "
+    "the messages to a file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -60,7 +61,15 @@ def user_errors_exit_with_2() -> Iterator[None]:
 Settings = Annotated[
     Path, typer.Option("--settings", help="the stage's settings, as the workflow writes them")
 ]
-Out = Annotated[Path, typer.Option("--out", help="where the result goes")]
+Out = Annotated[Path, typer.Option("--out", help="the file to write")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+Classes = Annotated[int, typer.Option("--classes", min=1, help="number of classes")]
+GenomeFile = Annotated[Path, typer.Argument(help="a genome's JSON file")]
+Results = Annotated[Path, typer.Argument(help="the results folder")]
+ResultsOption = Annotated[Path | None, typer.Option("--results", help="the results folder")]
+Receipt = Annotated[Path | None, typer.Option("--receipt", help="JSON file to write: what was done")]
+ConfigFile = Annotated[Path, typer.Argument(help="the search's config.yaml")]
+CONFIG = Path("config.yaml")
 
 
 def _version(wanted: bool) -> None:
@@ -74,7 +83,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
     pass

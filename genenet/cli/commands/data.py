@@ -8,27 +8,22 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, FIRST_STEPS, Out, Settings, app
+from genenet.cli.commands import BY_HAND, CONFIG, FIRST_STEPS, ConfigFile, Out, Settings, app
 from genenet.core.errors import InputError
 
 
 @app.command(rich_help_panel=FIRST_STEPS)
 def phantom(
     shape: Annotated[str, typer.Option(help="voxels along z, y, x, such as 12x512x512")],
-    image: Annotated[Path, typer.Option(help="TIFF to write")],
-    labels: Annotated[Path, typer.Option(help="TIFF to write")],
-    seed: Annotated[int, typer.Option(help="others give other volumes")] = 0,
+    image: Annotated[Path, typer.Option(help="TIFF to write: the image")],
+    labels: Annotated[Path, typer.Option(help="TIFF to write: the labels")],
+    seed: Annotated[int, typer.Option(help="each seed gives another volume")] = 0,
 ) -> None:
     """Make a synthetic SBF-SEM volume of platelets, with labels of 7 classes."""
+    from genenet.config.texts import read_option, read_shape
     from genenet.phantoms.phantom import write_phantom
 
-    try:
-        z, y, x = (int(n) for n in shape.split("x"))
-    except ValueError:
-        raise InputError(
-            f"--shape {shape}: give three numbers of voxels, z, y, x, such as 12x512x512"
-        ) from None
-    write_phantom((z, y, x), seed, image, labels)
+    write_phantom(read_option("shape", shape, read_shape), seed, image, labels)
 
 
 @app.command(rich_help_panel=BY_HAND)
@@ -42,11 +37,11 @@ def prepare(settings: Settings, out: Out) -> None:
 
 @app.command(rich_help_panel=BY_HAND)
 def settings(
-    stage: Annotated[str, typer.Argument(help="such as train or prepare_test")],
+    stage: Annotated[str, typer.Argument(help="name of the stage, such as train or prepare_test")],
     value: Annotated[str, typer.Option("--json", help="the settings")],
     out: Out,
 ) -> None:
-    """Write a stage's settings as a file (the workflow does this)."""
+    """Write the settings of a stage as a file (for the workflow)."""
     from genenet.core.atomic_files import write_json
 
     try:
@@ -56,8 +51,8 @@ def settings(
 
 
 @app.command(rich_help_panel=FIRST_STEPS)
-def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml")) -> None:
-    """Check a config.yaml, and open the images that it names."""
+def check(config: ConfigFile = CONFIG) -> None:
+    """Check a config.yaml and the images that it names."""
     from genenet.config.model import read_config
     from genenet.volumes.image_checks import check_images
 
@@ -71,7 +66,7 @@ def check(config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("
 
 @app.command(rich_help_panel=FIRST_STEPS)
 def schema() -> None:
-    """Print the JSON schema of config.yaml, for editors."""
+    """Print the JSON schema of config.yaml, which editors use."""
     from genenet.config.model import Config
 
     print(json.dumps(Config.model_json_schema(), indent=1))

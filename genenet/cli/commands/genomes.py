@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from genenet.cli.commands import BY_HAND, LOOK, Out, Settings, app
+from genenet.cli.commands import (
+    BY_HAND,
+    CONFIG,
+    LOOK,
+    AsJson,
+    Classes,
+    GenomeFile,
+    Out,
+    Settings,
+    app,
+)
 from genenet.core.errors import InputError, naming
 
 if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
 
-GenomeFile = Annotated[Path, typer.Argument(help="a genome's JSON file")]
-Child = Annotated[Path, typer.Option("--out", help="where the child's JSON file goes; it is named like it")]
+Other = Annotated[Path, typer.Argument(help="another genome's JSON file")]
+Child = Annotated[Path, typer.Option("--out", help="the child's JSON file; the child is named after it")]
 RegionsOf = Annotated[
-    Path, typer.Option("--config", help="config.yaml whose search.regions the child stays in")
+    Path, typer.Option("--config", help="a config.yaml; the child stays within its search.regions")
 ]
-Seed = Annotated[
-    int, typer.Option(min=0, help="another one gives another child of the same parents; recorded in it")
-]
-CONFIG = Path("config.yaml")
+Seed = Annotated[int, typer.Option(min=0, help="each seed gives another child; the child's file records it")]
 
 
 @app.command(rich_help_panel=BY_HAND)
@@ -30,17 +37,15 @@ def generate(
     out: Out,
     settings: Settings,
     index: Annotated[
-        int | None, typer.Option(min=0, help="which genome of the search; not for a baseline")
+        int | None, typer.Option(min=0, help="number of the genome in its round; not for a baseline")
     ] = None,
-    round_: Annotated[int, typer.Option("--round", min=0, help="which round of the search")] = 0,
+    round_: Annotated[int, typer.Option("--round", min=0, help="number of the round")] = 0,
     results: Annotated[
         Path | None,
-        typer.Option(
-            help="of a search that evolves: the results folder, with the scores of the rounds before"
-        ),
+        typer.Option(help="the results folder with the scores of earlier rounds, to breed from them"),
     ] = None,
 ) -> None:
-    """Draw one random genome, breed one from earlier rounds, or write a baseline's."""
+    """Draw a random genome, breed one from earlier rounds, or write the genome of a baseline."""
     from genenet.config.search import Draws
     from genenet.config.stages import BaselineSettings, BreedSettings, read_settings
     from genenet.genes.generation import draw
@@ -65,11 +70,13 @@ def generate(
 @app.command(rich_help_panel=LOOK)
 def inspect(
     genome: GenomeFile,
-    classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="patches of a training step, for its memory")] = 4,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    classes: Classes = 2,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="patches in a training step, for the memory estimate")
+    ] = 4,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what network a genome builds: parameters, sizes, layers."""
+    """Describe the network that a genome builds: its parameters, sizes and layers."""
     from genenet.genes.genome import read_genome
     from genenet.genes.inspection import inspect as describe
     from genenet.genes.inspection import print_table
@@ -84,14 +91,18 @@ def inspect(
 
 @app.command("draw", rich_help_panel=LOOK)
 def draw_pictures(
-    genome: Annotated[Path, typer.Argument(help="a genome's JSON file")],
-    genes: Annotated[Path | None, typer.Option(help="picture of the gene graph, .svg or .png")] = None,
-    network: Annotated[Path | None, typer.Option(help="picture of the network, .svg or .png")] = None,
-    classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
+    genome: GenomeFile,
+    genes: Annotated[
+        Path | None, typer.Option(help="the picture of the gene graph to write, .svg or .png")
+    ] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="the picture of the network to write, .svg or .png")
+    ] = None,
+    classes: Classes = 2,
 ) -> None:
-    """Draw a genome: its gene graph and the network that it builds.
+    """Draw the gene graph of a genome and the network that it builds.
 
-    Without --genes and --network both pictures go to the current folder, as GENOME.genes.svg and
+    Without --genes and --network, both pictures go to the current folder, as GENOME.genes.svg and
     GENOME.network.svg.
     """
     from genenet.genes.genome import read_genome
@@ -119,22 +130,20 @@ def mutate(
     config: RegionsOf = CONFIG,
     seed: Seed = 0,
     kind: Annotated[
-        Literal["additive", "replacing"], typer.Option(help="a normal step, or a new draw from the region")
+        Literal["additive", "replacing"], typer.Option(help="add a normally distributed step, or draw anew")
     ] = "additive",
     rate: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="probability of each change; by default 0.2 at the net, less below it"
-        ),
+        typer.Option(min=0, max=1, help="probability of each change; default: 0.2 at the net, less below it"),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(help="deviation of an additive step, in widths of its region; by default 0.2"),
+        typer.Option(help="standard deviation of an additive step, in widths of its region; default: 0.2"),
     ] = None,
 ) -> None:
     """Write a child of a genome that differs from it at random, within the search's feasible regions.
 
-    Where regions are a number, or none are given, nothing is changed.
+    A hyperparameter whose region is one number, or that has no region, isn't changed.
     """
     from genenet.core.validation import validate
     from genenet.genes.genome import read_genome
@@ -155,12 +164,12 @@ def mutate(
 @app.command(rich_help_panel=BY_HAND)
 def cross(
     first: GenomeFile,
-    second: Annotated[Path, typer.Argument(help="another's")],
+    second: Other,
     out: Child,
     config: RegionsOf = CONFIG,
     seed: Seed = 0,
 ) -> None:
-    """Write a child of two genomes: each gene is one's or the other's, within the search's feasible regions."""
+    """Write a child of two genomes that takes each gene from one of them, within the search's feasible regions."""
     from genenet.genes.genome import read_genome
     from genenet.genes.variation import cross as crossed
 
@@ -177,15 +186,15 @@ def _regions(config: Path) -> Regions:
 
 @app.command(rich_help_panel=LOOK)
 def diff(
-    a: Annotated[Path, typer.Argument(help="a genome's JSON file")],
-    b: Annotated[Path, typer.Argument(help="another's")],
-    classes: Annotated[int, typer.Option(min=1, help="number of classes")] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    a: GenomeFile,
+    b: Other,
+    classes: Classes = 2,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what differs between two genomes, gene by gene, and what each builds.
+    """Show the differences between two genomes, gene by gene, and between their networks.
 
-    At the net values are shown, below it deltas; names, seeds and parents don't count. Like diff, it exits with 0 if
-    there is no difference, with 1 if there is one, and with 2 if something is wrong.
+    Values are shown at the net, deltas below it; names, seeds and parents are ignored. As with diff, the exit code is
+    0 if there is no difference, 1 if there is one, and 2 after an error.
     """
     from genenet.genes.differences import differences, print_differences
     from genenet.genes.genome import read_genome

@@ -8,14 +8,25 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import FIRST_STEPS, SEARCH, Out, Settings, app
+from genenet.cli.commands import (
+    CONFIG,
+    FIRST_STEPS,
+    SEARCH,
+    AsJson,
+    ConfigFile,
+    Out,
+    Results,
+    ResultsOption,
+    Settings,
+    app,
+)
 
 
 @app.command(rich_help_panel=SEARCH)
 def report(
     results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out
 ) -> None:
-    """Write the report."""
+    """Write the report of a search, an HTML file."""
     from genenet.config.stages import ReportSettings, read_settings
     from genenet.report.report import write_report
 
@@ -23,8 +34,8 @@ def report(
 
 
 @app.command(rich_help_panel=SEARCH)
-def summary(results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results")) -> None:
-    """Print the ranking, and where report and segmentations are."""
+def summary(results: Results = Path("results")) -> None:
+    """Print the ranking of the networks, and the paths of the report and the segmentations."""
     from genenet.cli.summary import print_summary
 
     print_summary(results)
@@ -32,14 +43,14 @@ def summary(results: Annotated[Path, typer.Argument(help="the results folder")] 
 
 @app.command(rich_help_panel=SEARCH)
 def status(
-    config: Annotated[Path, typer.Argument(help="the search's config.yaml")] = Path("config.yaml"),
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="show it again and again, until all is done or Ctrl-C")
+        bool, typer.Option("--watch", help="update the display until the search has ended, or until Ctrl-C")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks of --watch")] = 5.0,
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between two updates of --watch")] = 5.0,
 ) -> None:
-    """Show how far a search is, while it runs: trainings, the best so far, failures, time left."""
+    """Show how far a search is: its trainings, the best score so far, failures, and the time left."""
     from genenet.status import status as found
     from genenet.status.view import print_status, watch_status
 
@@ -55,12 +66,13 @@ def status(
 @app.command(rich_help_panel=FIRST_STEPS)
 def doctor(
     config: Annotated[
-        Path | None, typer.Option(help="says threads and results folder; config.yaml, if it is there")
+        Path | None,
+        typer.Option(help="the search's config.yaml: its threads and results folder; default: config.yaml"),
     ] = None,
-    results: Annotated[Path | None, typer.Option(help="the results folder, instead")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    results: ResultsOption = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Check GPU, torch, cores, disk, Slurm and container; exit with 1 if something must be corrected."""
+    """Check the GPU, torch, cores, disk, Slurm and the container; the exit code is 1 if something must be corrected."""
     from genenet.cluster.diagnosis import is_ok, print_findings, print_json
     from genenet.cluster.doctor import examine
 

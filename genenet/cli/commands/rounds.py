@@ -12,8 +12,8 @@ from genenet.cli.commands import BY_HAND, Out, Settings, app, user_errors_exit_w
 from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
-RoundNumber = Annotated[int, typer.Option("--round", min=0, help="which round of the search")]
-Iterations = Annotated[int, typer.Option(min=1, help="after which the rung ends")]
+RoundNumber = Annotated[int, typer.Option("--round", min=0, help="number of the round")]
+Iterations = Annotated[int, typer.Option(min=1, help="iterations at the end of the rung")]
 
 
 @app.command(rich_help_panel=BY_HAND)
@@ -21,16 +21,17 @@ def rung(
     results: Results,
     round_: RoundNumber,
     iterations: Iterations,
-    slot: Annotated[int, typer.Option(min=0, help="which of its slots")],
+    slot: Annotated[int, typer.Option(min=0, help="number of the slot in the rung")],
     settings: Settings,
     after: Annotated[
-        int | None, typer.Option(min=1, help="iterations of the rung before it; none if it is the first")
+        int | None,
+        typer.Option(min=1, help="iterations at the end of the rung before; not for the first rung"),
     ] = None,
     stop_after_minutes: Annotated[
-        float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
+        float | None, typer.Option(min=0, help="write a checkpoint after this time, and exit with 75")
     ] = None,
 ) -> None:
-    """Train the genome of a slot up to its rung's end, from where it is; run again, it continues."""
+    """Train the genome of a slot to the end of a rung; the same command continues after an interruption."""
     from genenet.cli.console import also_logged
     from genenet.cli.progress import show_training
     from genenet.config.stages import TrainSettings, read_settings
@@ -68,9 +69,9 @@ def rank(
     results: Results,
     round_: RoundNumber,
     iterations: Iterations,
-    slots: Annotated[int, typer.Option(min=1, help="how many it has")],
+    slots: Annotated[int, typer.Option(min=1, help="number of slots in the rung")],
 ) -> None:
-    """Rank the genomes of a rung: the best continue in the next."""
+    """Rank the genomes of a rung; the best of them continue in the next rung."""
     from genenet.core.paths import ResultPaths, slot_name
     from genenet.search.halving import rank as run
 
@@ -84,9 +85,9 @@ def gather(
     out: Out,
     results: Results,
     round_: RoundNumber,
-    genomes: Annotated[int, typer.Option(min=1, help="how many the round has")],
+    genomes: Annotated[int, typer.Option(min=1, help="number of genomes in the round")],
 ) -> None:
-    """Write how a round's trainings have ended, for the rounds that are bred from it."""
+    """Write the outcomes of a round's trainings, from which later rounds are bred."""
     from genenet.config.rounds import run_name
     from genenet.core.paths import ResultPaths
     from genenet.search.halving import gather as run

@@ -20,10 +20,10 @@ def train(
     settings: Settings,
     out: Annotated[Path, typer.Option("--out", help="the run's folder")],
     stop_after_minutes: Annotated[
-        float | None, typer.Option(min=0, help="then write a checkpoint and exit with 75")
+        float | None, typer.Option(min=0, help="write a checkpoint after this time, and exit with 75")
     ] = None,
 ) -> None:
-    """Train one genome; run again after an interruption, it continues from its last checkpoint."""
+    """Train one genome; after an interruption, the same command continues from the last checkpoint."""
     from genenet.cli.progress import show_training
     from genenet.config.stages import TrainSettings, read_settings
     from genenet.core.paths import RunPaths
@@ -46,12 +46,12 @@ def train(
 def select(
     runs: Annotated[
         list[str],
-        typer.Argument(help="names of runs: r0/000, baselines/unet2015; r0:80 is r0/000 to r0/079"),
+        typer.Argument(help="names of runs, such as r0/000 or baselines/unet2015; r0:80 is r0/000 to r0/079"),
     ],
-    results: Annotated[Path, typer.Option(help="the results folder that they are in")],
+    results: Annotated[Path, typer.Option(help="the results folder")],
     settings: Settings,
 ) -> None:
-    """Rank the runs, compute the best-k curve, write the ensemble."""
+    """Rank the runs, compute the curve of the best-k ensembles, and write the chosen ensemble."""
     from genenet.config.rounds import expanded
     from genenet.config.stages import SelectSettings, read_settings
     from genenet.core.paths import ResultPaths
@@ -64,7 +64,7 @@ def select(
 def submit(
     config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml"),
     cluster: Annotated[
-        str | None, typer.Option(help="slurm or local; slurm, if sbatch is on the PATH")
+        str | None, typer.Option(help="slurm or local; default: slurm if sbatch is on the PATH")
     ] = None,
     partition: Annotated[str | None, typer.Option(help="Slurm: partition")] = None,
     account: Annotated[str | None, typer.Option(help="Slurm: account")] = None,
@@ -75,22 +75,26 @@ def submit(
         ),
     ] = "",
     minutes: Annotated[
-        int, typer.Option(min=1, help="Slurm: time limit of a job; a longer training goes on in the next")
+        int,
+        typer.Option(min=1, help="Slurm: time limit of a job; a longer training continues in the next job"),
     ] = 240,
     mem_gb: Annotated[int, typer.Option(min=1, help="Slurm: memory of a job in GB")] = 16,
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="trainings at a time; all on Slurm, as many as there are cores for on this machine"
+            min=1,
+            help="trainings at a time; default: all on Slurm, as many as the cores allow on this machine",
         ),
     ] = None,
     container: Annotated[
-        str | None, typer.Option(help="image that genenet runs in, instead of the config's; '' for none")
+        str | None, typer.Option(help="container image, instead of the config's; '' for none")
     ] = None,
     container_args: Annotated[
         str, typer.Option(help="options of apptainer exec besides --nv, such as '--bind /data/em'")
     ] = "",
-    wait: Annotated[bool, typer.Option(help="tell how each training ends (Slurm)")] = True,
+    wait: Annotated[
+        bool, typer.Option(help="Slurm: wait for the trainings, and print how each one ends")
+    ] = True,
 ) -> None:
     """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
     from genenet.cluster.launch import submit as run
@@ -107,16 +111,19 @@ def retry(
     results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results"),
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="trainings such as r0/003; without names, all that have the status"),
+        typer.Argument(help="trainings, such as r0/003; default: all with one of the statuses"),
     ] = None,
     status: Annotated[
         list[str] | None,
         typer.Option(
-            help="what is taken up again; may be repeated. Default: unfinished, failed, out_of_memory"
+            help="a status to retry; may be repeated; default: unfinished, failed and out_of_memory"
         ),
     ] = None,
 ) -> None:
-    """Take up again what was given up, when its cause is gone: trainings and parts of segmentations."""
+    """Retry trainings and parts of segmentations that ended with an error, once its cause is removed.
+
+    Their results are removed; the next start of the workflow, or of genenet submit, runs them again.
+    """
     from genenet.core.paths import ResultPaths
     from genenet.search.retry import find
     from genenet.search.retry import retry as run
@@ -125,11 +132,11 @@ def retry(
     statuses = check_statuses(status)
     found = find(ResultPaths(results), statuses, names or ())
     for each in found:
-        left = f"; it is left as it is: {each.obstacle}" if each.obstacle else ""
+        left = f"; not retried: {each.obstacle}" if each.obstacle else ""
         print(f"{each.name}: {each.status}: {each.reason}{left}")
     run(found)
     n = sum(not each.obstacle for each in found)
     if n:
-        print(f"{n} will be done again when the workflow, or genenet submit, is started again")
+        print(f"{n} will run again at the next start of the workflow, or of genenet submit")
     else:
-        print(f"{results}: nothing to take up again with status {', '.join(statuses)}")
+        print(f"{results}: nothing to retry with status {', '.join(statuses)}")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genenet.cli.commands import LOOK, SEGMENT, Out, Settings, app
+from genenet.cli.commands import LOOK, SEGMENT, Out, Receipt, Settings, app
 from genenet.cli.options import given, options_of
 from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from genenet.segmentation.receipts import Receipt
+    from genenet.segmentation import receipts
 
 
 @app.command(rich_help_panel=SEGMENT)
@@ -21,35 +21,45 @@ if TYPE_CHECKING:
 def segment(
     ensemble: Annotated[Path, typer.Option(help="the ensemble's folder")],
     out: Annotated[Path, typer.Option("--out", help="the OME-Zarr to write, or to continue")],
-    images: Annotated[list[Path] | None, typer.Argument(help="a volume, or files to stack along z")] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="settings of the workflow, instead of images and options")
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="a volume, or the files of a volume, to be stacked along z")
     ] = None,
-    part: Annotated[str, typer.Option(help="which share of the blocks, such as 2/16")] = "1/1",
-    receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="the workflow's settings, instead of images and options")
+    ] = None,
+    part: Annotated[str, typer.Option(help="the share of the blocks to segment, such as 2/16")] = "1/1",
+    receipt: Receipt = None,
     region: Annotated[
-        str, typer.Option(help="half-open part of the volume, z, y, x, such as 0:100,:,200:900")
+        str,
+        typer.Option(
+            help="half-open part of the volume along z, y, x, such as 0:100,:,200:900; default: all"
+        ),
     ] = ":,:,:",
     mask: Annotated[
-        list[Path] | None, typer.Option(help="integer image of the same shape; 0 where nothing is segmented")
+        list[Path] | None,
+        typer.Option(help="an integer image of the same shape that is 0 where nothing is to be segmented"),
     ] = None,
     flip: Annotated[
         str | None,
         typer.Option(
-            help="axes along which MRC files are mirrored: y beside a mask that IMOD or Fiji saved, or none if it fits"
+            help="axes along which MRC files are mirrored to fit the mask: y if IMOD or Fiji saved it, or none"
         ),
     ] = None,
     voxel_size: Annotated[
-        str | None, typer.Option(help="nm along z, y, x, such as 50x10x10, if the file doesn't say")
+        str | None,
+        typer.Option(help="nm along z, y, x, such as 50x10x10; default: the size that the file contains"),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="number of CPU threads")] = 2,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
     **segmentation: Any,
 ) -> None:
-    """Segment a volume with an ensemble, into an OME-Zarr; run again, it does the blocks that are missing."""
+    """Segment a volume with an ensemble into an OME-Zarr.
+
+    The same command, run again after an interruption, segments the missing blocks.
+    """
+    from genenet.config import texts
     from genenet.config.stages import SegmentSettings, read_settings
     from genenet.core.validation import validate
-    from genenet.init.request import read_flip
 
     if (settings is None) == (not images):
         raise InputError("give either an image or --settings")
@@ -59,38 +69,15 @@ def segment(
         volume = {
             "image": images,
             "labels": None,
-            "region": _region(region),
+            "region": texts.read_option("region", region, texts.read_image_region),
             "mask": mask,
-            "flip": read_flip(flip) if flip else None,
-            "voxel_size_nm": voxel_size.split("x") if voxel_size else None,
+            "flip": texts.read_option("flip", flip, texts.read_flip),
+            "voxel_size_nm": texts.read_option("voxel_size", voxel_size, texts.read_voxel_size),
         }
-        values = {
-            "volume": volume,
-            "segmentation": given(segmentation),
-            "threads": threads,
-            "device": device,
-        }
+        options = given(Segmentation, segmentation)
+        values = {"volume": volume, "segmentation": options, "threads": threads, "device": device}
         wanted = validate(SegmentSettings, values, "segment")
-    _segment(wanted, ensemble, out, _part(part), receipt)
-
-
-def _region(text: str) -> list[list[str] | None]:
-    axes = text.split(",")
-    if len(axes) != 3 or any(axis.count(":") != 1 for axis in axes):
-        raise InputError(
-            f"--region {text}: give start:stop along z, y and x, such as 0:100,:,200:900; : is the whole axis"
-        )
-    return [None if axis.strip() == ":" else axis.split(":") for axis in axes]
-
-
-def _part(text: str) -> tuple[int, int]:
-    try:
-        part, n_parts = (int(n) for n in text.split("/"))
-    except ValueError:
-        part, n_parts = 0, 0
-    if not 1 <= part <= n_parts:
-        raise InputError(f"--part {text}: give a share such as 2/16, from 1/16 to 16/16")
-    return part, n_parts
+    _segment(wanted, ensemble, out, texts.read_option("part", part, texts.read_part), receipt)
 
 
 def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None) -> None:
@@ -102,7 +89,7 @@ def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], rece
     from genenet.segmentation.job import SegmentationJob
     from genenet.segmentation.part import PartOfSegmentation
 
-    def run() -> Receipt:
+    def run() -> receipts.Receipt:
         set_threads(wanted.threads)
         device = choose_device(wanted.device)
         job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
@@ -123,25 +110,31 @@ def postprocess(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
     min_size: Annotated[
         list[str] | None,
-        typer.Option(help="smaller components become what they touch most: 50, or CLASS=50; may be repeated"),
+        typer.Option(
+            help="components of fewer voxels become the class that they touch most: 50, or CLASS=50; may be repeated"
+        ),
     ] = None,
     fill_holes: Annotated[
         list[str] | None,
-        typer.Option(help="CLASS whose holes are filled, or CLASS=LARGEST in voxels; may be repeated"),
+        typer.Option(
+            help="CLASS whose holes are filled, or CLASS=VOXELS of the largest hole; may be repeated"
+        ),
     ] = None,
     objects: Annotated[
         list[str] | None, typer.Option(help="CLASS whose components are numbered and listed; may be repeated")
     ] = None,
-    connectivity: Annotated[int, typer.Option(help="6 (through faces) or 26, of components")] = 6,
-    table: Annotated[Path | None, typer.Option(help="CSV of the objects; STORE.objects.csv")] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="settings of the workflow, instead of options")
+    connectivity: Annotated[
+        int, typer.Option(help="voxels of a component touch by faces (6), or by faces, edges or corners (26)")
+    ] = 6,
+    table: Annotated[
+        Path | None, typer.Option(help="CSV of the objects to write; default: STORE.objects.csv")
     ] = None,
-    receipt: Annotated[Path | None, typer.Option(help="JSON file that says what was done")] = None,
+    settings: Annotated[Path | None, typer.Option(help="the workflow's settings, instead of options")] = None,
+    receipt: Receipt = None,
 ) -> None:
-    """Remove specks, fill holes, count objects of a segmentation, as further labels in its OME-Zarr.
+    """Remove specks, fill holes and count objects of a segmentation, as further labels in its OME-Zarr.
 
-    It replaces what an earlier call made; without options, it only removes that.
+    The labels of an earlier call are replaced; without options, they are only removed.
     """
     from genenet.cli.progress import show_blocks
     from genenet.config.postprocessing import Postprocessing
@@ -163,7 +156,9 @@ def export(
     tiff: Annotated[Path | None, typer.Option(help="BigTIFF to write")] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="segmentation or cleaned, for the TIFF; cleaned, if it was post-processed"),
+        typer.Option(
+            help="the labels in the TIFF, segmentation or cleaned; default: cleaned if it was post-processed"
+        ),
     ] = None,
 ) -> None:
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
@@ -181,16 +176,15 @@ def export(
 @app.command(rich_help_panel=LOOK)
 def view(
     store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
-    image: Annotated[Path | None, typer.Option(help="what was segmented, if it is an OME-Zarr")] = None,
+    image: Annotated[Path | None, typer.Option(help="the segmented image, if it is an OME-Zarr")] = None,
 ) -> None:
-    """Show a segmentation in neuroglancer: prints an address for a browser on this machine."""
+    """Show a segmentation in neuroglancer: print an address to open in a browser on this machine."""
     from threading import Event
 
     from genenet.segmentation.viewing import view as show
 
-    print(
-        f"{show(store, image).get_viewer_url()}\nopen this address in a browser; Ctrl-C ends it", flush=True
-    )
+    address = show(store, image).get_viewer_url()
+    print(f"{address}\nopen this address in a browser; Ctrl-C ends the viewer", flush=True)
     Event().wait()
 
 
@@ -199,11 +193,11 @@ def evaluate(
     out: Out,
     settings: Settings,
     segmentation: Annotated[Path | None, typer.Option(help="a finished segmentation, OME-Zarr")] = None,
-    ensemble: Annotated[Path | None, typer.Option(help="an ensemble's folder, with --data")] = None,
-    data: Annotated[Path | None, typer.Option(help="prepared images to score it on")] = None,
+    ensemble: Annotated[Path | None, typer.Option(help="an ensemble's folder; needs --data")] = None,
+    data: Annotated[Path | None, typer.Option(help="prepared images to score the ensemble on")] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="the results folder: the other strategies' ensembles are scored as well"),
+        typer.Option(help="the results folder, to score the ensembles of the other strategies as well"),
     ] = None,
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""

@@ -265,7 +265,7 @@ def test_other_mistakes(tmp_path):
     )
     fails(
         runs.genenet("phantom", "--shape", "3x4", "--image", "a", "--labels", "b"),
-        "--shape 3x4: give three numbers",
+        "--shape 3x4: give voxels along z, y and x, such as 16x640x640",
     )
     fails(runs.genenet("summary", tmp_path), "no ranking yet; run snakemake --profile profiles/local first")
     fails(runs.genenet("check", tmp_path / "no.yaml"), "no.yaml: no such file")

@@ -23,7 +23,7 @@ def parsed(*arguments: str) -> dict[str, Any]:
     @small.command()
     @options_of(Segmentation, leave_out={"jobs"})
     def command(**segmentation: Any) -> None:
-        received.update(given(segmentation))
+        received.update(given(Segmentation, segmentation))
 
     done = CliRunner().invoke(small, list(arguments), catch_exceptions=False)
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""``genenet retry``: what is taken up again, what is left, and that it is then trained."""
+"""``genenet retry``: what it removes, what it leaves, and that the next start trains it."""
 
 import json
 from pathlib import Path
@@ -48,12 +48,12 @@ def test_by_default_it_takes_up_what_may_succeed_now(paths):
         "r0/000: unfinished: r0/000 is unfinished",
         "r0/001: failed: r0/001 is failed",
         "r0/002: out_of_memory: r0/002 is out_of_memory",
-        "4 will be done again when the workflow, or genenet submit, is started again",
+        "4 will run again at the next start of the workflow, or of genenet submit",
     ]
     assert left(paths) == ["003", "004", "005"]
     assert [p.name for p in paths.run("r0/000").folder.iterdir()] == ["checkpoint.pt"]
     again = runs.run(genenet("retry", paths.results))
-    assert "nothing to take up again with status unfinished, failed, out_of_memory" in again.stdout
+    assert "nothing to retry with status unfinished, failed, out_of_memory" in again.stdout
 
 
 @pytest.mark.process
@@ -88,8 +88,7 @@ def test_what_later_rounds_were_bred_from_is_left(paths):
     write_json(Path(paths.genome("r1/000")), {})
     done = runs.run(genenet("retry", paths.results))
     assert (
-        "r0/000: unfinished: r0/000 is unfinished; it is left as it is: round 1 was bred from round 0"
-        in done.stdout
+        "r0/000: unfinished: r0/000 is unfinished; not retried: round 1 was bred from round 0" in done.stdout
     )
     assert left(paths) == ["000", "001", "002", "003", "004", "005"]  # but the baseline
 

@@ -134,6 +134,6 @@ def test_region_mask_and_voxel_size_on_the_command_line(folder):
         ("--region", "1:3,10:90"): "--region 1:3,10:90: give start:stop along z, y and x",
         ("--region", "3:99,:,:"): r"image.tif: region \[3, 99\] along z reaches outside",
         ("--region", "a:b,:,:"): "segment: volume.region.0.0: input should be a valid integer",
-        ("--voxel-size", "10x10"): "segment: volume.voxel_size_nm.2: is missing",
+        ("--voxel-size", "10x10"): "--voxel-size 10x10: give nm along z, y, x, such as 40x10x10",
     }.items():
         assert re.search(message, str(run(*options).exception)), options

@@ -185,7 +185,7 @@ def test_done_and_failed(search):
     assert "genenet retry" not in text  # it would diverge again
     search.publication("r0/003").failure("unfinished", "the disk was full")
     assert (
-        f"1 training can be taken up again, when the cause is gone: genenet retry {search.paths.results}"
+        f"1 training can be retried once the cause is removed: genenet retry {search.paths.results}"
         in search.text(200)
     )
 
