@@ -21,6 +21,9 @@ TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 -
 SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
 TRAINING_S = 30  # long enough for faults to hit it, on two cores of any speed
 DOWN_S = 60  # accounting
+# A wait fails when nothing changes for so long: a busy machine may be slow, and the successor of a controller waits
+# up to five minutes for jobs that don't end.
+SILENCE_S = 600
 DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 
 
@@ -67,9 +70,14 @@ class Story:
         self.search.add("faults.yaml", (Path(__file__).parent / "faults.yaml").read_text())
         prepare(self.search)
 
-    def until(self, condition, seconds):
+    def until(self, condition):
         """Wait for a condition; the controllers' log and Slurm's queue tell why it doesn't come."""
-        return until(condition, seconds, lambda: self.search.log() + self.slurm.queue())
+        return until(condition, SILENCE_S, lambda: self.search.log() + self.slurm.queue(), self.state)
+
+    def state(self):
+        """What changes as long as anything is done: jobs, the controllers' log, attempts at trainings."""
+        jobs = self.slurm.run("squeue", "-h", "-o", "%A %T %N", check=False)
+        return jobs, self.search.log(), [self.search.attempts(run) for run in GOOD + BAD]
 
     def ended(self, job):
         return not self.slurm.run("squeue", "-h", "-j", job, check=False)
@@ -90,7 +98,7 @@ class Story:
     def befalls(self, fault, node=None):
         """Choose a training that nothing has happened to yet; note its run and job, return the job's name."""
         others = [run for run in GOOD if run not in self.run.values()]
-        self.run[fault], self.job[fault], name = self.until(lambda: self.at_work(others, node), 300)
+        self.run[fault], self.job[fault], name = self.until(lambda: self.at_work(others, node))
         # not its first, if its node had died
         self.attempt[fault] = len(self.search.attempts(self.run[fault])) - 1
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
@@ -109,7 +117,7 @@ class Story:
         name = self.befalls("node", "n2")
         self.slurm.kill_node("n2")
         on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
-        self.until(lambda: self.slurm.run(*on_n1, check=False), 120)
+        self.until(lambda: self.slurm.run(*on_n1, check=False))
         self.slurm.start_node("n2")
         self.slurm.run("scontrol", "requeue", self.befalls("requeue"))
         self.hung = self.befalls("hang")
@@ -123,7 +131,7 @@ class Story:
         self.slurm.stop_accounting()
         began = time.monotonic()
         self.end_in(1, self.hung)
-        self.until(lambda: self.ended(self.hung), 150)
+        self.until(lambda: self.ended(self.hung))
         time.sleep(max(0, began + DOWN_S - time.monotonic()))
         self.slurm.start_accounting()
 
@@ -131,15 +139,14 @@ class Story:
         """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
         self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
         self.end_in(2, self.first)
-        # the successor waits up to five minutes for jobs that don't end
-        self.until(lambda: self.search.log().count("starts snakemake") == 2, 400)
-        self.until(lambda: self.at_work([self.run["orphan"]]), 300)
+        self.until(lambda: self.search.log().count("starts snakemake") == 2)
+        self.until(lambda: self.at_work([self.run["orphan"]]))
         self.freeze("orphan")
         (snakemake,) = re.findall(r"snakemake is process (\d+)", self.search.log())[1:]
         os.kill(int(snakemake), signal.SIGKILL)
-        self.until(lambda: self.ended(self.first), 30)
+        self.until(lambda: self.ended(self.first))
         last = self.search.sbatch_controller("results/ranking.csv", *WHOLE)
-        self.until(lambda: self.ended(last), 900)
+        self.until(lambda: self.ended(last))
 
     def happens(self):
         """Let it all happen."""

@@ -84,7 +84,7 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     search.iterate(search.iterations_in(40))  # a job of a minute trains for a quarter of it
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
-    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 120, "r0/000 trains")
+    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 600, "r0/000 trains")
     slurm.run("scontrol", "requeue", search.holder("r0/000")["slurm_job_id"])
     output = finish(process, 600)
     assert "2 of 2 trainings ok" in output
@@ -122,7 +122,7 @@ def test_what_slurm_refuses_is_one_line(new_search, options, said):
 
 def test_without_waiting_it_says_how_to_watch(slurm, new_search):
     search = new_search(n_genomes=2, iterations=10)
-    output = finish(search.submit("--no-wait"), 60)
+    output = finish(search.submit("--no-wait"), 300)
     job = output.splitlines()[-1].split("squeue -j ")[1].split(",")[0]
     assert slurm.run("squeue", "-h", "-r", "-j", job).count("\n") == 2 or search.published("r0/000")
-    until(lambda: all(search.published(run) for run in search.runs), 120, "both are trained")
+    until(lambda: all(search.published(run) for run in search.runs), 600, "both are trained")

@@ -9,13 +9,12 @@ import tifffile
 
 from genenet.config.stages import ImageFiles, ReportSettings
 from genenet.core.atomic_files import write_json
-from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.ranking import write_ranking
 from genenet.genes.genome import Genome
 from genenet.report.report import write_report
 from genenet.training.outcome_reader import read_outcomes
-from genenet.volumes import ome_zarr
+from tests.support.stores import write_store
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -156,22 +155,10 @@ class Search:
         image = np.random.default_rng(0).integers(0, 65535, shape, np.uint16)
         truth = np.zeros(shape, np.uint8)
         truth[:, :2] = 255  # ignored
-        store = Path(self.paths.store(name))
-        ome_zarr.create_store(
-            store,
-            shape=shape,
-            classes=CLASSES,
-            voxel_size_nm=(40, 10, 10),
-            block=shape,
-            channels=["uncertainty"],
-            dtype="uint8",
-            attributes={},
-        )
         found = np.zeros(shape, np.uint8)
         found[shape[0] // 2] = 1
-        ome_zarr.open_store(store).write_block(
-            Box.of_shape(shape), found, np.full((1, *shape), 128, np.uint8)
-        )
+        uncertainty = np.full((1, *shape), 128, np.uint8)
+        write_store(Path(self.paths.store(name)), found, uncertainty, classes=CLASSES)
         for kind, array in (("image", image), ("labels", truth)):
             tifffile.imwrite(self.root / f"{name}-{kind}.tif", array, photometric="minisblack")
         files = [[self.root / f"{name}-{kind}.tif"] for kind in ("image", "labels")]

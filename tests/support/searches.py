@@ -24,14 +24,16 @@ QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here 
 SAMPLE = 500  # iterations of a training by which a machine's speed is measured
 
 
-def until(condition, seconds, what):
-    """Wait for a condition; fail with ``what`` if it doesn't come."""
-    deadline = time.monotonic() + seconds
+def until(condition, seconds, what, state=lambda: None):
+    """Wait for a condition; fail with ``what`` if it isn't met and ``state()`` is the same for so many seconds."""
+    before, deadline = state(), time.monotonic() + seconds
     while not (value := condition()):
-        if time.monotonic() > deadline:  # an assertion would show its arguments in full, for each test
-            pytest.fail(
-                f"not within {seconds} s: {(what() if callable(what) else what)[-12000:]}", pytrace=False
-            )
+        if time.monotonic() > deadline:
+            after = state()
+            if after == before:  # an assertion would show its arguments in full, for each test
+                text = what() if callable(what) else what
+                pytest.fail(f"no progress for {seconds} s: {text[-12000:]}", pytrace=False)
+            before, deadline = after, time.monotonic() + seconds
         time.sleep(0.2)
     return value
 

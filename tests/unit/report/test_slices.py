@@ -8,23 +8,10 @@ import pytest
 
 from genenet.core.geometry import Box
 from genenet.report import slices
-from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.label_images import class_labels
 from genenet.volumes.palette import class_colours
-
-CLASSES = ["background", "a", "b"]
-
-
-def store_of(folder, classes, uncertainty):
-    shape = classes.shape
-    ome_zarr.create_store(
-        folder, shape=shape, classes=CLASSES, voxel_size_nm=(40, 10, 10), block=shape,
-        channels=["uncertainty"], dtype="uint8", attributes={},
-    )  # fmt: skip
-    store = ome_zarr.open_store(folder)
-    store.write_block(Box.of_shape(shape), classes, uncertainty[None])
-    return store
+from tests.support.stores import write_store
 
 
 @pytest.fixture
@@ -36,7 +23,7 @@ def made(tmp_path):
     labels = classes.copy()
     labels[:, :10] = (labels[:, :10] + 1) % 3
     labels[:, -1] = 255  # ignored
-    store = store_of(tmp_path / "s.ome.zarr", classes, rng.integers(0, 255, image.shape, np.uint8))
+    store = write_store(tmp_path / "s.ome.zarr", classes, rng.integers(0, 255, (1, *image.shape), np.uint8))
     return ArrayVolume(image, "image"), ArrayVolume(labels, "labels"), store
 
 

@@ -19,18 +19,17 @@ from genenet.config.model import check_config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.stages import ImageFiles, stage_settings
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, tiles
 from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.export import export_tiff
 from genenet.segmentation.objects import COLUMNS, PostprocessingJob, from_options, table_of
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
+from genenet.volumes.ome_zarr import build_pyramid, open_store
 from genenet.volumes.pyramid import mode_of_cells
 from tests.support import runs
 from tests.support.configs import changed
+from tests.support.stores import CLASSES, write_store
 
 SHAPE = (10, 100, 130)
-CLASSES = ["background", "cell", "organelle"]
 SETTINGS = Postprocessing(
     min_size_voxels={"organelle": 40, "cell": 20}, fill_holes={"organelle": 60}, objects=["organelle", "cell"]
 )
@@ -52,20 +51,7 @@ def smooth_labels(shape=SHAPE, seed=0):
 
 def make_store(path, labels, block=(4, 64, 64)):
     """A finished segmentation of these labels."""
-    create_store(
-        path,
-        shape=labels.shape,
-        classes=CLASSES,
-        voxel_size_nm=(40.0, 10.0, 5.0),
-        block=block,
-        channels=["uncertainty"],
-        dtype="uint8",
-        attributes={"fingerprint": "abc"},
-    )
-    store = open_store(path)
-    for box in tiles(Box.of_shape(store.shape), store.block):
-        store.write_block(box, labels[box.slices], np.zeros((1, *box.shape), np.uint8))
-    return path
+    return write_store(path, labels, block=block, voxel_size_nm=(40.0, 10.0, 5.0)).path
 
 
 def results(path):

@@ -12,13 +12,12 @@ import zarr
 
 from genenet.config.postprocessing import Postprocessing
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, tiles
 from genenet.segmentation.objects import PostprocessingJob, table_of
-from genenet.volumes.ome_zarr import CLEANED, OBJECTS, create_store, open_store
+from genenet.volumes.ome_zarr import CLEANED, OBJECTS, open_store
 from genenet.volumes.opening import open_volume
 from tests.support.ensembles import job, write_ensemble, write_image
+from tests.support.stores import CLASSES, write_store
 
-CLASSES = ["background", "cell", "organelle"]
 SHAPE = (3, 40, 50)
 
 
@@ -35,22 +34,9 @@ def write_mask(path, inside, shape=SHAPE):
     return mask > 0
 
 
-def make_store(folder, labels, block=(2, 16, 32), **attributes):
-    path = folder / "a.ome.zarr"
-    create_store(
-        path,
-        shape=labels.shape,
-        classes=CLASSES,
-        voxel_size_nm=(40.0, 10.0, 10.0),
-        block=block,
-        channels=["uncertainty"],
-        dtype="uint8",
-        attributes={"fingerprint": "abc", **attributes},
-    )
-    store = open_store(path)
-    for box in tiles(Box.of_shape(store.shape), store.block):
-        store.write_block(box, labels[box.slices], np.zeros((1, *box.shape), np.uint8))
-    return path
+def make_store(folder, labels, **attributes):
+    attributes = {"fingerprint": "abc", **attributes}
+    return write_store(folder / "a.ome.zarr", labels, block=(2, 16, 32), attributes=attributes).path
 
 
 def processed(store, **settings):

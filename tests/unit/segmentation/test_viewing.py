@@ -14,38 +14,26 @@ import yaozarrs
 from PIL import Image
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, tiles
 from genenet.segmentation.export import export_tiff
 from genenet.segmentation.viewing import view
-from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
+from genenet.volumes.ome_zarr import build_pyramid
 from genenet.volumes.palette import class_colours
 from tests.support.browser import require_browser
+from tests.support.stores import write_store
 
 SHAPE = (6, 300, 400)
-CLASSES = ["background", "cell", "organelle"]
 
 
 @pytest.fixture
 def store(tmp_path):
     """A finished segmentation: the left third is background, the middle cell, the right organelle."""
-    path = tmp_path / "a.ome.zarr"
-    create_store(
-        path,
-        shape=SHAPE,
-        classes=CLASSES,
-        voxel_size_nm=(50.0, 10.0, 10.0),
-        block=(4, 256, 256),
-        channels=["uncertainty", *CLASSES],
-        dtype="uint8",
-        attributes={},
-    )
     labels = np.broadcast_to((np.arange(400) * 3 // 400).astype("u1"), SHAPE)
     channels = np.stack([np.full(SHAPE, 60, "u1"), *(np.uint8(255) * (labels == i) for i in range(3))])
-    written = open_store(path)
-    for box in tiles(Box.of_shape(SHAPE), written.block):
-        written.write_block(box, labels[box.slices], channels[(slice(None), *box.slices)])
-    build_pyramid(path)
-    return path
+    written = write_store(
+        tmp_path / "a.ome.zarr", labels, channels, block=(4, 256, 256), voxel_size_nm=(50.0, 10.0, 10.0)
+    )
+    build_pyramid(written.path)
+    return written.path
 
 
 def test_an_independent_validator_finds_the_store_valid(store):

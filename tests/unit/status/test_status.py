@@ -25,7 +25,6 @@ from genenet.core import lock
 from genenet.core.atomic_files import write_json
 from genenet.core.attempts import Attempts
 from genenet.core.errors import MachineError
-from genenet.core.geometry import blocks_of
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import try_read
 from genenet.ensembles.description import FORMAT
@@ -38,8 +37,8 @@ from genenet.training.prepare import open_prepared
 from genenet.training.scores import Scores
 from genenet.training.state_file import StateWriter, TrainingState
 from genenet.training.trainer import Row
-from genenet.volumes import ome_zarr
 from tests.support import runs
+from tests.support.stores import write_store
 
 GONE = 2**22 + 1  # a process id that Linux doesn't give
 OLD = time.time() - 1000
@@ -380,16 +379,10 @@ def test_selection(search):
     )
 
 
-def write_store(search, n_blocks):
-    shape, block = (3, 64, 60), (1, 32, 32)
-    path = Path(search.paths.store("demo"))
-    names = {"classes": runs.CLASSES, "voxel_size_nm": (40, 10, 10), "channels": ["uncertainty"]}
-    ome_zarr.create_store(
-        path, shape=shape, block=block, dtype="uint8", attributes={"fingerprint": "x"}, **names
-    )
-    store = ome_zarr.open_store(path)
-    for box in blocks_of(shape, block)[:n_blocks]:
-        store.write_block(box, np.zeros(box.shape, np.uint8), np.zeros((1, *box.shape), np.uint8))
+def segment(search, n_blocks):
+    path, labels = Path(search.paths.store("demo")), np.zeros((3, 64, 60), np.uint8)
+    facts = {"classes": runs.CLASSES, "attributes": {"fingerprint": "x"}}
+    write_store(path, labels, block=(1, 32, 32), n_blocks=n_blocks, **facts)
 
 
 def receipt(search, part):
@@ -401,7 +394,7 @@ def test_segmentation_and_report(search):
     search.finish_trainings()
     search.choose()
     assert search.stage("volume demo").text == "0 of 2 parts"
-    write_store(search, 7)
+    segment(search, 7)
     receipt(search, 1)
     assert search.stage("volume demo").text == "1 of 2 parts, 7 of 12 blocks"
     assert search.stage("volume demo").state == "started"
@@ -432,7 +425,7 @@ def fill(search):
     search.log("r0/002", "--- start", "g  250/1000  ARI 0.520  9.8 it/s")
     search.train("r0/003", 100, silent_seconds=999)
     search.choose()
-    write_store(search, 3)
+    segment(search, 3)
 
 
 def shown(search):

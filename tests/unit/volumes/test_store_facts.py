@@ -8,30 +8,20 @@ import numpy as np
 import pytest
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.ome_zarr import build_pyramid, create_store, label_names, open_store
+from genenet.volumes.ome_zarr import build_pyramid, label_names, open_store
+from tests.support.stores import write_store
 
 SHAPE = (2, 20, 30)
 
 
 @pytest.fixture
 def store(tmp_path):
-    path = tmp_path / "a.ome.zarr"
-    create_store(
-        path,
-        shape=SHAPE,
-        classes=["background", "cell"],
-        voxel_size_nm=(40.0, 10.0, 10.0),
-        block=SHAPE,
-        channels=["uncertainty"],
-        dtype="uint8",
-        attributes={"fingerprint": "abc", "mean": [1.0], "region": [None, [3, 23], None]},
-    )
-    open_store(path).write_block(
-        Box.of_shape(SHAPE), np.ones(SHAPE, np.uint8), np.zeros((1, *SHAPE), np.uint8)
-    )
-    return path
+    attributes = {"fingerprint": "abc", "mean": [1.0], "region": [None, [3, 23], None]}
+    labels = np.ones(SHAPE, np.uint8)
+    return write_store(
+        tmp_path / "a.ome.zarr", labels, classes=["background", "cell"], attributes=attributes
+    ).path
 
 
 def change(file, path, value):

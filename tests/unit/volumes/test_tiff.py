@@ -8,28 +8,17 @@ import pytest
 import tifffile
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, tiles
+from genenet.core.geometry import Box
 from genenet.segmentation.export import export_tiff
-from genenet.volumes.ome_zarr import Store, create_store, open_store
+from genenet.volumes.ome_zarr import Store
 from genenet.volumes.opening import open_volume
 from genenet.volumes.units import nm_per
+from tests.support.stores import write_store
 
 
 def make(path: Path, labels: np.ndarray, block=(8, 64, 64)) -> Store:
-    create_store(
-        path,
-        shape=labels.shape,
-        classes=["background", "cell", "α-granule"],
-        voxel_size_nm=(50.0, 10.5, 10.0),
-        block=block,
-        channels=["uncertainty"],
-        dtype="uint8",
-        attributes={},
-    )
-    store = open_store(path)
-    for box in tiles(Box.of_shape(store.shape), store.block):
-        store.write_block(box, labels[box.slices], np.zeros((1, *box.shape), "u1"))
-    return store
+    classes = ["background", "cell", "α-granule"]
+    return write_store(path, labels, block=block, classes=classes, voxel_size_nm=(50.0, 10.5, 10.0))
 
 
 @pytest.mark.parametrize("shape", [(19, 100, 130), (1, 100, 130), (3, 1, 1)])
