@@ -33,14 +33,20 @@ class Search:
         path.write_text(text)
         self.configs.append(path)
 
+    def arguments(self, *more):
+        """Options of Snakemake, but for the profile; ``more`` may begin with targets."""
+        return [*more, "--snakefile", ROOT / "workflow/Snakefile", "--configfile", *self.configs]
+
     def snakemake(self, *arguments, check=True):
         """Run Snakemake with the local profile; return what it printed."""
+        return self.with_profile(ROOT / "profiles/local", *arguments, "--cores", "2", check=check)
+
+    def with_profile(self, profile, *arguments, check=True, environment=None):
+        """Run Snakemake; return what it printed."""
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "workflow/Snakefile"),
-                *("--profile", ROOT / "profiles/local", "--cores", "2", "--configfile", *self.configs),
-            ],
+            [sys.executable, "-m", "snakemake", *self.arguments(*arguments), "--profile", profile],
             cwd=self.folder,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

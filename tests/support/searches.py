@@ -66,25 +66,9 @@ class ClusterSearch(Search):
         paths = [str(folder), os.environ.get("PYTHONPATH", "")]
         self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
-    def arguments(self, *more):
-        """Options of snakemake, but for the profile; ``more`` may begin with targets."""
-        files = ("--snakefile", str(ROOT / "workflow/Snakefile"), "--configfile", *map(str, self.configs))
-        return [*more, *self.quick, *files]
-
     def on_cluster(self, *more, check=True):
         """Run Snakemake with the Slurm profile, from here; return what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--profile", str(self.profile), *self.arguments(*more)]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
+        return self.with_profile(self.profile, *more, *self.quick, check=check, environment=self.environment)
 
     def sbatch_controller(self, *more, sbatch=()):
         """Submit the controller, with options of snakemake and of sbatch; return its job id."""
@@ -97,7 +81,7 @@ class ClusterSearch(Search):
             str(SLURM_PROFILE / "controller.sbatch"),
         ]
         done = subprocess.run(
-            [*command, *self.arguments(*more)],
+            [*command, *self.arguments(*more, *self.quick)],
             cwd=self.folder,
             env={**self.environment, "GENENET_PROFILE": str(self.profile)},
             capture_output=True,
