@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 
-from genenet.config.types import (
-    FlippedAxes,
-    ImageRegion,
-    NormalisationMode,
-    Shape,
-    VoxelSize,
-)
+from genenet.config.types import FlippedAxes, ImageRegion, NormalisationMode, Shape, VoxelSize
 from genenet.core.models import Closed
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -36,20 +30,21 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
+Files = Annotated[list[Path] | None, Field(min_length=1), BeforeValidator(_as_list)]
+
+
 class Image(Closed):
     """An image: files, one OME-Zarr, or a phantom."""
 
-    path: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+    path: Files = Field(
         None, description="a file, a folder of slices, or a list of files that are stacked along z"
     )
     phantom: Phantom | None = None
-    labels: Annotated[list[Path] | None, Field(min_length=1)] = Field(
-        None, description="integer image(s) of the same shape; a phantom has its own"
-    )
+    labels: Files = Field(None, description="integer image(s) of the same shape; a phantom has its own")
     region: ImageRegion | None = Field(
         None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
     )
-    mask: Annotated[list[Path] | None, Field(min_length=1)] = Field(
+    mask: Files = Field(
         None,
         description="integer image(s) of the same shape; where it is 0, nothing is learned, segmented or scored",
     )
@@ -59,13 +54,6 @@ class Image(Closed):
         description="axes along which MRC files (image, labels, mask) are mirrored, since MRC's rows begin at the "
         "bottom: [y] beside files that IMOD or Fiji saved in another format, [] if no file is mirrored",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_file_is_a_list_of_one(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: _as_list(v) if k in ("path", "labels", "mask") else v for k, v in value.items()}
-        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -8,10 +8,7 @@ from pydantic import Field
 from pydantic import PositiveInt as Positive
 
 from genenet.config.postprocessing import Postprocessing
-from genenet.config.types import (
-    Precision,
-    Shape,
-)
+from genenet.config.types import Precision, Shape
 from genenet.core.models import Closed
 
 

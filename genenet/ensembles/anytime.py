@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import write_csv
 from genenet.core.attempts import read_attempts
-from genenet.ensembles.curve import open_run, points_of
+from genenet.ensembles.curve import open_run, point_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,61 +87,38 @@ def moments(
     found: list[Moment] = []
     best: list[Outcome] = []
     with ExitStack() as stack:
-        scored = _Scored(paths, validation, combination, stack)
+        arrays = cache(lambda run: open_run(paths.run(run), validation, stack))
         for n, outcome in enumerate(in_order, start=1):
             now = np.inf if n == len(in_order) else ready[outcome.run]
-            best = sorted([*best, outcome], key=lambda o: (-o.ranked_ari, o.run))[:size]
+            before, best = best, sorted([*best, outcome], key=lambda o: (-o.ranked_ari, o.run))[:size]
             seconds, iterations = spent.until(now)
-            ari = scored.ari(best)
+            if best != before:
+                ari = _ari(best, [arrays(member.run) for member in best], validation, combination)
             found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ranked_ari, ari))
     return found
 
 
+def _ari(
+    members: Sequence[Outcome], arrays: Sequence[list[Any]], validation: Prepared, combination: str
+) -> float:
+    way, labels = COMBINATIONS[combination], [image.labels for image in validation.images]
+    weights = way.weights([outcome.ranked_ari for outcome in members])
+    point = point_of(labels, arrays, weights, len(validation.classes), way.votes)
+    return point.contingency.adjusted_rand_index
+
+
 class _Spent:
-    """Time and iterations of all attempts until some moment, from cumulative sums."""
+    """Time and iterations of all attempts until some moment."""
 
     def __init__(self, attempts: Sequence[Attempt]) -> None:
-        self.began = np.sort([each.began for each in attempts])
-        by_end = sorted(attempts, key=lambda each: each.ended)
-        self.ended = np.array([each.ended for each in by_end])
-        self.sums = [
-            np.concatenate([[0.0], np.cumsum(values)])
-            for values in (self.began, self.ended, [each.iterations for each in by_end])
-        ]
+        self.began = np.array([each.began for each in attempts])
+        self.ended = np.array([each.ended for each in attempts])
+        self.iterations = np.array([each.iterations for each in attempts])
 
     def until(self, now: float) -> tuple[float, int]:
         """Return seconds of jobs before ``now``, of running ones in part, and iterations of those that had ended."""
-        n_began, n_ended = (int(np.searchsorted(times, now, "right")) for times in (self.began, self.ended))
-        of_begins, of_ends, of_iterations = self.sums
-        open_until = (n_began - n_ended) * now if n_began > n_ended else 0.0
-        return float(open_until + of_ends[n_ended] - of_begins[n_began]), int(of_iterations[n_ended])
-
-
-class _Scored:
-    """Computes the ARI of ensembles on the validation images; the last result is kept."""
-
-    def __init__(self, paths: ResultPaths, validation: Prepared, combination: str, stack: ExitStack) -> None:
-        self.paths, self.validation, self.combination, self.stack = paths, validation, combination, stack
-        self.files: dict[str, list[Any]] = {}
-        self.last: tuple[list[str], float] = ([], np.nan)
-
-    def ari(self, members: Sequence[Outcome]) -> float:
-        names = [outcome.run for outcome in members]
-        if names != self.last[0]:
-            for run in names:
-                if run not in self.files:
-                    self.files[run] = open_run(self.paths.run(run), self.validation, self.stack)
-            way = COMBINATIONS[self.combination]
-            (point,) = points_of(
-                [image.labels for image in self.validation.images],
-                [self.files[run] for run in names],
-                way.weights([outcome.ranked_ari for outcome in members]),
-                len(self.validation.classes),
-                [len(members)],
-                way.votes,
-            )
-            self.last = names, point.contingency.adjusted_rand_index
-        return self.last[1]
+        seconds = np.clip(np.minimum(self.ended, now) - self.began, 0, None).sum()
+        return float(seconds), int(self.iterations[self.ended <= now].sum())
 
 
 def write_moments(path: Path, found: Sequence[Moment]) -> None:

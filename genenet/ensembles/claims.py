@@ -40,7 +40,7 @@ def contenders(ensemble: dict[str, Any], runs: Sequence[Outcome]) -> list[Conten
     """Return the ensemble, the best single network, the baselines."""
     n, ari = len(ensemble["members"]), ensemble["validation"]["ari"]
     found = [Contender(f"Ensemble of {n}", "member", ari, ensemble["validation"]["mean_iou"])]
-    single = next((run for run in runs if run.kind != "baseline" and run.status == "ok"), None)
+    single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
     if single:
         title = f"Best single network, {single.title}"
         found.append(Contender(title, "other", single.ari, single.mean_iou, _minus(ari, single.ari)))
@@ -49,7 +49,7 @@ def contenders(ensemble: dict[str, Any], runs: Sequence[Outcome]) -> list[Conten
 
 def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     """Yield each baseline's successful trainings."""
-    baselines = [run for run in runs if run.kind == "baseline" and run.status == "ok"]
+    baselines = [run for run in runs if run.is_ok and run.is_baseline]
     for title in dict.fromkeys(run.title for run in baselines):
         yield [run for run in baselines if run.title == title]
 
@@ -71,7 +71,7 @@ def _of_seeds(runs: Sequence[Outcome], ensemble_ari: float | None) -> Contender:
 
 def beaten(runs: Sequence[Outcome], compared: Sequence[Contender]) -> list[Beaten]:
     """Return how the networks compare with each baseline."""
-    networks = [run.ari for run in runs if run.kind != "baseline" and run.ari is not None]
+    networks = [run.ari for run in runs if not run.is_baseline and run.ari is not None]
     baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
     return [
         Beaten(c.title, sum(a > ari for a in networks), max(networks) - ari, c.spread)

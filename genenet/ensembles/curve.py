@@ -79,6 +79,18 @@ def points_of(
     return list(points.values())
 
 
+def point_of(
+    labels: Sequence[Any],
+    probabilities: Sequence[Sequence[Any]],
+    weights: Sequence[float],
+    n_classes: int,
+    voting: bool = False,
+) -> Point:
+    """Return the scores of the ensemble of all these networks; the arguments are those of ``points_of``."""
+    (point,) = points_of(labels, probabilities, weights, n_classes, [len(weights)], voting)
+    return point
+
+
 def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
     """Return the number of members: the given size, if there are enough networks, or the one of highest ARI."""
     aris = [point.contingency.adjusted_rand_index for point in curve]

@@ -18,7 +18,6 @@ from genenet.metrics.scores import ClassScores
 
 FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
 MOST_BYTES = 2**24  # of an ensemble.json
-STRATEGIES_FORMAT: Literal["genenet.strategies/1"] = "genenet.strategies/1"
 
 
 def _inside(folder: str) -> str:
@@ -142,7 +141,7 @@ class StrategyEntry(Closed):
 class StrategiesFile(Closed):
     """``ensemble_strategies.json``: the ensembles of all strategies, side by side."""
 
-    format: Literal["genenet.strategies/1"] = STRATEGIES_FORMAT
+    format: Literal["genenet.strategies/1"] = "genenet.strategies/1"
     strategies: list[StrategyEntry]
 
     def write(self, path: Path) -> None:

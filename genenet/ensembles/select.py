@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from genenet.training.outcome_reader import read_outcomes
 from genenet.training.prepare import open_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from genenet.config.stages import SelectSettings
     from genenet.core.paths import ResultPaths
@@ -46,25 +45,24 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         InputError: If fewer trainings than ``ensemble.minimum`` were successful.
     """
     outcomes = read_outcomes(paths, runs)
-    candidates = _candidates(outcomes, settings.ensemble.minimum, paths)
-    selection = Selection(
-        paths,
-        settings,
-        outcomes,
-        train=open_prepared(Path(paths.data("train"))),
-        validation=open_prepared(Path(paths.data("validation"))),
-    )
-    curve, ensembles = choose_all(paths, candidates, selection.validation, settings.ensemble)
+    genomes = [outcome for outcome in outcomes if not outcome.is_baseline]
+    candidates = _candidates(genomes, settings.ensemble.minimum, paths)
+    train, validation = (open_prepared(Path(paths.data(split))) for split in ("train", "validation"))
+    curve, ensembles = choose_all(paths, candidates, validation, settings.ensemble)
+    chosen, best_n = ensembles[settings.ensemble.strategy], ensembles["best_n"]
+
     write_ranking(Path(paths.ranking), outcomes)
     _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
-    write_strategies(Path(paths.strategies), ensembles, settings.ensemble.strategy)
-    selection.write_anytime(ensembles)
-    selection.write_ensemble(ensembles[settings.ensemble.strategy])
+    write_strategies(Path(paths.strategies), ensembles, chosen.strategy)
+    size, combination = len(best_n.members), settings.ensemble.combination
+    write_moments(Path(paths.anytime), moments(paths, genomes, validation, size, combination))
+    members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
+    description = _description(settings, outcomes, chosen, members, train, validation)
+    write_ensemble(Path(paths.ensemble), members, description)
 
 
-def _candidates(outcomes: Sequence[Outcome], minimum: int, paths: ResultPaths) -> list[Outcome]:
+def _candidates(genomes: Sequence[Outcome], minimum: int, paths: ResultPaths) -> list[Outcome]:
     """Return the genomes' trainings that may become members: those with weights and an ARI, best first."""
-    genomes = [outcome for outcome in outcomes if not outcome.is_baseline]
     candidates = [outcome for outcome in genomes if outcome.is_ok and outcome.ari is not None]
     if len(candidates) >= minimum:
         return candidates
@@ -81,47 +79,32 @@ def _why_not(outcome: Outcome, paths: ResultPaths) -> str:
     return f"{outcome.run} {outcome.status} ({outcome.reason or reason}; log: {paths.train_log(outcome.run)})"
 
 
-@dataclass(frozen=True)
-class Selection:
-    """A search whose trainings have ended, and its prepared images."""
-
-    paths: ResultPaths
-    settings: SelectSettings
-    outcomes: Sequence[Outcome]
-    train: Prepared
-    validation: Prepared
-
-    def write_anytime(self, ensembles: Mapping[str, ChosenEnsemble]) -> None:
-        """Write the scores of the best_n ensemble over the time of the search."""
-        genomes = [outcome for outcome in self.outcomes if not outcome.is_baseline]
-        size, combination = len(ensembles["best_n"].members), self.settings.ensemble.combination
-        found = moments(self.paths, genomes, self.validation, size, combination)
-        write_moments(Path(self.paths.anytime), found)
-
-    def write_ensemble(self, chosen: ChosenEnsemble) -> None:
-        """Write the folder of the ensemble that the settings' strategy has chosen."""
-        members = [Member.of(self.paths, outcome, weight) for outcome, weight in chosen.members]
-        write_ensemble(Path(self.paths.ensemble), members, self._description(chosen, members))
-
-    def _description(self, chosen: ChosenEnsemble, members: Sequence[Member]) -> EnsembleDescription:
-        train, combination = self.train, self.settings.ensemble.combination
-        baselines = [outcome for outcome in self.outcomes if outcome.is_baseline and outcome.is_ok]
-        return EnsembleDescription(
-            format=FORMAT,
-            classes=train.classes,
-            voxel_size_nm=train.voxel_size_nm,
-            dtypes=sorted({image.image.dtype.name for image in train.images}),
-            normalisation=NormalisationEntry(
-                mode=self.settings.normalisation, mean=train.mean, deviation=train.deviation
-            ),
-            selected_on=[image.name for image in self.validation.images],
-            validation=chosen.scores,
-            strategy=chosen.strategy,
-            combination="weighted" if STRATEGIES[chosen.strategy].gives_weights else combination,
-            class_voxels=ClassVoxels(train=train.class_counts, validation=self.validation.class_counts),
-            baselines={outcome.run.removeprefix("baselines/"): outcome.ari for outcome in baselines},
-            members=entries(members),
-        )
+def _description(
+    settings: SelectSettings,
+    outcomes: Sequence[Outcome],
+    chosen: ChosenEnsemble,
+    members: Sequence[Member],
+    train: Prepared,
+    validation: Prepared,
+) -> EnsembleDescription:
+    baselines = [outcome for outcome in outcomes if outcome.is_baseline and outcome.is_ok]
+    has_weights = STRATEGIES[chosen.strategy].gives_weights
+    return EnsembleDescription(
+        format=FORMAT,
+        classes=train.classes,
+        voxel_size_nm=train.voxel_size_nm,
+        dtypes=sorted({image.image.dtype.name for image in train.images}),
+        normalisation=NormalisationEntry(
+            mode=settings.normalisation, mean=train.mean, deviation=train.deviation
+        ),
+        selected_on=[image.name for image in validation.images],
+        validation=chosen.point.scores,
+        strategy=chosen.strategy,
+        combination="weighted" if has_weights else settings.ensemble.combination,
+        class_voxels=ClassVoxels(train=train.class_counts, validation=validation.class_counts),
+        baselines={outcome.run.removeprefix("baselines/"): outcome.ari for outcome in baselines},
+        members=entries(members),
+    )
 
 
 def _write_curve(path: Path, ranked: Sequence[Outcome], curve: Sequence[Point]) -> None:

@@ -150,11 +150,15 @@ class ProbabilityProducts:
         return float(1 + (weights @ self.products @ weights - 2 * weights @ self.hits) / n)
 
     def best(self, networks: Sequence[int]) -> NDArray[np.float64]:
-        """Return the weights, not negative and with sum 1, with the least error: stacking (Breiman 1996)."""
+        """Return the weights, not negative and with sum 1, with the least error: stacking (Breiman 1996).
+
+        Args:
+            networks: that may have a weight; the others have 0.
+        """
         from scipy.optimize import minimize
 
         n, k = max(1, self.n_voxels), len(networks)
-        products, hits = self.products[np.ix_(networks, networks)] / n, self.hits[list(networks)] / n
+        products, hits = self.products[np.ix_(networks, networks)] / n, self.hits[networks] / n
         solved = minimize(
             lambda w: w @ products @ w - 2 * w @ hits,
             np.full(k, 1 / k),
@@ -165,22 +169,15 @@ class ProbabilityProducts:
             options={"ftol": 1e-12, "maxiter": 500},
         )
         weights = np.clip(solved.x, 0, None)
-        found: NDArray[np.float64] = weights / weights.sum()
+        found = np.zeros(len(self.hits))
+        found[networks] = weights / weights.sum()
         return found
 
 
 def weighted(products: ProbabilityProducts, most: int) -> Weights:
     """Return the weights of least squared error, of the ``most`` networks with the largest weights."""
-    everyone = range(len(products.hits))
-    first = products.best(everyone)
-    networks = sorted(_kept(first, most))
-    return _kept(_spread(products.best(networks), networks, len(first)), most)
-
-
-def _spread(weights: NDArray[np.float64], networks: Sequence[int], n: int) -> NDArray[np.float64]:
-    found = np.zeros(n)
-    found[list(networks)] = weights
-    return found
+    first = _kept(products.best(range(len(products.hits))), most)
+    return _kept(products.best(sorted(first)), most)
 
 
 def _kept(weights: NDArray[np.float64], most: int) -> Weights:

@@ -12,8 +12,8 @@ from numpy.random import PCG64, SeedSequence
 from genenet.config.ensemble import COMBINATIONS, STRATEGIES
 from genenet.core.random_streams import Stream
 from genenet.ensembles import selection
-from genenet.ensembles.curve import best_size, curve_of, open_run, points_of
-from genenet.ensembles.description import EnsembleScores, StrategiesFile, StrategyEntry, WeightedRun
+from genenet.ensembles.curve import best_size, curve_of, open_run, point_of
+from genenet.ensembles.description import StrategiesFile, StrategyEntry, WeightedRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,11 +93,6 @@ class ChosenEnsemble:
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) if len(known) == len(each) else None
 
-    @property
-    def scores(self) -> EnsembleScores:
-        """Its scores on the validation images."""
-        return self.point.scores
-
     def entry(self, is_chosen: bool) -> StrategyEntry:
         """Return what the file of all strategies says of it."""
         price = self.seconds_per_megavoxel
@@ -105,7 +100,7 @@ class ChosenEnsemble:
             strategy=self.strategy,
             chosen=is_chosen,
             members=[WeightedRun(run=outcome.run, weight=weight) for outcome, weight in self.members],
-            validation=self.scores,
+            validation=self.point.scores,
             seconds_per_megavoxel=None if price is None else round(price, 4),
         )
 
@@ -132,17 +127,10 @@ def choose_all(
         for name, strategy in STRATEGIES.items():
             weights: Weights = strategy.function()(pool)
             votes = COMBINATIONS[settings.combination].votes and not strategy.gives_weights
-            point = _worth(pool, weights, n_classes, votes)
+            point = point_of(labels, [files[i] for i in weights], list(weights.values()), n_classes, votes)
             members = [(outcomes[i], weight) for i, weight in weights.items()]
             found[name] = ChosenEnsemble(name, members, point)
     return curve, found
-
-
-def _worth(pool: Pool, weights: Weights, n_classes: int, votes: bool) -> Point:
-    """Return the scores of the ensemble of some of the pool's networks."""
-    arrays, values = [pool.probabilities[i] for i in weights], list(weights.values())
-    (point,) = points_of(pool.labels, arrays, values, n_classes, [len(values)], votes)
-    return point
 
 
 def write_strategies(path: Path, found: Mapping[str, ChosenEnsemble], chosen: str) -> None:

@@ -115,10 +115,10 @@ def _table_of_consequences(found: dict[str, Any]) -> Table:
     )
     for side in "ab":
         one = found[side]
-        cells = one["name"], one["id"]
         if "infeasible" in one:
-            table.add_row(side.upper(), *cells, "-", one["infeasible"], "-")
-            continue
-        sizes = f"{by(one['input_shape'][2:])} → {by(one['output_shape'][2:])}"
-        table.add_row(side.upper(), *cells, f"{one['n_parameters']:,}", sizes, str(one["n_convlayers"]))
+            built = "-", one["infeasible"], "-"
+        else:
+            sizes = f"{by(one['input_shape'][2:])} → {by(one['output_shape'][2:])}"
+            built = f"{one['n_parameters']:,}", sizes, str(one["n_convlayers"])
+        table.add_row(side.upper(), one["name"], one["id"], *built)
     return table

@@ -27,20 +27,16 @@ def read_region(level: Level | str, name: str, value: Any) -> Region:
     Raises:
         HyperparameterError: If the name is unknown, not settable at this level, or the region isn't feasible.
     """
-    at = f"{level}.{name}"
     try:
         h = hyperparameter(name)
     except HyperparameterError as error:
         raise HyperparameterError(f"{level}.{error}") from None
-    if not settable(h, level):  # type: ignore[arg-type]
-        raise HyperparameterError(
-            f"{at}: is read at {h.level} genes; a region below them would have no effect"
-        )
     try:
-        region = _region(h, value, is_value=level == "net")
+        if not settable(h, level):  # type: ignore[arg-type]
+            raise HyperparameterError(f"is read at {h.level} genes; a region below them would have no effect")
+        return _region(h, value, is_value=level == "net")
     except HyperparameterError as error:
-        raise HyperparameterError(f"{at}: {error}") from None
-    return region
+        raise HyperparameterError(f"{level}.{name}: {error}") from None
 
 
 def _region(h: Hyperparameter, value: Any, is_value: bool) -> Region:
@@ -87,6 +83,6 @@ def _region_schema(h: Hyperparameter, is_value: bool) -> dict[str, Any]:
     several = {"type": "array", "items": one, "minItems": 1}
     if not h.choices:
         several["maxItems"] = 2
-    text = h.text if not h.choices else f"{h.text}: {', '.join(map(h.word, range(len(h.choices))))}"
+    text = f"{h.text}: {', '.join(map(h.word, range(len(h.choices))))}" if h.choices else h.text
     default = {"default": h.choices[0] if h.choices else h.default} if is_value else {}
     return {"description": text, "anyOf": [one, several], **default}

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal
@@ -27,7 +26,7 @@ EdgeKind = Literal["forward", "down", "up", "merge", "residual"]
 _DEFAULTS = {name: h.default for name, h in HYPERPARAMETERS.items()}
 
 
-class Gene(ABC):
+class Gene:
     """A node of the tree: its deltas, its parent and, once grown, its children."""
 
     level: ClassVar[Level]
@@ -83,9 +82,9 @@ class Gene(ABC):
         for child in self.children:
             yield from child.walk()
 
-    @abstractmethod
     def new_children(self) -> list[Gene]:
-        """Make the children that this gene's values ask for."""
+        """Make the children that this gene's values ask for; a leaf has none."""
+        return []
 
 
 class NetGene(Gene):
@@ -184,10 +183,6 @@ class EdgeGene(Gene):
     def __init__(self, index: int, kind: EdgeKind, parent: ConvLayerGene) -> None:
         super().__init__(f"edge{index}", parent)
         self.kind = kind
-
-    def new_children(self) -> list[Gene]:
-        """Make nothing: edges are leaves."""
-        return []
 
 
 def grow(deltas_of: Callable[[Gene], Deltas]) -> NetGene:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,186 +104,143 @@ _LAYER = "genenet.networks.network:ConvLayer"
 _PENALTY = "genenet.networks.network:Network.penalty"
 _TRAINER = "genenet.training.trainer:Trainer"
 
-
-def _integer(
-    name: str, text: str, path: str, default: int, low: int, high: int, level: Level, step: int = 1
-) -> Hyperparameter:
-    domain = Integers(range(low, high + 1))
-    return Hyperparameter(
-        name=name, text=text, path=path, default=default, domain=domain, level=level, step=step
-    )
+Entry = tuple[Number, Region | Iterable[str | bool], str]
 
 
-def _float(
-    name: str, text: str, path: str, default: float, low: float, high: float, level: Level
-) -> Hyperparameter:
-    return Hyperparameter(
-        name=name, text=text, path=path, default=default, domain=Interval(low, high), level=level
-    )
+def _read_at(level: Level, path: str, step: int = 1, /, **entries: Entry) -> Iterator[Hyperparameter]:
+    """Yield the hyperparameters that genes of one level read, for one purpose.
+
+    Args:
+        level: of the genes.
+        path: of what reads them.
+        step: between two integers of a region.
+        entries: by name, the default, the domain (or the choices in their order) and the text.
+    """
+    for name, (default, domain, text) in entries.items():
+        choices = () if isinstance(domain, Region) else tuple(domain)
+        yield Hyperparameter(
+            name=name,
+            text=text,
+            path=path,
+            default=default,
+            domain=domain if isinstance(domain, Region) else _integers(0, len(choices) - 1),
+            level=level,
+            choices=choices,
+            step=step,
+        )
 
 
-def _choice(name: str, text: str, choices: Iterable[str | bool], level: Level) -> Hyperparameter:
-    words = tuple(choices)
-    domain = Integers(range(len(words)))
-    return Hyperparameter(
-        name=name, text=text, path=_LAYER, default=0, domain=domain, level=level, choices=words
-    )
+def _integers(low: int, high: int) -> Integers:
+    return Integers(range(low, high + 1))
+
+
+def _penalty(norm: int, what: str) -> Entry:
+    text = f"log10 of the weight of the L{norm} penalty on {what}; off below -10"
+    return -12.0, Interval(-20, 0), text
 
 
 HYPERPARAMETERS = Table(
     "hyperparameter",
     [
-        # the net
-        _integer("n_stacks", "number of poolings; each halves the size", _STACKS, 2, 0, 6, "net"),
-        _integer(
-            "n_context_stacks",
-            "number of scales that are 3D, counted from the lowest scale",
+        *_read_at(
+            "net",
             _STACKS,
-            0,
-            0,
-            7,
-            "net",
+            n_stacks=(2, _integers(0, 6), "number of poolings; each halves the size"),
+            n_context_stacks=(
+                0,
+                _integers(0, 7),
+                "number of scales that are 3D, counted from the lowest scale",
+            ),
         ),
-        _integer(
-            "input_size",
-            "largest size of a training patch along y and x, in voxels",
+        *_read_at(
+            "net",
             _PLAN,
-            128,
-            1,
-            4096,
-            "net",
+            input_size=(128, _integers(1, 4096), "largest size of a training patch along y and x, in voxels"),
+            input_depth=(
+                32,
+                _integers(1, 1024),
+                "largest size of a training patch along z, in voxels, for networks with 3D or 2.5D layers",
+            ),
         ),
-        _integer(
-            "input_depth",
-            "largest size of a training patch along z, in voxels, for networks with 3D or 2.5D layers",
-            _PLAN,
-            32,
-            1,
-            1024,
+        *_read_at(
             "net",
-        ),
-        _float("log_learning_rate", "log10 of the learning rate", _TRAINER, -3.0, -8, 0, "net"),
-        _float("log_alpha1", "log10(1 - β1) of Adam", _TRAINER, -1.0, -6, 0, "net"),
-        _float("log_alpha2", "log10(1 - β2) of Adam", _TRAINER, -3.0, -8, 0, "net"),
-        _integer(
-            "decay_steps",
-            "number of iterations in which the learning rate falls by the factor decay_rate",
             _TRAINER,
-            10_000,
-            1,
-            10_000_000,
-            "net",
+            log_learning_rate=(-3.0, Interval(-8, 0), "log10 of the learning rate"),
+            log_alpha1=(-1.0, Interval(-6, 0), "log10(1 - β1) of Adam"),
+            log_alpha2=(-3.0, Interval(-8, 0), "log10(1 - β2) of Adam"),
+            decay_steps=(
+                10_000,
+                _integers(1, 10_000_000),
+                "number of iterations in which the learning rate falls by the factor decay_rate",
+            ),
+            decay_rate=(
+                0.75,
+                Interval(0.01, 1),
+                "factor by which the learning rate falls in decay_steps iterations",
+            ),
         ),
-        _float(
-            "decay_rate",
-            "factor by which the learning rate falls in decay_steps iterations",
-            _TRAINER,
-            0.75,
-            0.01,
-            1,
-            "net",
+        *_read_at(
+            "stack", _STACKS, n_convlayers=(2, _integers(1, 6), "number of convolution layers of a stack")
         ),
-        # stacks
-        _integer("n_convlayers", "number of convolution layers of a stack", _STACKS, 2, 1, 6, "stack"),
-        # convolution layers
-        _integer(
-            "n_convkernels",
-            "number of output channels at scale 0; it doubles at each further scale",
+        *_read_at(
+            "layer",
             _LAYER,
-            32,
-            1,
-            1024,
-            "layer",
+            n_convkernels=(
+                32,
+                _integers(1, 1024),
+                "number of output channels at scale 0; it doubles at each further scale",
+            ),
         ),
-        _integer(
-            "kernel_width",
-            "width of the kernel in voxels; searches draw odd widths only",
+        *_read_at(
+            "layer",
             _LAYER,
-            3,
-            1,
-            15,
-            "layer",
-            step=2,
+            2,
+            kernel_width=(
+                3,
+                _integers(1, 15),
+                "width of the kernel in voxels; searches draw odd widths only",
+            ),
         ),
-        _float(
-            "dropout_rate",
-            "share of the layer's outputs that dropout sets to 0 during training",
+        *_read_at(
+            "layer",
             _LAYER,
-            0.0,
-            0,
-            0.9,
-            "layer",
+            dropout_rate=(
+                0.0,
+                Interval(0, 0.9),
+                "share of the layer's outputs that dropout sets to 0 during training",
+            ),
+            norm=(0, NORMS, "normalisation after the convolution"),
+            activation=(0, ACTIVATIONS, "nonlinearity of the layer"),
+            padding=(0, PADDINGS, "what surrounds the input of the convolution"),
+            spatial_mode=(0, SPATIAL_MODES, "axes that the kernel extends along"),
+            dilation=(1, _integers(1, 64), "distance in voxels between the taps of the kernel"),
+            groups=(
+                1,
+                _integers(1, 1024),
+                "number of groups of a grouped convolution: the largest number up to this value that divides the "
+                "numbers of input and output channels",
+            ),
+            window_pooling=(
+                0,
+                _integers(0, 64),
+                "dilation of a 2×2 maximum with stride 1 before the convolution; 0: no maximum",
+            ),
+            residual=(
+                0,
+                (False, True),
+                "whether the convolution's input is added to its output before the activation (He et al. 2016); a 1×1 "
+                "convolution adapts the channels",
+            ),
         ),
-        _choice("norm", "normalisation after the convolution", NORMS, "layer"),
-        _choice("activation", "nonlinearity of the layer", ACTIVATIONS, "layer"),
-        _choice("padding", "what surrounds the input of the convolution", PADDINGS, "layer"),
-        _choice("spatial_mode", "axes that the kernel extends along", SPATIAL_MODES, "layer"),
-        _integer("dilation", "distance in voxels between the taps of the kernel", _LAYER, 1, 1, 64, "layer"),
-        _integer(
-            "groups",
-            "number of groups of a grouped convolution: the largest number up to this value that divides the "
-            "numbers of input and output channels",
-            _LAYER,
-            1,
-            1,
-            1024,
+        *_read_at(
             "layer",
-        ),
-        _integer(
-            "window_pooling",
-            "dilation of a 2×2 maximum with stride 1 before the convolution; 0: no maximum",
-            _LAYER,
-            0,
-            0,
-            64,
-            "layer",
-        ),
-        _choice(
-            "residual",
-            "whether the convolution's input is added to its output before the activation (He et al. 2016); a 1×1 "
-            "convolution adapts the channels",
-            (False, True),
-            "layer",
-        ),
-        # penalties: kernels as sums, activations as means
-        _float(
-            "log_gamma1",
-            "log10 of the weight of the L1 penalty on kernels; off below -10",
             _PENALTY,
-            -12.0,
-            -20,
-            0,
-            "layer",
+            log_gamma1=_penalty(1, "kernels"),
+            log_gamma2=_penalty(2, "kernels"),
+            log_lambda1=_penalty(1, "activations"),
+            log_lambda2=_penalty(2, "activations"),
         ),
-        _float(
-            "log_gamma2",
-            "log10 of the weight of the L2 penalty on kernels; off below -10",
-            _PENALTY,
-            -12.0,
-            -20,
-            0,
-            "layer",
-        ),
-        _float(
-            "log_lambda1",
-            "log10 of the weight of the L1 penalty on activations; off below -10",
-            _PENALTY,
-            -12.0,
-            -20,
-            0,
-            "layer",
-        ),
-        _float(
-            "log_lambda2",
-            "log10 of the weight of the L2 penalty on activations; off below -10",
-            _PENALTY,
-            -12.0,
-            -20,
-            0,
-            "layer",
-        ),
-        # edges
-        _choice("pooling", "how the encoder halves the size", POOLINGS, "edge"),
+        *_read_at("edge", _LAYER, pooling=(0, POOLINGS, "how the encoder halves the size")),
     ],
 )
 REPLACED = {"batch_norm": "norm: none or batch"}  # names of earlier versions, and what to write instead

@@ -84,17 +84,16 @@ def _classes(step: LayerStep) -> dict[str, Any]:
 def print_table(description: dict[str, Any]) -> None:
     """Print it with rich."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     has_depth = any(layer["kernel"][0] > 1 for layer in description["layers"])
     sizes = "z × y × x" if has_depth or description["input_shape"][2] > 1 else "y × x"
     n_axes = sizes.count("×") + 1
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("layer", "through", "kernel"):
-        table.add_column(name)
-    table.add_column("with")
-    for name in ("channels", f"output {sizes}", "parameters", "MFLOPs", "MB", "sees"):
-        table.add_column(name, justify="right")
+    numbers = ("channels", f"output {sizes}", "parameters", "MFLOPs", "MB", "sees")
+    on_right = [Column(name, justify="right") for name in numbers]
+    table = Table(
+        "layer", "through", "kernel", "with", *on_right, box=None, pad_edge=False, header_style="bold"
+    )
     for layer in description["layers"]:
         table.add_row(
             layer["path"].removeprefix("net/"),

@@ -118,14 +118,16 @@ def _unchanged(parent: Genome, regions: Regions) -> Genome:
 
 
 def _check_mutable(parent: Genome, regions: Regions, settings: Mutation) -> None:
-    for gene in parent.net.walk():
-        for region in regions.get(gene.level, {}).values():
-            if _probability(gene, region, settings):
-                return
-    raise InputError(
-        f"nothing of {_called(parent)} can be mutated; give a hyperparameter a region [low, high], "
-        "and its level a rate above 0"
+    mutable = (
+        _probability(gene, region, settings)
+        for gene in parent.net.walk()
+        for region in regions.get(gene.level, {}).values()
     )
+    if not any(mutable):
+        raise InputError(
+            f"nothing of {_called(parent)} can be mutated; give a hyperparameter a region [low, high], "
+            "and its level a rate above 0"
+        )
 
 
 def _probability(gene: Gene, region: Region, settings: Mutation) -> float:

@@ -12,7 +12,15 @@ from genenet.genes.hyperparameters import Level
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class MutationRates(Closed):
+class ByLevel(Closed):
+    """A number for each level of genes."""
+
+    def of(self, level: Level) -> float:
+        """Return the number of a level."""
+        return float(getattr(self, level))
+
+
+class MutationRates(ByLevel):
     """Probability that a gene of this level changes a hyperparameter; smaller where there are more genes."""
 
     net: Probability = 0.2
@@ -21,12 +29,8 @@ class MutationRates(Closed):
     layer: Probability = 0.02
     edge: Probability = 0.02
 
-    def of(self, level: Level) -> float:
-        """Return the rate of a level."""
-        return float(getattr(self, level))
 
-
-class MutationScales(Closed):
+class MutationScales(ByLevel):
     """Standard deviation of an additive step at genes of this level, as a share of the region's width."""
 
     net: PositiveFloat = 0.2
@@ -34,10 +38,6 @@ class MutationScales(Closed):
     stack: PositiveFloat = 0.2
     layer: PositiveFloat = 0.2
     edge: PositiveFloat = 0.2
-
-    def of(self, level: Level) -> float:
-        """Return the scale of a level."""
-        return float(getattr(self, level))
 
 
 class Mutation(Closed):

@@ -10,33 +10,12 @@ from genenet.genes.hyperparameters import HYPERPARAMETERS, HyperparameterError
 
 FORMAT_1 = "genenet.genome/1"
 RENAMED = {"batch_norm": "norm"}
-NAMES = {
-    "n_stacks",
-    "n_context_stacks",
-    "input_size",
-    "input_depth",
-    "log_learning_rate",
-    "log_alpha1",
-    "log_alpha2",
-    "decay_steps",
-    "decay_rate",
-    "n_convlayers",
-    "n_convkernels",
-    "kernel_width",
-    "dropout_rate",
-    "norm",
-    "activation",
-    "padding",
-    "spatial_mode",
-    "dilation",
-    "window_pooling",
-    "residual",
-    "log_gamma1",
-    "log_gamma2",
-    "log_lambda1",
-    "log_lambda2",
-    "pooling",
-}  # as they are called today
+_NAMES = """
+    n_stacks n_context_stacks input_size input_depth log_learning_rate log_alpha1 log_alpha2 decay_steps decay_rate
+    n_convlayers n_convkernels kernel_width dropout_rate norm activation padding spatial_mode dilation window_pooling
+    residual log_gamma1 log_gamma2 log_lambda1 log_lambda2 pooling
+"""
+NAMES = set(_NAMES.split())  # of the format, as they are called today
 
 
 def from_version_1(deltas: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

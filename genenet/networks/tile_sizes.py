@@ -71,24 +71,11 @@ def _fastest_first(
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """A tile's size along one axis, and what each network reads for it."""
-
-    size: int
-    reads: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Candidate:
     """A tile's shape, and the shape that each network reads for it."""
 
     shape: Triple
     reads: tuple[Triple, ...]
-
-    @classmethod
-    def of(cls, z: _Cut, y: _Cut, x: _Cut) -> Candidate:
-        """Return the tile of these sizes."""
-        return cls((z.size, y.size, x.size), tuple(zip(z.reads, y.reads, x.reads, strict=True)))
 
     @property
     def n_read(self) -> int:
@@ -118,23 +105,25 @@ class Candidate:
 
 def _candidates(plans: Sequence[Plan], block: Triple) -> Iterator[Candidate]:
     """Yield all combinations of sizes along the three axes."""
-    for z, y, x in product(*(_cuts(plans, axis, n) for axis, n in enumerate(block))):
-        yield Candidate.of(z, y, x)
+    for z, y, x in product(*(_sizes(plans, axis, n).items() for axis, n in enumerate(block))):
+        yield Candidate((z[0], y[0], x[0]), tuple(zip(z[1], y[1], x[1], strict=True)))
 
 
-def _cuts(plans: Sequence[Plan], axis: int, n: int) -> list[_Cut]:
-    """Return sizes that divide ``n`` voxels of an axis evenly, and round ones, on the coarsest pooling grid."""
+def _sizes(plans: Sequence[Plan], axis: int, n: int) -> dict[int, list[int]]:
+    """Return sizes of a tile along an axis, and what each network reads for them.
+
+    They divide the ``n`` voxels of a block evenly or are round, and lie on the coarsest pooling grid.
+    """
     most_cuts = max(MOST_CUTS, -(-2 * n // LONGEST))
     wanted = {-(-n // k) for k in range(1, most_cuts + 1)} | {size for size in ROUND_SIZES if size < n}
     if axis == 0:
         wanted.add(1)  # without depth, slices don't need each other
     multiple = max(plan.multiple[axis] for plan in plans)
     on_grid = sorted({-(-size // multiple) * multiple for size in wanted})
-    return [_Cut(size, tuple(_read(plan, axis, size) for plan in plans)) for size in on_grid]
-
-
-def _read(plan: Plan, axis: int, size: int) -> int:
-    return sizes.smallest_input(plan.stacks, axis, size + 2 * plan.halo[axis])
+    return {
+        size: [sizes.smallest_input(plan.stacks, axis, size + 2 * plan.halo[axis]) for plan in plans]
+        for size in on_grid
+    }
 
 
 def _have_depth(plans: Sequence[Plan]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from operator import add, mul, sub
 from typing import TYPE_CHECKING
@@ -110,11 +109,8 @@ def reading(plan: Plan, core: Box) -> Reading:
 
 def union(boxes: Sequence[Box]) -> Box:
     """Return the smallest box that holds all ``boxes``."""
-    return reduce(_join, boxes)
-
-
-def _join(a: Box, b: Box) -> Box:
-    return Box(each(min, a.start, b.start), each(max, a.stop, b.stop))
+    start = each(lambda *starts: min(starts), *(box.start for box in boxes))
+    return Box(start, each(lambda *stops: max(stops), *(box.stop for box in boxes)))
 
 
 def waste(plans: Sequence[Plan], cores: Sequence[Box], blended: bool = False) -> float:

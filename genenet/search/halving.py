@@ -52,11 +52,11 @@ def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: 
     """Write a slot's result: its status and the ARI at the rung's end, even if its genome was trained further."""
     if run is None or files is None:
         log.info("no genome is left for this slot")
-        write_file(path, SlotFile.of(EMPTY))
+        write_file(path, SlotFile.holding(EMPTY))
         return
     scores = read_scores(files.scores)
     ari = ari_after(files.history, iterations, weights) if scores.is_ok else None
-    write_file(path, SlotFile.of(TrainingResult.of(run, scores, ari), iterations))
+    write_file(path, SlotFile.holding(TrainingResult.of(run, scores, ari), iterations))
 
 
 def ari_after(history: Path, iterations: int, weights: str) -> float | None:

@@ -48,18 +48,14 @@ class TrainingResult(Closed):
 EMPTY = TrainingResult(run=None, status="empty")
 
 
-class SlotFile(Closed):
+class SlotFile(TrainingResult):
     """``rungs/r0/500/003.json``: the result of one slot of a rung."""
 
     format: Literal["genenet.slot/1"] = "genenet.slot/1"
-    run: str | None
-    genome: str | None = None
-    status: Status | Literal["empty"]
-    ari: float | None = None
     iterations: NonNegativeInt | None = None
 
     @classmethod
-    def of(cls, result: TrainingResult, iterations: int | None = None) -> SlotFile:
+    def holding(cls, result: TrainingResult, iterations: int | None = None) -> SlotFile:
         """Return the file of a slot whose rung ends after some iterations."""
         return cls(**result.model_dump(), iterations=iterations)
 
@@ -98,6 +94,6 @@ def read_file(path: Path, model: type[File]) -> File:
         raise InputError(f"{str(error).splitlines()[0]}; remove it and start the workflow again") from None
 
 
-def write_file(path: Path, content: SlotFile | RungFile | RoundFile) -> None:
+def write_file(path: Path, content: File) -> None:
     """Write one of these files, atomically."""
     write_json(path, content.model_dump(mode="json"))

@@ -99,15 +99,9 @@ class SegmentationJob:
         blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
         missing = [block for block in blocks if not store.has_block(block)]
         done = len(blocks) - len(missing)
-        pipeline = Pipeline.of(
-            self.ensemble,
-            self.settings,
-            self.device,
-            mask.applied_to(self._cached(volume)) if mask else self._cached(volume),
-            normalisation,
-            store.write_block,
-            mask,
-        )
+        seen = mask.applied_to(self._cached(volume)) if mask else self._cached(volume)
+        predictor, channels = self.ensemble.predictor(self.device, self.settings), Channels.of(self.settings)
+        pipeline = Pipeline(predictor, seen, normalisation, channels, store.write_block, mask)
         computing = time.monotonic()
         for block in pipeline.run(missing):
             done += 1
@@ -199,7 +193,8 @@ def segment_in_memory(
     """
     normalisation = _normalisation(volume, ensemble, mask.volume if mask else None)
     seen = mask.applied_to(volume) if mask else volume
-    pipeline = Pipeline.of(ensemble, settings, device, seen, normalisation, write, mask)
+    predictor, channels = ensemble.predictor(device, settings), Channels.of(settings)
+    pipeline = Pipeline(predictor, seen, normalisation, channels, write, mask)
     for _ in pipeline.run(blocks_of(volume.shape, ensemble.block(settings))):
         pass
 

@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
-    from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.networks.predictor import Predictor, ReadBox, TilePrediction
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
 
-IN_FLIGHT = (
-    2  # blocks that are computed or written at a time, so that no core waits for the last tile of a block
-)
+IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
 
 
@@ -68,17 +65,11 @@ class Channels:
             into: (C, Z, Y, X), the tile's part of the block's array.
         """
         p = prediction.probabilities
-        channels = [entropy(p)[None]]
-        if prediction.disagreement is not None:
-            channels.append(prediction.disagreement[None])
-        if self.probabilities:
-            channels.append(p)
-        first = 0
-        for values in channels:
+        one_each = [entropy(p)] if prediction.disagreement is None else [entropy(p), prediction.disagreement]
+        for channel, values in enumerate([*one_each, *(p if self.probabilities else ())]):
             if self.dtype == np.uint8:
                 values = values.mul(255).round_().to(torch.uint8)
-            into[first : first + len(values)] = values.cpu().numpy()
-            first += len(values)
+            into[channel] = values.cpu().numpy()
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
@@ -117,21 +108,6 @@ class Pipeline:
     channels: Channels
     write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
     mask: Mask | None = None
-
-    @classmethod
-    def of(
-        cls,
-        ensemble: LoadedEnsemble,
-        settings: Segmentation,
-        device: torch.device,
-        volume: Volume,
-        normalisation: Normalisation,
-        write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
-        mask: Mask | None = None,
-    ) -> Pipeline:
-        """Return the pipeline of an ensemble's networks, as the settings say."""
-        predictor = ensemble.predictor(device, settings)
-        return cls(predictor, volume, normalisation, Channels.of(settings), write, mask)
 
     def run(self, blocks: Sequence[Box]) -> Iterator[Box]:
         """Segment all blocks in order; yield each block when it is written.

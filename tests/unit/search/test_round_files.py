@@ -24,7 +24,7 @@ def test_slots_are_ranked_and_read_as_they_were_written(tmp_path):
     ]
     files = [tmp_path / f"{index:03d}.json" for index in range(len(results))]
     for path, each in zip(files, results, strict=True):
-        write_file(path, SlotFile.of(each, 500))
+        write_file(path, SlotFile.holding(each, 500))
         assert read_file(path, SlotFile).result == each
     rank(files, tmp_path / "500.json")
     ranked = read_file(tmp_path / "500.json", RungFile).slots
