@@ -96,10 +96,15 @@ def volume_names(paths: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for path in paths:
         stem = path.name.split(".")[0]
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "volume"
+        name = plain(stem).strip("_-") or "volume"
         n = sum(each == name or each.startswith(f"{name}_") for each in names)
         names.append(f"{name}_{n + 1}" if name in names else name)
     return names
+
+
+def plain(text: str) -> str:
+    """Return a text with an underscore instead of letters that names can't have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
 def _continued(command: str) -> str:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, by
+from genenet.core.geometry import Box
 from genenet.volumes.base import MirroredVolume, Volume
 from genenet.volumes.labels import check_integers
 from genenet.volumes.opening import open_volume
 from genenet.volumes.sampling import sample_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from genenet.config.types import FlippedAxes
+
+LABELS_ARE = (
+    "labels are {}; save the class ids as integers (in Fiji: Image > Type > 8-bit, with scaling switched off)"
+)
+MASK_IS = "the mask is {}; save it as integers"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,15 @@ class Sampled:
         return np.ones(box.shape, bool) if self.mask is None else self.mask.read(box) != 0
 
 
+@contextmanager
+def collected(problems: list[str]) -> Iterator[None]:
+    """Add the message of an InputError to a list instead of raising it, so that further problems are found."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
 @dataclass(frozen=True)
 class FileSet:
     """An image with its labels and its mask, as they are given."""
@@ -69,26 +84,20 @@ class FileSet:
         problems: list[str] = []
         if self.labels and self.image.resolve() == self.labels.resolve():
             problem = "is given as image and as its labels; give the file with the class ids as labels"
-            return OpenedSet(self, None, None, None, None, [f"{self.image}: {problem}"])
-        image, labels, mask = (
-            _open(path, path is self.image, problems) for path in (self.image, self.labels, self.mask)
-        )
-        if labels:
-            problems += _problems_of_labels(labels, image)
-        if mask and image:
-            try:
-                check_integers(mask, image, "the mask is {}; save it as integers")
-            except InputError as error:
-                problems.append(str(error))
+            return OpenedSet(self, [f"{self.image}: {problem}"])
+        image = _open(self.image, None, problems)
+        labels = _open(self.labels, image, problems, LABELS_ARE)
+        mask = _open(self.mask, image, problems, MASK_IS)
+        opened = [volume for volume in (image, labels, mask) if volume]
         if self.mask and problems:
             image = None  # nobody knows which of its voxels count
-        if not _are_mixed([image, labels, mask]):
-            return OpenedSet(self, image, labels, mask, None, problems)
-        if flip is None:
-            problems.append(_ask_for_flip(image, labels, mask))
-            return OpenedSet(self, image, labels, mask, None, problems)
-        image, labels, mask = (_mirrored(volume, flip) for volume in (image, labels, mask))
-        return OpenedSet(self, image, labels, mask, flip, problems)
+        if not _are_mixed(opened):
+            flip = None
+        elif flip is None:
+            problems.append(_ask_for_flip(opened))
+        else:
+            image, labels, mask = (_mirrored(volume, flip) for volume in (image, labels, mask))
+        return OpenedSet(self, problems, image, labels, mask, flip)
 
 
 @dataclass(frozen=True)
@@ -97,60 +106,53 @@ class OpenedSet:
 
     Attributes:
         files: their files.
+        problems: what is wrong, a line for each thing.
         image: None if it can't be opened; likewise the others.
         labels: None also if there are none; likewise the mask.
         mask: see there.
         flip: axes along which the MRC files are mirrored; None if they needn't be.
-        problems: what is wrong, a line for each thing.
     """
 
     files: FileSet
-    image: Volume | None
-    labels: Volume | None
-    mask: Volume | None
-    flip: FlippedAxes | None
     problems: list[str]
+    image: Volume | None = None
+    labels: Volume | None = None
+    mask: Volume | None = None
+    flip: FlippedAxes | None = None
 
     @property
     def flip_without_labels(self) -> FlippedAxes | None:
         """As ``flip``, for the image and its mask alone."""
-        return self.flip if _are_mixed([self.image, self.mask]) else None
+        return self.flip if _are_mixed([volume for volume in (self.image, self.mask) if volume]) else None
 
 
-def _open(path: Path | None, is_grey: bool, problems: list[str]) -> Volume | None:
-    """Open a file; the message of an error is added to ``problems``."""
-    if path is None:
-        return None
-    try:
-        return open_volume(path, is_grey=is_grey)
-    except InputError as error:
-        problems.append(str(error))
-        return None
+def _open(
+    path: Path | None, image: Volume | None, problems: list[str], otherwise: str | None = None
+) -> Volume | None:
+    """Open a file; what is wrong is added to ``problems``.
+
+    Args:
+        path: of the file, if there is one.
+        image: of the labels or the mask, as far as it can be opened.
+        problems: a line for each.
+        otherwise: the message for labels or a mask that aren't integers, with their type at ``{}``.
+    """
+    volume = None
+    with collected(problems):
+        volume = open_volume(path, is_grey=otherwise is None) if path else None
+        if volume and otherwise:
+            check_integers(volume, image or volume, otherwise)
+    return volume
 
 
-def _problems_of_labels(labels: Volume, image: Volume | None) -> list[str]:
-    problems = []
-    if labels.dtype.kind not in "bui":
-        problems.append(
-            f"{labels.name}: labels are {labels.dtype}; save the class ids as integers (in Fiji: Image > Type > 8-bit, "
-            "with scaling switched off)"
-        )
-    if image is not None and labels.shape != image.shape:
-        problems.append(
-            f"{labels.name}: has {by(labels.shape)} voxels (z, y, x), its image {image.name} has {by(image.shape)}; "
-            "each voxel needs a label: crop or resample one of them"
-        )
-    return problems
-
-
-def _are_mixed(volumes: Sequence[Volume | None]) -> bool:
+def _are_mixed(volumes: Sequence[Volume]) -> bool:
     """Return whether some files begin with the bottom row, as MRC does, and others with the top row."""
-    return len({volume.bottom_up for volume in volumes if volume}) > 1
+    return len({volume.bottom_up for volume in volumes}) > 1
 
 
-def _ask_for_flip(*volumes: Volume | None) -> str:
-    mrc = next(volume.name for volume in volumes if volume and volume.bottom_up)
-    other = next(volume.name for volume in volumes if volume and not volume.bottom_up)
+def _ask_for_flip(volumes: Sequence[Volume]) -> str:
+    mrc = next(volume.name for volume in volumes if volume.bottom_up)
+    other = next(volume.name for volume in volumes if not volume.bottom_up)
     return (
         f"{mrc}: is MRC, whose first row is the bottom one, and {other} isn't; give --flip y if that was saved by IMOD "
         "or Fiji, --flip none if by a program that keeps the order of rows"

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from genenet.core.geometry import by
 from genenet.init.classes import counts_of
+from genenet.status.time_left import short
 from genenet.volumes.grid import AXES, size_text
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def cost(found: SearchCost) -> None:
         "U-Net 2015": found.unet,
     }
     for name, each in rows.items():
-        time = duration(found.seconds(each)) if found.speed else "not tried"
+        time = short(found.seconds(each)) if found.speed else "not tried"
         memory = f"{each.memory_bytes / 1e6:,.0f} MB"
         table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, time)
     print()
@@ -120,13 +121,13 @@ def _times(found: SearchCost) -> Iterator[str]:
     at_once = min(found.machine.n_at_once, len(times))
     beside = f"{at_once} at a time" if at_once > 1 else "one after the other"
     here = max(sum(times) / at_once, max(times))
-    yield f"all {found.sizes.n_genomes} genomes and the U-Net here, {beside}: about {duration(here)}"
+    yield f"all {found.sizes.n_genomes} genomes and the U-Net here, {beside}: about {short(here)}"
     if found.speed.is_busy:
         yield "this machine is busy with other things, so these times are too long or too short; try again later"
     usual = sorted(times)[len(times) // 2]
     yield (
-        f"on a cluster, one job for each: {len(times)} jobs of about {duration(usual)}, the longest "
-        f"{duration(max(times))}, on hardware like this"
+        f"on a cluster, one job for each: {len(times)} jobs of about {short(usual)}, the longest "
+        f"{short(max(times))}, on hardware like this"
     )
 
 
@@ -150,15 +151,6 @@ def next_steps(out: Path, results: str) -> None:
         f"The second command shows what would be done, the third does it; after an interruption, the same command "
         f"continues. The search ends with {results}/report.html. On a cluster: docs/cluster.md."
     )
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people, with two digits at most."""
-    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length:
-            n = seconds / length
-            return f"{n:.1f} {unit}" if n < 10 and unit != "min" else f"{n:.0f} {unit}"
-    return f"{max(1, seconds):.0f} s"
 
 
 def _percent(part: int, whole: int) -> str:

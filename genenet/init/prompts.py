@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from genenet.core.errors import InputError
-from genenet.init.request import check_new, read_number
+from genenet.init.request import new_config
 from genenet.volumes.formats import format_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from genenet.init.request import Request
+
+Answer = TypeVar("Answer")
 
 IMAGE = f"abelled image ({format_names()}, or a folder of slices)"
 
@@ -25,31 +27,26 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask_until(text: str, default: str, read: Callable[[str], object]) -> str:
-    """Ask until ``read`` accepts the answer."""
+def ask(text: str, default: str, read: Callable[[str], Answer]) -> Answer:
+    """Ask until ``read`` accepts the answer; return what it makes of it."""
     while True:
-        answer = str(typer.prompt(text, default=default)).strip()
+        answer = str(typer.prompt(text, default=default, show_default=bool(default))).strip()
         try:
-            read(answer)
+            return read(answer)
         except InputError as error:
             print(f"  {error}")
-        else:
-            return answer
-
-
-def ask_number(text: str, default: int) -> int:
-    """Ask for a number above 0."""
-    return int(ask_until(text, str(default), read_number))
 
 
 def ask_path(text: str) -> Path | None:
     """Ask for an existing file or folder; None if nothing is typed."""
-    while True:
-        answer = typer.prompt(text, default="", show_default=False).strip().strip("'\"")
-        path = Path(answer).expanduser()
-        if not answer or path.exists():
-            return path if answer else None
-        print(f"  {path}: no such file or folder")
+    return ask(text, "", _existing)
+
+
+def _existing(answer: str) -> Path | None:
+    path = Path(answer.strip("'\"")).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    return path if answer else None
 
 
 def ask_output(request: Request, asks: bool) -> Path:
@@ -59,12 +56,12 @@ def ask_output(request: Request, asks: bool) -> Path:
         InputError: If there is such a file already and ``--force`` isn't given, or the name isn't one of YAML.
     """
     out = request.out or Path("config.yaml")
-    if request.out is None and out.exists() and not request.force and asks:
+    if request.force:
+        return out
+    if request.out is None and out.exists() and asks:
         print(f"{out} exists already.")
-        out = Path(ask_until("Config file to write", "mine.yaml", check_new))
-    if not request.force:
-        check_new(str(out))
-    return out
+        return ask("Config file to write", "mine.yaml", new_config)
+    return new_config(str(out))
 
 
 def ask_files(request: Request, asks: bool) -> Request:

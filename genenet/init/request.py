@@ -108,12 +108,13 @@ class Request(Closed):
         return shlex.join(words)
 
 
-def check_new(name: str) -> None:
-    """Raise InputError if a config can't be written under this name."""
+def new_config(name: str) -> Path:
+    """Return the path of a new config; raises InputError if none can be written under this name."""
     if Path(name).suffix not in (".yaml", ".yml"):
         raise InputError(f"{name}: give a name that ends with .yaml")
     if Path(name).exists():
         raise InputError(f"{name}: exists; --out mine.yaml writes another file, --force replaces this one")
+    return Path(name)
 
 
 def read_number(text: str) -> int:

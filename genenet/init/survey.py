@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from genenet.config.texts import NONE
+from genenet.config.texts import NONE, option
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by
-from genenet.init.files import FileSet, Sampled
+from genenet.init.files import FileSet, Sampled, collected
 from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -110,71 +110,39 @@ def survey(request: Request) -> Survey:
         InputError: If files can't be read or learnt from; it has a line for each thing that is wrong.
     """
     problems: list[str] = []
-    train = _sets(request.image, request.labels, request.mask, "image", "mask")
-    validation = _sets(
-        request.validation_image,
-        request.validation_labels,
-        request.validation_mask,
-        "validation-image",
-        "validation-mask",
-    )
-    volumes = _sets(
-        request.segment, [None] * len(request.segment), request.segment_mask, "segment", "segment-mask"
-    )
+
+    def each(look: Callable[[FileSet, FlippedAxes | None], Found], *options: str) -> list[Found]:
+        found = []
+        for files in _sets(request, *options):
+            with collected(problems):
+                found.append(look(files, request.flip))
+        return found
+
     found = Survey(
-        _each(look_labelled, train, request.flip, problems),
-        _each(look_labelled, validation, request.flip, problems),
-        _each(look_at_volume, volumes, request.flip, problems),
+        each(look_labelled, "image", "mask", "labels"),
+        each(look_labelled, "validation_image", "validation_mask", "validation_labels"),
+        each(look_at_volume, "segment", "segment_mask"),
     )
     if problems:
         raise InputError("\n".join(problems))
     return found
 
 
-def _sets(
-    images: Sequence[Path],
-    labels: Sequence[Path | None],
-    masks: Sequence[Path],
-    image_option: str,
-    mask_option: str,
-) -> list[FileSet]:
-    """Pair images, labels and masks.
+def _sets(request: Request, image: str, mask: str, labels: str | None = None) -> list[FileSet]:
+    """Pair the images, masks and labels of these options.
 
     Raises:
         InputError: If there are masks, but not one or the word ``none`` for each image.
     """
+    images, masks = getattr(request, image), getattr(request, mask)
     if masks and len(masks) != len(images):
         raise InputError(
-            f"--{mask_option}: {len(masks)} are given for {len(images)} of --{image_option}; give one for each, in the "
+            f"{option(mask)}: {len(masks)} are given for {len(images)} of {option(image)}; give one for each, in the "
             f"same order, and the word {NONE} for an image without a mask"
         )
-    found = [None if str(mask) == NONE else mask for mask in masks] or [None] * len(images)
-    return [FileSet(*files) for files in zip(images, labels, found, strict=True)]
-
-
-def _each(
-    function: Callable[[FileSet, FlippedAxes | None], Found],
-    sets: Sequence[FileSet],
-    flip: FlippedAxes | None,
-    problems: list[str],
-) -> list[Found]:
-    """Look at images; the messages of errors are added to ``problems``."""
-    looks = []
-    for files in sets:
-        try:
-            looks.append(function(files, flip))
-        except InputError as error:
-            problems.append(str(error))
-    return looks
-
-
-def look(path: Path, max_voxels: int = LABELLED_VOXELS) -> Look:
-    """Look at an image without labels and mask, or at a random sample of a large one.
-
-    Raises:
-        InputError: If it can't be opened, is too small, holds NaN or infinite voxels, or has no contrast.
-    """
-    return look_at_volume(FileSet(path), None, max_voxels)
+    of_labels = getattr(request, labels) if labels else [None] * len(images)
+    of_masks = [None if str(path) == NONE else path for path in masks] or [None] * len(images)
+    return [FileSet(*files) for files in zip(images, of_labels, of_masks, strict=True)]
 
 
 def look_at_volume(files: FileSet, flip: FlippedAxes | None, max_voxels: int = VOLUME_VOXELS) -> Look:
@@ -196,11 +164,9 @@ def look_labelled(files: FileSet, flip: FlippedAxes | None) -> LabelledLook:
         InputError: If they can't be learnt from; it has a line for each thing that is wrong.
     """
     opened = files.open(flip)
-    problems, seen = list(opened.problems), None
-    try:
+    problems, seen = opened.problems, None
+    with collected(problems):
         seen = _look(opened, opened.image, LABELLED_VOXELS) if opened.image else None
-    except InputError as error:
-        problems.append(str(error))
     if problems or not seen or not opened.labels or not files.labels:
         raise InputError("\n".join(problems))
     counts, places = _count(Sampled(opened.labels, opened.mask))

@@ -51,12 +51,12 @@ def find_voxel_size(told: VoxelSize | None, survey: Survey, asks: bool) -> Found
     found = _from_files([seen.image for seen in survey.labelled])
     if not found.missing or not asks:
         return found
-    answer = prompts.ask_until(
-        _question(found), "unknown", lambda text: text == "unknown" or read_voxel_size(text)
+    answer = prompts.ask(
+        _question(found), "unknown", lambda text: None if text == "unknown" else read_voxel_size(text)
     )
-    if answer == "unknown":
+    if answer is None:
         return found
-    pairs = zip(found.sizes_nm, read_voxel_size(answer), strict=True)
+    pairs = zip(found.sizes_nm, answer, strict=True)
     z, y, x = (new if own is None else own for own, new in pairs)
     return FoundSize((z, y, x), "as given")
 

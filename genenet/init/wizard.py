@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,9 @@ from genenet.core.logs import quiet
 from genenet.genes import generation
 from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
-from genenet.init.config_text import Choices, config_text
+from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.machine import find_machine, has_torch
+from genenet.init.request import read_number
 from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
@@ -50,8 +50,9 @@ def start(request: Request) -> None:
     seen = survey(request)
     printing.images(seen)
     ids = LabelIds.of(seen.labelled, request.ignore_label, request.classes)
-    request = _with_names(request, ids, asks)
-    classes = ids.classes(request.classes or ids.default_names())
+    classes = _classes(request, ids, asks)
+    if asks:
+        request = request.model_copy(update={"classes": classes.names})
     voxel_size = find_voxel_size(request.voxel_size, seen, asks)
     if not voxel_size.missing:
         request = request.model_copy(update={"voxel_size": voxel_size.whole})
@@ -64,7 +65,7 @@ def start(request: Request) -> None:
     cost = _cost(request, parts, classes, machine)
     printing.cost(cost)
     choices = Choices(
-        results="results" if out.name == "config.yaml" else f"results_{_plain(out.stem)}",
+        results="results" if out.name == "config.yaml" else f"results_{plain(out.stem)}",
         classes=classes,
         voxel_size=voxel_size,
         parts=parts,
@@ -80,15 +81,14 @@ def start(request: Request) -> None:
     printing.next_steps(out, choices.results)
 
 
-def _with_names(request: Request, ids: LabelIds, asks: bool) -> Request:
-    """Ask for the names of the classes."""
+def _classes(request: Request, ids: LabelIds, asks: bool) -> Classes:
+    """Return the classes, with the names that were given or are asked for."""
+    names = request.classes or ids.default_names()
     if request.classes or not asks:
-        return request
-    default = ",".join(ids.default_names())
+        return ids.classes(names)
     print()
     text = f"Names of the {ids.n_classes} classes, from label {ids.first} on"
-    names = prompts.ask_until(text, default, lambda answer: ids.classes(read_names(answer)))
-    return request.model_copy(update={"classes": read_names(names)})
+    return prompts.ask(text, ",".join(names), lambda answer: ids.classes(read_names(answer)))
 
 
 def _notes_on_types(seen: Survey) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
     if missing:
         print()
     defaults = dict(zip(questions, default_numbers(machine), strict=True))
-    numbers = {name: prompts.ask_number(questions[name], defaults[name]) for name in missing}
+    numbers = {name: prompts.ask(questions[name], str(defaults[name]), read_number) for name in missing}
     return request.model_copy(update=numbers)
 
 
@@ -151,7 +151,3 @@ def _n_jobs(volumes: Sequence[Look], machine: Machine) -> int:
         z, y, x = (-(-n // b) for n, b in zip(volume.shape, BLOCK, strict=True))
         blocks.append(z * y * x)
     return min(MAX_JOBS, max(blocks))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)

@@ -124,7 +124,7 @@ def check_integers(volume: Volume, image: Volume, otherwise: str) -> Volume:
     if volume.shape != image.shape:
         raise InputError(
             f"{volume.name}: its shape {by(volume.shape)} isn't that of {image.name}, {by(image.shape)}; "
-            "each voxel needs a value"
+            "each voxel needs a value: crop or resample one of them"
         )
     if volume.dtype.kind not in "bui":
         raise InputError(f"{volume.name}: {otherwise.format(volume.dtype)}")

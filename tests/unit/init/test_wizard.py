@@ -16,9 +16,10 @@ from genenet.config.model import read_config
 from genenet.core.errors import InputError
 from genenet.init import prompts
 from genenet.init.config_text import flow, volume_names
+from genenet.init.files import FileSet
 from genenet.init.machine import Machine
 from genenet.init.sizes import choose_sizes, costs, feasible_regions, feasible_share
-from genenet.init.survey import look
+from genenet.init.survey import look_at_volume
 from tests.support import runs
 from tests.support.required import require_data
 from tests.support.search import Search
@@ -247,7 +248,7 @@ def stack(*values, shape=(1, 100, 100)):
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("labels.tif", np.zeros((1, 100, 90), np.uint8), ["labels.tif: has 1 x 100 x 90", "em.tif has 1 x 100 x 100"]),
+        ("labels.tif", np.zeros((1, 100, 90), np.uint8), ["labels.tif: its shape 1 x 100 x 90", ", 1 x 100 x 100"]),
         ("labels.tif", stack(0, 1).astype(np.float32), ["labels.tif: labels are float32", "integers"]),
         ("labels.tif", stack(*range(300)).astype(np.uint16), ["labels.tif: has 300 different", "number objects"]),
         ("labels.tif", stack(3).astype(np.uint8), ["labels.tif: all voxels are 3", "two classes"]),
@@ -499,7 +500,7 @@ def test_no_file_is_overwritten(monkeypatch):
 
 def test_large_volumes_are_sampled():
     write("big.tif", np.arange(6 * 512 * 512, dtype=np.uint32).reshape(6, 512, 512))
-    seen = look(Path("big.tif"), max_voxels=2**18)
+    seen = look_at_volume(FileSet(Path("big.tif")), None, max_voxels=2**18)
     assert not seen.is_whole
     assert seen.n_read <= 2**19
 
