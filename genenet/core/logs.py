@@ -27,6 +27,24 @@ def quiet(name: str, level: int = logging.WARNING) -> Iterator[None]:
         logger.setLevel(before)
 
 
+@contextmanager
+def each_once(name: str) -> Iterator[None]:
+    """Let a logger write each message only once inside the block."""
+    seen: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        n_before = len(seen)
+        seen.add(record.getMessage())
+        return len(seen) > n_before
+
+    logger = logging.getLogger(name)
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
+
+
 def last_errors(folder: Path) -> list[str]:
     """Return ``file:error`` for each log below ``folder`` that ends with an error; jobs that continued are left out."""
     found = []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from genenet.core.errors import InputError
 from genenet.volumes.grid import size_text
-from genenet.volumes.rescale import RescaledVolume
+from genenet.volumes.rescale import RescaledVolume, check_rescaling
 from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
@@ -15,40 +14,35 @@ if TYPE_CHECKING:
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.volumes.base import Volume
 
-_TOLERANCE = 0.05  # of a voxel's size
 _SAMPLE_VOXELS = 2**20
 
 log = logging.getLogger(__name__)
 
 
 def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: bool) -> Volume:
-    """Return the volume with the voxel size that is given, resampled to the ensemble's if that is wanted.
+    """Return the volume, resampled to the ensemble's voxel size if that is wanted.
 
     2D networks see no z: the volume is resampled along z only if one of the networks is 3D. An axis whose size
     neither the user nor the file says counts as the ensemble's.
 
     Args:
         volume: what is to be segmented.
-        source: may know the voxel size better than the file.
+        source: its files.
         ensemble: what segments it.
         rescale: resample the volume if the sizes differ; without it a warning is logged.
 
     Raises:
         InputError: If it should be resampled, and its voxel size isn't known, or it has labels or a mask.
     """
-    if source.voxel_size_nm:
-        volume.grid = volume.grid.with_sizes(source.voxel_size_nm)
     grid, trained = volume.grid, ensemble.voxel_size_nm
-    if rescale and None in grid.sizes_nm[1:]:
-        raise InputError(
-            f"{volume.name}: its file doesn't say its voxel size, so it can't be rescaled; give voxel_size_nm:"
-        )
+    if rescale:
+        check_rescaling(volume, source, trained)
     if 0 < len(grid.missing) < 3:
         log.warning(
             "%s: its file says that its voxels are %s nm (z, y, x); along %s, the ensemble's size is assumed",
             *(volume.name, size_text(grid.sizes_nm), " and ".join(grid.missing)),
         )
-    if not grid.differs_from(trained, _TOLERANCE):
+    if not grid.differs_from(trained):
         return volume
     if not rescale:
         log.warning(
@@ -57,11 +51,6 @@ def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: b
             *(volume.name, volume.voxel_size_nm or size_text(grid.sizes_nm), trained),
         )
         return volume
-    if source.labels or source.mask:
-        raise InputError(
-            f"{volume.name}: has labels or a mask, which aren't rescaled with it; leave rescale: out, or save all "
-            "of them at the ensemble's voxel size"
-        )
     return _rescaled(volume, ensemble)
 
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOLERANCE = 0.05  # of a voxel's size
 FORMAT = "genenet.data/2"
 FORMATS = ("genenet.data/1", FORMAT)  # the older one has no masks
 
@@ -203,7 +202,7 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
     warn_of_missing_chunks(files.image)
     labels = opened.class_labels(len(settings.classes), settings.ignore_label)
     image, labels = crop(opened.image, files.region), labels.crop(files.region)
-    if image.grid.differs_from(settings.voxel_size_nm, _TOLERANCE):
+    if image.grid.differs_from(settings.voxel_size_nm):
         log.warning(
             "%s: its file says that its voxels are %s nm (z, y, x), data.voxel_size_nm says %s, which results carry",
             *(image.name, size_text(image.grid.sizes_nm), size_text(settings.voxel_size_nm)),

@@ -12,7 +12,7 @@ import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import Box, Triple, by
-from genenet.volumes.file_image import UNNAMED, find_z
+from genenet.volumes.axes import UNNAMED, find_z
 from genenet.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
@@ -196,6 +196,11 @@ def file_volume(image: FileImage, name: str, is_grey: bool = True) -> ArrayVolum
     Raises:
         InputError: If it isn't one 2D or 3D image of numbers.
     """
+    if is_grey and image.has_colour_table:
+        raise InputError(
+            f"{name}: is a picture with a colour table; save it as grey values (in Fiji: Image > Lookup Tables > "
+            "Grays), or give it as labels if its numbers are ids"
+        )
     decoding = image.decoding
     if decoding and decoding.of_grey_only and not is_grey:
         decoding = None

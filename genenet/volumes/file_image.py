@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-UNNAMED = "?"  # an axis that the file doesn't name; a single one before y and x is z
 _LARGEST_NM = 20_000.0  # a pixel of 1200 dpi; microscopes, also stereo microscopes, have smaller ones
-_FEW_CHANNELS = {"c": "channels", "t": "time points", "s": "samples of colour"}
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,11 @@ class FileImage:
 
     Attributes:
         array: what is indexed to read voxels.
-        axes: the name of each axis of the array: z, y, x, c (channel), t (time), s (samples of a colour), another
-            name that the file gives, or UNNAMED. The last two are y and x.
+        axes: the name of each axis of the array, as find_z reads them. The last two are y and x.
         sizes_nm: of a voxel, by axis; an axis whose size the file doesn't say is absent.
         origin_nm: the centre of the first voxel, by axis; 0 along an axis that is absent.
         decoding: how stored voxels become values; None if they are the values.
+        has_colour_table: whether voxels are numbers of colours: they may be labels, but no grey values.
         bottom_up: whether the first row is the bottom one, as MRC has it; other formats begin at the top.
         members: files that hold the image together with this one, which is among them; empty if it is alone.
         notes: what is odd about the file, for the user.
@@ -61,6 +59,7 @@ class FileImage:
     sizes_nm: Mapping[str, float] = field(default_factory=dict)
     origin_nm: Mapping[str, float] = field(default_factory=dict)
     decoding: Decoding | None = None
+    has_colour_table: bool = False
     bottom_up: bool = False
     members: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -79,40 +78,6 @@ class FileImage:
         places = (self.origin_nm.get(axis, 0.0) for axis in AXES)
         z, y, x = (place if math.isfinite(place) else 0.0 for place in places)
         return Grid((sizes[0], sizes[1], sizes[2]), (z, y, x)), notes
-
-
-def find_z(shape: Sequence[int], axes: Sequence[str], name: str) -> tuple[int | None, list[str]]:
-    """Return which axis of an array is z, None if it has two axes, and notes for the user.
-
-    Time is read as z if there is no other z: programs often call slices time points.
-
-    Raises:
-        InputError: If the array has fewer than two axes, doesn't end in y, x, or has another axis of several
-            places, such as channels.
-    """
-    if len(shape) < 2:
-        raise InputError(f"{name}: has {len(shape)} dimensions; 2 or 3 are needed")
-    if tuple(axes[-2:]) != ("y", "x"):
-        raise InputError(f"{name}: its axes are {', '.join(axes)}; they must end in y, x")
-    large = [i for i, n in enumerate(shape[:-2]) if n != 1]
-    spatial = [i for i in large if axes[i] in ("z", UNNAMED)]
-    times = [i for i in large if axes[i] == "t"]
-    for i in large:
-        if i not in spatial and (i not in times or spatial or len(times) > 1):
-            what = _FEW_CHANNELS.get(axes[i], f"planes along {axes[i]}")
-            raise InputError(
-                f"{name}: has {shape[i]} {what}; give an image with one, or save it with axes ZYX if they are slices"
-            )
-    if len(spatial) > 1:
-        text = " x ".join(map(str, shape))
-        raise InputError(
-            f"{name}: has {len(spatial) + 2} dimensions, {text}; save one 2D or 3D image as a file"
-        )
-    if times and not spatial:
-        return times[0], [f"has {shape[times[0]]} time points, which are read as slices along z"]
-    if spatial:
-        return spatial[0], []
-    return (len(shape) - 3 if len(shape) > 2 else None), []
 
 
 def map_voxels(path: Path, dtype: DTypeLike, offset: int, shape: Sequence[int]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 AXES = ("z", "y", "x")
 Sizes = tuple[float | None, float | None, float | None]
 Place = tuple[float, float, float]
+_TOLERANCE = 0.05  # of a voxel's size
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Grid:
         z, y, x = sizes_nm
         return replace(self, sizes_nm=(z, y, x))
 
-    def completed(self, otherwise: VoxelSize) -> Grid:
+    def completed(self, otherwise: Sizes) -> Grid:
         """Return the grid with ``otherwise`` along the axes whose size isn't known."""
         return self.with_sizes(
             known if known is not None else other
@@ -90,10 +91,10 @@ class Grid:
         )
         return Grid(voxel_size_nm, (z, y, x))
 
-    def differs_from(self, voxel_size_nm: VoxelSize, tolerance: float) -> bool:
-        """Return whether a size that is known differs by more than a share of the other."""
-        pairs = zip(self.sizes_nm, voxel_size_nm, strict=True)
-        return any(own is not None and not np.isclose(own, size, tolerance, 0) for own, size in pairs)
+    def differs_from(self, sizes_nm: Sizes) -> bool:
+        """Return whether the sizes along an axis are both known, and differ by more than 5 %."""
+        pairs = zip(self.sizes_nm, sizes_nm, strict=True)
+        return any(a is not None and b is not None and not np.isclose(a, b, _TOLERANCE, 0) for a, b in pairs)
 
 
 def size_text(sizes_nm: Iterable[float | None]) -> str:

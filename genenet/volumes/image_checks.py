@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genenet.config.data import VolumeToSegment
 from genenet.config.stages import image_files
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
+from genenet.core.logs import each_once
+from genenet.volumes import opening
 from genenet.volumes.base import crop
-from genenet.volumes.opening import open_files
+from genenet.volumes.rescale import check_rescaling
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from genenet.config.data import Image
     from genenet.config.model import Config
-    from genenet.config.stages import ImageFiles
 
 VOLUMES = "data.volumes"
 
 
 def check_images(config: Config, keys: Collection[str] | None = None) -> list[str]:
-    """Open images with their labels and masks.
+    """Open images with their labels and masks. A warning about a file is logged once, wherever the config names it.
 
     Phantoms are left out, since the workflow makes them.
 
@@ -36,14 +38,14 @@ def check_images(config: Config, keys: Collection[str] | None = None) -> list[st
         InputError: With a line for each image that can't be used.
     """
     lines, errors = [], []
-    for key, image in _images(config):
-        if image.phantom or (keys is not None and key not in keys):
-            continue
-        files = image_files(config, image)
-        try:
-            lines.append(f"{key}: {_describe(files)}")
-        except InputError as error:
-            errors += [f"{key}: {line}" for line in str(error).splitlines()]
+    with each_once(opening.__name__):
+        for key, image in _images(config):
+            if image.phantom or (keys is not None and key not in keys):
+                continue
+            try:
+                lines.append(f"{key}: {_describe(config, image)}")
+            except InputError as error:
+                errors += [f"{key}: {line}" for line in str(error).splitlines()]
     if errors:
         raise InputError("\n".join(errors))
     return lines
@@ -59,9 +61,12 @@ def _images(config: Config) -> Iterator[tuple[str, Image]]:
         yield f"{VOLUMES}.{name}", volume
 
 
-def _describe(files: ImageFiles) -> str:
+def _describe(config: Config, image: Image) -> str:
     """Return an image's shape and type, of the region if there is one; raises InputError if it can't be used."""
+    files = image_files(config, image)
     if missing := [path for path in files.all if not path.exists()]:
         return f"{missing[0]} doesn't exist yet, and wasn't checked"
-    volume = crop(open_files(files).image, files.region)
+    volume = crop(opening.open_files(files).image, files.region)
+    if isinstance(image, VolumeToSegment) and config.segmentation.rescale:
+        check_rescaling(volume, files, config.data.voxel_size_nm)
     return f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}"

@@ -15,15 +15,17 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, by
 from genenet.volumes.base import MirroredVolume, Volume, crop, file_volume
 from genenet.volumes.formats import files_of, natural_order, open_image
+from genenet.volumes.grid import size_text
 from genenet.volumes.labels import ClassLabels, check_integers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from genenet.config.stages import ImageFiles
     from genenet.config.types import FlippedAxes, ImageRegion
+    from genenet.volumes.grid import Grid
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class StackVolume(Volume):
         self.name = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else str(paths[0])
         self._parts: list[tuple[Path, Box]] = []
         notes: dict[str, None] = {}  # each once, in order
+        grids: dict[str, Grid] = {}
         z, skipped = 0, set[Path]()
         for path in paths:
             if path.resolve() in skipped:
@@ -45,9 +48,11 @@ class StackVolume(Volume):
             skipped |= _members(part, paths)
             self._check_fits(part, paths[0])
             notes |= dict.fromkeys(part.notes)
+            grids[part.name] = part.grid
             self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
             z += part.shape[0]
-        self.shape, self.notes = (z, *self.shape[1:]), tuple(notes)
+        self.grid, of_sizes = _common_grid(grids)
+        self.shape, self.notes = (z, *self.shape[1:]), (*notes, *of_sizes)
         self._ends = [part.stop[0] for _, part in self._parts]
 
     def _check_fits(self, part: Volume, first: Path) -> None:
@@ -137,6 +142,8 @@ def open_files(files: ImageFiles) -> OpenedFiles:
             files stand beside others and ``flip`` doesn't say how they fit.
     """
     image = open_volume(files.image, flip=files.flip)
+    if files.voxel_size_nm:  # the user knows it better than the file
+        image.grid = image.grid.with_sizes(files.voxel_size_nm)
     labels = mask = None
     if files.labels:
         labels = open_volume(files.labels, flip=files.flip, is_grey=False)
@@ -175,6 +182,34 @@ def check_orientation(volumes: Sequence[Volume], flip: FlippedAxes | None) -> No
 
 def _open_file(path: Path, is_grey: bool = True) -> Volume:
     return file_volume(open_image(path), str(path), is_grey)
+
+
+def _common_grid(grids: Mapping[str, Grid]) -> tuple[Grid, list[str]]:
+    """Return the grid of a stack, and a note if only some of its files say a size: it holds for all of them.
+
+    Args:
+        grids: by the name of the file, at least one.
+
+    Raises:
+        InputError: If two files say different sizes: they are of different magnifications, and don't fit each other.
+    """
+    (said_by, common), *others = grids.items()
+    notes: list[str] = []
+    for name, grid in others:
+        known, own = size_text(common.sizes_nm), size_text(grid.sizes_nm)
+        if grid.differs_from(common.sizes_nm):
+            raise InputError(
+                f"{name}: has voxels of {own} nm (z, y, x), but {said_by} has {known} nm; leave out what doesn't "
+                "belong to the stack, or correct the metadata"
+            )
+        if grid.missing != common.missing and not notes:
+            notes.append(
+                f"{said_by} has voxels of {known} nm (z, y, x), {name} of {own}; what is known holds for all"
+            )
+        completed = common.completed(grid.sizes_nm)
+        if completed != common:
+            said_by, common = name, completed
+    return common, notes
 
 
 def _members(part: Volume, given: Sequence[Path]) -> set[Path]:

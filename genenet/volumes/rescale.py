@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.volumes.base import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from genenet.config.stages import ImageFiles
     from genenet.config.types import VoxelSize
 
 
@@ -54,6 +56,28 @@ class RescaledVolume(Volume):
         for axis, (places, weights) in enumerate(taps):
             data = _weigh(data, axis, places - start[axis], weights.astype(data.dtype))
         return (np.rint(data) if self.dtype.kind in "bui" else data).astype(self.dtype)
+
+
+def check_rescaling(volume: Volume, files: ImageFiles, trained: VoxelSize) -> None:
+    """Check that a volume with its labels and mask can be resampled to the voxels of an ensemble, if they differ.
+
+    Args:
+        volume: with the voxel size that the user or the file says.
+        files: of the volume.
+        trained: size of the ensemble's voxels in nm, along z, y, x.
+
+    Raises:
+        InputError: If the size along y or x isn't known, or if it differs and there are labels or a mask.
+    """
+    if None in volume.grid.sizes_nm[1:]:
+        raise InputError(
+            f"{volume.name}: its file doesn't say its voxel size, so it can't be rescaled; give voxel_size_nm:"
+        )
+    if volume.grid.differs_from(trained) and (files.labels or files.mask):
+        raise InputError(
+            f"{volume.name}: has labels or a mask, which aren't rescaled with it; leave rescale: out, or save all "
+            "of them at the ensemble's voxel size"
+        )
 
 
 def _taps(start: int, stop: int, factor: float, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import by
-from genenet.volumes.file_image import UNNAMED, FileImage, map_voxels
+from genenet.volumes.axes import UNNAMED
+from genenet.volumes.file_image import FileImage, map_voxels
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:

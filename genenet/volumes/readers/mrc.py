@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import UNNAMED, Decoding, FileImage, map_voxels
+from genenet.volumes.axes import UNNAMED
+from genenet.volumes.file_image import Decoding, FileImage, map_voxels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,28 +6,25 @@ import logging
 import math
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genenet.core.errors import InputError, one_line
-from genenet.volumes.file_image import UNNAMED, FileImage
+from genenet.volumes.axes import known_axes
+from genenet.volumes.file_image import FileImage
 from genenet.volumes.formats import is_zarr
 from genenet.volumes.units import nm_per
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 log = logging.getLogger(__name__)
 
-_KNOWN = {
-    **{name: name for name in "zyxct"},
-    "channel": "c",
-    "channels": "c",
-    "time": "t",
-    "depth": "z",
-    "height": "y",
-    "width": "x",
-}
 _CHUNK = re.compile(r"(c[./])?\d+(\.\d+)*")  # the last part of a chunk's path: 7, 0.3.7 or c.0.3.7
 
 
@@ -85,33 +82,24 @@ def check_chunks(path: Path) -> str | None:
 
 def _open_array(path: Path, array: Any) -> FileImage:
     """Open a bare array. If it is a level of an OME-Zarr, the group above it names its axes."""
-    if found := _as_level(path, array):
-        return found
+    if found := _level_of(path):
+        return _level_image(path, array, *found)
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    axes = [_KNOWN.get(str(name).lower(), UNNAMED) for name in names or ()]
-    if len(axes) != array.ndim or axes[-2:].count(
-        UNNAMED
-    ):  # without names, or with names of no known meaning
-        axes = [UNNAMED] * (array.ndim - 2) + ["y", "x"]
-    return FileImage(array, tuple(axes))
+    return FileImage(array, known_axes(names or (), array.shape, path))
 
 
-def _as_level(path: Path, array: Any) -> FileImage | None:
-    """Return an array as the level of an OME-Zarr that it is; None if no group above it says so."""
+def _level_of(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """Return the multiscale and the level that describe an array; None if no group above it does."""
     import zarr
 
     folder = Path(os.path.abspath(path))
-    for above in list(folder.parents)[:2]:
-        if not is_zarr(above):
-            continue
-        try:
-            multiscales = _ngff_attributes(zarr.open_group(str(above), mode="r")).get("multiscales") or ()
-            for multiscale in multiscales:
+    for above in filter(is_zarr, list(folder.parents)[:2]):
+        # What isn't a group, or has other metadata than an OME-Zarr, describes no level.
+        with suppress(ValueError, KeyError, TypeError, FileNotFoundError):
+            for multiscale in _ngff_attributes(zarr.open_group(str(above), mode="r"))["multiscales"]:
                 for level in multiscale["datasets"]:
                     if above / level["path"] == folder:
-                        return _level_image(path, array, multiscale, level)
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
-            continue
+                        return multiscale, level
     return None
 
 
@@ -130,8 +118,10 @@ def _open_ome_zarr(path: Path, group: Any) -> FileImage:
         group = group[series[0]]
     multiscales = _ngff_attributes(group).get("multiscales")
     if not multiscales:
+        arrays = ", ".join(name for name, array in group.arrays() if array.ndim > 1)
+        inside = f", such as {arrays}" if arrays else ""
         raise InputError(
-            f"{path}: a Zarr group without OME-Zarr multiscales; give the path of an array inside of it"
+            f"{path}: a Zarr group without OME-Zarr multiscales; give the path of an array inside of it{inside}"
         )
     level = multiscales[0]["datasets"][0]
     return _level_image(path, group[level["path"]], multiscales[0], level)
@@ -142,9 +132,14 @@ def _level_image(
 ) -> FileImage:
     """Return an array with the axes, sizes and origin that its multiscale gives it."""
     described = multiscale.get("axes") or list("tczyx"[-array.ndim :])
-    axes = [_axis_name(axis) for axis in described]
-    if len(axes) != array.ndim:
-        raise InputError(f"{path}: has {array.ndim} dimensions, its metadata name {len(axes)} axes")
+    # An axis of channels or time may have any name.
+    names = [
+        {"channel": "c", "time": "t"}.get(axis.get("type", ""), axis["name"])
+        if isinstance(axis, dict)
+        else axis
+        for axis in described
+    ]
+    axes = known_axes(names, array.shape, path)
     transforms = [
         *level.get("coordinateTransformations", ()),
         *multiscale.get("coordinateTransformations", ()),
@@ -154,29 +149,20 @@ def _level_image(
     known = [(i, name, unit) for i, (name, unit) in enumerate(zip(axes, nm, strict=True)) if unit]
     return FileImage(
         array,
-        tuple(axes),
-        {name: scale[i] * unit for i, name, unit in known},
-        {name: translation[i] * unit for i, name, unit in known},
+        axes,
+        {name: float(scale[i]) * unit for i, name, unit in known},
+        {name: float(translation[i]) * unit for i, name, unit in known},
     )
 
 
-def _axis_name(axis: str | Mapping[str, Any]) -> str:
-    """Return the name of an NGFF axis; one of channels or time by its type, whatever its name is."""
-    if isinstance(axis, str):
-        return axis
-    of_type = {"channel": "c", "time": "t"}.get(axis.get("type", ""))
-    return of_type or str(axis["name"])
-
-
-def _transform(transforms: Sequence[Mapping[str, Any]], n: int) -> tuple[list[float], list[float]]:
+def _transform(
+    transforms: Sequence[Mapping[str, Any]], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return scale and translation of n axes: transformations apply one after the other."""
-    scale, translation = [1.0] * n, [0.0] * n
+    scale, translation = np.ones(n), np.zeros(n)
     for each in transforms:
-        if factors := each.get("scale"):
-            scale = [s * float(f) for s, f in zip(scale, factors, strict=True)]
-            translation = [t * float(f) for t, f in zip(translation, factors, strict=True)]
-        if more := each.get("translation"):
-            translation = [t + float(d) for t, d in zip(translation, more, strict=True)]
+        factors = np.broadcast_to(np.asarray(each.get("scale", 1.0), float), n)
+        scale, translation = scale * factors, translation * factors + each.get("translation", 0.0)
     return scale, translation
 
 

@@ -62,6 +62,7 @@ ELSEWHERE = {  # the beginning of an entry, and the test that meets its message 
     "label … (…": "unit/volumes/test_values.py::test_labels_that_mean_nothing",
     "all voxels are ignored": "unit/training/test_prepare.py::test_refused_masks",
     "is an RGB image": "unit/cli/test_command_line.py::test_bad_images",
+    "is a picture with a colour table": "unit/volumes/test_values.py::test_labels_and_mask_with_colour_tables",
     "has … dimensions": "unit/volumes/test_base.py::test_errors_of_tiff",
     "holds NaN": "unit/volumes/test_statistics_of_masks.py::test_what_is_wrong_inside_is_found",
     "is truncated": "unit/volumes/test_formats.py::test_errors_of_mrc",
@@ -69,6 +70,11 @@ ELSEWHERE = {  # the beginning of an entry, and the test that meets its message 
     "has … time points": "unit/volumes/test_axes_and_places.py::test_time_is_read_as_z_with_a_warning",
     "is MRC": "unit/volumes/test_axes_and_places.py::test_mrc_beside_other_formats_needs_a_word",
     "its … metadata": "unit/volumes/test_what_files_say.py::test_pages_that_the_metadata_leave_out_are_read",
+    "its … metadata describe … slices, but it has …; it": (
+        "unit/volumes/test_what_files_say.py::test_more_images_are_described_than_there_are"
+    ),
+    "its axis": "unit/volumes/test_axes_and_places.py::test_unknown_names_are_refused_with_those_that_are_known",
+    "has voxels of … nm": "unit/volumes/test_what_files_say.py::test_a_stack_of_different_voxel_sizes_is_refused",
     "stands where …": "unit/volumes/test_what_files_say.py::test_files_in_the_shells_order",
     "its image lies in … files": "unit/volumes/test_base.py::test_multi_file_ome_with_a_missing_file",
     "says that its voxels are …": "unit/volumes/test_axes_and_places.py::test_a_print_resolution_is_not_believed",

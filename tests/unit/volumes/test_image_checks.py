@@ -72,6 +72,67 @@ def test_what_cant_be_segmented_is_one_line_with_its_key(volume, message):
     assert check_images(config, ["data.volumes.fine"])
 
 
+def write_sized(name, nm):
+    """A grey image whose file says its voxel size."""
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": nm}
+    tifffile.imwrite(
+        name, np.zeros((3, 40, 50), "u1"), imagej=True, resolution=(1 / nm,) * 2, metadata=metadata
+    )
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        (
+            {"path": "sized.tif", "mask": "ids.tif"},
+            "sized.tif: has labels or a mask, which aren't rescaled with it",
+        ),
+        (
+            {"path": "sized.tif", "labels": "ids.tif"},
+            "sized.tif: has labels or a mask, which aren't rescaled",
+        ),
+        (
+            {"path": "grey.tif", "voxel_size_nm": [7, 7, 7], "mask": "ids.tif"},
+            "grey.tif: has labels or a mask",
+        ),
+        ({"path": "grey.tif"}, "grey.tif: its file doesn't say its voxel size, so it can't be rescaled"),
+    ],
+)
+def test_what_cant_be_rescaled_is_found_before_it_is_segmented(volume, message):
+    write_sized("sized.tif", 200)
+    values = volumes(odd=volume)
+    assert check_images(check_config(values), ["data.volumes.odd"])
+    values["segmentation"] = {**values.get("segmentation", {}), "rescale": True}
+    with pytest.raises(InputError) as caught:
+        check_images(check_config(values), ["data.volumes.odd"])
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"data.volumes.odd: {message}")
+
+
+def test_what_can_be_rescaled_is_fine():
+    values = volumes(a={"path": "sized.tif"}, b={"path": "grey.tif", "mask": "ids.tif", "labels": "ids.tif"})
+    write_sized("sized.tif", 200)
+    values["data"]["volumes"]["b"]["voxel_size_nm"] = values["data"]["voxel_size_nm"]
+    values["segmentation"] = {**values.get("segmentation", {}), "rescale": True}
+    assert len(check_images(check_config(values), ["data.volumes.a", "data.volumes.b"])) == 2
+
+
+def test_a_warning_about_a_file_is_logged_once(caplog):
+    """Also if the file is an image for training and a volume to segment; each stage logs it again."""
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(
+            name, np.zeros((40, 50), "u1"), imagej=True, resolution=(72, 72), metadata={"unit": "inch"}
+        )
+    labelled = {"path": "a.tif", "labels": "one.tif"}
+    tifffile.imwrite("one.tif", np.zeros((40, 50), "u1"))
+    values = volumes(first={"path": "a.tif"}, again={"path": "a.tif"}, other={"path": "b.tif"})
+    values["data"] |= {"train": [labelled, labelled], "validation": [labelled]}
+    for n in (1, 2):
+        check_images(check_config(values))
+        for name in ("a.tif", "b.tif"):
+            assert caplog.text.count(f"{name}: says that its voxels are 352778 nm along y") == n
+
+
 def test_every_unreadable_image_is_named_at_once():
     config = check_config(volumes(one={"path": "rgb.tif"}, two={"path": "text.tif"}))
     with pytest.raises(InputError) as caught:

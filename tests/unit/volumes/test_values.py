@@ -58,6 +58,57 @@ def test_slices_of_which_some_are_inverted(tmp_path):
     np.testing.assert_array_equal(whole(open_volume(tmp_path)), IMAGE)
 
 
+RAMP = np.arange(256)
+COLOURS = np.stack([RAMP * 257, np.zeros(256), RAMP[::-1] * 257]).astype("uint16")
+PALETTES = [{}, {"compression": "zlib"}, IMAGEJ]
+
+
+@pytest.mark.parametrize("options", PALETTES)
+def test_a_picture_with_a_colour_table_holds_labels_but_no_greys(tmp_path, options):
+    """Label tools write ids of 8 bits with a table of their colours."""
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, photometric="palette", colormap=COLOURS, **options)
+    with pytest.raises(
+        InputError, match=r"a\.tif: is a picture with a colour table; save it as grey"
+    ) as error:
+        open_volume(tmp_path / "a.tif")
+    assert "\n" not in str(error.value)
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif", is_grey=False)), IMAGE)
+
+
+def test_labels_and_mask_with_colour_tables(tmp_path):
+    labels, mask = (IMAGE > 50).astype("u1"), (IMAGE % 3 > 0).astype("u1")
+    tifffile.imwrite(tmp_path / "image.tif", IMAGE, photometric="minisblack")
+    for name, ids in (("labels", labels), ("mask", mask)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", ids, photometric="palette", colormap=COLOURS)
+    settings = prepare_settings(tmp_path, image="image.tif", labels="labels.tif", mask="mask.tif")
+    prepare(settings, tmp_path / "a.zarr.zip")
+    (image,) = open_prepared(tmp_path / "a.zarr.zip").images
+    np.testing.assert_array_equal(image.labels[...], np.where(mask, labels, 255))
+
+
+@pytest.mark.parametrize(
+    "table", [RAMP, RAMP[::-1], (RAMP / 2).astype(int)], ids=["plain", "inverted", "half"]
+)
+def test_a_table_of_greys_is_what_the_picture_shows(tmp_path, table):
+    colormap = np.stack([table * 257] * 3).astype("uint16")
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, photometric="palette", colormap=colormap)
+    volume = open_volume(tmp_path / "a.tif")
+    assert volume.dtype == "uint8"
+    np.testing.assert_array_equal(whole(volume), table[IMAGE])
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif", is_grey=False)), IMAGE)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_greys_that_imagej_shows_in_colours_stay_greys(tmp_path, dtype):
+    """ImageJ keeps tables of colours (LUTs) in its metadata; values are grey."""
+    lut = (COLOURS >> 8).astype("uint8")
+    metadata = {"axes": "ZYX", "LUTs": [lut], "mode": "grayscale"}
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE.astype(dtype), imagej=True, metadata=metadata)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        np.testing.assert_array_equal(np.ravel(tif.imagej_metadata["LUTs"]), lut.ravel())
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif")), IMAGE)
+
+
 def write_imod(path, values):
     """Bytes as IMOD has written them since version 4.2.23: signed, 128 less than what they stand for."""
     mrcfile.write(path, (values.astype("int16") - 128).astype("int8"), overwrite=True)

@@ -101,6 +101,85 @@ def test_an_imagej_stack_that_grew(tmp_path, caplog):
     assert "its ImageJ metadata describe 3 slices, but it has 6" in caplog.text
 
 
+WAYS = [{}, {"contiguous": True}, {"compression": "zlib"}, {"compression": "zlib", "tile": (16, 16)}]
+CLAIMS = {
+    "ImageJ": "ImageJ=1.54f\nimages=9\nslices=9\n",
+    "ImageJ, two channels": "ImageJ=1.54f\nimages=12\nslices=6\nchannels=2\n",
+    "Python": '{"shape": [9, 40, 50]}',
+}
+
+
+@pytest.mark.parametrize("n_pages", [6, 1])
+@pytest.mark.parametrize("program", CLAIMS)
+@pytest.mark.parametrize("options", WAYS)
+def test_more_images_are_described_than_there_are(tmp_path, options, program, n_pages):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for z, page in enumerate(IMAGE[:n_pages]):
+            more = {"contiguous": False, **options}
+            description = CLAIMS[program] if z == 0 else None
+            tif.write(page, description=description, metadata=None, photometric="minisblack", **more)
+    n = 12 if "two" in program else 9
+    with pytest.raises(
+        InputError, match=f"its {program[:6]} metadata describe {n} slices, but it has {n_pages};"
+    ) as error:
+        open_volume(tmp_path / "a.tif")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_ome_tiff_describes_more_pages_than_it_has(tmp_path, compression):
+    xml = ome_xml(9).format(uuid="")
+    tifffile.imwrite(tmp_path / "a.ome.tif", IMAGE, description=xml, metadata=None, compression=compression)
+    with pytest.raises(
+        InputError, match=r"a\.ome\.tif: 3 of the 9 pages that its metadata describe are missing"
+    ):
+        open_volume(tmp_path / "a.ome.tif")
+
+
+def test_numbers_of_imagej_that_are_none(tmp_path):
+    write_pages(tmp_path / "a.tif", "ImageJ=1.54f\nimages=some\nslices=many\n")
+    with pytest.raises(InputError, match=r"a\.tif: a damaged TIFF"):
+        open_volume(tmp_path / "a.tif")
+
+
+def write_sizes(folder, sizes):
+    """A slice for each size, of which those along y and x are equal; None says nothing. Return the paths."""
+    paths = [folder / f"{z}.tif" for z in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        said = {} if size is None else {"resolution": (1 / size, 1 / size), "metadata": {"unit": "nm"}}
+        tifffile.imwrite(path, IMAGE[0], imagej=True, **said)
+    return paths
+
+
+@pytest.mark.parametrize("given", ["folder", "files"])
+def test_a_stack_of_different_voxel_sizes_is_refused(tmp_path, given):
+    paths = write_sizes(tmp_path, [None, 5, 5.01, 10])
+    message = r"3\.tif: has voxels of \? x 10 x 10 nm \(z, y, x\), but .*1\.tif has \? x 5 x 5 nm; leave out"
+    with pytest.raises(InputError, match=message) as error:
+        open_volume(tmp_path if given == "folder" else paths)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("sizes", [[5, None, None], [None, None, 5], [5, None, 5.01]])
+def test_a_size_that_some_files_of_a_stack_say_holds_for_all(tmp_path, sizes, caplog):
+    volume = open_volume(write_sizes(tmp_path, sizes))
+    assert volume.grid.sizes_nm == (None, pytest.approx(5), pytest.approx(5))
+    (record,) = caplog.records
+    known, unknown = "? x 5 x 5", "? x ? x ?"
+    first, name, other = (known, "1.tif", unknown) if sizes[0] else (unknown, "2.tif", known)
+    assert record.getMessage().endswith(
+        f"0.tif has voxels of {first} nm (z, y, x), {tmp_path / name} of {other}; what is known holds for all"
+    )
+
+
+def test_sizes_along_different_axes_complete_each_other(tmp_path, caplog):
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": 40}
+    write_sizes(tmp_path, [5, 5])
+    tifffile.imwrite(tmp_path / "0.tif", IMAGE, imagej=True, resolution=(0.2, 0.2), metadata=metadata)
+    assert open_volume(tmp_path).voxel_size_nm == pytest.approx((40, 5, 5))
+    assert "has voxels of 40 x 5 x 5 nm (z, y, x)" in caplog.text
+
+
 def test_planar_rgb_that_was_a_stack(tmp_path, caplog):
     """``tifffile.imwrite`` takes three slices for three colours, but writes the array's shape beside them."""
     with pytest.warns(DeprecationWarning, match="stored as RGB"):
