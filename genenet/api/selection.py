@@ -15,7 +15,7 @@ from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 from genenet.ensembles.curve import Point, best_size, curve_of
-from genenet.ensembles.description import FORMAT, EnsembleDescription, NormalisationEntry
+from genenet.ensembles.description import EnsembleDescription, NormalisationEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,6 @@ def _description(
 ) -> EnsembleDescription:
     rule = trained.normalisation
     return EnsembleDescription(
-        format=FORMAT,
         classes=trained.classes,
         voxel_size_nm=chosen.voxel_size_nm,
         dtypes=[trained.dtype],

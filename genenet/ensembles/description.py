@@ -86,7 +86,7 @@ class EnsembleDescription(Closed):
         baselines: validation ARIs of the baselines, by name.
     """
 
-    format: Literal["genenet.ensemble/1"]
+    format: Literal["genenet.ensemble/1"] = FORMAT
     classes: list[str] = Field(min_length=1)
     voxel_size_nm: VoxelSize
     dtypes: list[str] = Field(default_factory=list)

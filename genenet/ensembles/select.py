@@ -10,7 +10,6 @@ from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.ensembles.anytime import moments, write_moments
 from genenet.ensembles.description import (
-    FORMAT,
     ClassVoxels,
     EnsembleDescription,
     NormalisationEntry,
@@ -90,7 +89,6 @@ def _description(
     baselines = [outcome for outcome in outcomes if outcome.is_baseline and outcome.is_ok]
     has_weights = STRATEGIES[chosen.strategy].gives_weights
     return EnsembleDescription(
-        format=FORMAT,
         classes=train.classes,
         voxel_size_nm=train.voxel_size_nm,
         dtypes=sorted({image.image.dtype.name for image in train.images}),

@@ -144,7 +144,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, read_box: ReadBox, core: Box) -> TilePrediction:
-        """Return the ensemble's output for a tile; ``piece`` holds the tile and what the networks read around it."""
+        """Return the ensemble's output for a tile; ``read_box`` holds the tile and what the networks read around it."""
         mean: torch.Tensor | None = None
         squares: torch.Tensor | None = None
         for network, share in zip(self.networks, self.shares, strict=True):
@@ -249,11 +249,8 @@ def gaussian(shape: Triple) -> torch.Tensor:
 def turned_back(values: torch.Tensor, turn: Turn) -> torch.Tensor:
     """Undo a turn of (…, Z, Y, X)."""
     flips = [axis for axis, flip in ((-3, turn.flip_z), (-1, turn.flip_x)) if flip]
-    return (
-        values.flip(flips).rot90(-turn.quarters, (-2, -1))
-        if flips
-        else values.rot90(-turn.quarters, (-2, -1))
-    )
+    unflipped = values.flip(flips) if flips else values  # flip copies, even along no axis
+    return unflipped.rot90(-turn.quarters, (-2, -1))
 
 
 def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -47,29 +47,41 @@ class Turn(NamedTuple):
 
     def box(self, box: Box, shape: Triple) -> Box:
         """Return where a box of an array of ``shape`` lies in the turned array; it may reach outside."""
-        (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
-        n_z, n_y, n_x = shape
-        for _ in range(self.quarters):
-            y0, y1, x0, x1 = n_x - x1, n_x - x0, y0, y1
-            n_y, n_x = n_x, n_y
-        if self.flip_x:
-            x0, x1 = n_x - x1, n_x - x0
-        if self.flip_z:
-            z0, z1 = n_z - z1, n_z - z0
-        return Box((z0, y0, x0), (z1, y1, x1))
+        return self._flipped(_rotated(box, shape, self.quarters), self.shape(shape))
 
     def box_back(self, box: Box, shape: Triple) -> Box:
         """Return where a box of the turned array lies in the array of ``shape``."""
-        n_z, n_y, n_x = self.shape(shape)
+        turned = self.shape(shape)
+        return _rotated(self._flipped(box, turned), turned, -self.quarters % 4)
+
+    def _flipped(self, box: Box, shape: Triple) -> Box:
+        """Return where a box of a turned array of ``shape`` lies after the flips; flipping again undoes it."""
         (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
-        if self.flip_z:
-            z0, z1 = n_z - z1, n_z - z0
         if self.flip_x:
-            x0, x1 = n_x - x1, n_x - x0
-        for _ in range(self.quarters):
-            y0, y1, x0, x1 = x0, x1, n_y - y1, n_y - y0
-            n_y, n_x = n_x, n_y
+            x0, x1 = shape[2] - x1, shape[2] - x0
+        if self.flip_z:
+            z0, z1 = shape[0] - z1, shape[0] - z0
         return Box((z0, y0, x0), (z1, y1, x1))
+
+
+def _rotated(box: Box, shape: Triple, quarters: int) -> Box:
+    """Return where a box of an array of ``shape`` lies after quarter turns from y to x.
+
+    One quarter turn::
+
+          ┌─────────────┐              ┌───────┐
+        y0│      ┌──┐   │      n_x - x1│ ┌───┐ │
+          │      │  │   │n_y   n_x - x0│ └───┘ │n_x
+        y1│      └──┘   │              │       │
+          └──────x0─x1──┘              └─y0─y1─┘
+                n_x                       n_y
+    """
+    (z0, y0, x0), (z1, y1, x1) = box.start, box.stop
+    _, n_y, n_x = shape
+    for _ in range(quarters):
+        y0, y1, x0, x1 = n_x - x1, n_x - x0, y0, y1
+        n_y, n_x = n_x, n_y
+    return Box((z0, y0, x0), (z1, y1, x1))
 
 
 def symmetries(flip_z: bool) -> list[Turn]:

@@ -34,15 +34,12 @@ def check_additions(rounds: Sequence[Round], paths: ResultPaths) -> None:
             _refuse(
                 paths, f"n_genomes: round {round_.number} had {n} genomes, not {round_.n_genomes}", round_
             )
-        known = {int(name) for name in names_in(_folder(paths, round_)) if name.isdigit()}
+        folder = Path(paths.rung(round_.number, 0)).parent
+        known = {int(name) for name in names_in(folder) if name.isdigit()}
         wanted = {rung.iterations for rung in round_.rungs}
         if known and wanted and known != wanted:
             text = ", ".join(map(str, sorted(known)))
             _refuse(paths, f"halving: round {round_.number} had rungs of {text} iterations", round_)
-
-
-def _folder(paths: ResultPaths, round_: Round) -> Path:
-    return Path(paths.rung(round_.number, 0)).parent
 
 
 def _refuse(paths: ResultPaths, what: str, round_: Round) -> None:

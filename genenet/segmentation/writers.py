@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import glob
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
 from genenet.core.lock import exclusive, living_holder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from genenet.core.lock import HeldLock
 
-@contextmanager
-def writing(store: Path, fingerprint: str, part: int, n_parts: int) -> Iterator[None]:
+
+def writing(store: Path, fingerprint: str, part: int, n_parts: int) -> AbstractContextManager[HeldLock]:
     """Lock the ``part``-th of ``n_parts`` shares of a store; wait for another job that holds the lock."""
-    with exclusive(store.with_name(f"{store.name}.{fingerprint[:8]}.{part}-of-{n_parts}.lock")):
-        yield
+    return exclusive(store.with_name(f"{store.name}.{fingerprint[:8]}.{part}-of-{n_parts}.lock"))
 
 
 def check_no_other_writer(store: Path, fingerprint: str) -> None:
