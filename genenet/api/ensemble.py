@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genenet.api.arrays import mask_of, threads_of_torch, volume_of
-from genenet.config.segmentation import Segmentation
 from genenet.config.stages import SegmentSettings
 from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import atomic_path, read_json
@@ -22,11 +21,13 @@ from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import zarr
 
     from genenet.core.geometry import Box
+
+NO_FILE = {"image": (), "region": None}  # an array is segmented
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Ensemble:
         def keep(box: Box, labels: NDArray[np.uint8], channels: NDArray[Any]) -> None:
             found[box.slices] = labels
 
-        self._run(image, _settings(settings), threads, device, keep)
+        self._run(image, settings, threads, device, keep)
         return found[0] if np.ndim(image) == 2 else found
 
     def probabilities(
@@ -113,14 +114,13 @@ class Ensemble:
         def keep(box: Box, labels: NDArray[np.uint8], channels: NDArray[Any]) -> None:
             found[:, *box.slices] = channels[-n_classes:]
 
-        chosen = _settings({**settings, "probabilities": True, "precision": "float32"})
-        self._run(image, chosen, threads, device, keep)
+        self._run(image, {**settings, "probabilities": True, "precision": "float32"}, threads, device, keep)
         return found[:, 0] if np.ndim(image) == 2 else found
 
     def _run(
         self,
         image: ArrayLike,
-        settings: Segmentation,
+        settings: dict[str, Any],
         threads: int,
         device: str,
         keep: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
@@ -130,11 +130,12 @@ class Ensemble:
         from genenet.segmentation.job import segment_in_memory
         from genenet.volumes.masks import Mask
 
-        volume, wanted = volume_of(image, "image"), _run_settings(threads, device)
+        volume, wanted = volume_of(image, "image"), _wanted(threads, device, settings)
         inside = mask_of(image, "image")
         mask = Mask(inside) if inside else None
         with threads_of_torch(wanted.threads):
-            segment_in_memory(volume, self._loaded, settings, choose_device(wanted.device), keep, mask)
+            where = choose_device(wanted.device)
+            segment_in_memory(volume, self._loaded, wanted.segmentation, where, keep, mask)
 
 
 def load_ensemble(folder: str | Path) -> Ensemble:
@@ -197,9 +198,9 @@ def segment(
     from genenet.segmentation.job import SegmentationJob
     from genenet.volumes import ome_zarr
 
-    volume = {"image": _paths(image), "labels": None, "region": region}
-    volume |= {"mask": _paths(mask) if mask else None, "flip": flip, "voxel_size_nm": voxel_size_nm}
-    wanted = _run_settings(threads, device, volume, settings)
+    volume = {"region": region, "flip": flip, "voxel_size_nm": voxel_size_nm}
+    volume |= {"image": _paths(image), "mask": _paths(mask) if mask else None}
+    wanted = _wanted(threads, device, settings, volume)
     chosen = ensemble if isinstance(ensemble, Ensemble) else load_ensemble(ensemble)
     with threads_of_torch(wanted.threads):
         where = choose_device(wanted.device)
@@ -207,20 +208,11 @@ def segment(
     return ome_zarr.open_store(Path(out)).labels
 
 
-def _settings(values: dict[str, Any]) -> Segmentation:
-    return validate(Segmentation, values, "segment")
-
-
-def _run_settings(
-    threads: int, device: str, volume: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+def _wanted(
+    threads: int, device: str, settings: dict[str, Any], volume: Mapping[str, Any] = NO_FILE
 ) -> SegmentSettings:
-    values = {
-        "volume": volume or {"image": [], "labels": None, "region": None},
-        "segmentation": settings or {},
-        "threads": threads,
-        "device": device,
-    }
-    return validate(SegmentSettings, values, "segment")
+    values = {"volume": {"labels": None, **volume}, "segmentation": settings}
+    return validate(SegmentSettings, {**values, "threads": threads, "device": device}, "segment")
 
 
 def _paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -19,6 +19,7 @@ from bokeh.models import (
     NumeralTickFormatter,
 )
 from bokeh.models.annotations import Span
+from bokeh.palettes import Blues256
 
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
@@ -38,7 +39,6 @@ UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 BELOW = "inverted_triangle"  # marker of an outlier
 ROUND_WIDTH = 0.6  # share of the distance between rounds over which the networks of one round are spread
 LOG_MANTISSAS = ((1,), (1, 3), (1, 2, 5))
-LIGHT_BLUE, DARK_BLUE = np.array([0xEE, 0xF3, 0xFA]), np.array([0x0B, 0x4F, 0xA0])
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
             "ink": ["#ffffff" if share > 0.5 else INK for share in shares.ravel()],
         }
     )
-    mapper = LinearColorMapper(palette=_blues(), low=0, high=1)
+    mapper = LinearColorMapper(palette=Blues256[::-1], low=0, high=1)
     plot.rect("x", "y", 0.96, 0.94, source=source, color={"field": "share", "transform": mapper})
     plot.text(
         "x", "y", "text", source=source, text_align="center", text_baseline="middle", text_color="ink",
@@ -212,11 +212,6 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     plot.xaxis.major_label_orientation = 0.6
     plot.grid.grid_line_color = None
     return plot
-
-
-def _blues() -> list[str]:
-    mixed = (np.rint(LIGHT_BLUE + (DARK_BLUE - LIGHT_BLUE) * t).astype(int) for t in np.linspace(0, 1, 64))
-    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in mixed]
 
 
 def n_below(runs: Sequence[Outcome]) -> int:

@@ -14,9 +14,8 @@ import numpy as np
 from matplotlib import colormaps
 
 from genenet.core.geometry import Box
-from genenet.report.figures import UNCERTAINTY_MAP, UNKNOWN_COLOUR, data_uri
+from genenet.report.figures import UNCERTAINTY_MAP, colour, data_uri
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +66,8 @@ def viewer(
     n_classes = len(store.attributes["classes"])
     while True:
         layers = _layers(slices, n_classes, float(low), float(max(high, low + 1)))
-        if (
-            sum(map(len, (uri for uris in layers.values() for uri in uris))) <= budget
-            or len(slices[0].image) < 32
-        ):
+        n_bytes = sum(len(uri) for uris in layers.values() for uri in uris)
+        if n_bytes <= budget or len(slices[0].image) < 32:
             break
         slices = [_smaller(s) for s in slices]
     height, width = slices[0].image.shape
@@ -145,19 +142,12 @@ def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dic
 def _classes_rgba(classes: NDArray[Any] | None, n: int) -> NDArray[np.uint8]:
     """Return the colours of the classes (Y, X, 4); the background is transparent."""
     assert classes is not None
-    table = np.full((256, 4), (*UNKNOWN_COLOUR, 255), np.uint8)
-    table[:n, :3] = class_colours(n)
-    table[0] = 0
-    picture: NDArray[np.uint8] = table[classes]
-    return picture
+    return np.dstack([colour(classes, n), np.where(classes == 0, 0, 255).astype(np.uint8)])
 
 
 def _heat_rgba(uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    steps = np.rint(uncertainty.astype(np.float32) * ((UNCERTAINTY_STEPS - 1) / 255)).astype(np.intp)
-    colours = colormaps[UNCERTAINTY_MAP](np.linspace(0, 1, UNCERTAINTY_STEPS))
-    table = (255 * np.asarray(colours)).astype(np.uint8)
-    picture: NDArray[np.uint8] = table[steps]
-    return picture
+    few_colours = colormaps[UNCERTAINTY_MAP].resampled(UNCERTAINTY_STEPS)
+    return np.asarray(few_colours(uncertainty / 255, bytes=True))
 
 
 def _errors_rgba(s: Slice, n: int) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 INK, FAINT = "#1f2328", "#656d76"
@@ -59,12 +59,6 @@ class Rect:
         """Its centre."""
         return self.x + self.width / 2, self.y + self.height / 2
 
-    def overlaps(self, other: Rect) -> bool:
-        """Return whether both rectangles share an area."""
-        return (
-            self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
-        )
-
 
 @dataclass(frozen=True)
 class Key:
@@ -92,11 +86,8 @@ def shortened(text: str, limit: float, size: float, bold: bool = False) -> str:
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:200]
     if text_width(text, size, bold) <= limit:
         return text
-    return next((cut for cut in _cuts(text) if text_width(cut, size, bold) <= limit), "")
-
-
-def _cuts(text: str) -> Iterator[str]:
-    return (text[:n] + "…" for n in range(len(text) - 1, 0, -1))
+    cuts = (text[:n] + "…" for n in range(len(text) - 1, 0, -1))
+    return next((cut for cut in cuts if text_width(cut, size, bold) <= limit), "")
 
 
 def flow(widths: Iterable[float], limit: float, gap: float = GAP) -> list[tuple[float, int]]:
