@@ -12,7 +12,7 @@ from genenet.config.presets import Preset, merged, preset_regions
 from genenet.core.models import Closed
 from genenet.genes.domains import Region
 from genenet.genes.feasible_regions import read_region, regions_schema
-from genenet.genes.hyperparameters import LEVELS, HyperparameterError
+from genenet.genes.hyperparameters import LEVELS
 from genenet.genes.variation_settings import Mutation, Probability, refuse
 
 Strategy = Literal["random", "halving", "evolution", "evolution_and_halving"]
@@ -44,13 +44,10 @@ class Draws(Closed):
         unknown = set(self.regions) - set(LEVELS)
         if unknown:
             raise ValueError(f"regions.{min(unknown)}: no such level; use one of {', '.join(LEVELS)}")
-        try:
-            return {
-                level: {name: read_region(level, name, value) for name, value in regions.items()}
-                for level, regions in self.regions.items()
-            }
-        except HyperparameterError as error:
-            raise ValueError(f"regions.{error}") from None
+        return {
+            level: {name: read_region(level, name, value) for name, value in regions.items()}
+            for level, regions in self.regions.items()
+        }
 
 
 class Halving(Closed):

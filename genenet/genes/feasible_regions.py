@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genenet.core.errors import InputError, naming
 from genenet.genes.domains import Integers, Interval, Region
 from genenet.genes.hyperparameters import (
     HYPERPARAMETERS,
     LEVELS,
     Hyperparameter,
-    HyperparameterError,
     Level,
     hyperparameter,
     settable,
@@ -25,35 +25,30 @@ def read_region(level: Level | str, name: str, value: Any) -> Region:
     At level ``net`` it holds values, within the domain; at the others deltas.
 
     Raises:
-        HyperparameterError: If the name is unknown, not settable at this level, or the region isn't feasible.
+        InputError: If the name is unknown, not settable at this level, or the region isn't feasible.
     """
-    try:
+    with naming(f"regions.{level}.{name}"):
         h = hyperparameter(name)
-    except HyperparameterError as error:
-        raise HyperparameterError(f"{level}.{error}") from None
-    try:
         if not settable(h, level):  # type: ignore[arg-type]
-            raise HyperparameterError(f"is read at {h.level} genes; a region below them would have no effect")
+            raise InputError(f"is read at {h.level} genes; a region below them would have no effect")
         return _region(h, value, is_value=level == "net")
-    except HyperparameterError as error:
-        raise HyperparameterError(f"{level}.{name}: {error}") from None
 
 
 def _region(h: Hyperparameter, value: Any, is_value: bool) -> Region:
     numbers = [h.number(v) for v in (value if isinstance(value, list) else [value])]
     if not numbers or (len(numbers) > 2 and not h.choices):
-        raise HyperparameterError(f"{value!r} is not a region; give a number or [low, high]")
+        raise InputError(f"{value!r} is not a region; give a number or [low, high]")
     if numbers != sorted(numbers):
-        raise HyperparameterError(f"{value!r} is not a region: the first must be the lowest")
+        raise InputError(f"{value!r} is not a region: the first must be the lowest")
     outside = [n for n in numbers if n not in h.domain] if is_value else []
     if outside:
-        raise HyperparameterError(f"{outside[0]:g} is outside of what can be built: {h.allowed}")
+        raise InputError(f"{outside[0]:g} is outside of what can be built: {h.allowed}")
     if h.is_float:
         return Interval(float(numbers[0]), float(numbers[-1]))
     if h.choices and is_value:
         return Integers(tuple(int(n) for n in numbers))
     if (numbers[-1] - numbers[0]) % h.step or (not is_value and numbers[0] % h.step):
-        raise HyperparameterError(f"{value!r} must go in steps of {h.step}")
+        raise InputError(f"{value!r} must go in steps of {h.step}")
     return Integers(range(int(numbers[0]), int(numbers[-1]) + 1, h.step))
 
 

@@ -15,21 +15,11 @@ from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError, naming
 from genenet.genes.domains import Number
 from genenet.genes.gene_graph import Deltas, Gene, NetGene, grow
-from genenet.genes.hyperparameters import (
-    HYPERPARAMETERS,
-    HyperparameterError,
-    hyperparameter,
-    settable,
-    shown,
-)
+from genenet.genes.hyperparameters import HYPERPARAMETERS, hyperparameter, settable, shown
 from genenet.genes.version_1 import FORMAT_1, from_version_1, to_version_1
 
 FORMAT = "genenet.genome/2"
 MOST_BYTES = 2**20  # of a file; a genome with all deltas of the largest gene graph has a fifth of it
-
-
-class GenomeError(InputError):
-    """A genome that can't be built; the message names the path and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +35,7 @@ class Genome:
         net: the root of the gene graph: ``net.value("n_stacks")``.
 
     Raises:
-        GenomeError: On construction, for an unknown path or hyperparameter or a value outside its domain.
+        InputError: On construction, for an unknown path or hyperparameter or a value outside its domain.
     """
 
     name: str
@@ -57,15 +47,10 @@ class Genome:
 
     def __post_init__(self) -> None:
         deltas = {path: _numbers(path, values) for path, values in self.deltas.items()}
-
-        def checked(gene: Gene) -> Deltas:
-            gene.deltas = deltas.get(gene.path, {})
-            _check_deltas(gene)
-            return gene.deltas
-
-        net = grow(checked)  # gene by gene, since a gene's values decide which children it has
+        # checked gene by gene while the tree grows, since a gene's values decide which children it has
+        net = grow(lambda gene: _checked(gene, deltas.get(gene.path, {})))
         _check_paths(net, deltas)
-        object.__setattr__(self, "deltas", _without_zeros(deltas))
+        object.__setattr__(self, "deltas", _without_zeros(deltas))  # the dataclass is frozen
         object.__setattr__(self, "net", net)
 
     @cached_property
@@ -109,64 +94,59 @@ def read_genome(path: str | Path) -> Genome:
 
 
 def genome_from_json(value: Any) -> Genome:
-    """Make a genome from parsed JSON; raises GenomeError."""
+    """Make a genome from parsed JSON; raises InputError."""
     if not isinstance(value, dict) or value.get("format") not in (FORMAT, FORMAT_1):
         found = value.get("format") if isinstance(value, dict) else value
-        raise GenomeError(f'format is {shown(found)}; a genome has "format": "{FORMAT}"')
+        raise InputError(f'format is {shown(found)}; a genome has "format": "{FORMAT}"')
     unknown = set(value) - {"format", *_FIELDS}
     if unknown:
-        raise GenomeError(f"{min(unknown)[:60]}: unknown key; known are format, {', '.join(_FIELDS)}")
+        raise InputError(f"{min(unknown)[:60]}: unknown key; known are format, {', '.join(_FIELDS)}")
     name, deltas, seed, parents, round_ = (value.get(k, d) for k, d in _FIELDS.items())
     if not isinstance(name, str) or not isinstance(deltas, dict) or not isinstance(parents, list):
-        raise GenomeError("name must be a text, deltas an object of objects, parents a list")
+        raise InputError("name must be a text, deltas an object of objects, parents a list")
     if not all(isinstance(v, dict) for v in deltas.values()):
-        raise GenomeError("deltas must hold an object of hyperparameters for each path")
+        raise InputError("deltas must hold an object of hyperparameters for each path")
     _check_names(name, parents, seed, round_)
     if value["format"] == FORMAT_1:
-        try:
-            deltas = from_version_1(deltas)
-        except HyperparameterError as error:
-            raise GenomeError(str(error)) from None
+        deltas = from_version_1(deltas)
     return Genome(name, deltas, seed, tuple(parents), round_)
 
 
 def _check_names(name: str, parents: list[Any], seed: Any, round_: Any) -> None:
     """Refuse names that could not be printed, and numbers that aren't."""
     if not name.isprintable() or len(name) > 200:
-        raise GenomeError("name must be one line of at most 200 letters")
+        raise InputError("name must be one line of at most 200 letters")
     if not all(isinstance(parent, str) and re.fullmatch(r"\w{1,64}", parent) for parent in parents):
-        raise GenomeError("parents must be ids of genomes, letters and digits")
+        raise InputError("parents must be ids of genomes, letters and digits")
     for key, value in {"seed": seed, "round": round_}.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise GenomeError(f"{key} must be a number of at least 0, or null")
+            raise InputError(f"{key} must be a number of at least 0, or null")
 
 
 _FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
 
 
 def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:
+    """Return a gene's deltas with choices as indices."""
     numbers = {}
     for name, value in values.items():
-        try:
+        with naming(f"{path}: {name[:60]}"):
             numbers[name] = hyperparameter(name).number(value)
-        except HyperparameterError as error:
-            text = str(error)
-            named = text if text.startswith(name[:60]) else f"{name}: {text}"
-            raise GenomeError(f"{path}: {named}") from None
     return numbers
 
 
-def _check_deltas(gene: Gene) -> None:
-    """Refuse a delta that nothing below the gene reads, and a value outside its domain."""
-    for name in gene.deltas:
+def _checked(gene: Gene, deltas: Deltas) -> Deltas:
+    """Return a gene's deltas; refuse one that nothing below the gene reads, and a value outside its domain."""
+    for name, delta in deltas.items():
         h = HYPERPARAMETERS[name]
         if not settable(h, gene.level):
-            raise GenomeError(
+            raise InputError(
                 f"{gene.path}: {name} is read at {h.level} genes; no delta is allowed below them"
             )
-        value = gene.value(name)
+        value = gene.parent.value(name) + delta if gene.parent else delta
         if value not in h.domain:
-            raise GenomeError(f"{gene.path}: {name} is {value:g}; allowed: {h.allowed}")
+            raise InputError(f"{gene.path}: {name} is {value:g}; allowed: {h.allowed}")
+    return deltas
 
 
 def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:
@@ -179,7 +159,7 @@ def _check_paths(net: NetGene, deltas: Mapping[str, Deltas]) -> None:
             parent = parent.rsplit("/", 1)[0]
         children = known[parent].children if parent in known else [net]
         names = ", ".join(child.path for child in children) or "nothing"
-        raise GenomeError(f"{shown(path)[1:-1]}: no such gene in this genome; at this level it has {names}")
+        raise InputError(f"{shown(path)[1:-1]}: no such gene in this genome; at this level it has {names}")
 
 
 def _hash(deltas: Mapping[str, Deltas]) -> str:

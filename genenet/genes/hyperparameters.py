@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genenet.core.choices import Choice, Table
+from genenet.core.errors import InputError
 from genenet.genes.domains import Integers, Interval, Number, Region
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
@@ -24,10 +25,6 @@ LEVELS: tuple[Level, ...] = ("net", "path", "stack", "layer", "edge")
 
 
 LARGEST = 2**53  # integers up to it are exact as floats
-
-
-class HyperparameterError(ValueError):
-    """A name, a value or a region that isn't allowed; the message says what is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +66,21 @@ class Hyperparameter(Choice):
         """Convert a value from a file to a number; choices may be given by name. Doesn't check the domain.
 
         Raises:
-            HyperparameterError: If it isn't a number of this hyperparameter's type.
+            InputError: If it isn't a number of this hyperparameter's type.
         """
         if self.choices and (isinstance(value, bool) or not isinstance(value, int)):
             words = [_word(choice) for choice in self.choices]
             if _word(value) not in words:
-                raise HyperparameterError(f"{shown(value)} is none of its choices: {', '.join(words)}")
+                raise InputError(f"{shown(value)} is none of its choices: {', '.join(words)}")
             return words.index(_word(value))
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise HyperparameterError(f"{shown(value)} is not a number")
+            raise InputError(f"{shown(value)} is not a number")
         if abs(value) > LARGEST:
-            raise HyperparameterError(f"{shown(value)} is too large; allowed: {self.allowed}")
+            raise InputError(f"{shown(value)} is too large; allowed: {self.allowed}")
         if self.is_float:
             return float(value)
         if not math.isfinite(value) or value != int(value):
-            raise HyperparameterError(f"{shown(value)} is not an integer")
+            raise InputError(f"{shown(value)} is not an integer")
         return int(value)
 
 
@@ -247,13 +244,13 @@ REPLACED = {"batch_norm": "norm: none or batch"}  # names of earlier versions, a
 
 
 def hyperparameter(name: str) -> Hyperparameter:
-    """Return the hyperparameter of this name; raises HyperparameterError, with the nearest names."""
+    """Return the hyperparameter of this name; raises InputError, with the nearest names but without this one."""
     if name in REPLACED:
-        raise HyperparameterError(f"{name}: this hyperparameter has been replaced; write {REPLACED[name]}")
+        raise InputError(f"this hyperparameter has been replaced; write {REPLACED[name]}")
     if name not in HYPERPARAMETERS:
         close = difflib.get_close_matches(name, HYPERPARAMETERS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(HYPERPARAMETERS)}"
-        raise HyperparameterError(f"{name[:60]}: unknown hyperparameter; {hint}")
+        raise InputError(f"unknown hyperparameter; {hint}")
     return HYPERPARAMETERS[name]
 
 

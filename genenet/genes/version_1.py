@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genenet.core.errors import InputError
 from genenet.genes.gene_graph import Deltas
-from genenet.genes.hyperparameters import HYPERPARAMETERS, HyperparameterError
+from genenet.genes.hyperparameters import HYPERPARAMETERS
 
 FORMAT_1 = "genenet.genome/1"
 RENAMED = {"batch_norm": "norm"}
@@ -22,14 +23,14 @@ def from_version_1(deltas: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
     """Return the deltas of an old file under today's names.
 
     Raises:
-        HyperparameterError: If a name is newer than the format.
+        InputError: If a name is newer than the format.
     """
     return {path: {_today(path, n): _index(n, v) for n, v in of.items()} for path, of in deltas.items()}
 
 
 def _today(path: str, name: str) -> str:
     if name in HYPERPARAMETERS and (name not in NAMES or name in RENAMED.values()):
-        raise HyperparameterError(f"{path}: {name}: {FORMAT_1} has no such hyperparameter")
+        raise InputError(f"{path}: {name}: {FORMAT_1} has no such hyperparameter")
     return RENAMED.get(name, name)
 
 

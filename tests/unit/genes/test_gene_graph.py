@@ -1,6 +1,7 @@
 import pytest
 
-from genenet.genes.genome import Genome, GenomeError
+from genenet.core.errors import InputError
+from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 
 
@@ -127,7 +128,7 @@ def test_deltas_at_every_level_build_what_was_counted_by_hand():
     ],
 )
 def test_what_cannot_be_is_named_with_what_can(deltas, said):
-    with pytest.raises(GenomeError) as error:
+    with pytest.raises(InputError) as error:
         genome(deltas)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

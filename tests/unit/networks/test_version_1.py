@@ -13,7 +13,7 @@ from zarr.storage import ZipStore
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.genes.genome import Genome, GenomeError, genome_from_json, read_genome
+from genenet.genes.genome import Genome, genome_from_json, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from genenet.genes.version_1 import NAMES
@@ -74,14 +74,14 @@ def test_batch_norm_of_an_old_genome_is_read_as_norm(written, index):
 
 def test_a_new_genome_says_that_batch_norm_is_norm_now():
     with pytest.raises(
-        GenomeError, match="net: batch_norm: this hyperparameter has been replaced; write norm"
+        InputError, match="net: batch_norm: this hyperparameter has been replaced; write norm"
     ):
         genome_from_json({**OLD, "format": "genenet.genome/2", "deltas": {"net": {"batch_norm": 1}}})
 
 
 @pytest.mark.parametrize("name", ["norm", "groups"])
 def test_an_old_genome_has_no_newer_names(name):
-    with pytest.raises(GenomeError, match=f"net: {name}: genenet.genome/1 has no such hyperparameter"):
+    with pytest.raises(InputError, match=f"net: {name}: genenet.genome/1 has no such hyperparameter"):
         genome_from_json({**OLD, "deltas": {"net": {name: 1}}})
 
 
