@@ -61,10 +61,7 @@ class Config(Closed):
 
     @model_validator(mode="after")
     def _classes_are_known(self) -> Self:
-        try:
-            self.segmentation.postprocessing.check_classes(self.data.classes)
-        except ValueError as error:
-            raise ValueError(f"segmentation.postprocessing.{error}") from None
+        self.segmentation.postprocessing.check_classes(self.data.classes, "segmentation.postprocessing.")
         return self
 
 

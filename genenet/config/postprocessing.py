@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
+from genenet.core.errors import InputError
 from genenet.core.models import Closed
 
 if TYPE_CHECKING:
@@ -72,14 +73,19 @@ class Postprocessing(Closed):
         """Whether there is anything to do."""
         return self.cleans or bool(self.objects)
 
-    def check_classes(self, classes: Sequence[str]) -> None:
-        """Raise ValueError if a class that is named here isn't one of ``classes``."""
+    def check_classes(self, classes: Sequence[str], where: str) -> None:
+        """Raise InputError if a class that is named here isn't one of ``classes``.
+
+        Args:
+            classes: that there are.
+            where: what the message begins with, before the key.
+        """
         for key in ("min_size_voxels", "fill_holes", "objects"):
             for name in getattr(self, key):
                 if name not in classes and not (key == "min_size_voxels" and name == ALL):
                     close = difflib.get_close_matches(name, classes, n=1)
                     hint = f"did you mean {close[0]}?" if close else f"classes are {', '.join(classes)}"
-                    raise ValueError(f"{key}: '{name}' is none of the classes; {hint}")
+                    raise InputError(f"{where}{key}: '{name}' is none of the classes; {hint}")
 
     def smallest(self, classes: Sequence[str]) -> list[int]:
         """Return the smallest size in voxels that a component of each class may have."""

@@ -183,11 +183,10 @@ def _with_contents(settings: Closed, config: Config) -> Closed:
 
 def _prepare(config: Config, split: str) -> PrepareSettings:
     data = config.data
-    images = {"train": data.train, "validation": data.validation, "test": data.test}[split]
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
-        images=[image_files(config, image) for image in images],
+        images=[image_files(config, image) for image in getattr(data, split)],
         classes=data.classes,
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,

@@ -100,7 +100,7 @@ class Plan:
     @cached_property
     def receptive_field(self) -> Triple:
         """Voxels along z, y, x that one output voxel depends on, the largest over the pooling grid."""
-        return each(lambda axis: max(b - a + 1 for a, b in sizes.seen(self.stacks, axis)), AXES)
+        return self.receptive_field_after(self.n_convlayers)
 
     def receptive_field_after(self, n_layers: int) -> Triple:
         """Return the same of one voxel of what the first ``n_layers`` layers give."""

@@ -18,7 +18,7 @@ from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
 from genenet.ensembles.description import read_strategies, untrained_classes
-from genenet.ensembles.results import read_runs, rows
+from genenet.ensembles.ranking import read_runs, rows
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices

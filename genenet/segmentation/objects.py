@@ -83,7 +83,9 @@ class PostprocessingJob:
                 that it doesn't have.
         """
         began = time.monotonic()
-        self._check()
+        self.settings.check_classes(self.store.attributes["classes"], f"{self.path}: ")
+        if self.settings.is_wanted and self.mask:  # also opens it, before earlier results are removed
+            log.info("%s: voxels outside its mask are left out", self.path.name)
         with exclusive(self.path.with_name(self.path.name + ".lock")):
             self.table.unlink(missing_ok=True)
             for name in (OBJECTS, CLEANED):
@@ -95,15 +97,6 @@ class PostprocessingJob:
             **done,
             "seconds": round(time.monotonic() - began, 1),
         }
-
-    def _check(self) -> None:
-        """Raise InputError for an unknown class, or a mask that can't be read, before earlier results are removed."""
-        try:
-            self.settings.check_classes(self.store.attributes["classes"])
-        except ValueError as error:
-            raise InputError(f"{self.path}: {error}") from None
-        if self.settings.is_wanted and self.mask:
-            log.info("%s: voxels outside its mask are left out", self.path.name)
 
     def _run(self, show: Callable[[int, int, Box], None]) -> dict[str, Any]:
         names, wanted = self.store.attributes["classes"], self.settings.objects

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 class PieceGraph:
     """All n pieces of a volume, and which of them touch.
 
-    Blocks cut pieces into parts; m is the number of the parts of all blocks.
+    Blocks cut pieces into parts; m is the number of the parts of all blocks. Seen along one axis, with two blocks::
+
+        labels      a a b b │ b b c
+        parts       0 0 1 1 │ 2 2 3      numbered block after block: offsets = 0, 2, 4
+        pieces      0 0 1 1 │ 1 1 2      1 and 2 touch and are of one class: piece_of = 0, 1, 1, 2
 
     Attributes:
         pieces: the table of pieces, in the order of their first voxels.

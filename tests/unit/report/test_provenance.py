@@ -6,7 +6,7 @@ import torch
 
 from genenet.core.atomic_files import write_json
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.results import read_runs
+from genenet.ensembles.ranking import read_runs
 from genenet.report import provenance
 from genenet.training.provenance import made_with
 from tests.support.results import Search

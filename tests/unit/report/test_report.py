@@ -14,7 +14,7 @@ from genenet.cli.summary import print_summary
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import RunPaths
-from genenet.ensembles.results import read_runs
+from genenet.ensembles.ranking import read_runs
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, report
 from genenet.training.outcomes import Outcome
