@@ -42,16 +42,10 @@ class Sampled:
         Raises:
             InputError: If no voxel counts.
         """
-        boxes = list(sample_boxes(self.volume, max_voxels))
-        if self.mask is None:
-            return boxes
-        found = [box for box in boxes if self.mask.read(box).any()]
-        if not found:  # a sample may miss a small mask
-            every = sample_boxes(self.volume, Box.of_shape(self.volume.shape).n_voxels)
-            found = [box for box in every if self.mask.read(box).any()]
-        if not found:
+        boxes = sample_boxes(self.volume, max_voxels, self.mask)
+        if self.mask and not boxes:
             raise InputError(f"{self.mask.name}: is 0 everywhere, so no voxel of {self.volume.name} counts")
-        return found[: max(1, max_voxels // found[0].n_voxels)]
+        return boxes
 
     def counts_at(self, box: Box) -> NDArray[np.bool_]:
         """Return which voxels of a box count, (Z, Y, X)."""

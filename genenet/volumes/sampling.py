@@ -42,9 +42,22 @@ def slab_chunks(shape: Triple) -> Triple:
     return min(16, shape[0]), min(256, shape[1]), min(256, shape[2])
 
 
-def sample_boxes(volume: Volume, max_voxels: int, seed: int = 0) -> Iterator[Box]:
-    """Yield boxes of about ``max_voxels`` voxels in all, drawn at random; of a smaller volume all of it."""
-    yield from sample(volume, False, max_voxels, np.random.default_rng(seed))
+def sample_boxes(volume: Volume, max_voxels: int, mask: Volume | None = None, seed: int = 0) -> list[Box]:
+    """Return boxes of about ``max_voxels`` voxels in all, drawn at random; of a smaller volume all of it.
+
+    With a mask of the same shape, only boxes that meet it are returned. If most of the volume lies outside, the whole
+    mask is read to draw among those.
+    """
+    rng = np.random.default_rng(seed)
+    boxes = list(sample(volume, False, max_voxels, rng))
+    if mask is None:
+        return boxes
+    found = [box for box in boxes if mask.read(box).any()]
+    if 2 * len(found) >= len(boxes):
+        return found
+    meeting = [box for box, _ in sample_inside(volume, mask, False, max_voxels, rng)]
+    drawn = rng.choice(len(meeting), min(len(meeting), len(boxes)), replace=False)
+    return [meeting[i] for i in np.sort(drawn)]
 
 
 def sample(volume: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator) -> Iterator[Box]:

@@ -310,6 +310,17 @@ def test_masked_voxels_of_images_count_nowhere(networks):
     assert segmented[0][inside].any()
 
 
+def test_negative_labels_may_be_ignored():
+    """As PyTorch and scikit-image write labels that mean nothing: bit for bit what another number gives."""
+    inside = np.ones(LABELS.shape, bool)
+    inside[:, :10, :30] = False
+    held = {-1: np.where(inside, LABELS.astype(np.int16), -1), 9: np.where(inside, LABELS, 9)}
+    negative, other = (trained(labels=labels, ignore_label=ignored) for ignored, labels in held.items())
+    assert [row.training_loss for row in negative.history] == [row.training_loss for row in other.history]
+    assert negative.ari == other.ari
+    assert genenet.score(held[-1], LABELS, ignore_label=-1)["n_voxels"] == np.count_nonzero(inside)
+
+
 def test_ignored_0_lets_classes_begin_at_1():
     expected = trained()
     found = trained(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
 from genenet.volumes.base import ArrayVolume
-from genenet.volumes.sampling import sample_inside
+from genenet.volumes.sampling import sample_boxes, sample_inside
 from genenet.volumes.statistics import image_statistics
 
 SHAPE = (16, 900, 1000)
@@ -62,6 +62,36 @@ def test_boxes_that_only_touch_the_mask_do_not_decide(edge):
     inside = image[mask == 1]
     assert mean[0] == pytest.approx(inside.mean(), rel=0.05)
     assert deviation[0] == pytest.approx(inside.std(), rel=0.08)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("chunks", [(1, 64, 64), (4, 32, 32), (1, 900, 1000)])
+def test_boxes_of_the_first_look_meet_the_mask(chunks, seed):
+    """The mask covers 7.5 % of the volume: boxes drawn of all of it would hold 15 000 voxels inside."""
+    image, mask = corner()
+    volume, limit = ArrayVolume(image, chunks=chunks), 200_000
+    boxes = sample_boxes(volume, limit, ArrayVolume(mask), seed)
+    assert boxes == sorted(set(boxes), key=lambda box: box.start)
+    assert all(mask[box.slices].any() for box in boxes)
+    assert 0.7 * limit < sum(box.n_voxels for box in boxes) < 1.3 * limit
+    assert sum(np.count_nonzero(mask[box.slices]) for box in boxes) > 40_000
+
+
+def test_a_mask_of_one_voxel_is_found():
+    image, mask = corner()
+    mask[:] = 0
+    mask[9, 500, 600] = 1
+    (box,) = sample_boxes(ArrayVolume(image, chunks=(1, 64, 64)), 50_000, ArrayVolume(mask))
+    assert mask[box.slices].sum() == 1
+    assert not sample_boxes(ArrayVolume(image), 50_000, ArrayVolume(mask * 0))
+
+
+def test_a_mask_of_most_of_the_volume_is_read_where_boxes_are_drawn(monkeypatch):
+    volume, mask = ArrayVolume(np.zeros(SHAPE, "u1"), chunks=(1, 64, 64)), ArrayVolume(np.ones(SHAPE, "u1"))
+    read, n_voxels = mask.read, []
+    monkeypatch.setattr(mask, "read", lambda box: n_voxels.append(box.n_voxels) or read(box))
+    assert sample_boxes(volume, 50_000, mask) == sample_boxes(volume, 50_000)
+    assert sum(n_voxels) < 100_000
 
 
 @given(
