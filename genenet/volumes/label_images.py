@@ -13,15 +13,8 @@ import zarr
 
 from genenet.core.atomic_files import remove
 from genenet.core.errors import InputError
-from genenet.volumes.ome_zarr import (
-    CLEANED,
-    OBJECTS,
-    announce,
-    create_array,
-    label_metadata,
-    label_names,
-    settled,
-)
+from genenet.volumes.ngff import announce, label_metadata, label_names
+from genenet.volumes.ome_zarr import CLEANED, OBJECTS, create_array, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,6 @@ block is one shard, one file of each array: written in one assignment, under a t
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +18,12 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.core.sync import sync
 
-from genenet.core.atomic_files import atomic_path, read_json, write_json
+from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError, one_line
-from genenet.core.geometry import Box, Triple, blocks_of, tiles
+from genenet.core.geometry import Box, Triple, blocks_of
 from genenet.core.validation import validate
-from genenet.volumes.palette import class_colours
-from genenet.volumes.pyramid import Level, levels, mean_of_cells, mode_of_cells
+from genenet.volumes.ngff import image_metadata, label_metadata, omero
+from genenet.volumes.pyramid import Level, levels
 from genenet.volumes.store_facts import FORMAT, StoreFacts, check_arrays
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def create_store(
     shards = (min(block[0], shape[0]), *block[1:])
     first = levels(shape, voxel_size_nm, max(shape), translation_nm)
     with atomic_path(path) as folder, settled():
-        ome = _image_metadata(first, path.name) | {"omero": _omero(classes, channels, dtype)}
+        ome = image_metadata(first, path.name) | {"omero": omero(classes, channels, dtype)}
         root = zarr.create_group(folder, attributes={"genenet": facts, "ome": ome})
         create_array(folder / "0", (len(channels), *shape), (len(channels), *shards), dtype)
         root.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["segmentation"]}})
@@ -196,57 +195,6 @@ def open_store(path: Path) -> Store:
         raise InputError(
             f"{path}: not a segmentation that genenet made ({one_line(error)}); give its .ome.zarr"
         ) from error
-
-
-def build_pyramid(path: Path, min_size: int = 256) -> None:
-    """Add smaller levels, down to ``min_size`` voxels along y and x, to a store that is filled.
-
-    Labels become the most frequent of their cell, channels the mean. Memory is bounded by eight shards. Run
-    twice, it does the same twice; the levels are announced when all are there.
-    """
-    store = open_store(path)
-    found = store.levels(min_size)
-    names = [name for name in label_names(path) if name in ("segmentation", CLEANED, OBJECTS)]
-    for index, level in enumerate(found[1:], start=1):
-        shards = (min(store.block[0], level.shape[0]), *store.block[1:])
-        for name in names:
-            _shrink_level(path / "labels" / name, index, level, shards)
-        _shrink_level(path, index, level, (1, *shards))
-    announce(path, _image_metadata(found, path.name))
-    for name in names:
-        classes = [] if name == OBJECTS else store.attributes["classes"]
-        announce(path / "labels" / name, label_metadata(found, name, classes))
-
-
-def label_names(path: Path) -> list[str]:
-    """Return the names of a store's images of labels, ``segmentation`` first.
-
-    Raises:
-        InputError: If the store doesn't list them, or a name isn't that of a folder inside ``labels``.
-    """
-    file = path / "labels" / "zarr.json"
-    try:
-        names = list(read_json(file)["attributes"]["ome"]["labels"])
-    except (KeyError, TypeError):
-        raise InputError(f"{file}: doesn't list the images of labels; it isn't of genenet's making") from None
-    if odd := [name for name in names if not (isinstance(name, str) and re.fullmatch(r"\w[\w. -]*", name))]:
-        raise InputError(f"{file}: {odd[0]!r} isn't a name of labels; use letters, digits, spaces, - and _")
-    return names
-
-
-def _shrink_level(folder: Path, index: int, level: Level, shards: tuple[int, ...]) -> None:
-    """Write a level of an array of 3 axes (labels) or 4 (channels), shard by shard, from the one before."""
-    source = zarr.open_array(folder / str(index - 1), mode="r")
-    lead = source.shape[:-3]
-    shrink = mean_of_cells if lead else mode_of_cells
-    with atomic_path(folder / str(index)) as temporary, settled():
-        array = create_array(temporary, (*lead, *level.shape), shards, source.dtype.name)
-        for at in np.ndindex(lead):
-            for box in tiles(Box.of_shape(level.shape), (shards[-3], shards[-2], shards[-1])):
-                cells = (
-                    slice(s.start * f, s.stop * f) for s, f in zip(box.slices, level.factors, strict=True)
-                )
-                array[(*at, *box.slices)] = shrink(np.asarray(source[(*at, *cells)]), level.factors)
 
 
 @contextmanager
@@ -283,75 +231,3 @@ def _divisor(n: int, most: int) -> int:
     """The largest divisor of ``n`` up to ``most``; ``n`` itself, if that would make tiny chunks."""
     largest = max(d for d in range(1, min(n, most) + 1) if n % d == 0)
     return largest if 4 * largest >= min(n, most) else n
-
-
-def announce(folder: Path, metadata: dict[str, Any]) -> None:
-    """Replace a group's NGFF metadata in one atomic write."""
-    document = read_json(folder / "zarr.json")
-    document["attributes"]["ome"].update(metadata)
-    write_json(folder / "zarr.json", document)
-
-
-def _image_metadata(found: Sequence[Level], name: str) -> dict[str, Any]:
-    from ome_zarr_models.v05.image import ImageAttrs
-
-    multiscale = _multiscale(found, name.split(".")[0], "mean", "czyx")
-    return ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(by_alias=True, exclude_none=True)
-
-
-def label_metadata(found: Sequence[Level], name: str, classes: Sequence[str]) -> dict[str, Any]:
-    """Colours and names of the classes, if labels are classes; the background is transparent."""
-    from ome_zarr_models.v05.image_label import ImageLabelAttrs
-
-    description: dict[str, Any] = {"version": "0.5", "source": {"image": "../../"}}
-    if classes:
-        description["colors"] = [
-            {"label-value": i, "rgba": [*colour, 255 if i else 0]}
-            for i, colour in enumerate(class_colours(len(classes)))
-        ]
-        description["properties"] = [{"label-value": i, "name": n} for i, n in enumerate(classes)]
-    multiscale = _multiscale(found, name, "mode", "zyx")
-    attributes = {"version": "0.5", "multiscales": [multiscale], "image-label": description}
-    return ImageLabelAttrs.model_validate(attributes).model_dump(by_alias=True, exclude_none=True)
-
-
-def _multiscale(found: Sequence[Level], name: str, method: str, axes: str) -> Any:
-    from ome_zarr_models.v05.axes import Axis
-    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
-
-    lead = len(axes) - 3
-    return Multiscale(
-        name=name,
-        type=method,
-        axes=tuple(
-            Axis(name="c", type="channel") if a == "c" else Axis(name=a, type="space", unit="nanometer")
-            for a in axes
-        ),
-        datasets=tuple(
-            Dataset.build(
-                path=str(i),
-                scale=[1.0] * lead + list(level.scale),
-                translation=[0.0] * lead + list(level.translation),
-            )
-            for i, level in enumerate(found)
-        ),
-    )
-
-
-def _omero(classes: Sequence[str], channels: Sequence[str], dtype: str) -> dict[str, Any]:
-    """How viewers show the channels at first: the first one in grey, the classes' in their colours, off."""
-    from ome_zarr_models.common.omero import Omero
-
-    colours = dict(zip(classes, class_colours(len(classes)), strict=True)) | {channels[0]: (255, 255, 255)}
-    top = 255 if dtype == "uint8" else 1
-    shown = [
-        {
-            "label": name,
-            "color": "{:02X}{:02X}{:02X}".format(*colours.get(name, (255, 255, 255))),
-            "window": {"min": 0, "max": top, "start": 0, "end": top},
-            "active": name == channels[0],
-        }
-        for name in channels
-    ]
-    Omero.model_validate({"channels": shown})
-    return {"channels": shown}

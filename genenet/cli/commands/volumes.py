@@ -164,11 +164,11 @@ def export(
     """Check that a segmentation is complete, add its pyramid, and write it as a compressed BigTIFF."""
     from genenet.segmentation.export import export_tiff
     from genenet.segmentation.receipts import finished_store
-    from genenet.volumes import ome_zarr
     from genenet.volumes.label_images import class_labels
+    from genenet.volumes.store_pyramid import build_pyramid
 
     class_labels(finished_store(store), labels)
-    ome_zarr.build_pyramid(store)
+    build_pyramid(store)
     if tiff:
         export_tiff(store, tiff, labels)
 

@@ -8,8 +8,8 @@ import pytest
 
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
-from genenet.volumes.ome_zarr import build_pyramid
 from genenet.volumes.pyramid import levels
+from genenet.volumes.store_pyramid import build_pyramid
 from tests.support.ensembles import job, write_ensemble, write_image
 
 TEXT = (Path(__file__).parents[3] / "docs/scale.md").read_text()

@@ -23,8 +23,9 @@ from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.export import export_tiff
 from genenet.segmentation.objects import COLUMNS, PostprocessingJob, from_options, table_of
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.ome_zarr import build_pyramid, open_store
+from genenet.volumes.ome_zarr import open_store
 from genenet.volumes.pyramid import mode_of_cells
+from genenet.volumes.store_pyramid import build_pyramid
 from tests.support import runs
 from tests.support.configs import changed
 from tests.support.stores import CLASSES, write_store

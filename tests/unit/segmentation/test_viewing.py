@@ -16,8 +16,8 @@ from PIL import Image
 from genenet.core.errors import InputError
 from genenet.segmentation.export import export_tiff
 from genenet.segmentation.viewing import view
-from genenet.volumes.ome_zarr import build_pyramid
 from genenet.volumes.palette import class_colours
+from genenet.volumes.store_pyramid import build_pyramid
 from tests.support.browser import require_browser
 from tests.support.stores import write_store
 

@@ -20,6 +20,7 @@ from genenet.training.prepare import open_prepared, prepare
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume, MirroredVolume
 from genenet.volumes.opening import open_volume
+from genenet.volumes.store_pyramid import build_pyramid
 from tests.support.dm_files import write_dm
 from tests.support.ensembles import arrays, job, write_ensemble
 
@@ -265,7 +266,7 @@ def test_region_and_origin_are_the_translation_of_the_result(folder, origin, reg
             for axis, size, start in zip("zyx", (40, 10, 10), place, strict=True):
                 expected = start + size * float(row[f"centroid_{axis}_voxels"])
                 assert float(row[f"centroid_{axis}_nm"]) == pytest.approx(expected, abs=0.03)
-    ome_zarr.build_pyramid(store.path, min_size=50)
+    build_pyramid(store.path, min_size=50)
     assert set(translations(store.path)) == {place}
 
 

@@ -17,10 +17,11 @@ from zarr.storage import LocalStore
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
-from genenet.volumes.ome_zarr import build_pyramid, create_store, open_store
+from genenet.volumes.ome_zarr import create_store, open_store
 from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 from genenet.volumes.pyramid import levels, mean_of_cells, mode_of_cells
+from genenet.volumes.store_pyramid import build_pyramid
 
 SHAPE = (10, 100, 130)
 BLOCK = (4, 64, 64)

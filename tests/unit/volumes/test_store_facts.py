@@ -9,7 +9,9 @@ import pytest
 
 from genenet.core.errors import InputError
 from genenet.volumes.label_images import class_labels
-from genenet.volumes.ome_zarr import build_pyramid, label_names, open_store
+from genenet.volumes.ngff import label_names
+from genenet.volumes.ome_zarr import open_store
+from genenet.volumes.store_pyramid import build_pyramid
 from tests.support.stores import write_store
 
 SHAPE = (2, 20, 30)
