@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genenet.api.arrays import mask_of, threads_of_torch, volume_of
+from genenet.config.segmentation import Segmentation
 from genenet.config.stages import SegmentSettings
 from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import atomic_path, read_json
@@ -211,7 +212,8 @@ def segment(
 def _wanted(
     threads: int, device: str, settings: dict[str, Any], volume: Mapping[str, Any] = NO_FILE
 ) -> SegmentSettings:
-    values = {"volume": {"labels": None, **volume}, "segmentation": settings}
+    segmentation = validate(Segmentation, settings, "segment")
+    values = {"volume": {"labels": None, **volume}, "segmentation": segmentation}
     return validate(SegmentSettings, {**values, "threads": threads, "device": device}, "segment")
 
 
