@@ -53,7 +53,7 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
             return candidate.shape
     raise InputError(
         f"segmentation.memory_mb {memory_bytes / 1e6:.0f} is too little: the smallest tile of these networks takes "
-        f"{smallest.n_bytes(plans, value_bytes) / 1e6:.0f} MB"
+        f"{math.ceil(smallest.n_bytes(plans, value_bytes) / 1e6)} MB"
     )
 
 
