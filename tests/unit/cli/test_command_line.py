@@ -179,8 +179,9 @@ def test_no_space_left_on_the_device(tmp_path):
     command = write_settings(tmp_path)
     (tmp_path / "out").mkdir()
     mount = f"mount -t tmpfs -o size=64k none {tmp_path / 'out'}"
-    listing = f"ls -A {tmp_path / 'out'} >&2; exit $status"
-    script = f"{mount} || exit 99; {' '.join(command)}; status=$?; {listing}"
+    listing = f"ls -A {tmp_path / 'out'}"
+    larger = f"mount -o remount,size=64m {tmp_path / 'out'} && {' '.join(command)} 2>&1 || exit 98"
+    script = f"{mount} || exit 99; {' '.join(command)}; status=$?; {listing} >&2; {larger}; {listing}; exit $status"
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     done = runs.run([*unshare, "sh", "-c", script])
     if done.returncode == 99:
@@ -188,6 +189,7 @@ def test_no_space_left_on_the_device(tmp_path):
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr  # so nothing is left in the folder either
     assert done.stderr.startswith("genenet: error: no space left on the device")
+    assert done.stdout.splitlines()[-1] == "data.zip"  # once there is space
 
 
 def write_genome(folder, **changes):

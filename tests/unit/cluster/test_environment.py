@@ -54,6 +54,7 @@ def test_a_home_that_cant_hold_snakemakes_cache(monkeypatch, tmp_path):
     for home, problem in ((tmp_path, False), ("/proc", True), ("/proc/none", True)):
         monkeypatch.setenv("HOME", str(home))
         assert bool(environment.home_problem()) == problem
+        assert not problem or "isn't writable" in environment.home_problem()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert not environment.home_problem()
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -169,6 +169,19 @@ def test_a_colour_image():
     np.testing.assert_array_equal(prepared().image[...], IMAGE[:1])
 
 
+def test_a_picture_in_false_colours():
+    """With the colours that Fiji's menu item sets the file holds grey values; labels may have any colours."""
+    ramp = np.arange(256, dtype="uint16") * 257
+    fire, grays = np.stack([ramp, ramp // 2, ramp[::-1]]), np.stack([ramp] * 3)
+    tifffile.imwrite("image.tif", IMAGE, photometric="palette", colormap=fire)
+    refused("image.tif: is a picture with a colour table; ")
+    tifffile.imwrite("image.tif", IMAGE, photometric="palette", colormap=grays)
+    tifffile.imwrite("labels.tif", LABELS, photometric="palette", colormap=fire)
+    image = prepared()
+    np.testing.assert_array_equal(image.image[...], IMAGE)
+    np.testing.assert_array_equal(image.labels[...], LABELS)
+
+
 def test_several_channels_or_images_in_a_file():
     tifffile.imwrite("image.ome.tif", IMAGE, metadata={"axes": "CYX"}, photometric="minisblack")
     refused("image.ome.tif: has 3 channels; ", {"path": "image.ome.tif"})
@@ -193,17 +206,22 @@ def test_mrc_and_labels_in_another_format(flip, rows):
     np.testing.assert_array_equal(image.labels[...], LABELS)
 
 
-def test_old_metadata(caplog):
-    old = "ImageJ=1.54f\nimages=2\nslices=2\n"
+@pytest.mark.parametrize("n_slices", [2, 9])
+def test_old_metadata(caplog, n_slices):
     with tifffile.TiffWriter("image.tif") as file:
         for page in IMAGE:
-            file.write(page, description=old, metadata=None, contiguous=False)
-    np.testing.assert_array_equal(voxels("image.tif"), IMAGE)
-    assert "its ImageJ metadata describe 2 slices, but it has 3, and all are read" in caplog.text
-    tifffile.imwrite("image.tif", voxels("image.tif"), imagej=True, metadata={"axes": "ZYX"})  # saved again
+            description = f"ImageJ=1.54f\nimages={n_slices}\nslices={n_slices}\n"
+            file.write(page, description=description, metadata=None, contiguous=False)
+    message = f"its ImageJ metadata describe {n_slices} slices, but it has 3"
+    if n_slices > len(IMAGE):
+        refused(f"{message}; it is truncated, or")
+    else:
+        np.testing.assert_array_equal(voxels("image.tif"), IMAGE)
+        assert f"{message}, and all are read" in caplog.text
+    tifffile.imwrite("image.tif", IMAGE, imagej=True, metadata={"axes": "ZYX"})  # saved again
     caplog.clear()
-    np.testing.assert_array_equal(voxels("image.tif"), IMAGE)
-    assert not caplog.text
+    np.testing.assert_array_equal(prepared().image[...], IMAGE)
+    assert "metadata describe" not in caplog.text
 
 
 def test_a_resolution_for_printing(caplog):

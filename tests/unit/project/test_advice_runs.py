@@ -33,6 +33,7 @@ from tests.support.ensembles import job, write_ensemble, write_image
 from tests.support.trainers import run_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("genome", "optimiser", "status"),
     [
