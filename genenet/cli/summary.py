@@ -12,7 +12,7 @@ from genenet.core.atomic_files import read_csv, read_json
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.description import untrained_classes
-from genenet.training.outcomes import RETRIED
+from genenet.search.retry import advice
 
 SHOWN = 15  # rows of the ranking
 
@@ -58,11 +58,7 @@ def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
         f"{row['run']} {row['status']}: {row['reason']}\n  log: {paths.train_log(row['run'])}"
         for row in failed
     ]
-    can_be_retried = any(row["status"] in RETRIED for row in failed)
-    again = (
-        f"when the cause is gone: genenet retry {paths.results}, and start again" if can_be_retried else ""
-    )
-    return ["", *lines, again] if failed else []
+    return ["", *lines, advice(paths)] if failed else []
 
 
 def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MANY_IDS = 50  # more ids than this number objects
 MANY_CLASSES = 12  # more classes than this are rare, so the ids may number objects
-IGNORED = (255, 65535, 2**32 - 1)  # written by programs where nothing is labelled; -1 is too
+IGNORED = (255, 65535, 2**32 - 1)  # programs write these, or -1, where nothing is labelled
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class LabelIds:
         """Return names to begin with.
 
         Raises:
-            InputError: If most ids between the first and the highest are missing, so that they are hardly class ids.
+            InputError: If most ids between the first and the highest are missing, so that they can't be class ids.
         """
         ids, first = self.sorted, self.first
         if self.n_classes - len(ids) > max(4, len(ids)) or self.n_classes > 254:
@@ -163,11 +163,11 @@ class LabelIds:
         ids = range(self.first, self.first + len(names))
         absent = ", ".join(f"{i} ({name})" for i, name in zip(ids, names, strict=True) if not self.counts[i])
         if absent:
-            yield f"no voxel has label {absent}: such a class can't be learnt; renumber the others, or leave it"
+            yield f"no voxel has label {absent}: such a class can't be learnt; renumber the others, or leave the gap"
         if self.ignored is not None:
-            yield f"label {self.ignored} is taken for 'not labelled': neither learnt nor scored (--ignore-label)"
+            yield f"label {self.ignored} is treated as 'not labelled': it is neither learnt nor scored (--ignore-label)"
         if self.may_ignore_0:
-            yield f"label 0 is taken for the class '{names[0]}'; if it means 'not labelled', give --ignore-label 0"
+            yield f"label 0 is treated as the class '{names[0]}'; if it means 'not labelled', give --ignore-label 0"
         if len(names) > MANY_CLASSES:
             yield (
                 f"{len(names)} classes are many: if the labels number objects, genenet can't learn from them; save one "
@@ -176,7 +176,7 @@ class LabelIds:
         least = self.counts.total() / 1000
         rare = " or ".join(name for i, name in zip(ids, names, strict=True) if 0 < self.counts[i] < least)
         if rare:
-            yield f"less than 1 voxel of 1000 is {rare}: few networks will learn that"
+            yield f"fewer than 1 voxel in 1000 is {rare}: few networks will learn it"
 
 
 def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
@@ -185,7 +185,7 @@ def counts_of(looks: Sequence[LabelledLook]) -> Counter[int]:
 
 
 def _unlabelled(ids: Sequence[int], n_names: int) -> int | None:
-    """Return the id that is taken for "not labelled" beside at least two others, if there is one.
+    """Return the id that means "not labelled" beside at least two others, if there is one.
 
     That is -1 as the lowest id; 255 or the like, if the other ids are lower by more than 1; and 0 if the ids begin
     at 1, so that no class is missing.

@@ -27,7 +27,7 @@ WIDTH = 110
 
 @dataclass(frozen=True)
 class Choices:
-    """All that the file says.
+    """All that goes into the file.
 
     Attributes:
         results: the folder.
@@ -82,7 +82,7 @@ def flow(value: Any) -> str:
 
 
 def _files(seen: Look) -> dict[str, Any]:
-    """Return what the config says of a volume to segment."""
+    """Return the config's entry of a volume to segment."""
     files: dict[str, Any] = {"path": str(seen.path)}
     if seen.mask:
         files["mask"] = str(seen.mask)

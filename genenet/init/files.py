@@ -102,8 +102,8 @@ class OpenedSet:
         files: their files.
         problems: what is wrong, a line for each thing.
         image: None if it can't be opened; likewise the others.
-        labels: None also if there are none; likewise the mask.
-        mask: see there.
+        labels: None also if there are none.
+        mask: None also if there is none.
         flip: axes along which the MRC files are mirrored; None if they needn't be.
     """
 
@@ -148,8 +148,8 @@ def _ask_for_flip(volumes: Sequence[Volume]) -> str:
     mrc = next(volume.name for volume in volumes if volume.bottom_up)
     other = next(volume.name for volume in volumes if not volume.bottom_up)
     return (
-        f"{mrc}: is MRC, whose first row is the bottom one, and {other} isn't; give --flip y if that was saved by IMOD "
-        "or Fiji, --flip none if by a program that keeps the order of rows"
+        f"{mrc}: is MRC, whose first row is the bottom one, and {other} isn't; give --flip y if IMOD or Fiji saved the "
+        "latter, or --flip none if it has the same order of rows"
     )
 
 

@@ -80,9 +80,9 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
 
 
 def trial() -> None:
-    """Print that a training is tried."""
+    """Print that the speed of a training is measured."""
     print()
-    paragraph("One network is trained on trial, for some seconds …")
+    paragraph("One network is trained for some seconds, to measure the speed …")
 
 
 def cost(found: SearchCost) -> None:
@@ -90,8 +90,8 @@ def cost(found: SearchCost) -> None:
     machine, sizes = found.machine, found.sizes
     print()
     paragraph(
-        f"Networks for {machine.name}: {len(found.genomes)} genomes drawn ({found.feasible:.0%} of draws fit the "
-        f"images, the others are drawn again). A training: {sizes.iterations:,} iterations with batches of "
+        f"Networks for {machine.name}: {len(found.genomes)} genomes were drawn ({found.feasible:.0%} of the draws "
+        f"fit the images; the others are drawn again). A training has {sizes.iterations:,} iterations with batches of "
         f"{sizes.batch_size}."
     )
     table = _table("network", ">input", ">parameters", ">memory", ">time of one training")
@@ -103,7 +103,7 @@ def cost(found: SearchCost) -> None:
         "U-Net 2015": found.unet,
     }
     for name, each in rows.items():
-        time = short(found.seconds(each)) if found.speed else "not tried"
+        time = short(found.seconds(each)) if found.speed else "not measured"
         memory = f"{each.memory_bytes / 1e6:,.0f} MB"
         table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, time)
     print()
@@ -114,7 +114,7 @@ def cost(found: SearchCost) -> None:
 def _times(found: SearchCost) -> Iterator[str]:
     """Yield how long the whole search takes here, and as jobs of a cluster."""
     if found.untried:
-        yield f"no training was tried: {found.untried}"
+        yield f"the time of a training was not measured: {found.untried}"
     if found.speed is None:
         return
     times = [found.seconds(each) for each in (*found.genomes[: found.sizes.n_genomes], found.unet)]
@@ -123,7 +123,7 @@ def _times(found: SearchCost) -> Iterator[str]:
     here = max(sum(times) / at_once, max(times))
     yield f"all {found.sizes.n_genomes} genomes and the U-Net here, {beside}: about {short(here)}"
     if found.speed.is_busy:
-        yield "this machine is busy with other things, so these times are too long or too short; try again later"
+        yield "this machine is busy with other work, so these times are unreliable; try again later"
     usual = sorted(times)[len(times) // 2]
     yield (
         f"on a cluster, one job for each: {len(times)} jobs of about {short(usual)}, the longest "
@@ -135,9 +135,9 @@ def _too_much_memory(found: SearchCost) -> Iterator[str]:
     machine = found.machine
     if found.needs_too_much_memory:
         yield (
-            f"the largest training needs {found.largest_bytes / 1e9:.1f} GB, {machine.n_at_once} run side by side, and "
-            f"{machine.name} has {(machine.memory_bytes or 0) / 1e9:.1f} GB: lower search.regions.net.n_convkernels or "
-            "input_size"
+            f"the largest training needs {found.largest_bytes / 1e9:.1f} GB, {machine.n_at_once} run at the same time, "
+            f"and {machine.name} has {(machine.memory_bytes or 0) / 1e9:.1f} GB: lower "
+            "search.regions.net.n_convkernels or input_size"
         )
 
 
@@ -145,11 +145,11 @@ def next_steps(out: Path, results: str) -> None:
     """Print the commands that come after."""
     run = f"snakemake --profile profiles/local{'' if str(out) == 'config.yaml' else f' --configfile {out}'}"
     print()
-    paragraph(f"{out} is written: read it, and correct what you know better. Then, in the folder of genenet:")
+    paragraph(f"{out} was written. Read it, and correct it where necessary. Then run, in genenet's folder:")
     print(f"\n  genenet check {out}\n  {run} -n\n  {run}\n")
     paragraph(
-        f"The second command shows what would be done, the third does it; after an interruption, the same command "
-        f"continues. The search ends with {results}/report.html. On a cluster: docs/cluster.md."
+        f"The second command lists the jobs, the third runs them; after an interruption, the same command continues. "
+        f"The search ends with {results}/report.html. For a cluster, see docs/cluster.md."
     )
 
 

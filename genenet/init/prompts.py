@@ -49,7 +49,7 @@ def _existing(answer: str) -> Path | None:
     return path if answer else None
 
 
-def ask_output(request: Request, asks: bool) -> Path:
+def ask_output(request: Request, interactive: bool) -> Path:
     """Return where the config goes.
 
     Raises:
@@ -58,13 +58,13 @@ def ask_output(request: Request, asks: bool) -> Path:
     out = request.out or Path("config.yaml")
     if request.force:
         return out
-    if request.out is None and out.exists() and asks:
+    if request.out is None and out.exists() and interactive:
         print(f"{out} exists already.")
         return ask("Config file to write", "mine.yaml", new_config)
     return new_config(str(out))
 
 
-def ask_files(request: Request, asks: bool) -> Request:
+def ask_files(request: Request, interactive: bool) -> Request:
     """Ask for images, labels and a volume to segment, if they are missing.
 
     Raises:
@@ -72,14 +72,14 @@ def ask_files(request: Request, asks: bool) -> Request:
     """
     images, labels, volumes = list(request.image), list(request.labels), list(request.segment)
     if not images:
-        if not asks:
+        if not interactive:
             raise _missing("--image", f"a l{IMAGE}")
         _ask_images(images, labels)
         if not volumes:
             volume = ask_path("Volume to segment with the result (Enter: the labelled image)")
             volumes = [volume] if volume else []
-    labels = _complete(images, labels, "", asks)
-    of_validation = _complete(request.validation_image, request.validation_labels, "validation-", asks)
+    labels = _complete(images, labels, "", interactive)
+    of_validation = _complete(request.validation_image, request.validation_labels, "validation-", interactive)
     found = {"image": images, "labels": labels, "validation_labels": of_validation, "segment": volumes}
     return request.model_copy(update=found)
 
@@ -95,7 +95,7 @@ def _ask_images(images: list[Path], labels: list[Path]) -> None:
             return
 
 
-def _complete(images: Sequence[Path], labels: Sequence[Path], which: str, asks: bool) -> list[Path]:
+def _complete(images: Sequence[Path], labels: Sequence[Path], which: str, interactive: bool) -> list[Path]:
     """Return a file of labels for each image; ``which`` begins the names of both options."""
     option = f"--{which}labels"
     if len(labels) > len(images):
@@ -104,7 +104,7 @@ def _complete(images: Sequence[Path], labels: Sequence[Path], which: str, asks: 
         )
     found = list(labels)
     for image in images[len(labels) :]:
-        if not asks:
+        if not interactive:
             raise _missing(option, f"the class ids of {image}, an integer image of the same shape")
         path = None
         while path is None:
@@ -114,4 +114,4 @@ def _complete(images: Sequence[Path], labels: Sequence[Path], which: str, asks: 
 
 
 def _missing(option: str, what: str) -> InputError:
-    return InputError(f"{option}: is missing: {what}; without a terminal it has to be given")
+    return InputError(f"{option}: is missing: {what}; without a terminal, this option is needed")

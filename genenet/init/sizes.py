@@ -72,7 +72,7 @@ def choose_sizes(
         n_classes: of the labels.
         machine: that trains.
         n_genomes: None for the machine's default.
-        iterations: likewise.
+        iterations: None for the machine's default.
 
     Raises:
         InputError: If no network fits into the images.

@@ -194,8 +194,8 @@ def _lacking(parts: Split, classes: Classes) -> Iterator[str]:
     """Yield the classes that are missing from a part; raises InputError if it has fewer than two classes."""
     train, validation = parts.counts(classes)
     for what, counts, images, effect in (
-        ("training", train, parts.train, "no network learns that"),
-        ("validation", validation, parts.validation, "no score tells how well that is learnt"),
+        ("training", train, parts.train, "can't be learnt"),
+        ("validation", validation, parts.validation, "can't be scored"),
     ):
         if (counts > 0).sum() < 2:
             raise InputError(
@@ -205,7 +205,7 @@ def _lacking(parts: Split, classes: Classes) -> Iterator[str]:
         absent = (counts == 0) & (train + validation > 0)
         if absent.any():
             names = " and ".join(classes.names[i] for i in np.flatnonzero(absent))
-            yield f"{names}: not in the part for {what}, so {effect}"
+            yield f"{names}: not in the part for {what}, and therefore {effect}"
 
 
 def _files(parts: Iterable[Part]) -> str:
@@ -215,6 +215,6 @@ def _files(parts: Iterable[Part]) -> str:
 def _too_large(parts: Split, max_validation: int) -> Iterator[str]:
     if parts.n_validation > 1.2 * max_validation:
         yield (
-            f"validation has {parts.n_validation / 1e6:.0f} million voxels, which each training segments again and "
-            "again; region: in the file cuts a part of it"
+            f"validation has {parts.n_validation / 1e6:.0f} million voxels, which each training segments many "
+            "times; to save time, cut out a part of it with region: in the file"
         )

@@ -45,7 +45,7 @@ class Look:
         flip_mask: ``flip:`` of the image with its mask, if one of the two is MRC.
         shape: voxels along z, y, x.
         dtype: type of the voxels.
-        sizes_nm: of a voxel, along z, y, x, as far as the file's metadata say.
+        sizes_nm: of a voxel, along z, y, x, as far as the file contains them.
         low: smallest value.
         high: largest value.
         n_values: number of different values in one part of the image.
@@ -203,7 +203,7 @@ def _look(opened: OpenedSet, image: Volume, max_voxels: int) -> Look:
 def _check_shape(path: Path, shape: Triple) -> None:
     if shape[2] in (3, 4) and shape[1] >= SMALLEST:
         raise InputError(
-            f"{path}: has {by(shape)} voxels (z, y, x): is that colour, in the last axis? Save it as greyscale"
+            f"{path}: has {by(shape)} voxels (z, y, x); if the last axis is colour, save the image as greyscale"
         )
     if min(shape[1:]) < SMALLEST:
         raise InputError(

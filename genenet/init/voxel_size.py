@@ -44,12 +44,12 @@ class FoundSize:
         return z, y, x
 
 
-def find_voxel_size(told: VoxelSize | None, survey: Survey, asks: bool) -> FoundSize:
+def find_voxel_size(given: VoxelSize | None, survey: Survey, interactive: bool) -> FoundSize:
     """Return the voxel size that was given; otherwise that of the files, asking for sizes that they lack."""
-    if told:
-        return FoundSize(told, "as given")
+    if given:
+        return FoundSize(given, "as given")
     found = _from_files([seen.image for seen in survey.labelled])
-    if not found.missing or not asks:
+    if not found.missing or not interactive:
         return found
     answer = prompts.ask(
         _question(found), "unknown", lambda text: None if text == "unknown" else read_voxel_size(text)
@@ -62,7 +62,7 @@ def find_voxel_size(told: VoxelSize | None, survey: Survey, asks: bool) -> Found
 
 
 def _from_files(looks: Sequence[Look]) -> FoundSize:
-    """Return for each axis the size in the first file that says it."""
+    """Return for each axis the size in the first file that contains it."""
     of_axes = [[(seen.sizes_nm[axis], seen.path.name) for seen in looks] for axis in range(3)]
     first = [next(((size, name) for size, name in pairs if size), (None, "")) for pairs in of_axes]
     z, y, x = (size for size, _ in first)
@@ -71,15 +71,15 @@ def _from_files(looks: Sequence[Look]) -> FoundSize:
     if not found.missing:
         return found
     axes = " and ".join(found.missing)
-    unknown = f"{axes} NOT KNOWN, the files don't say: give the true size, since the results carry it"
+    unknown = f"{axes} NOT KNOWN: the files don't contain it. Give the true size, since the results record it"
     return FoundSize(found.sizes_nm, unknown if len(found.missing) == 3 else f"{source}; {unknown}")
 
 
 def _question(found: FoundSize) -> str:
     if len(found.missing) == 3:
-        return "Voxel size in nm along z, y, x, such as 40x10x10; the files don't say"
+        return "Voxel size in nm along z, y, x, such as 40x10x10 (the files don't contain it)"
     axes = ", ".join(found.missing)
-    return f"Voxel size in nm along {axes}; along z, y, x the files say {size_text(found.sizes_nm)}"
+    return f"Voxel size in nm along {axes} (along z, y, x the files contain {size_text(found.sizes_nm)})"
 
 
 def notes_on_sizes(size: FoundSize, survey: Survey) -> Iterator[str]:
@@ -88,14 +88,14 @@ def notes_on_sizes(size: FoundSize, survey: Survey) -> Iterator[str]:
         axes = "" if len(size.missing) == 3 else f" along {' and '.join(size.missing)}"
         yield (
             f"the voxel size{axes} isn't known, so {size_text(size.whole)} nm is written: give --voxel-size (z, y, x "
-            "in nm), or edit the file; 2D networks work without it, but results carry it, and volumes are rescaled by "
-            "it"
+            "in nm), or edit the file. 2D networks don't need the size, but the results record it, and volumes are "
+            "rescaled by it"
         )
     for other in [*(seen.image for seen in survey.labelled), *survey.volumes]:
         pairs = [(own, ours) for own, ours in zip(other.sizes_nm, size.sizes_nm, strict=True) if own and ours]
         if any(abs(own - ours) > TOLERANCE * ours for own, ours in pairs):
             yield (
-                f"{other.path}: its voxels are {size_text(other.sizes_nm)} nm by its metadata, not "
-                f"{size_text(size.whole)}; networks expect what they were trained on (segmentation.rescale: true "
-                "resamples volumes to segment)"
+                f"{other.path}: its metadata give a voxel size of {size_text(other.sizes_nm)} nm, not "
+                f"{size_text(size.whole)} nm; networks expect the size that they were trained with "
+                "(segmentation.rescale: true resamples volumes to segment)"
             )

@@ -44,16 +44,16 @@ def start(request: Request) -> None:
     Raises:
         InputError: If something is missing, or can't be learnt from; nothing is written then.
     """
-    asks = prompts.is_terminal()
-    out = prompts.ask_output(request, asks)
-    request = prompts.ask_files(request, asks)
+    interactive = prompts.is_terminal()
+    out = prompts.ask_output(request, interactive)
+    request = prompts.ask_files(request, interactive)
     seen = survey(request)
     printing.images(seen)
     ids = LabelIds.of(seen.labelled, request.ignore_label, request.classes)
-    classes = _classes(request, ids, asks)
-    if asks:
+    classes = _classes(request, ids, interactive)
+    if interactive:
         request = request.model_copy(update={"classes": classes.names})
-    voxel_size = find_voxel_size(request.voxel_size, seen, asks)
+    voxel_size = find_voxel_size(request.voxel_size, seen, interactive)
     if not voxel_size.missing:
         request = request.model_copy(update={"voxel_size": voxel_size.whole})
     machine = find_machine(request.device)
@@ -61,7 +61,7 @@ def start(request: Request) -> None:
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     printing.notes([*classes.notes, *parts.notes, *on_images])
-    request = _with_numbers(request, machine, asks)
+    request = _with_numbers(request, machine, interactive)
     cost = _cost(request, parts, classes, machine)
     printing.cost(cost)
     choices = Choices(
@@ -81,10 +81,10 @@ def start(request: Request) -> None:
     printing.next_steps(out, choices.results)
 
 
-def _classes(request: Request, ids: LabelIds, asks: bool) -> Classes:
+def _classes(request: Request, ids: LabelIds, interactive: bool) -> Classes:
     """Return the classes, with the names that were given or are asked for."""
     names = request.classes or ids.default_names()
-    if request.classes or not asks:
+    if request.classes or not interactive:
         return ids.classes(names)
     print()
     text = f"Names of the {ids.n_classes} classes, from label {ids.first} on"
@@ -97,15 +97,15 @@ def _notes_on_types(seen: Survey) -> Iterator[str]:
     for other in [*(each.image for each in seen.labelled), *seen.volumes]:
         if other.dtype != first.dtype:
             yield (
-                f"{other.path}: its voxels are {other.dtype}, those of {first.path} {first.dtype}; normalisation makes "
-                "up for another scale of grey values, not for clipped ones"
+                f"{other.path}: its voxels are {other.dtype}, but those of {first.path} are {first.dtype}; "
+                "normalisation corrects another scale of grey values, but not clipped values"
             )
 
 
-def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
+def _with_numbers(request: Request, machine: Machine, interactive: bool) -> Request:
     """Choose the numbers of genomes and iterations, or ask for them."""
     questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
-    missing = [name for name in questions if asks and getattr(request, name) is None]
+    missing = [name for name in questions if interactive and getattr(request, name) is None]
     if missing:
         print()
     defaults = dict(zip(questions, default_numbers(machine), strict=True))
@@ -116,7 +116,7 @@ def _with_numbers(request: Request, machine: Machine, asks: bool) -> Request:
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:
     """Choose what to draw, and try the median genome."""
     smallest, n_classes = min(min(part.shape[1:]) for part in parts.train), len(classes.names)
-    with quiet(generation.__name__):  # the printed share says how many draws fit
+    with quiet(generation.__name__):  # the share of draws that fit is printed
         sizes = choose_sizes(smallest, n_classes, machine, request.genomes, request.iterations)
         cost = SearchCost.of(sizes, machine, n_classes, parts.n_validation)
     return _tried(cost, parts, classes) if request.trial else cost
@@ -129,7 +129,7 @@ def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
         return replace(cost, untried="torch isn't installed here")
     if not machine.is_here:
         return replace(
-            cost, untried=f"{machine.name} isn't here; the same command in a job that has one measures it"
+            cost, untried=f"{machine.name} isn't available here; run the same command in a job that has one"
         )
     from genenet.init.trial import try_genome
 

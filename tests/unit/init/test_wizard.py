@@ -143,7 +143,7 @@ def test_validation_as_told_and_a_volume_to_segment():
     assert data.train[0].region is None
     assert str(data.validation[0].path[0]) == "v.tif"
     assert str(data.volumes["big_one"].path[0]) == "big one.tif"
-    assert "big one.tif: its voxels are uint16, those of em.tif uint8" in text
+    assert "big one.tif: its voxels are uint16, but those of em.tif are uint8" in text
 
 
 @pytest.mark.parametrize("kind", ["imagej", "ome", "zarr"])
@@ -191,7 +191,7 @@ def test_a_size_that_is_partly_known_is_used_as_far_as_it_goes(monkeypatch):
     assert "from the metadata of em.tif; z NOT KNOWN" in Path("config.yaml").read_text()
     monkeypatch.setattr(prompts, "is_terminal", lambda: True)
     done = pair("--force", "--classes", "a,b", "--genomes", 2, "--iterations", 5, fill="thin\n40\n")
-    assert "Voxel size in nm along z; along z, y, x the files say ? x 5 x 5" in done.output
+    assert "Voxel size in nm along z (along z, y, x the files contain ? x 5 x 5)" in done.output
     assert "give nm along z, y, x" in done.output
     assert read_config(Path("config.yaml")).data.voxel_size_nm == (40, 5, 5)
 
@@ -326,7 +326,7 @@ def test_a_negative_label_means_not_labelled(dtype, ignored):
     text = said(pair(*(["--ignore-label", ignored] if ignored != -1 else [])))
     data = read_config(Path("config.yaml")).data
     assert (data.ignore_label, len(data.classes)) == (ignored, 2)
-    assert f"label {ignored} is taken for 'not labelled'" in text
+    assert f"label {ignored} is treated as 'not labelled'" in text
     assert f"{ignored} (ignored) 6,400" in text
     if ignored != -1:
         assert f"--ignore-label {ignored}" in Path("config.yaml").read_text()
@@ -336,7 +336,7 @@ def test_label_0_can_mean_not_labelled():
     make(_2=3000)
     text = said(pair())
     assert (
-        "label 0 is taken for the class 'background'; if it means 'not labelled', give --ignore-label 0"
+        "label 0 is treated as the class 'background'; if it means 'not labelled', give --ignore-label 0"
         in text
     )
     text = said(pair("--ignore-label", 0, "--force"))
@@ -528,7 +528,7 @@ def test_a_trial_counts_only_voxels_inside_the_mask():
     padded(np.nan)
     words = ["--mask", "mask.tif", "--device", "cpu", "--genomes", "2", "--iterations", "50"]
     done = CliRunner().invoke(app, ["init", "--image", "em.tif", "--labels", "labels.tif", *words])
-    assert "not tried" not in said(done)
+    assert "not measured" not in said(done)
 
 
 @pytest.mark.slow
@@ -551,7 +551,7 @@ def test_a_trial_says_how_long_it_takes():
         ],
     )
     text = said(done)
-    assert "not tried" not in text
+    assert "not measured" not in text
     assert re.search(r"all 2 genomes and the U-Net here.*: about \d", text)
     assert re.search(r"on a cluster, one job for each: 3 jobs of about \d", text)
 
