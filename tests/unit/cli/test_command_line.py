@@ -274,12 +274,3 @@ def test_other_mistakes(tmp_path):
     done = runs.run(runs.genenet("trian"))
     assert done.returncode == 2
     assert "No such command" in done.stderr
-
-
-@pytest.mark.process
-def test_help_and_generate_answer_in_no_time(tmp_path):
-    """Without torch: that alone would take two seconds. The figures are in docs/benchmarks.md."""
-    (tmp_path / "s.json").write_text('{"seed": 1, "regions": {"net": {"n_stacks": [1, 2]}}}')
-    files = ("--settings", tmp_path / "s.json", "--out", tmp_path / "g.json")
-    for arguments in (["--help"], ["generate", *files, "--index", "0"]):
-        runs.run_without_torch(*arguments)

@@ -1,4 +1,7 @@
-"""Commands that import no torch, which takes seconds; tried on a finished search."""
+"""Commands that import no torch, which takes seconds; tried on a finished search.
+
+The figures of the first ones are in docs/benchmarks.md. ``genenet status`` imports even less: its own test says what.
+"""
 
 import json
 import shutil
@@ -11,8 +14,9 @@ from tests.support import runs
 from tests.support.search import ROOT
 
 COMMANDS = {
+    "--help": "--help",
     "check": "check config.yaml",
-    "status": "status config.yaml",
+    "generate": "generate --settings generate.json --index 0 --out genome.json",
     "inspect": "inspect search/genomes/r0/000.json --classes 7",
     "diff": "diff search/genomes/r0/000.json search/genomes/r0/000.json",
     "mutate": "mutate search/genomes/r0/000.json --out child.json",
@@ -38,6 +42,7 @@ def finished(tmp_path_factory):
     image = folder / "search/phantoms/2x96x96-seed3/image.tif"
     volume = {"image": [str(image)], "labels": [str(folder / "labels.tif")], "region": None}
     (folder / "evaluate.json").write_text(json.dumps({"volume": volume, "ignore_label": None}))
+    (folder / "generate.json").write_text('{"seed": 1, "regions": {"net": {"n_stacks": [1, 2]}}}')
     (folder / "report.json").write_text(json.dumps({"volumes": {}}))
     return folder
 

@@ -97,7 +97,7 @@ def test_infeasible_draws_are_redrawn_and_logged(caplog):
 
 
 def test_no_feasible_draw_is_an_error_that_says_what_to_change():
-    regions = Search(regions={"net": {"n_stacks": 5, "input_size": 50}}).feasible_regions()
+    regions = Search(regions={"net": {"n_stacks": 3, "input_size": 30}}).feasible_regions()
     with pytest.raises(InputError, match=r"none of 1000 draws is feasible .* raise net.input_size"):
         draw(regions, 0, 0)
 

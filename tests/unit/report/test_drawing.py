@@ -157,6 +157,7 @@ def test_the_network_is_legible(genome):
     check_legible(draw_network(genome, 7))
 
 
+@pytest.mark.slow
 def test_sixty_layers_are_drawn_on_a_page():
     assert plan(SIXTY.net, 7).n_convlayers == 66
     assert max(draw_network(SIXTY, 7).get_size_inches()) < 15

@@ -50,11 +50,11 @@ def decode(uri: str) -> np.ndarray:
 
 
 def test_a_class_without_a_voxel_in_training_is_named(
-    search: Search, capsys: pytest.CaptureFixture[str]
+    page: Page, search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the report and in the summary in the terminal; in other searches nothing is said of it."""
     path = Path(search.paths.ensemble) / "ensemble.json"
-    assert "no voxel" not in search.page().text
+    assert "no voxel" not in page.text
     voxels = {"train": [90, 0, 10], "validation": [60, 20, 20]}
     write_json(path, {**read_json(path), "class_voxels": voxels})
     assert (
@@ -97,8 +97,8 @@ def test_test_scores_stand_apart(search: Search) -> None:
     assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
 
 
-def test_the_ranking_holds_all_runs_with_their_part(search: Search) -> None:
-    head, *rows = search.page().rows["runs"]
+def test_the_ranking_holds_all_runs_with_their_part(page: Page) -> None:
+    head, *rows = page.rows["runs"]
     columns = dict(zip(head, zip(*rows, strict=True), strict=True))
     assert columns["Run"] == ("r0/000", "baselines/unet2015", "r0/001", "r0/002")
     assert columns["Role"] == ("ensemble", "baseline", "", "")

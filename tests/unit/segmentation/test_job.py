@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -26,37 +27,39 @@ from genenet.volumes.base import ArrayVolume
 from genenet.volumes.formats import natural_order
 from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
-from tests.support.ensembles import arrays, write_ensemble, write_image
-from tests.support.ensembles import job as make_job
+from tests.support.ensembles import arrays, job, write_ensemble, write_image
 
 CPU = torch.device("cpu")
 
 
+def write_inputs(folder):
+    """An ensemble of two networks and an image file of 5 x 70 x 90 voxels."""
+    write_ensemble(folder / "ensemble", n_stacks=(1, 2))
+    write_image(folder, (5, 70, 90))
+    return folder
+
+
 @pytest.fixture
-def setting(tmp_path):
-    """An ensemble, an image file of 5 x 70 x 90 voxels, and a function that makes a job."""
-    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2))
-    image = np.random.default_rng(0).integers(0, 255, (5, 70, 90), np.uint8)
-    tifffile.imwrite(tmp_path / "image.tif", image)
-    source = ImageFiles(image=[tmp_path / "image.tif"], labels=None, region=None)
-
-    def job(name, **settings):
-        values = {
-            "block": (2, 32, 64),
-            "tile": (1, 48, 48),
-            "probabilities": True,
-            "precision": "float32",
-            **settings,
-        }
-        ensemble = load_ensemble(tmp_path / "ensemble")
-        return SegmentationJob(ensemble, source, Segmentation(**values), CPU, tmp_path / name)
-
-    return tmp_path, image, job
+def folder(tmp_path):
+    return write_inputs(tmp_path)
 
 
-def test_the_store_holds_the_ensembles_mean_probabilities(setting):
-    folder, image, job = setting
-    receipt = job("a.ome.zarr").run()
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The inputs and what was made of them: a.ome.zarr, and the receipt of the job."""
+    place = write_inputs(tmp_path_factory.mktemp("segmented"))
+    return place, job(place).run()
+
+
+@pytest.fixture
+def segmented(once, tmp_path):
+    """A copy of a folder with the inputs and a.ome.zarr."""
+    return shutil.copytree(once[0], tmp_path, dirs_exist_ok=True)
+
+
+def test_the_store_holds_the_ensembles_mean_probabilities(once):
+    folder, receipt = once
+    image = tifffile.imread(folder / "image.tif")
     channels, labels = arrays(folder / "a.ome.zarr")
     norm = Normalisation.of_volume(image.mean(), image.std())
     networks = load_ensemble(folder / "ensemble").networks
@@ -73,10 +76,9 @@ def test_the_store_holds_the_ensembles_mean_probabilities(setting):
 @pytest.mark.parametrize(
     "settings", [{"block": (5, 128, 128)}, {"tile": (1, 16, 16)}, {"block": (1, 17, 23), "tile": (2, 30, 30)}]
 )
-def test_any_block_and_tile_give_the_same(setting, settings):
-    folder, _, job = setting
-    job("a.ome.zarr").run()
-    job("b.ome.zarr", **settings).run()
+def test_any_block_and_tile_give_the_same(segmented, settings):
+    folder = segmented
+    job(folder, "b.ome.zarr", **settings).run()
     (a, labels_a), (b, labels_b) = arrays(folder / "a.ome.zarr"), arrays(folder / "b.ome.zarr")
     assert np.abs(a - b).max() < 1e-5
     best = np.sort(a[1:], axis=0)
@@ -89,49 +91,45 @@ def assert_equal(store, other):
         assert np.array_equal(a, b)
 
 
-def test_jobs_in_any_order_fill_one_store(setting):
-    folder, _, job = setting
-    job("whole.ome.zarr").run()
+def test_jobs_in_any_order_fill_one_store(segmented):
     for part in (3, 1, 2):
-        job("parts.ome.zarr").run(part, 3)
-    assert_equal(folder / "whole.ome.zarr", folder / "parts.ome.zarr")
+        job(segmented, "parts.ome.zarr").run(part, 3)
+    assert_equal(segmented / "a.ome.zarr", segmented / "parts.ome.zarr")
 
 
 @pytest.mark.parametrize("settings", [{}, {"turns": True}, {"block": (5, 70, 90), "tile": None}])
-def test_any_number_of_threads_gives_the_same_bits(setting, settings):
-    folder, _, job = setting
+def test_any_number_of_threads_gives_the_same_bits(folder, settings):
+    source = {"region": ((0, 2), None, None)} if settings.get("turns") else {}  # eight times as much to do
     before = torch.get_num_threads()
     try:
         for n_threads in (1, 3):
             torch.set_num_threads(n_threads)
-            job(f"{n_threads}.ome.zarr", **settings).run()
+            job(folder, f"{n_threads}.ome.zarr", source=source, **settings).run()
     finally:
         torch.set_num_threads(before)
     assert_equal(folder / "1.ome.zarr", folder / "3.ome.zarr")
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_said(setting):
-    folder, _, job = setting
-    job("a.ome.zarr").run(1, 2)
+def test_what_is_there_is_kept_and_what_is_missing_is_said(folder):
+    job(folder).run(1, 2)
     with pytest.raises(InputError, match=r"a\.ome\.zarr: 9 of 18 blocks are missing, the first at .* again"):
         ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
-    receipt = job("a.ome.zarr").run()
+    receipt = job(folder).run()
     assert (receipt.written, receipt.kept) == (9, 9)
     ome_zarr.open_store(folder / "a.ome.zarr").check_complete()
 
 
-def test_another_ensemble_setting_or_image_makes_the_store_anew(setting):
-    folder, image, job = setting
-    job("a.ome.zarr").run()
-    assert job("a.ome.zarr", turns=True).run().kept == 0
-    tifffile.imwrite(folder / "image.tif", image[:, ::-1])
-    assert job("a.ome.zarr", turns=True).run().kept == 0
-    assert job("a.ome.zarr", turns=True).run().written == 0
+def test_another_ensemble_setting_or_image_makes_the_store_anew(segmented):
+    other = {"block": (5, 70, 90), "tile": None}
+    assert job(segmented, **other).run().kept == 0
+    image = tifffile.imread(segmented / "image.tif")
+    tifffile.imwrite(segmented / "image.tif", image[:, ::-1], photometric="minisblack")
+    assert job(segmented, **other).run().kept == 0
+    assert job(segmented, **other).run().written == 0
 
 
 @pytest.mark.process
-def test_killed_it_goes_on_where_it_was(setting):
-    folder, _, _ = setting
+def test_killed_it_goes_on_where_it_was(folder):
     image = np.random.default_rng(0).integers(0, 255, (60, 64, 64), np.uint8)
     tifffile.imwrite(folder / "image.tif", image)
     out = folder / "k.ome.zarr"
@@ -183,11 +181,9 @@ def test_memory_does_not_grow_with_the_volume(tmp_path):
     assert exporting[1] < 1.1 * exporting[0], exporting
 
 
-def test_uint8_is_the_default_and_holds_255_steps(setting):
-    folder, _, job = setting
-    job("f.ome.zarr").run()
-    job("u.ome.zarr", precision="uint8").run()
-    a, b = arrays(folder / "f.ome.zarr")[0], arrays(folder / "u.ome.zarr")[0]
+def test_uint8_is_the_default_and_holds_255_steps(segmented):
+    job(segmented, "u.ome.zarr", precision="uint8").run()
+    a, b = arrays(segmented / "a.ome.zarr")[0], arrays(segmented / "u.ome.zarr")[0]
     assert b.dtype == np.uint8
     assert np.abs(a - b / 255).max() < 0.51 / 255
 
@@ -208,10 +204,8 @@ def test_normalisation_by_training_uses_the_ensembles_numbers(tmp_path):
     write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2), normalisation=normalisation)
     tifffile.imwrite(tmp_path / "i.tif", np.random.default_rng(0).integers(0, 255, (1, 40, 40), np.uint8))
     source = ImageFiles(image=[tmp_path / "i.tif"], labels=None, region=None)
-    job = SegmentationJob(
-        load_ensemble(tmp_path / "ensemble"), source, Segmentation(), CPU, tmp_path / "o.ome.zarr"
-    )
-    job.run()
+    ensemble = load_ensemble(tmp_path / "ensemble")
+    SegmentationJob(ensemble, source, Segmentation(), CPU, tmp_path / "o.ome.zarr").run()
     assert ome_zarr.open_store(tmp_path / "o.ome.zarr").attributes["mean"] == [100.0]
 
 
@@ -228,9 +222,8 @@ def test_entropy_is_0_when_sure_and_1_when_not():
     assert entropy(torch.from_numpy(p)).numpy().ravel() == pytest.approx([0, 1], abs=1e-6)
 
 
-def test_scores_against_labels_block_by_block(setting):
-    folder, _, job = setting
-    job("a.ome.zarr").run()
+def test_scores_against_labels_block_by_block(segmented):
+    folder = segmented
     labels = arrays(folder / "a.ome.zarr")[1]
     wrong = labels.copy()
     wrong[0, 0, :10] = 7  # ignored
@@ -251,16 +244,15 @@ def test_scores_against_labels_block_by_block(setting):
         evaluate_store(folder / "a.ome.zarr", source, ignore_label=7)
 
 
-def test_from_another_folder_the_same_store_is_continued(setting, monkeypatch):
+def test_from_another_folder_the_same_store_is_continued(folder, monkeypatch):
     """Relative and absolute paths of ensemble, image and store name the same files."""
-    folder, _, _ = setting
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder)
-    assert make_job(Path(".")).run(1, 2).written == 9
+    assert job(Path(".")).run(1, 2).written == 9
     monkeypatch.chdir(folder / "elsewhere")
-    second = make_job(Path("..")).run()
+    second = job(Path("..")).run()
     assert (second.written, second.kept) == (9, 9)
-    third = make_job(folder).run()
+    third = job(folder).run()
     assert (third.written, third.kept) == (0, 18)
 
 
@@ -272,7 +264,7 @@ def test_files_are_stacked_in_the_order_given(tmp_path, caplog):
     for name, section in zip(names, image, strict=True):
         tifffile.imwrite(tmp_path / name, section)
     whole, stacked = (
-        make_job(tmp_path, f"{out}.ome.zarr", source=source)
+        job(tmp_path, f"{out}.ome.zarr", source=source)
         for out, source in (("whole", {}), ("stacked", {"image": [tmp_path / name for name in names]}))
     )
     whole.run()
@@ -280,16 +272,15 @@ def test_files_are_stacked_in_the_order_given(tmp_path, caplog):
     stacked.run()
     assert "slice_10.tif: stands where slice_2.tif would in natural order" in caplog.text
     assert np.array_equal(arrays(whole.out)[1], arrays(stacked.out)[1])
-    ordered = make_job(
+    ordered = job(
         tmp_path, "stacked.ome.zarr", source={"image": sorted(stacked.source.image, key=natural_order)}
     )
     assert ordered.run().kept == 0  # another order is another image
     assert not np.array_equal(arrays(whole.out)[1], arrays(ordered.out)[1])
 
 
-def test_the_region_is_recorded_and_gives_the_place(setting):
-    folder, _, _ = setting
-    make_job(folder, source={"region": [[1, 3], None, [20, 60]]}).run()
+def test_the_region_is_recorded_and_gives_the_place(folder):
+    job(folder, source={"region": [[1, 3], None, [20, 60]]}).run()
     store = ome_zarr.open_store(folder / "a.ome.zarr")
     assert store.attributes["region"] == [[1, 3], None, [20, 60]]
     assert store.translation_nm == (40.0, 0.0, 200.0)

@@ -1,6 +1,7 @@
 """Post-processing of a store: what is written, after kills too, and how much memory it takes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,12 +76,26 @@ def store(tmp_path):
     return make_store(tmp_path / "a.ome.zarr", smooth_labels())
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The same store after post-processing, and the receipt."""
+    path = make_store(tmp_path_factory.mktemp("processed") / "a.ome.zarr", smooth_labels())
+    return path, postprocess(path)
+
+
+@pytest.fixture
+def processed(once, tmp_path):
+    """A copy of it, with its table of objects."""
+    shutil.copytree(once[0].parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "a.ome.zarr"
+
+
 def postprocess(path, settings=SETTINGS, work_voxels=2**14):
     return PostprocessingJob(path, settings, table_of(path), work_voxels).run()
 
 
-def test_the_store_gets_cleaned_labels_and_objects_and_keeps_its_own(store):
-    receipt = postprocess(store)
+def test_the_store_gets_cleaned_labels_and_objects_and_keeps_its_own(once):
+    store, receipt = once
     labels, cleaned, _ = arrays(store)
     assert np.array_equal(labels, smooth_labels())
     assert receipt["changed_voxels"] == (labels != cleaned).sum() > 0
@@ -97,8 +112,8 @@ def test_the_store_gets_cleaned_labels_and_objects_and_keeps_its_own(store):
     assert receipt["holes"].keys() == {"organelle"}
 
 
-def test_the_table_opens_in_pandas_and_agrees_with_the_voxels(store):
-    postprocess(store)
+def test_the_table_opens_in_pandas_and_agrees_with_the_voxels(once):
+    store, _ = once
     table = pd.read_csv(table_of(store))
     assert table_of(store).name == "a.objects.csv"
     assert tuple(table.columns) == COLUMNS
@@ -121,13 +136,11 @@ def test_the_table_opens_in_pandas_and_agrees_with_the_voxels(store):
         assert CLASSES[cleaned[tuple(at[0])]] == row._3 == CLASSES[row.class_id]
 
 
-@pytest.mark.parametrize(
-    ("block", "work"), [((10, 128, 192), 2**23), ((3, 17, 50), 1), ((1, 100, 130), 30000)]
-)
-def test_any_blocks_give_the_same(store, tmp_path, block, work):
-    postprocess(store)
-    other = make_store(tmp_path / "b.ome.zarr", smooth_labels(), block)
-    postprocess(other, work_voxels=work)
+def test_other_blocks_of_the_store_and_of_the_work_give_the_same(once, tmp_path):
+    """For components, that any block gives the same is a property of test_components.py."""
+    store, _ = once
+    other = make_store(tmp_path / "b.ome.zarr", smooth_labels(), (3, 40, 50))
+    postprocess(other, work_voxels=1)
     for ours, theirs in zip(arrays(store), arrays(other), strict=True):
         assert np.array_equal(ours, theirs)
     assert table_of(store).read_bytes() == table_of(other).read_bytes()
@@ -145,10 +158,8 @@ def test_a_slice_and_a_voxel(tmp_path):
 
 
 @pytest.mark.process
-def test_killed_at_any_moment_it_leaves_nothing_half_done_and_runs_again(store, tmp_path):
-    reference = make_store(tmp_path / "b/a.ome.zarr", smooth_labels())
-    postprocess(reference)
-    expected = results(reference)
+def test_killed_at_any_moment_it_leaves_nothing_half_done_and_runs_again(store, tmp_path, once):
+    expected = results(once[0])
     command = [sys.executable, "-c", SCRIPT, store, SETTINGS.model_dump_json(), "1"]
     kills = 0
     for wanted in (
@@ -172,11 +183,11 @@ def test_killed_at_any_moment_it_leaves_nothing_half_done_and_runs_again(store, 
     assert done.returncode == 0, done.stderr
     assert results(store) == expected
     assert not list(store.glob("labels/.*"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.objects.csv", "a.ome.zarr", "b"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.objects.csv", "a.ome.zarr"]
 
 
-def test_an_error_in_the_middle_leaves_nothing(store, monkeypatch):
-    postprocess(store)
+def test_an_error_in_the_middle_leaves_nothing(processed, monkeypatch):
+    store = processed
 
     def fails(*_):
         raise OSError(28, "No space left on device")
@@ -193,8 +204,8 @@ def test_an_error_in_the_middle_leaves_nothing(store, monkeypatch):
     assert results(store) == expected
 
 
-def test_other_settings_replace_what_was_made_and_none_remove_it(store):
-    postprocess(store)
+def test_other_settings_replace_what_was_made_and_none_remove_it(processed):
+    store = processed
     only_objects = Postprocessing(objects=["organelle"])
     assert postprocess(store, only_objects)["objects"]["organelle"] > 50
     assert not (store / "labels/cleaned").exists()
@@ -204,8 +215,8 @@ def test_other_settings_replace_what_was_made_and_none_remove_it(store):
     assert [path.name for path in sorted((store / "labels").iterdir())] == ["segmentation", "zarr.json"]
 
 
-def test_metadata_are_valid_and_pyramids_hold_the_most_frequent(store):
-    postprocess(store)
+def test_metadata_are_valid_and_pyramids_hold_the_most_frequent(processed):
+    store = processed
     build_pyramid(store, min_size=40)
     group = zarr.open_group(store, mode="r")
     Image.from_zarr(group)

@@ -283,7 +283,7 @@ def test_not_a_prepared_file(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_by_a_slab(tmp_path: Path) -> None:
-    image = np.zeros((160, 512, 512), "u1")
+    image = np.zeros((160, 256, 256), "u1")
     image[::2] = 1
     settings = make_settings(write(tmp_path, image, image, mask=np.ones_like(image)))
     tracemalloc.start()
