@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 GENENET = [sys.executable, "-m", "genenet"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-MIB = 2**20
 
 
 def parser(doc):

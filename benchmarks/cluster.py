@@ -24,26 +24,11 @@ from datetime import datetime
 from pathlib import Path
 
 from bench_tools import parser
-from genenet.phantoms.phantom import CLASSES
 from tests.support import debian
 from tests.support import slurm as slurm_module
 from tests.support.searches import ClusterSearch
 
-CONFIG = """
-results: results
-data:
-  classes: [{classes}]
-  voxel_size_nm: [40, 10, 10]
-  train: [{{phantom: {{shape: [2, 128, 128], seed: 1}}}}]
-  validation: [{{phantom: {{shape: [1, 128, 128], seed: 2}}}}]
-search:
-  seed: 1
-  n_genomes: {genomes}
-  regions:
-    net: {{n_convkernels: [4, 6], n_stacks: 1, n_convlayers: 1, input_size: 48}}
-training: {{iterations: {iterations}, batch_size: 2, threads: 1, validation_interval: {iterations}, device: cpu}}
-ensemble: {{size: 2}}
-"""
+CONFIG = (Path(__file__).parent / "cluster.yaml").read_text()
 EDITS = [  # account, times and memory; how often states are asked for, and how arrays are made, stay as they are
     ("# slurm_account: mylab", "slurm_account: lab"),
     *(("runtime: 120", "runtime: 10"), ("runtime: 240", "runtime: 10")),
@@ -80,8 +65,9 @@ def measure(cluster, folder, n_genomes, iterations):
     gpus = slurm_module.GPUS_PER_NODE * len(slurm_module.NODES)
     places = min(gpus, os.cpu_count() or 1)
     search = ClusterSearch(cluster, folder)
-    classes = ", ".join(CLASSES)
-    search.add("search.yaml", CONFIG.format(classes=classes, genomes=n_genomes, iterations=iterations))
+    search.add("cluster.yaml", CONFIG)
+    training = f"{{iterations: {iterations}, validation_interval: {iterations}}}"
+    search.add("size.yaml", f"search: {{n_genomes: {n_genomes}}}\ntraining: {training}\n")
     search.edit_profile(*EDITS, ("&gpu --gpus\\=1", f"&gpu --gpus\\=k80:{gpus // places}"))
     runs = [f"r0/{i:03}" for i in range(n_genomes)]
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]

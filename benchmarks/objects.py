@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from bench_tools import anonymous_memory, in_process, parser, peak_memory, volume_shape
 from genenet.config.postprocessing import Postprocessing
 from genenet.phantoms.phantom import CLASSES, write_phantom
 from genenet.segmentation.objects import PostprocessingJob, table_of
-from genenet.volumes.ome_zarr import create_store, open_store
-from genenet.volumes.opening import open_volume
+from genenet.volumes.ome_zarr import open_store
+from tests.support.stores import write_store
 
 BLOCK = (8, 512, 512)
 NOISE = 0.002  # share of the voxels with a random class: specks, as networks leave them
@@ -64,16 +65,11 @@ def make_store(shape, folder):
     """Write the labels of a phantom, with some noise, as a finished segmentation; return its path."""
     path = folder / f"{shape[0]}.ome.zarr"
     write_phantom(shape, 0, folder / "image.tif", folder / "labels.tif")
-    facts = {"classes": list(CLASSES), "voxel_size_nm": (40.0, 10.0, 10.0), "attributes": {}}
-    create_store(path, shape=shape, block=BLOCK, channels=["uncertainty"], dtype="uint8", **facts)
-    store, labels = open_store(path), open_volume([folder / "labels.tif"])
-    rng = np.random.default_rng(0)
-    for box in store.blocks:
-        block = labels.read(box).astype(np.uint8)
-        noisy = rng.random(box.shape) < NOISE
-        block[noisy] = rng.integers(0, len(CLASSES), noisy.sum(), np.uint8)
-        store.write_block(box, block, np.zeros((1, *box.shape), np.uint8))
-    return path
+    labels, rng = tifffile.imread(folder / "labels.tif"), np.random.default_rng(0)
+    for plane in labels.reshape(shape):
+        noisy = rng.random(plane.shape) < NOISE
+        plane[noisy] = rng.integers(0, len(CLASSES), noisy.sum(), np.uint8)
+    return write_store(path, labels.reshape(shape), block=BLOCK, classes=CLASSES).path
 
 
 def main():

@@ -15,39 +15,25 @@ for as in quality.py.
 from pathlib import Path
 
 from bench_tools import parser
+from search_curves import record
+from search_evolve import evolve
+from search_replay import show
+from search_tables import FOLDER, read, tabulate
 
-
-def record(data, options):
-    """Train the genomes that have not been trained yet."""
-    from search_curves import record
-
-    record(data, options.work / data, options.genomes, options.iterations, options.processes)
-
-
-def tabulate(data, options):
-    """Score all ensembles of the trained genomes."""
-    from search_tables import tabulate
-
-    tabulate(data, options.work / data, options.processes, options.tables)
-
-
-def replay(data, options):
-    """Search in the recorded genomes, by each strategy."""
-    from search_replay import show
-    from search_tables import read
-
-    show(read(data, options.tables), data, options.seeds or 1000, options.only, options.processes)
+STEPS = {
+    "record": lambda data, o: record(data, o.work / data, o.genomes, o.iterations, o.processes),
+    "tabulate": lambda data, o: tabulate(data, o.work / data, o.processes, o.tables),
+    "replay": lambda data, o: show(read(data, o.tables), data, o.seeds or 1000, o.only, o.processes),
+}
 
 
 def main():
     """Do what the command line asks for, for one data set after the other."""
-    steps = {"record": record, "tabulate": tabulate, "replay": replay}
     arguments = parser(__doc__)
-    arguments.add_argument("what", choices=[*steps, "evolve"])
+    arguments.add_argument("what", choices=[*STEPS, "evolve"])
     arguments.add_argument("data", nargs="*", default=["platelet", "phantom"])
     arguments.add_argument("--work", type=Path, help="folder that record writes and tabulate reads")
-    tables = Path(__file__).parent / "data"
-    arguments.add_argument("--tables", type=Path, default=tables, help="instead of benchmarks/data")
+    arguments.add_argument("--tables", type=Path, default=FOLDER, help="instead of benchmarks/data")
     arguments.add_argument("--genomes", type=int, default=60)
     arguments.add_argument("--iterations", type=int, default=540)
     arguments.add_argument("--processes", type=int, default=2)
@@ -57,12 +43,10 @@ def main():
     if options.what != "replay" and options.work is None:
         arguments.error("--work FOLDER is needed")
     if options.what == "evolve":
-        from search_evolve import evolve
-
         evolve(options.work, options.seeds or 5)
     else:
         for data in options.data:
-            steps[options.what](data, options)
+            STEPS[options.what](data, options)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 validation voxels count. An ARI is stored in steps of 1/20 000, so it is accurate to 0.000025.
 """
 
-import csv
 import json
 import math
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 
 from genenet.core.atomic_files import atomic_path, write_csv, write_json
 from genenet.core.errors import InputError
+from search_curves import N_VALIDATIONS, read_folder, truth
 
 FOLDER = Path(__file__).parent / "data"
 STEPS = 20_000
@@ -187,18 +187,15 @@ def read(data, folder=FOLDER):
     stem = folder / f"search_{data}"
     description = json.loads(stem.with_suffix(".json").read_text())
     n_genomes = len(description["genomes"])
-    curves, seconds = ([[] for _ in range(n_genomes)] for _ in range(2))
-    with stem.with_suffix(".csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            curves[int(row["genome"])].append(float(row["validation_ari"]))
-            seconds[int(row["genome"])].append(float(row["processor_seconds"]))
+    rows = np.genfromtxt(stem.with_suffix(".csv"), delimiter=",", names=True)
+    of_genomes = [rows[rows["genome"] == genome] for genome in range(n_genomes)]
     with np.load(stem.with_suffix(".npz")) as arrays:
         members = {int(genome): place for place, genome in enumerate(arrays["members"])}
         tables = {size: arrays[name] for name, size in SIZES.items()}
     n_validations = description["n_validations"]
     return Pool(
-        list(map(np.array, curves)),
-        list(map(np.array, seconds)),
+        [of["validation_ari"] for of in of_genomes],
+        [of["processor_seconds"] for of in of_genomes],
         description["recording"]["iterations"] // n_validations,
         n_validations,
         Ensembles(members, tables),
@@ -211,8 +208,6 @@ def tabulate(data, work, processes, folder=FOLDER):
     Raises:
         InputError: If genomes are missing between others.
     """
-    from search_curves import N_VALIDATIONS, read_folder, truth  # imports torch, which replaying doesn't need
-
     description, files = read_folder(work)
     if [index for index, _ in files] != list(range(len(files))):
         raise InputError(f"{work}: the recording has gaps; finish it first (search.py record)")

@@ -7,7 +7,6 @@ All networks have random weights; time and memory don't depend on them. ``monai`
 genenet[bench]). ``memory`` takes half an hour and runs only if it is named.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -25,17 +24,16 @@ import torch
 from bench_tools import GENENET, alternating, bfloat16_instructions, in_process, parser, peak_memory, rate
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
-from genenet.core.atomic_files import write_json
 from genenet.core.resources import keep_freed_memory
-from genenet.ensembles.description import FORMAT
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.networks import modules as network_modules
 from genenet.networks.network import Network
-from genenet.networks.weights import save_weights
-from genenet.phantoms.phantom import CLASSES, slabs
+from genenet.phantoms.phantom import CLASSES, write_phantom
 from genenet.segmentation.job import SegmentationJob
+from genenet.segmentation.receipts import read_receipt
+from tests.support.ensembles import write_ensemble
 
 CPU = torch.device("cpu")
 THREADS = 2
@@ -49,39 +47,20 @@ DEPTH_CASES = (  # kernels, tile
 )
 
 
-def ensemble(folder, nets):
-    """Write an ensemble of random networks; return its folder."""
-    members = []
-    for index, net in enumerate(nets):
-        genome, place = Genome(f"g{index}", {"net": net}), folder / f"members/{index:02d}"
-        torch.manual_seed(index)
-        genome.write(place / "genome.json")
-        state = Network(plan(genome.net, len(CLASSES))).state_dict()
-        save_weights(state, genome.id, place / "model.safetensors")
-        members.append({"folder": f"members/{index:02d}", "run": f"r0/{index:03d}", "genome": genome.id})
-    norm = {"mode": "training", "mean": 128.0, "deviation": 40.0}
-    facts = {"format": FORMAT, "classes": list(CLASSES), "voxel_size_nm": [40.0, 10.0, 10.0]}
-    write_json(folder / "ensemble.json", {**facts, "normalisation": norm, "members": members})
-    return folder
+def inputs(folder, shape, nets):
+    """Write an ensemble of random networks, and a phantom as uncompressed TIFF; return the path of this image."""
+    write_ensemble(folder / "ensemble", nets=nets, mode="training", classes=CLASSES)
+    write_phantom(shape, 1, folder / "image.tif", folder / "labels.tif")
+    return folder / "image.tif"
 
 
-def volume(folder, shape):
-    """Write a phantom as an uncompressed TIFF, slab by slab; return its path."""
-    path = folder / "image.tif"
-    image = tifffile.memmap(path, shape=shape, dtype=np.uint8, photometric="minisblack")
-    for z, voxels, _ in slabs(shape, 1):
-        image.reshape(shape)[z : z + len(voxels)] = voxels
-    image.flush()
-    return path
-
-
-def end_to_end(folder, path, **settings):
-    """Segment; return the million voxels per second of the computing, without start-up, and the receipt."""
+def end_to_end(folder, receipts, **settings):
+    """Segment; return the million voxels per second of the computing, without start-up, and keep the receipt."""
     out = folder / f"{time.monotonic_ns()}.ome.zarr"
-    source = ImageFiles(image=[path], labels=None, region=None)
+    source = ImageFiles(image=[folder / "image.tif"], labels=None, region=None)
     job = SegmentationJob(load_ensemble(folder / "ensemble"), source, Segmentation(**settings), CPU, out)
-    receipt = job.run()
-    return tifffile.TiffFile(path).series[0].size / receipt["seconds_computing"] / 1e6, receipt
+    receipts.append(job.run())
+    return receipts[-1].voxels / receipts[-1].seconds_computing / 1e6
 
 
 def bare(network, size, precision, together):
@@ -111,9 +90,8 @@ def precisions():
 def speed(folder):
     """Print the rate of the whole beside that of the bare networks at their best tile size."""
     block = (4, 1280, 1280)
-    path = volume(folder, (16, 1280, 1280))
     for n_members, precision in (*((1, each) for each in precisions()), (4, "float32")):
-        ensemble(folder / "ensemble", [NET] * n_members)
+        inputs(folder, (16, 1280, 1280), [NET] * n_members)
         network = load_ensemble(folder / "ensemble").networks[0].placed(CPU).eval()
         measures = {
             f"bare, tiles of {size:4}, {how:20}": partial(bare, network, size, precision, together)
@@ -121,19 +99,14 @@ def speed(folder):
             for together, how in ((True, "2 cores on a tile"), (False, "a tile on each core"))
         }
         receipts = []
-
-        def whole(precision=precision, receipts=receipts):
-            found, receipt = end_to_end(folder, path, compute=precision, block=block)
-            receipts.append(receipt)
-            return found
-
+        whole = partial(end_to_end, folder, receipts, compute=precision, block=block)
         medians = alternating(ROUNDS, {**measures, "genenet": whole})
         networks = {name: value / n_members for name, value in medians.items() if name != "genenet"}
         best = max(networks.values())
         print(f"{n_members} networks, {precision}: million voxels/s, ratio to the best of the bare networks")
         for name, value in {**networks, "genenet": medians["genenet"]}.items():
             print(f"  {name:43} {value:6.2f}  {value / best:5.2f}")
-        print(f"  computed for each voxel written: {receipts[-1]['voxels_computed_for_each']}", flush=True)
+        print(f"  computed for each voxel written: {receipts[-1].voxels_computed_for_each}", flush=True)
 
 
 def monai(folder):
@@ -142,12 +115,9 @@ def monai(folder):
     MONAI runs in a process of its own, with torch as it comes; genenet segments three blocks, so that reading
     and writing overlap with computing.
     """
-    path = volume(folder, (48, 1280, 1280))
-    ensemble(folder / "ensemble", [NET])
-    measures = {"MONAI, float32": lambda: in_process(monai_rate, path)}
-    for precision in precisions():
-        measures[f"genenet, {precision}"] = lambda p=precision: end_to_end(folder, path, compute=p)[0]
-    medians = alternating(ROUNDS, measures)
+    path = inputs(folder, (48, 1280, 1280), [NET])
+    ours = {f"genenet, {p}": partial(end_to_end, folder, [], compute=p) for p in precisions()}
+    medians = alternating(ROUNDS, {"MONAI, float32": partial(in_process, monai_rate, path), **ours})
     for name, value in medians.items():
         print(f"  {name:20} {value:6.2f} million voxels/s  {value / medians['MONAI, float32']:5.2f}")
 
@@ -178,7 +148,9 @@ def depth(folder):
     functions = {"torch's": torch.nn.Conv3d.forward, "genenet's": network_modules.Conv3d.forward}
     for n_kernels, shape in DEPTH_CASES:
         net = {**NET, "n_convkernels": n_kernels, "spatial_mode": "3d", "input_depth": 60}
-        network = load_ensemble(ensemble(folder, [net])).networks[0].placed(CPU).eval()
+        network = (
+            load_ensemble(write_ensemble(folder, nets=[net], classes=CLASSES)).networks[0].placed(CPU).eval()
+        )
         found = alternating(ROUNDS, {n: partial(depth_rate, network, shape, f) for n, f in functions.items()})
         slow, fast = found.values()
         rates = f"torch's {slow:.2f}, genenet's {fast:.2f} million voxels/s"
@@ -199,8 +171,7 @@ def scaling(folder, launcher=""):
 
     ``launcher`` is a command that starts each process; without one they are local processes.
     """
-    path = volume(folder, (32, 640, 640))
-    ensemble(folder / "ensemble", [NET])
+    path = inputs(folder, (32, 640, 640), [NET])
     times = {}
     for n_workers in (1, THREADS):
         command = [*shlex.split(launcher), *GENENET, "segment", "--ensemble", folder / "ensemble", path]
@@ -213,7 +184,7 @@ def scaling(folder, launcher=""):
         ]
         assert [job.wait() for job in jobs] == [0] * n_workers
         whole = time.monotonic() - began
-        computing = max(json.loads(path.read_text())["seconds_computing"] for path in receipts.values())
+        computing = max(read_receipt(path).seconds_computing for path in receipts.values())
         times[n_workers] = computing
         start_up = f"start-up {whole - computing:.1f} s"
         print(f"  {n_workers} workers: computing {computing:.1f} s, {start_up}", flush=True)
@@ -227,9 +198,9 @@ def memory(folder):
     for n_slices in (62, 250):
         place = folder / str(n_slices)
         place.mkdir()
-        path, store = volume(place, (n_slices, 2000, 2000)), place / "out.ome.zarr"
+        path, store = inputs(place, (n_slices, 2000, 2000), nets), place / "out.ome.zarr"
         began = time.monotonic()
-        segment = ["segment", "--ensemble", ensemble(place / "ensemble", nets), path, "--out", store]
+        segment = ["segment", "--ensemble", place / "ensemble", path, "--out", store]
         peaks[n_slices] = peak_of_command(*segment)
         seconds = time.monotonic() - began
         print(f"  {n_slices} slices: {peaks[n_slices]:.0f} MiB at most, {seconds:.0f} s", flush=True)

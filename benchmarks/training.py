@@ -24,7 +24,6 @@ from bench_tools import alternating, bfloat16_instructions, mean_and_spread, par
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.baselines import BASELINES
 from genenet.genes.plan import plan
-from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
 from genenet.training import checkpoint
 from genenet.training.patches import class_weights
@@ -34,7 +33,7 @@ ROUNDS, SECONDS = 5, 5  # number of rounds, length of each
 CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
 QUALITY_ITERATIONS = {16: 300, 64: 100}  # kernels: iterations
 DATA = phantom(validation_shape=(4, 320, 320))
-(TRAIN,), (VALIDATION,) = DATA.train, DATA.validation
+(TRAIN,) = DATA.train
 FLOAT32, BFLOAT16, COMPILED = {"precision": "float32"}, {"precision": "bfloat16"}, {"compile": True}
 FULL_AUGMENTATION = yaml.safe_load("""
 {elastic_voxels: 4, brightness: 0.2, contrast: 0.2, gamma: 0.2, blur_voxels: 1, noise: 0.2,
@@ -260,11 +259,8 @@ def learned(n_kernels, seed, iterations, settings):
 
 def score(whole):
     """Return the validation ARI of a trainer's network."""
-    table = Contingency.empty(DATA.n_classes)
-    with whole.learner.evaluated():
-        for z, probabilities in whole.predict(VALIDATION):
-            table.add(VALIDATION.labels[z : z + 1], probabilities.argmax(axis=0))
-    return table.adjusted_rand_index
+    whole.validate()
+    return whole.history[-1].validation_ari
 
 
 PARTS = {"speed": speed, "overhead": overhead, "checkpoints": checkpoints, "quality": quality}

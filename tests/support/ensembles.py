@@ -19,20 +19,25 @@ from genenet.segmentation.job import SegmentationJob
 CPU = torch.device("cpu")
 
 
-def write_ensemble(folder, n_stacks=(1,), mode="volume", net=None, **description):
-    """An ensemble of random networks; ``net`` are more values of each."""
+CLASSES = ["background", "cell", "organelle"]
+NET = {"n_convkernels": 3, "n_convlayers": 1, "input_size": 64}
+
+
+def write_ensemble(folder, n_stacks=(1,), mode="volume", net=None, nets=None, classes=CLASSES, **description):
+    """An ensemble of random networks; ``net`` are more values of each, or ``nets`` all values of all of them."""
     members = []
-    for index, n in enumerate(n_stacks):
-        values = {"n_convkernels": 3, "n_stacks": n, "n_convlayers": 1, "input_size": 64, **(net or {})}
+    for index, values in enumerate(nets or [{**NET, "n_stacks": n, **(net or {})} for n in n_stacks]):
         genome = Genome(f"g{index}", {"net": values})
         torch.manual_seed(index)
         place = folder / f"members/{index:02d}"
         genome.write(place / "genome.json")
-        save_weights(Network(plan(genome.net, 3)).state_dict(), genome.id, place / "model.safetensors")
+        save_weights(
+            Network(plan(genome.net, len(classes))).state_dict(), genome.id, place / "model.safetensors"
+        )
         members.append({"folder": f"members/{index:02d}", "run": f"r0/{index:03d}", "genome": genome.id})
     facts = {
         "format": FORMAT,
-        "classes": ["background", "cell", "organelle"],
+        "classes": list(classes),
         "voxel_size_nm": [40.0, 10.0, 10.0],
         "normalisation": {"mode": mode, "mean": 127.0, "deviation": 74.0},
         "members": members,
