@@ -1,14 +1,17 @@
 """Boxes and tiles: pure arithmetic on (z, y, x) voxel coordinates, no data, no torch."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, TypeVar
 
 Triple = tuple[int, int, int]
+Result = TypeVar("Result")
 
 
-def each(function: Callable[..., int], *triples: Triple) -> Triple:
-    """Apply a function to the numbers of each axis."""
+def each(function: Callable[..., Result], *triples: Iterable[Any]) -> tuple[Result, Result, Result]:
+    """Apply a function to the values of each axis: ``each(add, (1, 2, 3), (4, 5, 6))`` is (5, 7, 9)."""
     z, y, x = map(function, *triples)
     return z, y, x
 
@@ -26,13 +29,12 @@ class Box:
     @classmethod
     def of_shape(cls, shape: Triple, start: Triple = (0, 0, 0)) -> "Box":
         """Return the box of this shape that begins at ``start``."""
-        return cls(start, (start[0] + shape[0], start[1] + shape[1], start[2] + shape[2]))
+        return cls(start, each(operator.add, start, shape))
 
     @property
     def shape(self) -> Triple:
         """Size along z, y, x in voxels."""
-        z, y, x = (stop - start for start, stop in zip(self.start, self.stop, strict=True))
-        return z, y, x
+        return each(operator.sub, self.stop, self.start)
 
     @property
     def n_voxels(self) -> int:
@@ -43,24 +45,19 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """As an index into an array."""
-        z, y, x = (slice(start, stop) for start, stop in zip(self.start, self.stop, strict=True))
-        return z, y, x
+        return each(slice, self.start, self.stop)
 
     def shift(self, by: Triple) -> "Box":
         """Return the box moved by ``by`` voxels."""
-        start, stop = (tuple(p + d for p, d in zip(end, by, strict=True)) for end in (self.start, self.stop))
-        return Box(start, stop)  # type: ignore[arg-type]
+        return Box(each(operator.add, self.start, by), each(operator.add, self.stop, by))
 
     def relative_to(self, origin: Triple) -> "Box":
         """Return the same box in coordinates whose zero is ``origin``."""
-        z, y, x = origin
-        return self.shift((-z, -y, -x))
+        return self.shift(each(operator.neg, origin))
 
     def intersect(self, other: "Box") -> "Box":
         """Return what both boxes cover; a shape with a zero or less if they don't meet."""
-        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
-        stop = tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
-        return Box(start, stop)  # type: ignore[arg-type]
+        return Box(each(max, self.start, other.start), each(min, self.stop, other.stop))
 
 
 def tiles(box: Box, shape: Triple) -> Iterator[Box]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import zlib
 from abc import ABC, abstractmethod
 from lzma import LZMAError
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError, one_line
-from genenet.core.geometry import Box, Triple, by
+from genenet.core.geometry import Box, Triple, by, each
 from genenet.volumes.axes import UNNAMED, find_z
 from genenet.volumes.grid import AXES, Grid
 
@@ -77,10 +78,8 @@ class Volume(ABC):
 
     def _take_over(self, volume: Volume) -> None:
         """Set all attributes as those of another volume."""
-        self.name, self.shape, self.dtype = volume.name, volume.shape, volume.dtype
-        self.chunks, self.chunk_start, self.grid = volume.chunks, volume.chunk_start, volume.grid
-        self.is_mapped, self.bottom_up = volume.is_mapped, volume.bottom_up
-        self.reading, self.notes = volume.reading, volume.notes
+        for name in Volume.__annotations__:
+            setattr(self, name, getattr(volume, name))
 
 
 class ArrayVolume(Volume):
@@ -90,7 +89,6 @@ class ArrayVolume(Volume):
         array: 2D or more; the last two axes are y and x, and at most one of those before has several places.
         name: how messages call it.
         chunks: by default the array's own, else one slice.
-        voxel_size_nm: along z, y, x.
         axes: the names of the array's axes, as of FileImage; by default those before y, x have no names.
         decoding: how stored voxels become values.
     """
@@ -100,7 +98,6 @@ class ArrayVolume(Volume):
         array: Any,
         name: str = "array",
         chunks: Triple | None = None,
-        voxel_size_nm: VoxelSize | None = None,
         axes: Sequence[str] | None = None,
         decoding: Decoding | None = None,
     ) -> None:
@@ -112,7 +109,6 @@ class ArrayVolume(Volume):
         self.shape = (n_z, *array.shape[-2:])
         self.dtype = _checked_dtype(decoding.dtype if decoding else array.dtype, name)
         self.chunks = chunks or self._own_chunks()
-        self.grid = Grid(voxel_size_nm or (None, None, None))
         self.is_mapped = isinstance(array, np.ndarray)
         self.reading = (decoding.name,) if decoding else ()
 
@@ -154,10 +150,9 @@ class RegionVolume(Volume):
         self._take_over(volume)
         self._volume, self._origin = volume, box.start
         self.shape, self.grid = box.shape, volume.grid.shift(box.start)
-        z, y, x = (
-            -((o - s) % c) for o, s, c in zip(box.start, volume.chunk_start, volume.chunks, strict=True)
+        self.chunk_start = each(
+            lambda start, first, size: -((start - first) % size), box.start, volume.chunk_start, volume.chunks
         )
-        self.chunk_start = (z, y, x)
 
     def _read(self, box: Box) -> NDArray[Any]:
         return self._volume.read(box.shift(self._origin))
@@ -175,19 +170,20 @@ class MirroredVolume(Volume):
     def __init__(self, volume: Volume, axes: Sequence[str]) -> None:
         self._take_over(volume)
         self._volume = volume
-        self._axes = [i for i, axis in enumerate(AXES) if axis in axes]
-        self.reading = (*volume.reading, f"mirrored along {', '.join(AXES[i] for i in self._axes)}")
-        start = list(volume.chunk_start)
-        for i in self._axes:  # the last chunk, which may be cut off, comes first
-            start[i] = -((volume.chunk_start[i] - volume.shape[i]) % volume.chunks[i])
-        self.chunk_start = (start[0], start[1], start[2])
+        self._mirrored = each(axes.__contains__, AXES)
+        self.reading = (*volume.reading, f"mirrored along {', '.join(axis for axis in AXES if axis in axes)}")
+        self.chunk_start = each(  # the last chunk, which may be cut off, comes first
+            lambda mirrored, first, n, size: -((first - n) % size) if mirrored else first,
+            *(self._mirrored, volume.chunk_start, volume.shape, volume.chunks),
+        )
 
     def _read(self, box: Box) -> NDArray[Any]:
-        start, stop = list(box.start), list(box.stop)
-        for i in self._axes:
-            start[i], stop[i] = self.shape[i] - box.stop[i], self.shape[i] - box.start[i]
-        voxels = self._volume.read(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
-        return np.ascontiguousarray(np.flip(voxels, tuple(self._axes)))
+        start = each(
+            lambda mirrored, first, stop, n: n - stop if mirrored else first,
+            *(self._mirrored, box.start, box.stop, self.shape),
+        )
+        voxels = self._volume.read(Box.of_shape(box.shape, start))
+        return np.ascontiguousarray(np.flip(voxels, tuple(np.flatnonzero(self._mirrored))))
 
 
 def file_volume(image: FileImage, name: str, is_grey: bool = True) -> ArrayVolume:
@@ -229,8 +225,7 @@ def _region_box(volume: Volume, region: ImageRegion) -> Box:
                 f"{volume.name}: region [{start}, {stop}] along {axis} {what}; "
                 f"the image is {by(volume.shape)} voxels (z, y, x), so 0 ≤ start < stop ≤ {n}"
             )
-    (z0, z1), (y0, y1), (x0, x1) = ends
-    return Box((z0, y0, x0), (z1, y1, x1))
+    return Box(each(operator.itemgetter(0), ends), each(operator.itemgetter(1), ends))
 
 
 def _checked_dtype(dtype: Any, name: str) -> np.dtype[Any]:

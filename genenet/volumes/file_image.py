@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError
+from genenet.core.geometry import each
 from genenet.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
@@ -66,18 +67,16 @@ class FileImage:
 
     def grid(self) -> tuple[Grid, list[str]]:
         """Return where the voxels lie, and notes on sizes that can't be true, which count as unknown."""
-        notes, sizes = [], []
-        for axis in AXES:
-            size = self.sizes_nm.get(axis)
-            if size is not None and math.isfinite(size) and size > _LARGEST_NM:
-                notes.append(
-                    f"says that its voxels are {size:.0f} nm along {axis}, which isn't a microscope's (print "
-                    "resolutions, such as 72 dpi, look like this); the size counts as unknown"
-                )
-            sizes.append(size if size is not None and 0 < size <= _LARGEST_NM else None)
-        places = (self.origin_nm.get(axis, 0.0) for axis in AXES)
-        z, y, x = (place if math.isfinite(place) else 0.0 for place in places)
-        return Grid((sizes[0], sizes[1], sizes[2]), (z, y, x)), notes
+        sizes = each(lambda axis: self.sizes_nm.get(axis, 0.0), AXES)
+        places = each(lambda axis: self.origin_nm.get(axis, 0.0), AXES)
+        notes = [
+            f"says that its voxels are {size:.0f} nm along {axis}, which isn't a microscope's (print resolutions, such "
+            "as 72 dpi, look like this); the size counts as unknown"
+            for axis, size in zip(AXES, sizes, strict=True)
+            if math.isfinite(size) and size > _LARGEST_NM
+        ]
+        known = each(lambda size: size if 0 < size <= _LARGEST_NM else None, sizes)
+        return Grid(known, each(lambda place: place if math.isfinite(place) else 0.0, places)), notes
 
 
 def map_voxels(path: Path, dtype: DTypeLike, offset: int, shape: Sequence[int]) -> NDArray[Any]:

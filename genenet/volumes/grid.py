@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from genenet.core.geometry import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,28 +56,21 @@ class Grid:
     @property
     def translation_nm(self) -> Place:
         """The centre of the first voxel; along an axis of unknown size the file's origin."""
-        z, y, x = (
-            origin + start * (size or 0.0)
-            for origin, start, size in zip(self.origin_nm, self.start, self.sizes_nm, strict=True)
+        return each(
+            lambda origin, start, size: origin + start * (size or 0.0),
+            self.origin_nm,
+            self.start,
+            self.sizes_nm,
         )
-        return z, y, x
 
     def shift(self, by: Triple) -> Grid:
         """Return the grid of a region that begins ``by`` voxels further on."""
-        z, y, x = (a + b for a, b in zip(self.start, by, strict=True))
-        return replace(self, start=(z, y, x))
-
-    def with_sizes(self, sizes_nm: Iterable[float | None]) -> Grid:
-        """Return the grid with other sizes of voxels."""
-        z, y, x = sizes_nm
-        return replace(self, sizes_nm=(z, y, x))
+        return replace(self, start=each(operator.add, self.start, by))
 
     def completed(self, otherwise: Sizes) -> Grid:
         """Return the grid with ``otherwise`` along the axes whose size isn't known."""
-        return self.with_sizes(
-            known if known is not None else other
-            for known, other in zip(self.sizes_nm, otherwise, strict=True)
-        )
+        sizes = each(lambda own, other: other if own is None else own, self.sizes_nm, otherwise)
+        return replace(self, sizes_nm=sizes)
 
     def rescaled(self, voxel_size_nm: VoxelSize) -> Grid:
         """Return the grid of the same space cut into other voxels.
@@ -85,11 +81,8 @@ class Grid:
             |      10       |      10       |      centre at 5.0, 2.5 further on
         """
         assert self.voxel_size_nm is not None
-        z, y, x = (
-            place + (new - old) / 2
-            for place, old, new in zip(self.translation_nm, self.voxel_size_nm, voxel_size_nm, strict=True)
-        )
-        return Grid(voxel_size_nm, (z, y, x))
+        half_difference = each(lambda old, new: (new - old) / 2, self.voxel_size_nm, voxel_size_nm)
+        return Grid(voxel_size_nm, each(operator.add, self.translation_nm, half_difference))
 
     def differs_from(self, sizes_nm: Sizes) -> bool:
         """Return whether the sizes along an axis are both known, and differ by more than 5 %."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, by, tiles
+from genenet.core.geometry import Box, Triple, by, each, tiles
 from genenet.core.ignore import IGNORE
 from genenet.volumes.base import Volume, crop
 
@@ -45,9 +45,9 @@ class ClassLabels:
 
     def crop(self, region: ImageRegion | None) -> ClassLabels:
         """Return those of a region of the file; raises InputError if it reaches outside."""
-        z, y, x = (interval[0] if interval else 0 for interval in region or (None, None, None))
+        origin = each(lambda interval: interval[0] if interval else 0, region or (None, None, None))
         mask = crop(self.mask, region) if self.mask else None
-        return replace(self, volume=crop(self.volume, region), mask=mask, origin=(z, y, x))
+        return replace(self, volume=crop(self.volume, region), mask=mask, origin=origin)
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Return the class ids of a box, (Z, Y, X).

@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError, one_line
-from genenet.core.geometry import Box, Triple, blocks_of
+from genenet.core.geometry import Box, Triple, blocks_of, each
 from genenet.core.validation import validate
 from genenet.volumes.ngff import image_metadata, label_metadata, omero
 from genenet.volumes.pyramid import Level, levels
@@ -63,27 +63,23 @@ class Store:
     @property
     def shape(self) -> Triple:
         """Voxels along z, y, x."""
-        z, y, x = self.labels.shape
-        return z, y, x
+        return each(int, self.labels.shape)
 
     @cached_property
     def block(self) -> Triple:
         """Voxels that are written in one piece."""
         assert self.labels.shards
-        z, y, x = self.labels.shards
-        return z, y, x
+        return each(int, self.labels.shards)
 
     @property
     def voxel_size_nm(self) -> VoxelSize:
         """Size of a voxel along z, y, x."""
-        z, y, x = self.attributes["voxel_size_nm"]
-        return z, y, x
+        return each(float, self.attributes["voxel_size_nm"])
 
     @property
     def translation_nm(self) -> Place:
         """Where the centre of the first voxel lies; stores of older versions don't say it."""
-        z, y, x = self.attributes.get("translation_nm", (0.0, 0.0, 0.0))
-        return z, y, x
+        return each(float, self.attributes["translation_nm"])
 
     def levels(self, min_size: int | None = None) -> list[Level]:
         """Return the levels of its pyramid down to ``min_size`` voxels along y and x; by default the first one."""
@@ -126,7 +122,7 @@ class Store:
         self.labels[box.slices] = labels
 
     def _shards(self, box: Box) -> tuple[Path, Path]:
-        z, y, x = (str(s // b) for s, b in zip(box.start, self.block, strict=True))
+        z, y, x = each(lambda start, size: str(start // size), box.start, self.block)
         return self.path.joinpath("0", "c", "0", z, y, x), self.path.joinpath(LABELS, "0", "c", z, y, x)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +143,7 @@ def open_files(files: ImageFiles) -> OpenedFiles:
     """
     image = open_volume(files.image, flip=files.flip)
     if files.voxel_size_nm:  # the user knows it better than the file
-        image.grid = image.grid.with_sizes(files.voxel_size_nm)
+        image.grid = replace(image.grid, sizes_nm=files.voxel_size_nm)
     labels = mask = None
     if files.labels:
         labels = open_volume(files.labels, flip=files.flip, is_grey=False)

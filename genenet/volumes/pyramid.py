@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from genenet.core.geometry import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +40,17 @@ class Level:
     def next(self) -> Level:
         """Return the next level: half along y and x, and along z unless voxels are twice as long there."""
         halve_z = self.scale[0] < 2 * self.scale[1]
-        halved = (halve_z and self.shape[0] > 1, self.shape[1] > 1, self.shape[2] > 1)
-        factors: Triple = tuple(2 if h else 1 for h in halved)  # type: ignore[assignment]
+        factors = each(lambda halve, n: 2 if halve and n > 1 else 1, (halve_z, True, True), self.shape)
         return Level(
-            shape=tuple(-(-n // f) for n, f in zip(self.shape, factors, strict=True)),  # type: ignore[arg-type]
+            shape=each(lambda n, factor: -(-n // factor), self.shape, factors),
             factors=factors,
-            scale=tuple(s * f for s, f in zip(self.scale, factors, strict=True)),  # type: ignore[arg-type]
-            translation=tuple(
-                t + s * (f - 1) / 2 for t, s, f in zip(self.translation, self.scale, factors, strict=True)
-            ),  # type: ignore[arg-type]
+            scale=each(operator.mul, self.scale, factors),
+            translation=each(
+                lambda place, size, factor: place + size * (factor - 1) / 2,
+                self.translation,
+                self.scale,
+                factors,
+            ),
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.core.geometry import Box
+from genenet.core.geometry import Box, each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +26,8 @@ def read_reflected(source: Any, box: Box) -> NDArray[Any]:
     """
     if min(box.shape) < 1:
         return np.empty(box.shape, source.dtype)
-    shown = [reflect(*axis) for axis in zip(box.start, box.stop, source.shape, strict=True)]
-    needed = _box_around(shown)
+    shown = each(reflect, box.start, box.stop, source.shape)  # which voxels, along each axis
+    needed = Box(each(lambda i: int(i.min()), shown), each(lambda i: int(i.max()) + 1, shown))
     read = getattr(source, "read", None)
     voxels = np.asarray(read(needed) if read else source[needed.slices])
     if needed == box:
@@ -44,12 +45,6 @@ def reflect(start: int, stop: int, n: int) -> NDArray[np.int64]:
     return np.minimum(position, 2 * (n - 1) - position)
 
 
-def _box_around(indices: list[NDArray[np.int64]]) -> Box:
-    """Return the smallest box that holds these indices along z, y, x."""
-    z, y, x = ((int(i.min()), int(i.max()) + 1) for i in indices)
-    return Box((z[0], y[0], x[0]), (z[1], y[1], x[1]))
-
-
 def _pad(voxels: NDArray[Any], needed: Box, box: Box, shape: Triple) -> NDArray[Any]:
     """Extend what was read on the sides where the box leaves the volume, and cut the box out of it.
 
@@ -64,5 +59,4 @@ def _pad(voxels: NDArray[Any], needed: Box, box: Box, shape: Triple) -> NDArray[
     before = [max(0, -start) for start in box.start]
     after = [max(0, stop - n) for stop, n in zip(box.stop, shape, strict=True)]
     padded = np.pad(voxels, list(zip(before, after, strict=True)), mode="reflect")
-    z, y, x = (start - pad for start, pad in zip(needed.start, before, strict=True))
-    return padded[box.relative_to((z, y, x)).slices]
+    return padded[box.relative_to(each(operator.sub, needed.start, before)).slices]

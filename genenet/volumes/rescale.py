@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box
+from genenet.core.geometry import Box, each
 from genenet.volumes.base import Volume
 
 if TYPE_CHECKING:
@@ -33,25 +34,22 @@ class RescaledVolume(Volume):
         assert volume.voxel_size_nm is not None
         self._take_over(volume)
         self._volume, self.is_mapped, self.chunk_start = volume, False, (0, 0, 0)
-        own = zip(volume.shape, volume.voxel_size_nm, voxel_size_nm, strict=True)
-        z, y, x = (max(1, round(n * size / new)) for n, size, new in own)
-        self.shape = (z, y, x)
-        self._factors = [n / new for n, new in zip(volume.shape, self.shape, strict=True)]
-        z_nm, y_nm, x_nm = (s * f for s, f in zip(volume.voxel_size_nm, self._factors, strict=True))
-        self.grid = volume.grid.rescaled((z_nm, y_nm, x_nm))
-        z, y, x = (max(1, round(c / f)) for c, f in zip(volume.chunks, self._factors, strict=True))
-        self.chunks = (z, y, x)
+        self.shape = each(
+            lambda n, own, new: max(1, round(n * own / new)),
+            volume.shape,
+            volume.voxel_size_nm,
+            voxel_size_nm,
+        )
+        self._factors = each(operator.truediv, volume.shape, self.shape)
+        self.grid = volume.grid.rescaled(each(operator.mul, volume.voxel_size_nm, self._factors))
+        self.chunks = each(lambda size, factor: max(1, round(size / factor)), volume.chunks, self._factors)
 
     def _read(self, box: Box) -> NDArray[Any]:
         if min(box.shape) < 1:
             return np.empty(box.shape, self.dtype)
-        taps = [
-            _taps(a, b, f, n)
-            for a, b, f, n in zip(box.start, box.stop, self._factors, self._volume.shape, strict=True)
-        ]
-        start, stop = ([int(end(places)) for places, _ in taps] for end in (np.min, np.max))
-        source = Box((start[0], start[1], start[2]), (stop[0] + 1, stop[1] + 1, stop[2] + 1))
-        data = self._volume.read(source)
+        taps = each(_taps, box.start, box.stop, self._factors, self._volume.shape)
+        start = each(lambda tap: int(tap[0].min()), taps)
+        data = self._volume.read(Box(start, each(lambda tap: int(tap[0].max()) + 1, taps)))
         data = data.astype(np.float32 if data.itemsize < 4 else np.float64)
         for axis, (places, weights) in enumerate(taps):
             data = _weigh(data, axis, places - start[axis], weights.astype(data.dtype))

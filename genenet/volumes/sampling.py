@@ -142,8 +142,8 @@ def _ceil(n: int, divisor: int) -> int:
 
 def _unit_box(box: Box, unit: Triple, grid: Triple, index: int) -> Box:
     """Return a unit of a box by its number, in C order; it is cut off at the ends of the box."""
-    z, y, x = (int(i) * u for i, u in zip(np.unravel_index(index, grid), unit, strict=True))
-    return Box.of_shape(unit, (z, y, x)).shift(box.start).intersect(box)
+    start = each(lambda i, n: int(i) * n, np.unravel_index(index, grid), unit)
+    return Box.of_shape(unit, start).shift(box.start).intersect(box)
 
 
 def _count(mask: Volume, box: Box, unit: Triple) -> NDArray[np.int64]:

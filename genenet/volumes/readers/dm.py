@@ -31,9 +31,9 @@ def open_dm(path: Path) -> FileImage:
     try:
         images = file_reader(path, lazy=True, chunks=-1)  # dask's arrays aren't computed, only described
     # It has no exception of its own: wrong bytes raise whatever the code that met them raises.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, struct.error) as error:
         raise _unreadable(path, error) from error
-    except (struct.error, IndexError, MemoryError, RecursionError, OverflowError) as error:
+    except (MemoryError, ArithmeticError) as error:
         raise _unreadable(path, error) from error
     if len(images) != 1:
         shapes = ", ".join(by(image["data"].shape) for image in images[:4])

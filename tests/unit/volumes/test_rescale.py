@@ -8,13 +8,16 @@ from skimage.transform import resize
 
 from genenet.core.geometry import Box
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.grid import Grid
 from genenet.volumes.rescale import RescaledVolume
 
 SHAPE = (6, 20, 31)
 
 
 def volume(image, voxel_size_nm=(40.0, 10.0, 10.0)):
-    return ArrayVolume(image, voxel_size_nm=voxel_size_nm)
+    volume = ArrayVolume(image)
+    volume.grid = Grid(voxel_size_nm)
+    return volume
 
 
 def whole(of):
