@@ -12,7 +12,6 @@ from genenet.config.texts import NONE, option
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by
 from genenet.init.files import FileSet, Sampled, collected
-from genenet.volumes.statistics import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,16 +181,15 @@ def _look(opened: OpenedSet, image: Volume, max_voxels: int) -> Look:
     path, mask = opened.files.image, opened.files.mask
     _check_shape(path, image.shape)
     masked = Sampled(image, opened.mask)
-    moments, low, high, n_values, n_read = Moments(), np.inf, -np.inf, 0, 0
+    low, high, n_values, n_read = np.inf, -np.inf, 0, 0
     for box in masked.boxes(max_voxels):
         voxels = image.read(box)[masked.counts_at(box)]
         n_read += box.n_voxels
-        moments = moments.merge(Moments.of(voxels))
-        low, high = min(low, float(voxels.min())), max(high, float(voxels.max()))
+        low, high = float(np.minimum(low, voxels.min())), float(np.maximum(high, voxels.max()))  # NaN stays
         if n_values <= FEW_VALUES:
             n_values = max(n_values, len(np.unique(voxels)))
     inside = f" inside of {mask}" if mask else ""
-    if not moments.is_finite:
+    if not np.isfinite([low, high]).all():
         advice = "" if mask else ", cut them off, or leave them out by a mask (--mask)"
         raise InputError(f"{path}: holds NaN or infinite voxels{inside}; replace them by numbers{advice}")
     if low == high:

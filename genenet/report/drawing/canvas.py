@@ -158,17 +158,9 @@ class Canvas:
 
     def box(self, rect: Rect, fill: str, rim: str, name: str | None = None, radius: float = 2) -> None:
         """Draw a box with rounded corners; ``name`` becomes its id in an SVG."""
-        style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
-        patch = FancyBboxPatch(
-            (rect.x, rect.y),
-            rect.width,
-            rect.height,
-            boxstyle=style,
-            facecolor=fill,
-            edgecolor=rim,
-            linewidth=0.8,
-        )
-        patch.set_gid(name)
+        style = f"round,pad=0,rounding_size={radius}"
+        patch = FancyBboxPatch((rect.x, rect.y), rect.width, rect.height, boxstyle=style, linewidth=0.8)
+        patch.set(facecolor=fill, edgecolor=rim, gid=name)
         self._add(patch)
 
     def fill(self, rect: Rect, colour: str) -> None:

@@ -52,23 +52,13 @@ COLOURS: dict[Level, tuple[str, str]] = {  # fill and rim
     "layer": ("#fde6c4", "#b35c00"),
     "edge": ("#f1dbea", "#9b3a7d"),
 }
-LEVEL_NAMES: dict[Level, str] = {
-    "net": "net",
-    "path": "path",
-    "stack": "stack",
-    "layer": "convolution layer",
-    "edge": "edge",
-}
 # Lengths in points
 _MARGIN, _PADDING = 14.0, 4.0  # around the picture; around the texts of a box
 _NAME_LINE, _DELTA_LINE = 10.0, 8.5  # heights of the lines of a box
 _NAME_MIDDLE = _PADDING / 2 + _NAME_LINE / 2  # of the name, below the top of its box
 _CHILD_GAP, _PATH_GAP, _ROOT_GAP = 16.0, 30.0, 18.0  # beside a parent; between the paths; below the root
-_SIBLING_GAP: dict[Level, float] = {
-    "path": 11.0,
-    "stack": 4.5,
-    "layer": 2.5,
-}  # between the children of such a gene
+# Between the children of such a gene
+_SIBLING_GAP: dict[Level, float] = {"path": 11.0, "stack": 4.5, "layer": 2.5}
 _MOST_LINES = 4  # lines of deltas in one column of a box; further deltas start a new column
 _LEAST_WIDTH = 300.0
 _TOP = _MARGIN + TITLE + 8
@@ -200,7 +190,7 @@ def _delta_width(text: str) -> float:
 def draw_genes(genome: Genome) -> Figure:
     """Draw the gene graph of a genome: every gene with its deltas, a colour for each level."""
     layout = layout_genes(genome.net)
-    keys = [Key(LEVEL_NAMES[level], *COLOURS[level]) for level in LEVELS]
+    keys = [Key("convolution layer" if level == "layer" else level, *COLOURS[level]) for level in LEVELS]
     inner = layout.width - 2 * _MARGIN
     legend = layout.bottom + _MARGIN
     height = legend + flow_height([key.width for key in keys], inner, KEY_HEIGHT) + _MARGIN / 2
