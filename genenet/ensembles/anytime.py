@@ -45,7 +45,7 @@ class Attempt:
 
 
 def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
-    """Return what is known of a training's attempts.
+    """Return a training's attempts, as far as they are recorded.
 
     The end of a killed attempt isn't known: its time is left out, and its iterations count with the next attempt. A
     training without a record, or with a damaged one, counts as one attempt that ended when its scores were written and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -59,20 +59,18 @@ class ClassVoxels(Closed):
     train: list[NonNegativeInt]
     validation: list[NonNegativeInt]
 
-    def without_training(self, classes: Sequence[str]) -> dict[str, float]:
-        """Return the classes without a voxel in training, and their share of the validation voxels."""
-        total = max(1, sum(self.validation))
-        shares = zip(classes, self.train, self.validation, strict=True)
-        return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
-
 
 def untrained_classes(description: Mapping[str, Any]) -> dict[str, float]:
     """Return the classes without a voxel in training, with their share of the validation voxels, of an ensemble.json.
 
-    Descriptions of older versions don't say it; then there are none.
+    Descriptions of older versions have no numbers of voxels; then the result is empty.
     """
     voxels = description.get("class_voxels")
-    return ClassVoxels(**voxels).without_training(description["classes"]) if voxels else {}
+    if not voxels:
+        return {}
+    total = max(1, sum(voxels["validation"]))
+    shares = zip(description["classes"], voxels["train"], voxels["validation"], strict=True)
+    return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
 
 
 class EnsembleDescription(Closed):

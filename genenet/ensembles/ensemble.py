@@ -63,7 +63,7 @@ class Member:
         return cls(outcome.run, outcome.genome, outcome.ranked_ari, weight, copy)
 
     def entry(self, index: int) -> MemberEntry:
-        """Return what ensemble.json says of the member."""
+        """Return the member's entry in ensemble.json."""
         return MemberEntry(
             folder=f"members/{index:02d}",
             run=self.run,
@@ -74,7 +74,7 @@ class Member:
 
 
 def entries(members: Sequence[Member]) -> list[MemberEntry]:
-    """Return what ensemble.json says of members, best first."""
+    """Return the entries of members in ensemble.json, best first."""
     return [member.entry(index) for index, member in enumerate(members)]
 
 

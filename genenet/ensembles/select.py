@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 
 
 def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
-    """Rank trainings, compare the strategies, and write ``ensemble/`` and the tables beside it.
+    """Rank trainings, choose an ensemble by each strategy, and write one of them with the tables.
+
+    ::
+
+        trainings ──► ranking ──► best networks with an ARI ──► ensemble of each strategy
+                      ranking.csv     curve of best_n               │  ensemble_strategies.json
+                                      ensemble_curve.csv            ├──► the configured strategy: ensemble/
+                                                                    └──► best_n over time: anytime.csv
 
     Args:
         paths: of the search.

@@ -54,7 +54,7 @@ class Pool:
 
 
 def best_n(pool: Pool) -> Weights:
-    """Choose the networks with the highest ARI, as many as asked for or as the curve says."""
+    """Choose the networks with the highest ARI: as many as the settings ask for, or as are best on the curve."""
     size = best_size(pool.curve, pool.settings.size)
     return dict(enumerate(COMBINATIONS[pool.settings.combination].weights(pool.aris[:size])))
 
@@ -94,7 +94,7 @@ class ChosenEnsemble:
         return sum(known) if len(known) == len(each) else None
 
     def entry(self, is_chosen: bool) -> StrategyEntry:
-        """Return what the file of all strategies says of it."""
+        """Return the ensemble's entry in the file of all strategies."""
         price = self.seconds_per_megavoxel
         return StrategyEntry(
             strategy=self.strategy,

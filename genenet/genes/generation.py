@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def draw(regions: Regions, seed: int, index: int, round_: int = 0) -> Genome:
-    """Draw genome ``index`` of a search: the same on any machine, whatever else is drawn.
+    """Draw genome ``index`` of a search. It is the same on any machine and doesn't depend on the other genomes.
 
     One value for each hyperparameter with a region at the root, then, level by level, each descendant's
     delta. Draws that no input size fits are rejected and redrawn.

@@ -87,7 +87,7 @@ def read_genome(path: str | Path) -> Genome:
     """Read and check a genome file.
 
     Raises:
-        InputError: If the file isn't a genome, or says something that can't be built.
+        InputError: If the file isn't a genome, or describes something that can't be built.
     """
     with naming(path):
         return genome_from_json(read_json(Path(path), MOST_BYTES))

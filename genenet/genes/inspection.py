@@ -57,7 +57,7 @@ def _readable(name: str, value: Number) -> Number | str | bool:
 
 
 def _layers(p: Plan) -> Iterator[dict[str, Any]]:
-    """Yield numbers of each layer: FLOPs for a patch, memory of what is kept of one patch for backward in float32."""
+    """Yield numbers of each layer; FLOPs and memory are of one patch, memory is what backward needs in float32."""
     kept = [4 * values + other for values, other in kept_values(p)]
     for index, step in enumerate(p.steps()):
         layer = step.layer

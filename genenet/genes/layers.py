@@ -21,7 +21,7 @@ OFF = -10.0  # log10 of a penalty's weight below which it is off
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution layer; ``entry`` says what its input comes through."""
+    """A convolution layer; ``entry`` is the kind of the edge that its input comes through."""
 
     path: str
     entry: Literal["forward", "down", "up"]  # up: with the merge
@@ -55,7 +55,7 @@ class Layer:
         return SPATIAL_MODES[self.spatial_mode].n_axes == 3
 
     def details(self) -> list[str]:
-        """Name what surrounds the convolution, and what is special about it, for tables and legends."""
+        """Return the layer's other parts and special properties in words, for tables and legends."""
         known = {
             f"dilation {self.dilation}": self.dilation > 1,
             f"{self.groups} groups": self.groups > 1,

@@ -76,8 +76,8 @@ def smallest_input(stacks: Sequence[Stack], axis: int, size: int) -> int:
 def _smallest_of_class(stacks: Sequence[Stack], axis: int, size: int, large: int) -> int:
     """Return the smallest feasible size of at least ``size`` that is a whole number of steps below ``large``.
 
-    All of these sizes divide evenly and crop alike; only the smallest leave nothing of the output. So a binary search
-    finds the border.
+    All of these sizes divide evenly and crop alike, so a size is feasible if its output isn't empty. That holds from
+    some size on, which a binary search finds.
     """
     candidates = range(large, size - 1, -multiple(stacks, axis))
     n_feasible = bisect_left(candidates, True, key=lambda n: output_size(stacks, axis, n) == 0)
@@ -88,8 +88,8 @@ def seen(stacks: Sequence[Stack], axis: int) -> Iterator[tuple[int, int]]:
     """Yield the first and last input voxel that each output voxel of one period of the poolings depends on.
 
     Coordinates are those of the valid convolutions: output 0 of a layer sees its inputs 0 … reach; with
-    same padding it sees -reach/2 … reach/2. The merge needs no branch of its own: what reaches it
-    through the skip connection lies within what the way over the bottom sees.
+    same padding it sees -reach/2 … reach/2. The skip connections needn't be followed: a merge sees less through
+    them than through the layers below.
     """
     yield from seen_by([layer for stack in stacks for layer in stack.layers], axis, multiple(stacks, axis))
 

@@ -262,18 +262,3 @@ def scores(contingency: Contingency, class_names: Sequence[str] | None = None) -
 
 def _defined(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def adjusted_rand_index(truth: Any, prediction: Any) -> float:
-    """Return the ARI of two label arrays in memory, by scikit-learn; nan without voxels.
-
-    Voxels whose truth is IGNORE are left out. The reference for ``Contingency.adjusted_rand_index``, which
-    agrees to 1e-12; above 3e9 voxels scikit-learn's counts overflow.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    counted = truth != IGNORE
-    if not counted.any():
-        return math.nan
-    return float(adjusted_rand_score(truth[counted], prediction[counted]))

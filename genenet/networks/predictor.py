@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -77,8 +77,8 @@ class Predictor:
         tile: largest number of voxels written at a time, along z, y, x; None: chosen to fit.
         blended: same-padded networks read overlapping tiles of their training size, averaged with Gaussian
             weights. Otherwise each tile is read with its whole receptive field, which is exact but costs more.
-        threads: CPU cores. Each works on a tile of its own: without a barrier after each layer that is faster than
-            sharing a tile, and other processes slow it down less.
+        threads: CPU cores. Each computes its own tile: this is faster than sharing a tile, since cores don't wait for
+            each other after each layer, and other processes slow it down less.
     """
 
     networks: Sequence[Network]
@@ -118,17 +118,13 @@ class Predictor:
         return pool
 
     @cached_property
-    def _tile_shapes(self) -> dict[Triple, Triple]:
-        """Tiles by the shape of what they are cut from."""
-        return {}
+    def _tile_shape(self) -> Callable[[Triple], Triple]:
+        """The shape of the tiles that a box of some shape is cut into; most boxes have the same shape."""
+        return cache(lambda shape: tile_shape(self.plans, shape, self.memory_bytes, 2 if self.type else 4))
 
     def cut(self, box: Box) -> list[Box]:
         """Cut a box into the tiles in which it is computed."""
-        if box.shape not in self._tile_shapes:
-            value_bytes = 2 if self.type else 4
-            shape = self.tile or tile_shape(self.plans, box.shape, self.memory_bytes, value_bytes)
-            self._tile_shapes[box.shape] = shape
-        return list(tiles(box, self._tile_shapes[box.shape]))
+        return list(tiles(box, self.tile or self._tile_shape(box.shape)))
 
     def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> ReadBox:
         """Read once what all tiles of a box need; beyond its borders the volume is reflected."""
@@ -155,10 +151,7 @@ class Predictor:
             if self.disagreement:
                 of_member = share * member.square().sum(dim=0)
                 squares = of_member if squares is None else squares.add_(of_member)
-            if mean is None:
-                mean = member.mul_(share) if share != 1 else member
-            else:
-                mean.add_(member, alpha=share)
+            mean = member.mul_(share) if mean is None else mean.add_(member, alpha=share)
         assert mean is not None
         distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
         return TilePrediction(mean, distance)
@@ -167,13 +160,8 @@ class Predictor:
         """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""
         if len(self.turns) == 1:
             return self._seen_by(network, read_box, core, self.turns[0])
-        steps = [
-            self._seen_by(network, read_box, core, turn).mul_(STEPS).round_().to(torch.int32)
-            for turn in self.turns
-        ]
-        total = steps[0]
-        for more in steps[1:]:
-            total += more
+        seen = (self._seen_by(network, read_box, core, turn) for turn in self.turns)
+        total = reduce(torch.Tensor.add_, (p.mul_(STEPS).round_().to(torch.int32) for p in seen))
         return total.float().div_(STEPS * len(self.turns))
 
     def _seen_by(self, network: Network, read_box: ReadBox, core: Box, turn: Turn) -> torch.Tensor:

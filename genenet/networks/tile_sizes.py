@@ -23,12 +23,16 @@ LARGEST, LARGEST_WITH_DEPTH = 1_500_000, 4_000_000  # voxels read for a tile
 CACHED = 260_000
 TWICE_AS_SLOW = 2_000_000
 TWICE_AS_SLOW_WITH_DEPTH = 8_000_000
-MOST_WASTE = 1.15  # operations for each that would be needed without a halo, if a tile can keep to it
+MOST_WASTE = (
+    1.15  # preferred limit on a tile's operations, relative to those that it would need without a halo
+)
 LEAST_TILES = 4  # of a block, so that several cores have work …
 SMALL = 2**14  # … unless tiles would be smaller than this
 OVERHEAD = 2000  # voxels that could be computed in the fixed time of a tile
-MOST_CUTS = 8  # pieces that an axis is cut into, or so many that they are at most half of LONGEST
-LONGEST = 512
+MOST_CUTS = (
+    8  # largest number of tiles along an axis of a block; on a long axis, tiles may be as short as SHORT
+)
+SHORT = 256
 ROUND_SIZES = (16, 32, 64)
 
 
@@ -83,13 +87,13 @@ class Candidate:
         return max(map(math.prod, self.reads))
 
     def waste(self, plans: Sequence[Plan]) -> float:
-        """Return the operations for each that would be needed if there were no halo."""
+        """Return the number of operations, relative to those that would be needed without a halo."""
         work = [_work(plan) for plan in plans]
         done = sum(w * math.prod(read) for w, read in zip(work, self.reads, strict=True))
         return done / (sum(work) * math.prod(self.shape))
 
     def seconds(self, plans: Sequence[Plan]) -> float:
-        """Return the time for each voxel that is written, in an arbitrary unit."""
+        """Return the time per written voxel, in an arbitrary unit."""
         total = 0.0
         for plan, n in zip(plans, map(math.prod, self.reads), strict=True):
             slow = TWICE_AS_SLOW_WITH_DEPTH if plan.halo[0] else TWICE_AS_SLOW
@@ -114,7 +118,7 @@ def _sizes(plans: Sequence[Plan], axis: int, n: int) -> dict[int, list[int]]:
 
     They divide the ``n`` voxels of a block evenly or are round, and lie on the coarsest pooling grid.
     """
-    most_cuts = max(MOST_CUTS, -(-2 * n // LONGEST))
+    most_cuts = max(MOST_CUTS, -(-n // SHORT))
     wanted = {-(-n // k) for k in range(1, most_cuts + 1)} | {size for size in ROUND_SIZES if size < n}
     if axis == 0:
         wanted.add(1)  # without depth, slices don't need each other
@@ -132,5 +136,5 @@ def _have_depth(plans: Sequence[Plan]) -> bool:
 
 
 def _work(plan: Plan) -> float:
-    """Return the operations for each voxel that is read."""
+    """Return the number of operations per voxel of the input."""
     return plan.flops_per_voxel * math.prod(plan.output_shape) / math.prod(plan.input_shape)

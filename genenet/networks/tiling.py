@@ -107,6 +107,6 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def waste(plans: Sequence[Plan], cores: Sequence[Box], blended: bool = False) -> float:
-    """Return how many voxels are computed for each that is written, the mean over networks."""
+    """Return the number of computed voxels per written voxel, averaged over the networks."""
     read = sum(r.read.n_voxels for core in cores for plan in plans for r in readings(plan, core, blended))
     return read / (len(plans) * sum(core.n_voxels for core in cores))

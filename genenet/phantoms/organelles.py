@@ -118,7 +118,7 @@ def _room(chains: Array, least_nm: float, platelet: Platelet, neighbours: list[P
 def _choose(kind: Kind, chains: Array, radii: Array, balls: Balls) -> list[int]:
     """Return the candidates to keep, the first ones with room; shrinks their radii until they touch nothing.
 
-    That packs them far more densely than refusing whatever is too large.
+    That packs them far more densely than refusing those that are too large.
     """
     least = kind.radii_nm[0]
     candidates = np.flatnonzero(radii >= least).tolist()

@@ -46,7 +46,7 @@ def slabs(shape: Triple, seed: int, slab_height: int = 8) -> Iterator[tuple[int,
 
     Args:
         shape: Of the whole volume, (Z, Y, X) in voxels.
-        seed: Not negative. The same seed gives the same voxels, whatever the slab height.
+        seed: Not negative. The same seed gives the same voxels with any slab height.
         slab_height: Slices per slab; the last may have fewer.
 
     Yields:

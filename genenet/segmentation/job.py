@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
 from genenet.segmentation.pipeline import Channels, Pipeline
-from genenet.segmentation.receipts import Receipt
+from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
 from genenet.segmentation.suitability import fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
@@ -35,15 +35,15 @@ from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import torch
-    from numpy.typing import NDArray
 
     from genenet.config.segmentation import Segmentation
     from genenet.config.stages import ImageFiles
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import LoadedEnsemble
+    from genenet.segmentation.pipeline import WriteBlock
 
 CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
@@ -65,15 +65,13 @@ class SegmentationJob:
         """Voxels written in one piece, z, y, x."""
         return self.ensemble.block(self.settings)
 
-    def run(
-        self, part: int = 1, n_parts: int = 1, show: Callable[[int, int, Box], None] | None = None
-    ) -> Receipt:
+    def run(self, part: int = 1, n_parts: int = 1, show: Show = show_nothing) -> Receipt:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
 
         Args:
             part: which share.
             n_parts: number of shares.
-            show: is called as ``show(done, all, block)`` after each block.
+            show: is called after each block.
 
         Raises:
             InputError: If the volume, its labels or its mask can't be read.
@@ -82,32 +80,17 @@ class SegmentationJob:
         mask = Mask.of(files.mask, self.source.region, self.block)
         volume = crop(files.image, self.source.region)
         volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
-        with writing(self.out, self._fingerprint(volume), part, n_parts):
-            return self._run(volume, mask, part, n_parts, show)
-
-    def _run(
-        self,
-        volume: Volume,
-        mask: Mask | None,
-        part: int,
-        n_parts: int,
-        show: Callable[[int, int, Box], None] | None,
-    ) -> Receipt:
-        began = time.monotonic()
-        store = self._open_store(volume, mask.volume if mask else None)
-        normalisation = Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation")))
-        blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
-        missing = [block for block in blocks if not store.has_block(block)]
-        done = len(blocks) - len(missing)
-        seen = mask.applied_to(self._cached(volume)) if mask else self._cached(volume)
-        predictor, channels = self.ensemble.predictor(self.device, self.settings), Channels.of(self.settings)
-        pipeline = Pipeline(predictor, seen, normalisation, channels, store.write_block, mask)
-        computing = time.monotonic()
-        for block in pipeline.run(missing):
-            done += 1
-            if show:
+        fingerprint = self._fingerprint(volume)
+        with writing(self.out, fingerprint, part, n_parts):
+            began = time.monotonic()
+            store = self._open_store(volume, mask, fingerprint)
+            blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
+            missing = [block for block in blocks if not store.has_block(block)]
+            pipeline = self._pipeline(volume, mask, store)
+            computing = time.monotonic()
+            for done, block in enumerate(pipeline.run(missing), start=len(blocks) - len(missing) + 1):
                 show(done, len(blocks), block)
-        now = time.monotonic()
+            now = time.monotonic()
         return Receipt(
             part=part,
             n_parts=n_parts,
@@ -119,24 +102,35 @@ class SegmentationJob:
             voxels_computed_for_each=round(pipeline.waste(missing), 3) if missing else None,
             seconds=round(now - began, 1),
             seconds_computing=round(now - computing, 3),
-            fingerprint=store.attributes["fingerprint"],
+            fingerprint=fingerprint,
         )
 
-    def _cached(self, volume: Volume) -> Volume:
-        """Return the volume with a cache that decodes each chunk once, if the chunks around a block fit into memory."""
-        halos = [plan.halo for plan in self.ensemble.plans]
-        return cached(volume, self.block, each(max, *halos, (0, 0, 0)), CACHE_BYTES)
+    def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
+        """Return the pipeline that fills the store; the normalisation is the one that the store records."""
+        halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
+        image = cached(
+            volume, self.block, halo, CACHE_BYTES
+        )  # decodes each chunk once, if they fit into memory
+        return Pipeline(
+            self.ensemble.predictor(self.device, self.settings),
+            mask.applied_to(image) if mask else image,
+            Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
+            Channels.of(self.settings),
+            store.write_block,
+            mask,
+        )
 
-    def _open_store(self, volume: Volume, mask: Volume | None) -> ome_zarr.Store:
+    def _open_store(self, volume: Volume, mask: Mask | None, fingerprint: str) -> ome_zarr.Store:
         """Open the store; create it if it doesn't exist or has another fingerprint."""
-        fingerprint = self._fingerprint(volume)
         with exclusive(self.out.with_name(self.out.name + ".lock")):
             if self.out.exists():
                 store = ome_zarr.open_store(self.out)
                 if store.attributes.get("fingerprint") == fingerprint:
                     return store
                 check_no_other_writer(self.out, fingerprint)
-                log.info("%s was made from another ensemble, image or settings; it is made anew", self.out)
+                log.info(
+                    "%s was made from another ensemble, image or settings; it is created again", self.out
+                )
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
             norm = _normalisation(volume, self.ensemble, mask)
@@ -183,7 +177,7 @@ def segment_in_memory(
     ensemble: LoadedEnsemble,
     settings: Segmentation,
     device: torch.device,
-    write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
+    write: WriteBlock,
     mask: Mask | None = None,
 ) -> None:
     """Segment a volume as a job does, but call ``write(box, labels, channels)`` for each block instead of a store's.
@@ -191,18 +185,23 @@ def segment_in_memory(
     Raises:
         InputError: If the volume can't be normalised.
     """
-    normalisation = _normalisation(volume, ensemble, mask.volume if mask else None)
-    seen = mask.applied_to(volume) if mask else volume
-    predictor, channels = ensemble.predictor(device, settings), Channels.of(settings)
-    pipeline = Pipeline(predictor, seen, normalisation, channels, write, mask)
+    pipeline = Pipeline(
+        ensemble.predictor(device, settings),
+        mask.applied_to(volume) if mask else volume,
+        _normalisation(volume, ensemble, mask),
+        Channels.of(settings),
+        write,
+        mask,
+    )
     for _ in pipeline.run(blocks_of(volume.shape, ensemble.block(settings))):
         pass
 
 
-def _normalisation(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> Normalisation:
-    """Return what normalises a volume; warns if what is inside its mask isn't like the training images."""
-    warn_of_other_images(volume, ensemble, mask)
-    return ensemble.normalisation.of(partial(image_statistics, volume, mask=mask))
+def _normalisation(volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None) -> Normalisation:
+    """Return a volume's normalisation; warns if the voxels inside its mask aren't like the training images."""
+    inside = mask.volume if mask else None
+    warn_of_other_images(volume, ensemble, inside)
+    return ensemble.normalisation.of(partial(image_statistics, volume, mask=inside))
 
 
 def size_and_time(path: Path) -> tuple[int, int]:

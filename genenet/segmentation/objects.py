@@ -25,13 +25,13 @@ from genenet.core.validation import validate
 from genenet.segmentation.components.block import LabelledBlock
 from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
 from genenet.segmentation.components.graph import find_pieces
-from genenet.segmentation.receipts import finished_store
+from genenet.segmentation.receipts import Show, finished_store, show_nothing
 from genenet.segmentation.store_mask import mask_of
 from genenet.volumes.label_images import new_labels, remove_labels
 from genenet.volumes.ome_zarr import CLEANED, OBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -72,11 +72,11 @@ class PostprocessingJob:
         """The mask of the segmentation, if it has one."""
         return mask_of(self.store, self._work_shape())
 
-    def run(self, show: Callable[[int, int, Box], None] | None = None) -> dict[str, Any]:
+    def run(self, show: Show = show_nothing) -> dict[str, Any]:
         """Replace the results of an earlier run; return a receipt.
 
         Args:
-            show: is called as ``show(done, all, block)`` after each block; every block is processed twice.
+            show: is called after each block; every block is processed twice.
 
         Raises:
             InputError: If blocks of the segmentation are missing, its mask can't be read, or the settings name a class
@@ -90,7 +90,7 @@ class PostprocessingJob:
             self.table.unlink(missing_ok=True)
             for name in (OBJECTS, CLEANED):
                 remove_labels(self.store, name)
-            done = self._run(show or (lambda *_: None)) if self.settings.is_wanted else {}
+            done = self._run(show) if self.settings.is_wanted else {}
         return {
             "format": FORMAT,
             "settings": self.settings.model_dump(mode="json"),
@@ -98,7 +98,7 @@ class PostprocessingJob:
             "seconds": round(time.monotonic() - began, 1),
         }
 
-    def _run(self, show: Callable[[int, int, Box], None]) -> dict[str, Any]:
+    def _run(self, show: Show) -> dict[str, Any]:
         names, wanted = self.store.attributes["classes"], self.settings.objects
         graph = find_pieces(
             self.store.shape, self._boxes(0, show), self._read, self.settings.connectivity, self.path.parent
@@ -122,7 +122,7 @@ class PostprocessingJob:
             "objects": {name: int((objects.classes == names.index(name)).sum()) for name in wanted},
         }
 
-    def _boxes(self, rounds_before: int, show: Callable[[int, int, Box], None]) -> Iterator[Box]:
+    def _boxes(self, rounds_before: int, show: Show) -> Iterator[Box]:
         """Yield all blocks of one of the two rounds; a block is shown when the next one is requested."""
         boxes = blocks_of(self.store.shape, self._work_shape())
         for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
 
+    WriteBlock = Callable[
+        [Box, NDArray[np.uint8], NDArray[Any]], None
+    ]  # box, labels (Z, Y, X), channels (C, …)
+
 IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
 
@@ -106,7 +110,7 @@ class Pipeline:
     volume: Volume
     normalisation: Normalisation
     channels: Channels
-    write: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
+    write: WriteBlock
     mask: Mask | None = None
 
     def run(self, blocks: Sequence[Box]) -> Iterator[Box]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from genenet.core.atomic_files import read_json
 from genenet.core.errors import InputError
+from genenet.core.geometry import Box
 from genenet.core.models import Closed
 from genenet.core.validation import validate
 from genenet.volumes.ome_zarr import open_store
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.volumes.ome_zarr import Store
+
+
+Show = Callable[[int, int, Box], None]  # is called with done, all and the block; shows progress
+
+
+def show_nothing(done: int, total: int, block: Box) -> None:
+    """Show no progress."""
 
 
 class Receipt(Closed):

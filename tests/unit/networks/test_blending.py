@@ -8,13 +8,13 @@ from genenet.config.training import Training
 from genenet.core.geometry import Box
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
-from genenet.metrics.contingency import adjusted_rand_index
 from genenet.networks.predictor import Predictor
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
 from tests.support import runs
+from tests.support.ari import adjusted_rand_index
 
 CPU = torch.device("cpu")
 NET = {"n_convkernels": 6, "n_stacks": 2, "n_convlayers": 1, "input_size": 48, "padding": 1}

@@ -17,12 +17,12 @@ from genenet.genes.genome import Genome, genome_from_json, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
 from genenet.genes.version_1 import NAMES
-from genenet.metrics.contingency import adjusted_rand_index
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import WEIGHTS_FORMAT, load_weights, save_weights
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
+from tests.support.ari import adjusted_rand_index
 
 SEARCH = Path(__file__).parents[2] / "data/version_0.1/search"
 ENSEMBLE = json.loads((SEARCH / "ensemble/ensemble.json").read_text())
