@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genenet.config.types import ImageRegion, VoxelSize
     from genenet.volumes.file_image import Decoding, FileImage
 
-_MAX_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
+MAX_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
 
 
 class Volume(ABC):
@@ -116,10 +116,10 @@ class ArrayVolume(Volume):
         own = getattr(self._array, "chunks", None)
         chunks = own or (1,) * (self._array.ndim - 2) + self.shape[1:]
         n_bytes = math.prod(map(int, chunks)) * np.dtype(self._array.dtype).itemsize
-        if own and n_bytes > _MAX_CHUNK_BYTES:
+        if own and n_bytes > MAX_CHUNK_BYTES:
             raise InputError(
                 f"{self.name}: is stored in pieces of {by(chunks)} voxels, {n_bytes / 1e9:.3g} GB each, and a piece is "
-                f"decoded as a whole; save it in tiles or chunks of at most {_MAX_CHUNK_BYTES / 1e9:.0f} GB"
+                f"decoded as a whole; save it in tiles or chunks of at most {MAX_CHUNK_BYTES / 1e9:.0f} GB"
             )
         return (1 if self._z_axis is None else chunks[self._z_axis], *chunks[-2:])
 

@@ -67,14 +67,11 @@ class ClassLabels:
         ignored = np.zeros(ids.shape, bool) if mask is None else mask == 0
         if self.ignore_label is not None:
             ignored |= ids == self.ignore_label
-        first = self.first
-        unknown = ((ids < first) | (ids >= first + self.n_classes)) & ~ignored
+        out[...], known = _class_ids(ids, self.first, self.n_classes)
+        out[ignored] = IGNORE
+        unknown = ~(known | ignored)
         if unknown.any():
             raise self._unknown_label(int(ids[unknown][0]))
-        out[...] = ids  # the ids of classes fit; others are ignored
-        if first:
-            out -= np.uint8(first)
-        out[ignored] = IGNORE
 
     def _unknown_label(self, label: int) -> InputError:
         """Look through all labels once more, to say how often and where."""
@@ -103,11 +100,15 @@ class ShownLabels(Volume):
         self.dtype = np.dtype(np.uint8)
 
     def _read(self, box: Box) -> NDArray[np.uint8]:
-        ids = self._labels.read(box)
-        known = (ids >= self._first) & (ids < self._first + self._n_classes)
-        classes = np.full(box.shape, IGNORE, np.uint8)
-        classes[known] = ids[known].astype(np.int64) - self._first
-        return classes
+        return _class_ids(self._labels.read(box), self._first, self._n_classes)[0]
+
+
+def _class_ids(ids: NDArray[Any], first: int, n_classes: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return labels as class ids, with IGNORE for those of no class, and which labels are of a class."""
+    known = (ids >= first) & (ids < first + n_classes)
+    classes = (ids - first).astype(np.uint8)
+    classes[~known] = IGNORE
+    return classes, known
 
 
 def first_label(ignore_label: int | None) -> int:

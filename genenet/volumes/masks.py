@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.core.errors import InputError
 from genenet.volumes.base import Volume, crop
 from genenet.volumes.chunk_cache import cached
+from genenet.volumes.statistics import not_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,11 +52,7 @@ def check_finite(voxels: NDArray[Any], name: str, inside: NDArray[np.bool_] | No
         return
     finite = np.isfinite(voxels)
     if not (finite if inside is None else finite | ~inside).all():
-        where = "" if inside is None else " inside its mask"
-        raise InputError(
-            f"{name}: holds NaN or infinite voxels{where}; replace them by numbers, cut them off by region:, or leave "
-            "them out by mask:"
-        )
+        raise not_finite(name, "" if inside is None else " inside its mask")
 
 
 @dataclass(frozen=True)

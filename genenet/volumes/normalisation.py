@@ -62,5 +62,5 @@ class NormalisationRule:
     def of(self, statistics: Statistics) -> Normalisation:
         """Return an image's normalisation; ``statistics(per_slice)`` returns its own mean and deviation."""
         if self.mode == "training":
-            return Normalisation(np.array([self.mean]), np.array([self.deviation]))
+            return Normalisation.of_volume(self.mean, self.deviation)
         return Normalisation(*statistics(self.mode == "slice"))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from genenet.volumes.base import Volume
 
-    SampledBox = tuple[Box, NDArray[np.bool_]]  # with the slices that it is drawn for, (Z of the box,)
+    # With the slices that it is drawn for, (Z of the box,); None is all of them.
+    SampledBox = tuple[Box, NDArray[np.bool_] | None]
 
 _SLAB_VOXELS = 2**23  # read, checked and written at a time
 _BOX_VOXELS = 2**20  # the largest box that a sample is made of
@@ -49,42 +50,37 @@ def sample_boxes(volume: Volume, max_voxels: int, mask: Volume | None = None, se
     mask is read to draw among those.
     """
     rng = np.random.default_rng(seed)
-    boxes = list(sample(volume, False, max_voxels, rng))
+    boxes = [box for box, _ in sample(volume, None, False, max_voxels, rng)]
     if mask is None:
         return boxes
     found = [box for box in boxes if mask.read(box).any()]
     if 2 * len(found) >= len(boxes):
         return found
-    meeting = [box for box, _ in sample_inside(volume, mask, False, max_voxels, rng)]
+    meeting = [box for box, _ in sample(volume, mask, False, max_voxels, rng)]
     drawn = rng.choice(len(meeting), min(len(meeting), len(boxes)), replace=False)
     return [meeting[i] for i in np.sort(drawn)]
 
 
-def sample(volume: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator) -> Iterator[Box]:
-    """Yield boxes of the whole volume, or of each layer of chunks, so that no slice is left out."""
-    for layer, unit, share in _layers(volume, per_slice, max_voxels):
-        yield from _draw(layer, unit, share, _LEAST_BOXES if per_slice else 1, rng)
-
-
-def sample_inside(
-    volume: Volume, mask: Volume, per_slice: bool, max_voxels: int, rng: np.random.Generator
+def sample(
+    volume: Volume, mask: Volume | None, per_slice: bool, max_voxels: int, rng: np.random.Generator
 ) -> Iterator[SampledBox]:
-    """Yield boxes drawn among those that meet a mask, with about ``max_voxels`` voxels inside the mask.
+    """Yield boxes drawn at random, with about ``max_voxels`` voxels; with a mask, as many inside it.
 
-    The mask is read once to count the voxels inside each box. Each slice (or the volume as a whole) takes boxes in
+    A mask is read once to count the voxels inside each box. Each slice (or the volume as a whole) takes boxes in
     random order, of those that meet the mask there, until it has its share and at least 4 boxes, or all of them.
 
     Args:
         volume: the image; its chunks, or parts of them, are drawn.
-        mask: of the same shape; 0 outside.
-        per_slice: draw for each slice by itself.
-        max_voxels: number of voxels inside the mask in all.
+        mask: of the same shape, 0 outside; only boxes that meet it are drawn.
+        per_slice: draw for each layer of chunks, or with a mask for each slice, by itself, so that none is left out.
+        max_voxels: number of voxels in all.
         rng: draws.
-
-    Yields:
-        Boxes, and for which of their slices they are drawn.
     """
     for layer, unit, share in _layers(volume, per_slice, max_voxels):
+        if mask is None:
+            for box in _draw(layer, unit, share, _LEAST_BOXES if per_slice else 1, rng):
+                yield box, None
+            continue
         grid = _grid(layer, unit)
         if per_slice:
             inside, share = _count(mask, layer, (1, *unit[1:])), share // layer.shape[0]
@@ -92,8 +88,7 @@ def sample_inside(
             inside = _count(mask, layer, unit).reshape(1, -1)
         chosen = _choose(inside.reshape(len(inside), -1), share, rng)
         for index in np.flatnonzero(chosen.any(axis=0)).tolist():
-            box = _unit_box(layer, unit, grid, index)
-            yield box, chosen[:, index] if per_slice else np.ones(box.shape[0], bool)
+            yield _unit_box(layer, unit, grid, index), chosen[:, index] if per_slice else None
 
 
 def _layers(volume: Volume, per_slice: bool, max_voxels: int) -> Iterator[tuple[Box, Triple, int]]:

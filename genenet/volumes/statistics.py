@@ -11,7 +11,7 @@ import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.sampling import sample, sample_inside, thin_slabs
+from genenet.volumes.sampling import sample, thin_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,12 +89,17 @@ def check_moments(moments: Moments, name: str, mask: Volume | None = None) -> No
     if not moments.n:
         raise InputError(f"{name}: has no voxels{where}; at least some are needed")
     if not moments.is_finite:
-        raise InputError(
-            f"{name}: holds NaN or infinite voxels{where}; replace them by numbers, cut them off by region:, or leave "
-            "them out by mask:"
-        )
+        raise not_finite(name, where)
     if moments.squares == 0:
         raise InputError(f"{name}: all voxels{where} are {moments.mean:g}; an image with contrast is needed")
+
+
+def not_finite(name: str, where: str = "") -> InputError:
+    """Return the error for an image with voxels that are no numbers."""
+    return InputError(
+        f"{name}: holds NaN or infinite voxels{where}; replace them by numbers, cut them off by region:, or leave them "
+        "out by mask:"
+    )
 
 
 def as_arrays(slices: Iterable[Moments]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -139,13 +144,11 @@ def image_moments(
     """Return the moments of each slice, or of the whole sample of a large volume in one; see image_statistics."""
     n_z = volume.shape[0]
     if Box.of_shape(volume.shape).n_voxels <= max_voxels:
-        found = _by_slice(n_z, _read(volume, thin_slabs(volume.shape, volume.chunks[0]), mask))
+        slabs = ((slab, None) for slab in thin_slabs(volume.shape, volume.chunks[0]))
+        found = _by_slice(n_z, _read(volume, slabs, mask))
     else:
-        rng = np.random.default_rng(seed)
-        if mask:
-            parts = _read_inside(volume, mask, sample_inside(volume, mask, per_slice, max_voxels, rng))
-        else:
-            parts = _read(volume, sample(volume, per_slice, max_voxels, rng), None)
+        sampled = sample(volume, mask, per_slice, max_voxels, np.random.default_rng(seed))
+        parts = _read(volume, sampled, mask)
         found = _by_slice(n_z, parts) if per_slice else [_merged(parts)]
     check_moments(Moments.merged(found), volume.name, mask)
     return found
@@ -165,17 +168,11 @@ def _merged(parts: Iterable[_Part]) -> Moments:
     return Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)
 
 
-def _read(volume: Volume, boxes: Iterable[Box], mask: Volume | None) -> Iterator[_Part]:
-    """Yield the first slice, the voxels and what is inside the mask of each box that has something inside."""
-    for box in boxes:
+def _read(volume: Volume, sampled: Iterable[SampledBox], mask: Volume | None) -> Iterator[_Part]:
+    """Yield the first slice, the voxels and what counts of each box in which something counts."""
+    for box, drawn in sampled:
         inside = mask.read(box) != 0 if mask else None
+        if inside is not None and drawn is not None:
+            inside[~drawn] = False
         if inside is None or inside.any():
             yield box.start[0], volume.read(box), inside
-
-
-def _read_inside(volume: Volume, mask: Volume, sampled: Iterable[SampledBox]) -> Iterator[_Part]:
-    """Yield the same as _read; slices that a box is not drawn for count as outside the mask."""
-    for box, counted in sampled:
-        inside = mask.read(box) != 0
-        inside[~counted] = False
-        yield box.start[0], volume.read(box), inside

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from genenet.core.geometry import by
+from genenet.volumes.base import MAX_CHUNK_BYTES
 
 if TYPE_CHECKING:
     import zarr
 
 FORMAT = "genenet.segmentation/1"
 MOST_BLOCKS = 2**24
-MOST_CHUNK_BYTES = 2**33  # a chunk is decoded as a whole, in memory
 
 ClassName = Annotated[str, Field(max_length=200)]
 Size = Annotated[FiniteFloat, Field(gt=0)]
@@ -76,5 +76,5 @@ def check_arrays(facts: StoreFacts, root: zarr.Array[Any], labels: zarr.Array[An
         raise ValueError(f"it has {n_blocks} blocks, and {MOST_BLOCKS} is the most")
     for array in (root, labels):
         n_bytes = math.prod(array.chunks) * array.dtype.itemsize
-        if n_bytes > MOST_CHUNK_BYTES:
-            raise ValueError(f"a chunk of it has {n_bytes} bytes, and {MOST_CHUNK_BYTES} is the most")
+        if n_bytes > MAX_CHUNK_BYTES:
+            raise ValueError(f"a chunk of it has {n_bytes} bytes, and {MAX_CHUNK_BYTES} is the most")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
 from genenet.volumes.base import ArrayVolume
-from genenet.volumes.sampling import sample_boxes, sample_inside
+from genenet.volumes.sampling import sample, sample_boxes
 from genenet.volumes.statistics import image_statistics
 
 SHAPE = (16, 900, 1000)
@@ -107,7 +107,9 @@ def test_each_slice_has_its_share(shape, chunks, mask_chunks, per_slice, max_vox
     volume = ArrayVolume(np.zeros(shape), chunks=tuple(map(min, chunks, shape)))
     mask = ArrayVolume(inside.astype("u1"), chunks=tuple(map(min, mask_chunks, shape)))
     n_boxes, drawn = np.zeros(shape[0], int), np.zeros(shape, int)
-    for box, counted in sample_inside(volume, mask, per_slice, max_voxels, np.random.default_rng(0)):
+    for box, drawn_for in sample(volume, mask, per_slice, max_voxels, np.random.default_rng(0)):
+        assert (drawn_for is not None) == per_slice
+        counted = np.ones(box.shape[0], bool) if drawn_for is None else drawn_for
         assert box.intersect(Box.of_shape(shape)) == box
         assert counted.shape == box.shape[:1]
         assert inside[box.slices][counted].any()

@@ -55,7 +55,7 @@ def test_all_of_a_small_volume(per_slice: bool) -> None:
 def test_a_sample_of_a_large_volume(per_slice: bool, chunks) -> None:
     image = gradient((12, 600, 700))
     volume = ArrayVolume(image, chunks=chunks)
-    boxes = list(sample(volume, per_slice, 10**6, np.random.default_rng(0)))
+    boxes = [box for box, _ in sample(volume, None, per_slice, 10**6, np.random.default_rng(0))]
     assert sum(box.n_voxels for box in boxes) < 1.2 * 10**6
     assert len(set(boxes)) == len(boxes)
     mean, deviation = image_statistics(volume, per_slice, max_voxels=10**6)
@@ -76,7 +76,7 @@ def test_a_sample_of_a_large_volume(per_slice: bool, chunks) -> None:
 )
 def test_boxes_lie_inside_and_all_slices_are_sampled(shape, chunks, per_slice, max_voxels) -> None:
     volume = ArrayVolume(np.zeros(shape), chunks=tuple(map(min, chunks, shape)))
-    boxes = list(sample(volume, per_slice, max_voxels, np.random.default_rng(0)))
+    boxes = [box for box, _ in sample(volume, None, per_slice, max_voxels, np.random.default_rng(0))]
     seen = np.zeros(shape, int)
     for box in boxes:
         assert box.intersect(Box.of_shape(shape)) == box
