@@ -1,4 +1,4 @@
-"""The site: sphinx-build -W docs docs/_build/html, or make docs. The pages are Markdown that GitHub shows too."""
+"""Settings of the documentation site (make docs). Its pages are Markdown, which GitHub shows too."""
 
 import json
 import re
@@ -78,5 +78,5 @@ def read_source(app, docname: str, source: list[str]) -> None:
 
 
 def setup(app) -> None:
-    """Be called by Sphinx."""
+    """Register the hook that reads the pages; Sphinx calls this function."""
     app.connect("source-read", read_source)
