@@ -120,6 +120,10 @@ def test_the_site_can_be_built(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-E", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
     done = subprocess.run([*command, DOCS, tmp_path / "site"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    for page in DOCS.glob("*.md"):
+        for title in re.findall(r"^# (.+)$", page.read_text(), re.M)[:1]:
+            made = (tmp_path / "site" / page.with_suffix(".html").name).read_text()
+            assert f"<h1>{title}<" in made, f"{page.name} isn't in the site: Sphinx has a page of this name"
     reference = (tmp_path / "site/python.html").read_text()
     import genenet
 
