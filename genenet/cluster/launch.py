@@ -12,7 +12,7 @@ from pathlib import Path
 
 from genenet.cluster.container import check_search_container, command_inside, given_images
 from genenet.cluster.environment import set_up_jobs
-from genenet.cluster.submitit_job import TrainingJob
+from genenet.cluster.submitit_job import PAUSE_SECONDS, TrainingJob
 from genenet.cluster.submitit_launcher import Options, choose_cluster, run_locally, run_on_slurm
 from genenet.cluster.workflow import make
 from genenet.config import stages
@@ -56,7 +56,7 @@ def submit(file: Path, options: Options) -> bool:
     if image:
         check_search_container(config, image, apptainer_args)
     program = [*command_inside(image, apptainer_args), "genenet"] if image else OWN_PROGRAM
-    jobs = [training_job(paths, run, program) for run in stages.runs(config)]
+    jobs = [training_job(paths, run, program, options.pause_seconds) for run in stages.runs(config)]
     _make_inputs(config, file, jobs, image, apptainer_args)
     missing = [job for job in jobs if not job.is_done()]
     print(f"{len(jobs)} trainings, {len(missing)} of them to do", flush=True)
@@ -78,7 +78,9 @@ def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str
             print(f"settings of {path.stem} have changed: what depends on them is made anew", flush=True)
 
 
-def training_job(paths: ResultPaths, run: str, program: list[str]) -> TrainingJob:
+def training_job(
+    paths: ResultPaths, run: str, program: list[str], pause_seconds: float = PAUSE_SECONDS
+) -> TrainingJob:
     """Return the training of a run, with the command line of the workflow's rule."""
     out = paths.run(run)
     inputs = {
@@ -90,7 +92,8 @@ def training_job(paths: ResultPaths, run: str, program: list[str]) -> TrainingJo
     options = [text for pair in inputs.items() for text in pair]
     log = paths.train_log(run)
     command = [*program, "train", *options, "--out", str(out.folder), "--log", log]
-    return TrainingJob(run, command, str(Path.cwd()), list(inputs.values()), out.outputs(), log)
+    made_from = list(inputs.values())
+    return TrainingJob(run, command, str(Path.cwd()), made_from, out.outputs(), log, pause_seconds)
 
 
 def _print_ends(ends: Generator[TrainingJob], paths: ResultPaths) -> None:

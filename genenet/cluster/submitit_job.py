@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from genenet.core import exit_codes
+from genenet.core.attempt_records import read_attempts
 from genenet.core.attempts import WITHOUT_PROGRESS
+from genenet.core.paths import RunPaths
 from genenet.training.stopping import SIGNALS
 
 STOP_SECONDS = 60  # time for the last checkpoint of a training
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 300.0  # before a training that failed is started again
 # A job that still runs so long after its training has stopped wasn't meant to stop.
 OUTLIVED_SECONDS = 120
 # exit statuses of a stopped training; the signals are those of one that couldn't handle them yet
@@ -27,14 +30,29 @@ STOPPED = {exit_codes.STOPPED, *(-s for s in SIGNALS), *(128 + s for s in SIGNAL
 
 @dataclass(eq=False)
 class TrainingJob:
-    """One training as a job of submitit: each slice of walltime continues from the checkpoint of the last."""
+    """One training as a job of submitit: each slice of walltime continues from the checkpoint of the last.
 
-    run: str  # r0/000 or baselines/unet2015
+    Attributes:
+        run: r0/000 or baselines/unet2015.
+        command: of the training.
+        folder: which the paths are relative to.
+        inputs: files that the training is made from.
+        outputs: files that it publishes.
+        log: of the training.
+        pause_seconds: after a first failure.
+        failures: in a row, at the same iteration.
+        began: the iteration at which the last failed attempt began; None if it isn't known.
+    """
+
+    run: str
     command: list[str]
-    folder: str  # which the paths are relative to
+    folder: str
     inputs: list[str]
     outputs: list[str]
     log: str
+    pause_seconds: float = PAUSE_SECONDS
+    failures: int = 0
+    began: int | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
@@ -45,16 +63,37 @@ class TrainingJob:
         """
         if os.environ.get("SUBMITIT_EXECUTOR") == "local":
             signal.signal(signal.SIGTERM, self._end)
-        failures = 0
         while not self.is_done() and (code := self._train()):
             if code in INTERRUPTED:
                 raise KeyboardInterrupt
             if code in STOPPED:
                 time.sleep(OUTLIVED_SECONDS)
                 continue
-            failures += 1
-            if failures == WITHOUT_PROGRESS:  # by then a training that can publish anything has done so
-                raise RuntimeError(f"{self.run}: failed {failures} times (the last: {code}); see {self.log}")
+            self._count_failure()
+            if self.failures == WITHOUT_PROGRESS:  # by then a training that can publish anything has done so
+                raise RuntimeError(
+                    f"{self.run}: failed {self.failures} times (the last: {code}); see {self.log}"
+                )
+            if code == exit_codes.MACHINE:
+                self._try_elsewhere()
+            time.sleep(pause_seconds(self.failures, self.pause_seconds))
+
+    def _count_failure(self) -> None:
+        """Count failures in a row without progress: those that began at the same iteration."""
+        attempts = read_attempts(RunPaths(Path(self.folder, self.outputs[0]).parent).attempts)
+        began = attempts[-1].began_at_iteration if attempts else None
+        self.failures = self.failures + 1 if began == self.began else 1
+        self.began = began
+
+    def _try_elsewhere(self) -> None:
+        """Return the job to Slurm's queue, by the signal with which Slurm ends a slice; another node may take it.
+
+        Slurm doesn't exclude this node, but gives it to other jobs meanwhile. Outside of Slurm, and if the job can't
+        be returned, the training is started again here.
+        """
+        if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+            with suppress(OSError, subprocess.SubprocessError):  # the disk is full; Slurm refuses
+                signal.raise_signal(signal.SIGUSR2)
 
     def checkpoint(self) -> Any:
         """Stop the child, which keeps a checkpoint; return the job that submitit then submits again."""
@@ -82,6 +121,11 @@ class TrainingJob:
     def _end(self, *_: object) -> None:
         self._stop()
         sys.exit(exit_codes.STOPPED)
+
+
+def pause_seconds(failures: int, first: float) -> float:
+    """Return how long to wait after so many failures in a row: ``first``, then twice as long each time."""
+    return min(first * 2.0 ** (failures - 1), LONGEST_PAUSE_SECONDS)
 
 
 def is_fresh(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> bool:

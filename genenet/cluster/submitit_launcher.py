@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cluster.submitit_job import TrainingJob
+from genenet.cluster.submitit_job import PAUSE_SECONDS, TrainingJob
 from genenet.core.errors import InputError
 from genenet.core.resources import available_cores
 
@@ -38,6 +38,7 @@ class Options:
     container: str | None = None  # "": none; None: the config's
     container_args: str = ""
     wait: bool = True
+    pause_seconds: float = PAUSE_SECONDS  # before a training that failed is started again; then longer
 
     def image(self, of_config: str | None) -> str | None:
         """Return the image that jobs run in; None for none."""

@@ -1,7 +1,7 @@
 """Why each attempt at a piece of work ended, with which exit code, and whether another attempt follows.
 
 A piece of work is a training (which counts iterations) or a part of a segmentation (which counts blocks). The reason
-why an attempt ended decides what follows (``LIMITS`` and ``exit_error``):
+why an attempt ended decides what follows (``Attempts.verdict`` and ``exit_codes_by_ending``):
 
 | ended by | exit code | published |
 |---|---|---|
@@ -18,112 +18,33 @@ outlives the processes, since a killed process can't write how it ended.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import re
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import ValidationError, field_validator, model_validator
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from genenet.core import exit_codes
 from genenet.core.atomic_files import write_json
+from genenet.core.attempt_records import AttemptRecord, AttemptsFile, Ending, read_attempts
 from genenet.core.errors import InputError, MachineError, describe, one_line
 from genenet.core.lock import LockLostError
-from genenet.core.models import Closed
-from genenet.core.tolerant_read import try_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Ending = Literal["finished", "stopped", "interrupted", "machine", "user_error", "crash", "given_up"]
 SAME_CRASHES, USER_ERRORS, WITHOUT_PROGRESS = 2, 3, 5  # attempts in a row without progress, then no more
 KILLED = "killed (by too little memory, a time limit, or a node that failed)"
 _MACHINE_TEXTS = ("cuda error", "cuda driver", "cudnn", "cublas", "nvml", "nccl", "no space left on device")
-_OLD_EXITS: dict[str, Ending] = {  # the part of /1's ``exit`` before a colon
-    "finished": "finished",
-    "stopped": "stopped",
-    "given up": "given_up",
-    "KeyboardInterrupt": "interrupted",
-    "InputError": "user_error",
-    "OSError": "machine",
-}
+Inputs = TypeVar("Inputs")
 
 log = logging.getLogger(__name__)
-
-
-class AttemptRecord(Closed):
-    """One attempt. ``iteration`` is a training's iteration or a part's number of blocks.
-
-    Attributes:
-        fingerprint: of all that the result depends on.
-        token: of the lock that the attempt held; None in files of version 0.1.
-        host: that it ran on.
-        slurm_job_id: None outside of Slurm.
-        began: UTC, ISO 8601.
-        began_at_iteration: what earlier attempts had done.
-        ended: None if it runs or was killed.
-        ended_at_iteration: what was done then; some of it may have been lost.
-        exit: how it ended, for people.
-        ending: how it ended, one of few kinds.
-    """
-
-    fingerprint: str = ""
-    token: str | None = None
-    host: str = ""
-    slurm_job_id: str | None = None
-    began: str
-    began_at_iteration: int = 0
-    ended: str | None = None
-    ended_at_iteration: int | None = None
-    exit: str | None = None
-    ending: Ending | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_old(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "ending" not in values and isinstance(values.get("exit"), str):
-            return {**values, "ending": _OLD_EXITS.get(values["exit"].partition(":")[0], "crash")}
-        return values
-
-    @field_validator("began", "ended")
-    @classmethod
-    def _is_a_time(cls, time: str | None) -> str | None:
-        if time is not None:
-            datetime.fromisoformat(time)
-        return time
-
-    @property
-    def began_time(self) -> float:
-        """When it began, in seconds since 1970."""
-        return datetime.fromisoformat(self.began).timestamp()
-
-    @property
-    def seconds(self) -> float | None:
-        """From begin to end; None if the end isn't known."""
-        if self.ended is None:
-            return None
-        return datetime.fromisoformat(self.ended).timestamp() - self.began_time
-
-
-class AttemptsFile(Closed):
-    """The record of all attempts at one piece of work."""
-
-    format: Literal["genenet.attempts/2", "genenet.attempts/1"] = "genenet.attempts/2"
-    attempts: list[AttemptRecord]
-
-
-def read_attempts(path: Path) -> list[AttemptRecord]:
-    """Read the record of attempts; a missing or damaged file counts as no attempts."""
-    if (seen := try_read(path)) is None:
-        return []
-    try:
-        return AttemptsFile.model_validate(seen.json()).attempts
-    except ValidationError:
-        return []
 
 
 @dataclass(frozen=True)
@@ -156,6 +77,23 @@ class Attempts:
         self.path, self.fingerprint, self.token, self.unit, self.most = path, fingerprint, token, unit, most
         self.entries = read_attempts(path)
 
+    def prepare(self, read: Callable[[], Inputs]) -> Inputs | Verdict:
+        """Read what the work needs, before it is known how far earlier attempts have come.
+
+        Nothing is recorded unless that fails. An error counts as an attempt without progress.
+
+        Returns:
+            What ``read`` returns, or a verdict to publish.
+
+        Raises:
+            MachineError, InputError, Exception: As ``run`` does.
+        """
+        try:
+            return read()
+        except Exception as error:
+            self._add(0)
+            return self._ended_by(error, 0, 0)
+
     def run(
         self, work: Callable[[], bool], start: int, reached: Callable[[], int], kept: Callable[[], int]
     ) -> bool | Verdict:
@@ -175,23 +113,25 @@ class Attempts:
         """
         if verdict := self.verdict(start):
             return self._give_up(verdict, start)
-        self._begin(start)
         try:
+            self._begin(start)
             finished = work()
-        except LockLostError as error:
-            raise MachineError(str(error)) from error
         except BaseException as error:
-            ending = ending_of(error)
-            self._end(ending, f"{type(error).__name__}: {one_line(error)}", reached())
-            if ending != "interrupted" and (verdict := self.verdict(kept())):
-                log.error("%s", one_line(error))
-                return self._give_up(verdict, kept())
-            if (as_exit := exit_error(error, ending)) is error:
-                raise
-            raise as_exit from error
-        ending = "finished" if finished else "stopped"
+            return self._ended_by(error, reached(), kept())
+        ending: Ending = "finished" if finished else "stopped"
         self._end(ending, ending, reached())
         return finished
+
+    def _ended_by(self, error: BaseException, reached: int, kept: int) -> Verdict:
+        """Record the end; raise the error if another attempt follows."""
+        if not isinstance(error, LockLostError):  # its record is the other process's now
+            ending = ending_of(error)
+            self._end(ending, f"{type(error).__name__}: {one_line(error)}", reached)
+            if ending != "interrupted" and (verdict := self.verdict(kept)):
+                log.error("%s", one_line(error))
+                return self._give_up(verdict, kept)
+        with exit_codes_by_ending():
+            raise error
 
     def verdict(self, at: int) -> Verdict | None:
         """Return why the work is given up instead of attempted again from ``at``; None if it isn't given up."""
@@ -225,10 +165,11 @@ class Attempts:
 
         Its attempt isn't the last one then, and the next one began before that iteration.
         """
-        tokens = [entry.token for entry in self.entries]
+        same = [entry for entry in self.entries if entry.fingerprint == self.fingerprint]
+        tokens = [entry.token for entry in same]
         if token is None or token not in tokens:
             return False
-        later = self.entries[len(tokens) - tokens[::-1].index(token) :]
+        later = same[len(tokens) - tokens[::-1].index(token) :]
         return bool(later) and later[0].began_at_iteration < iteration
 
     def _give_up(self, verdict: Verdict, at: int) -> Verdict:
@@ -238,6 +179,10 @@ class Attempts:
         return verdict
 
     def _begin(self, iteration: int) -> None:
+        self._add(iteration)
+        self._write()
+
+    def _add(self, iteration: int) -> None:
         self.entries.append(
             AttemptRecord(
                 fingerprint=self.fingerprint,
@@ -248,7 +193,6 @@ class Attempts:
                 began_at_iteration=iteration,
             )
         )
-        self._write()
 
     def _end(self, ending: Ending, text: str, iteration: int) -> None:
         end = {"ended": _now(), "ended_at_iteration": iteration, "exit": text, "ending": ending}
@@ -274,14 +218,33 @@ def ending_of(error: BaseException) -> Ending:
     return "machine" if any(words in text for words in _MACHINE_TEXTS) else "crash"
 
 
-def exit_error(error: BaseException, ending: Ending) -> BaseException:
-    """Return the exception that ends the command with the exit code of such an end."""
-    if isinstance(error, InputError):
+@contextmanager
+def exit_codes_by_ending() -> Iterator[None]:
+    """Let an error end the command with the exit code of its kind: 2 for the user's, 74 for the machine's."""
+    try:
+        yield
+    except InputError as error:
         error.status = exit_codes.USER_ERROR
-        return error
-    if ending == "machine" and isinstance(error, Exception) and not isinstance(error, MachineError):
-        return MachineError(describe(error))
-    return error
+        raise
+    except MachineError:
+        raise
+    except Exception as error:
+        if ending_of(error) == "machine":
+            raise MachineError(describe(error)) from error
+        raise
+
+
+def fingerprint_of_files(paths: Iterable[Path]) -> str:
+    """Return a hash of sizes and times of files. A corrected file starts a new count of attempts."""
+    return hashlib.sha256(json.dumps([_stamp(path) for path in paths]).encode()).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:  # missing, or its disk has failed
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
 def _kind(entry: AttemptRecord) -> str:

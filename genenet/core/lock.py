@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from genenet.core.atomic_files import atomic_path
+from genenet.core.errors import MachineError
 from genenet.core.tolerant_read import try_read
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Timing:
 TIMING = Timing()
 
 
-class LockLostError(Exception):
+class LockLostError(MachineError):
     """Another process has taken the lock over, since this one seemed dead; this one must not write any more."""
 
 

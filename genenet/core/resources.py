@@ -85,8 +85,12 @@ def _of_glibc(name: str) -> Any:
 
 def available_memory() -> float:
     """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
-    limits = [_available_on_machine(), *_of_control_group(), *_of_slurm_job()]
-    return min(limits)
+    return min(_on_machine("MemAvailable"), *_of_control_group(), *_of_slurm_job())
+
+
+def total_memory() -> float:
+    """Return the bytes that this process could use if no other process used any."""
+    return min(_on_machine("MemTotal"), *_of_control_group(), *_of_slurm_job())
 
 
 def peak_memory() -> float:
@@ -97,9 +101,9 @@ def peak_memory() -> float:
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def _available_on_machine() -> float:
+def _on_machine(name: str) -> float:
     try:
-        return _kibibytes("/proc/meminfo", "MemAvailable")
+        return _kibibytes("/proc/meminfo", name)
     except (OSError, StopIteration):  # not Linux
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import write_csv
-from genenet.core.attempts import read_attempts
+from genenet.core.attempt_records import read_attempts
 from genenet.ensembles.curve import open_run, point_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.config.rounds import run_name
+from genenet.config.stages import TrainSettings, read_settings
 from genenet.core.atomic_files import read_csv
 from genenet.search.round_files import (
     EMPTY,
@@ -48,14 +49,27 @@ def run_of_slot(paths: ResultPaths, round_: int, slot: int, after: int | None) -
     return left[slot] if slot < len(left) else None
 
 
-def write_slot(path: Path, run: str | None, files: RunPaths | None, iterations: int, weights: str) -> None:
-    """Write a slot's result: its status and the ARI at the rung's end, even if its genome was trained further."""
-    if run is None or files is None:
-        log.info("no genome is left for this slot")
-        write_file(path, SlotFile.holding(EMPTY))
-        return
-    scores = read_scores(files.scores)
-    ari = ari_after(files.history, iterations, weights) if scores.is_ok else None
+def write_empty_slot(path: Path) -> None:
+    """Write that no genome is left for a slot."""
+    log.info("no genome is left for this slot")
+    write_file(path, SlotFile.holding(EMPTY))
+
+
+def write_slot(path: Path, run: str, files: RunPaths, iterations: int, settings: Path) -> None:
+    """Write a slot's result: its status and the ARI at the rung's end, even if its genome was trained further.
+
+    Args:
+        path: of the slot's file.
+        run: the training.
+        files: of the training.
+        iterations: at the rung's end.
+        settings: of the training; they aren't read if it has no weights.
+    """
+    scores, ari = read_scores(files.scores), None
+    if scores.is_ok:
+        ari = ari_after(
+            files.history, iterations, read_settings(settings, TrainSettings).training.stopping.weights
+        )
     write_file(path, SlotFile.holding(TrainingResult.of(run, scores, ari), iterations))
 
 

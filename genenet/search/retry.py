@@ -115,7 +115,14 @@ def _obstacle(paths: ResultPaths, run: str) -> str:
 def _parts(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenUp]:
     """Yield the parts of segmentations whose receipts have one of these statuses."""
     for path in sorted((paths.results / "segmentations").glob("*/parts/*.json")):
-        receipt = seen.json() if (seen := try_read(path)) else {}
-        if (status := receipt.get("status")) in statuses:
-            name = f"{path.parent.parent.name}, part {path.stem}"
-            yield GivenUp(name, str(status), str(receipt.get("reason", "")), (path,))
+        if part := given_up_part(path, statuses):
+            yield part
+
+
+def given_up_part(receipt: Path, statuses: Collection[str] = RETRIED) -> GivenUp | None:
+    """Return the part of a segmentation that has this receipt; None if it has none of these statuses."""
+    found = seen.json() if (seen := try_read(receipt)) else {}
+    if (status := found.get("status")) not in statuses:
+        return None
+    name = f"{receipt.parent.parent.name}, part {receipt.stem}"
+    return GivenUp(name, str(status), str(found.get("reason", "")), (receipt,))

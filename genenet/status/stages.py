@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import as_number, names_in, try_read, written
+from genenet.search.retry import given_up_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.config.model import Config
+    from genenet.search.retry import GivenUp
     from genenet.training.outcomes import Outcome
 
 LOG_BYTES = 4096  # of a log's end that are read
@@ -97,9 +99,13 @@ def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) 
         for p in (part_name(i, n_jobs) for i in range(1, n_jobs + 1))
     }
     missing = [part for part, time_ in times.items() if time_ < since]
-    if missing:
-        parts = f"{n_jobs - len(missing)} of {many(n_jobs, 'part')}"
+    receipts = (Path(paths.receipt(name, part)) for part in times if part not in missing)
+    given_up = [part for receipt in receipts if (part := given_up_part(receipt))]
+    if missing or given_up:
+        parts = f"{n_jobs - len(missing) - len(given_up)} of {many(n_jobs, 'part')}"
         text = ", ".join(filter(None, (parts, _blocks(Path(paths.store(name)) / LABELS, since))))
+        if given_up:
+            return _given_up(title, text, given_up, paths)
         state = _by_logs(title, [f"{logs}/segment/{name}/{part}.log" for part in missing], since, text)
         has_begun = state.state == "waiting" and len(missing) < n_jobs
         return replace(state, state="started") if has_begun else state
@@ -109,6 +115,18 @@ def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) 
     if (written(paths.tiff(name)) or 0.0) < since:
         return _by_logs(title, [f"{logs}/export/{name}.log"], since, "segmented; export")
     return StageState(title, "done", paths.tiff(name))
+
+
+def _given_up(title: str, progress: str, parts: Sequence[GivenUp], paths: ResultPaths) -> StageState:
+    first, n_more, receipt = parts[0], len(parts) - 1, parts[0].files[0]
+    text = (
+        f"{progress}; part {receipt.stem}{f' and {n_more} more' * bool(n_more)} given up "
+        f"({first.status}): {first.reason}; when the cause is gone: genenet retry {paths.results}, "
+        "then start again"
+    )
+    return StageState(
+        title, "error", text, f"{paths.results}/logs/segment/{receipt.parents[1].name}/{receipt.stem}.log"
+    )
 
 
 def _blocks(array: Path, since: float) -> str:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from genenet.core.atomic_files import atomic_path, check_before_rename
+from genenet.core.errors import one_line
+from genenet.networks.device import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,32 +101,29 @@ def load(
 
     A checkpoint that is damaged, has another fingerprint, or was written by a process that had lost the folder's lock
     is set aside and logged, and the one before it is tried. (The next save would put it in that one's place.)
+
+    Raises:
+        OSError: If a checkpoint can't be read: its disk has failed, the checkpoint itself may be sound.
     """
-    for candidate in (path, previous(path)):
-        if not candidate.exists():
-            continue
+    for candidate in filter(Path.exists, (path, previous(path))):
         try:
             state = _read(candidate)
+            if state["fingerprint"] != fingerprint:
+                name, problem = state["fingerprint"][:8], "belongs to other settings, data or genome"
+            elif iterations is not None and state["iteration"] > iterations:
+                name, problem = str(state["iteration"]), f"has more than {iterations} iterations"
+            elif is_of_a_lost_lock(state.get("token"), state["iteration"]):
+                name, problem = "lost-lock", "was written by a process that had lost its lock"
+            else:
+                return state
         except Damaged as error:
-            aside = _set_aside(candidate, "damaged")
-            log.warning(
-                "%s is damaged (%s), set aside as %s; falling back to the checkpoint before it",
-                candidate, error, aside,
-            )  # fmt: skip
-            continue
-        if state["fingerprint"] != fingerprint:
-            aside = _set_aside(candidate, state["fingerprint"][:8])
-            log.warning("%s belongs to other settings, data or genome; set aside as %s", candidate, aside)
-        elif iterations is not None and state["iteration"] > iterations:
-            aside = _set_aside(candidate, f"{state['iteration']}")
-            log.warning("%s has more than %d iterations; set aside as %s", candidate, iterations, aside)
-        elif is_of_a_lost_lock(state.get("token"), state["iteration"]):
-            aside = _set_aside(candidate, "lost-lock")
-            log.warning(
-                "%s was written by a process that had lost its lock; set aside as %s", candidate, aside
-            )
-        else:
-            return state
+            name, problem = "damaged", f"is damaged ({error})"
+        aside = candidate.with_name(f"{candidate.stem}.{name}{candidate.suffix}")
+        os.replace(candidate, aside)
+        log.warning(
+            "%s %s; set aside as %s; falling back to the checkpoint before it, if there is one",
+            *(candidate, problem, aside.name),
+        )
     return None
 
 
@@ -154,12 +153,6 @@ class _Hashed:
             raise
 
 
-def _set_aside(path: Path, why: str) -> str:
-    aside = path.with_name(f"{path.stem}.{why}{path.suffix}")
-    os.replace(path, aside)
-    return aside.name
-
-
 def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         magic, digest, content = file.read(len(MAGIC)), file.read(DIGEST_BYTES), file.read()
@@ -167,5 +160,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise Damaged("not a checkpoint")
     if hashlib.sha256(content).digest() != digest:
         raise Damaged("its checksum is wrong")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        state["fingerprint"], state["iteration"]  # which ``load`` compares
+    except Exception as error:  # of pickle, zipfile or torch: what was written is no state of a training
+        if is_out_of_memory(error):
+            raise
+        raise Damaged(one_line(error)) from error
     return state

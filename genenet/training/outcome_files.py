@@ -36,16 +36,16 @@ class Publication:
 
     Attributes:
         files: where they are written.
-        genome: that was trained.
+        genome: that was trained; None if it can't be read.
         plan: of its network; None if it can't be built.
         validation: the prepared images; None if they can't be read.
         fingerprint: of all that the weights depend on.
     """
 
     files: RunPaths
-    genome: Genome
-    plan: Plan | None
-    validation: Prepared | None
+    genome: Genome | None = None
+    plan: Plan | None = None
+    validation: Prepared | None = None
     fingerprint: str | None = None
 
     def iterations(self) -> int:
@@ -58,6 +58,7 @@ class Publication:
 
     def success(self, trainer: Trainer) -> None:
         """Publish the best weights, and their scores on the validation images."""
+        assert self.genome is not None
         assert self.validation is not None
         trainer.use_best()
         n_classes = len(self.validation.classes)
@@ -93,11 +94,11 @@ class Publication:
 
     def failure(self, status: Status, reason: str, history: Sequence[Row] = ()) -> None:
         """Publish that there are no weights, and why."""
-        log.error("%s: %s: %s", self.genome.name, status, reason)
+        log.error("%s: %s: %s", self.genome.name if self.genome else self.files.folder, status, reason)
         checksum, classes = (
             (self.validation.checksum, self.validation.classes) if self.validation else ("", [])
         )
-        save_weights({}, self.genome.id, self.files.weights)
+        save_weights({}, self.genome.id if self.genome else "", self.files.weights)
         write_probabilities(self.files.validation, checksum, len(classes), [])
         write_history(self.files.history, history)
         self.write_scores(status, reason=reason)
@@ -105,8 +106,7 @@ class Publication:
     def write_scores(self, status: Status, **facts: Any) -> None:
         """Write ``scores.json``."""
         identity = {
-            "name": self.genome.name,
-            "genome": self.genome.id,
+            **({"name": self.genome.name, "genome": self.genome.id} if self.genome else {}),
             "n_parameters": self.plan.n_parameters if self.plan else None,
             "volumes": [image.name for image in self.validation.images] if self.validation else [],
             "fingerprint": self.fingerprint,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genenet.core import lock
-from genenet.core.attempts import AttemptRecord, read_attempts
+from genenet.core.attempt_records import AttemptRecord, read_attempts
 from genenet.core.errors import InputError
 from genenet.core.tolerant_read import FileContent, try_read, written
 from genenet.training.outcomes import ANY, Expected, Outcome

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from genenet.core.atomic_files import read_csv
-from genenet.core.attempts import read_attempts
+from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline
 from genenet.genes.baselines import title_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.core import lock
-    from genenet.core.attempts import AttemptRecord
+    from genenet.core.attempt_records import AttemptRecord
     from genenet.core.paths import RunPaths
     from genenet.genes.domains import Number
     from genenet.genes.genome import Genome
@@ -259,7 +259,10 @@ class Outcome:
     def _genome(self) -> Genome | None:
         from genenet.genes.genome import read_genome  # imports numpy
 
-        return read_genome(self.genome_file) if self.genome_file.exists() else None
+        try:
+            return read_genome(self.genome_file)
+        except InputError:  # missing or damaged; its training has published that
+            return None
 
     @property
     def values(self) -> dict[str, Number]:

@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
-from genenet.config.stages import TrainSettings, read_settings
 from genenet.config.training import Training
 from genenet.core.paths import RunPaths
-from genenet.genes.genome import Genome, read_genome
+from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.training.prepared_images import LabelledArray
 from genenet.training.run import TrainingRun
@@ -58,6 +57,6 @@ def tensors(t):
 
 
 def run_of(folder, out):
-    settings = read_settings(folder / "train.json", TrainSettings)
-    images = folder / "train.zarr.zip", folder / "validation.zarr.zip"
-    return TrainingRun(read_genome(folder / "genome.json"), *images, settings, RunPaths(out))
+    """The training whose files ``runs.make`` has written, into ``out``."""
+    names = ("genome.json", "train.zarr.zip", "validation.zarr.zip", "train.json")
+    return TrainingRun(*(folder / name for name in names), RunPaths(out))

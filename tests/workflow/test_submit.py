@@ -222,7 +222,7 @@ def test_ctrl_c_stops_everything_in_order(tmp_path, undisturbed):
 def test_what_always_crashes_is_given_up_and_said(tmp_path):
     search = new_search(tmp_path, search={"n_genomes": 2}, baselines={"unet2015": None})
     (tmp_path / "results/runs/r0/001/progress.csv").mkdir(parents=True)  # in its way whenever it starts
-    done = submit(search)
+    done = submit(search, "--pause-seconds", "0")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert "1 of 2 trainings ok" in lines

@@ -5,16 +5,11 @@ Heavy imports stay inside the commands, so that ``--help`` and shell completion 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
-
-from genenet.core import exit_codes
-from genenet.core.errors import InputError
 
 # the panels of ``genenet --help``, in its order: what people do
 FIRST_STEPS = "First steps"
@@ -46,16 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-
-@contextmanager
-def user_errors_exit_with_2() -> Iterator[None]:
-    """Give user errors the exit code of work that is attempted again and again (``genenet.core.attempts``)."""
-    try:
-        yield
-    except InputError as error:
-        error.status = exit_codes.USER_ERROR
-        raise
 
 
 Settings = Annotated[

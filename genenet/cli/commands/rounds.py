@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, Out, Settings, app, user_errors_exit_with_2
+from genenet.cli.commands import BY_HAND, Out, Settings, app
 from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
@@ -34,34 +34,31 @@ def rung(
     """Train the genome of a slot to the end of a rung; the same command continues after an interruption."""
     from genenet.cli.console import also_logged
     from genenet.cli.progress import show_training
-    from genenet.config.stages import TrainSettings, read_settings
+    from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.paths import ResultPaths, slot_name
     from genenet.core.resources import keep_freed_memory
-    from genenet.genes.genome import read_genome
-    from genenet.search.halving import run_of_slot, write_slot
+    from genenet.search.halving import run_of_slot, write_empty_slot, write_slot
     from genenet.training.run import TrainingRun
     from genenet.training.stopping import Stop
 
     keep_freed_memory()
-    paths, values = ResultPaths(results), read_settings(settings, TrainSettings)
+    paths = ResultPaths(results)
     out = Path(paths.slot(round_, iterations, slot_name(slot)))
-    weights = values.training.stopping.weights
-    with user_errors_exit_with_2():
+    with exit_codes_by_ending():
         name = run_of_slot(paths, round_, slot, after)
-    if name is None:
-        write_slot(out, None, None, iterations, weights)
-        return
-    with user_errors_exit_with_2():
-        genome = read_genome(paths.genome(name))
-    files = paths.run(name)
-    train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
-    run = TrainingRun(genome, train, validation, values, files, iterations)
-    logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
-    with logged, show_training(genome.name) as show, stopping.on_signals() as stop:
-        finished = run.run(stop, show)
+        if name is None:
+            write_empty_slot(out)
+            return
+        genome, files = Path(paths.genome(name)), paths.run(name)
+        train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
+        run = TrainingRun(genome, train, validation, settings, files, iterations)
+        logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
+        with logged, stopping.on_signals() as stop:
+            finished = run.run(stop, show_training)
+        if finished:
+            write_slot(out, name, files, iterations, settings)
     if not finished:
         sys.exit(exit_codes.STOPPED)
-    write_slot(out, name, files, iterations, weights)
 
 
 @app.command(rich_help_panel=BY_HAND)

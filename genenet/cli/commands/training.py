@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, SEARCH, Settings, app, user_errors_exit_with_2
+from genenet.cli.commands import BY_HAND, SEARCH, Settings, app
 from genenet.core import exit_codes
 
 
@@ -25,19 +25,16 @@ def train(
 ) -> None:
     """Train one genome; after an interruption, the same command continues from the last checkpoint."""
     from genenet.cli.progress import show_training
-    from genenet.config.stages import TrainSettings, read_settings
+    from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.paths import RunPaths
     from genenet.core.resources import keep_freed_memory
-    from genenet.genes.genome import read_genome
     from genenet.training.run import TrainingRun
     from genenet.training.stopping import Stop
 
     keep_freed_memory()
-    with user_errors_exit_with_2():
-        chosen, values = read_genome(genome), read_settings(settings, TrainSettings)
-        run = TrainingRun(chosen, train, validation, values, RunPaths(out))
-        with show_training(chosen.name) as show, Stop(stop_after_minutes).on_signals() as stop:
-            finished = run.run(stop, show)
+    run = TrainingRun(genome, train, validation, settings, RunPaths(out))
+    with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
+        finished = run.run(stop, show_training)
     if not finished:
         sys.exit(exit_codes.STOPPED)
 
@@ -95,13 +92,18 @@ def submit(
     wait: Annotated[
         bool, typer.Option(help="Slurm: wait for the trainings, and print how each one ends")
     ] = True,
+    pause_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="before a training that failed is started again; doubles up to 5 minutes"),
+    ] = 10,
 ) -> None:
     """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
     from genenet.cluster.launch import submit as run
     from genenet.cluster.submitit_launcher import Options
 
     options = Options(
-        cluster, partition, account, gpu, minutes, mem_gb, jobs, container, container_args, wait
+        *(cluster, partition, account, gpu, minutes, mem_gb, jobs, container, container_args, wait),
+        pause_seconds,
     )
     sys.exit(0 if run(config, options) else 1)
 

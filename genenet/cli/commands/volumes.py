@@ -13,6 +13,7 @@ from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
+    from genenet.config.stages import SegmentSettings
     from genenet.segmentation import receipts
 
 
@@ -63,8 +64,9 @@ def segment(
 
     if (settings is None) == (not images):
         raise InputError("give either an image or --settings")
+    wanted: SegmentSettings | Path
     if settings is not None:
-        wanted = read_settings(settings, SegmentSettings)
+        wanted = settings if receipt else read_settings(settings, SegmentSettings)
     else:
         volume = {
             "image": images,
@@ -80,29 +82,34 @@ def segment(
     _segment(wanted, ensemble, out, texts.read_option("part", part, texts.read_part), receipt)
 
 
-def _segment(wanted: Any, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None) -> None:
+def _segment(
+    wanted: SegmentSettings | Path, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None
+) -> None:
     from genenet.cli.progress import show_blocks, show_receipt
     from genenet.core.atomic_files import write_json
+    from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.resources import keep_freed_memory
     from genenet.ensembles.ensemble import load_ensemble
     from genenet.networks.device import choose_device, set_threads
     from genenet.segmentation.job import SegmentationJob
     from genenet.segmentation.part import PartOfSegmentation
 
-    def run() -> receipts.Receipt:
-        set_threads(wanted.threads)
-        device = choose_device(wanted.device)
-        job = SegmentationJob(load_ensemble(ensemble), wanted.volume, wanted.segmentation, device, out)
+    def run(settings: SegmentSettings) -> receipts.Receipt:
+        set_threads(settings.threads)
+        device = choose_device(settings.device)
+        job = SegmentationJob(load_ensemble(ensemble), settings.volume, settings.segmentation, device, out)
         with show_blocks(out.name) as show:
             return job.run(*part, show)
 
     keep_freed_memory()
     if receipt is None:
-        show_receipt(run())
+        assert not isinstance(wanted, Path)
+        show_receipt(run(wanted))
         return
-    done = PartOfSegmentation(wanted, ensemble, out, receipt, *part).run(run)
-    show_receipt(done)
-    write_json(receipt, done.model_dump(mode="json"))
+    with exit_codes_by_ending():
+        done = PartOfSegmentation(wanted, ensemble, out, receipt, *part).run(run)
+        show_receipt(done)
+        write_json(receipt, done.model_dump(mode="json"))
 
 
 @app.command(rich_help_panel=SEGMENT)

@@ -238,6 +238,15 @@ def test_without_the_checkout_it_says_what_to_do(tmp_path, monkeypatch):
         workflow.make(["x"], Path("config.yaml"), None, "")
 
 
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses between attempts, which take no time here."""
+    taken = []
+    pause = submitit_job.pause_seconds
+    monkeypatch.setattr(submitit_job, "pause_seconds", lambda *args: taken.append(pause(*args)) or 0)
+    return taken
+
+
 def child(tmp_path, *exits):
     """A training whose child exits with these codes, one after the other; a negative one is a signal."""
     script = (
@@ -252,13 +261,57 @@ def n_runs(tmp_path):
     return len((tmp_path / "runs").read_text())
 
 
-def test_a_training_that_fails_is_started_again_until_it_publishes_that(tmp_path):
+def test_a_training_that_fails_is_started_again_until_it_publishes_that(tmp_path, pauses):
     child(tmp_path, 1, -signal.SIGKILL, 74, 2, 0)()
     assert n_runs(tmp_path) == 5
     (tmp_path / "runs").unlink()
     with pytest.raises(RuntimeError, match=r"r0/000: failed 5 times \(the last: 9\); see t.log"):
         child(tmp_path, 1, 1, 74, 2, 9, 0)()  # it can't even publish
     assert n_runs(tmp_path) == 5
+    assert pauses == [10, 20, 40, 80] * 2
+
+
+def test_pauses_grow_to_five_minutes():
+    pauses = [submitit_job.pause_seconds(failures, 10) for failures in range(1, 9)]
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300]
+    assert submitit_job.pause_seconds(4, 0) == 0
+
+
+@pytest.mark.process
+def test_only_failures_in_a_row_without_progress_count(tmp_path, pauses):
+    """Each attempt adds an iteration and fails; later ones add none."""
+    script = (
+        "import pathlib, sys; from genenet.core.attempts import Attempts;"
+        "p = pathlib.Path('runs'); n = len(p.read_text()) if p.exists() else 0; p.write_text('x' * (n + 1));"
+        "Attempts(pathlib.Path('attempts.json'), 'x')._begin(min(n, 2)); sys.exit(74)"
+    )
+    job = TrainingJob("r0/000", [sys.executable, "-c", script], str(tmp_path), [], ["nowhere"], "t.log")
+    with pytest.raises(RuntimeError, match="failed 5 times"):
+        job()
+    assert n_runs(tmp_path) == 2 + 5
+    assert pauses == [10] * 3 + [20, 40, 80]
+
+
+def test_an_error_of_the_machine_returns_the_job_to_slurms_queue(tmp_path, pauses, monkeypatch):
+    """As submitit does it: its handler of the signal takes the checkpoint, and ends this process."""
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    each, seen = child(tmp_path, 1, 74, 1, 74, 0), []
+
+    def handler(*_):
+        seen.append(pickle.loads(pickle.dumps(each.checkpoint())).function)
+        raise OSError("the disk is full") if len(seen) > 1 else SystemExit
+
+    before = signal.signal(signal.SIGUSR2, handler)
+    try:
+        with pytest.raises(SystemExit):
+            each()
+        assert n_runs(tmp_path) == 2
+        assert (seen[0].failures, seen[0].command) == (2, each.command)
+        seen[0]()  # on another node; this time the job can't be returned, and the training is started again
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert n_runs(tmp_path) == 5
+    assert pauses == [10, 40, 80]
 
 
 def test_ctrl_c_ends_the_job(tmp_path):
@@ -267,7 +320,7 @@ def test_ctrl_c_ends_the_job(tmp_path):
     assert n_runs(tmp_path) == 1
 
 
-def test_a_stopped_training_goes_on_if_the_job_does(tmp_path, monkeypatch):
+def test_a_stopped_training_goes_on_if_the_job_does(tmp_path, monkeypatch, pauses):
     monkeypatch.setattr(submitit_job, "OUTLIVED_SECONDS", 0)
     child(tmp_path, 75, -signal.SIGUSR2, 1, 128 + signal.SIGTERM, 75, 75, 0)()
     assert n_runs(tmp_path) == 7

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from genenet.core import exit_codes
-from genenet.core.attempts import Attempts, Verdict, read_attempts
+from genenet.core.attempt_records import read_attempts
+from genenet.core.attempts import Attempts, Verdict, fingerprint_of_files
 from genenet.core.errors import InputError, MachineError
 from genenet.core.lock import LockLostError
 
@@ -171,6 +172,67 @@ def test_the_record_of_version_0_1_is_read(work):
     work.path.write_text(json.dumps(values))
     assert work.endings == ["stopped", "interrupted", "user_error", "crash", "machine", "given_up"]
     assert {entry.seconds for entry in read_attempts(work.path)} == {60.0}
+
+
+def test_a_record_that_a_full_disk_refuses_is_the_machines(work, monkeypatch):
+    """From the first moment of an attempt on; it counts as soon as the record can be written."""
+
+    def full(path, value):
+        raise FULL
+
+    with monkeypatch.context() as patched:
+        patched.setattr("genenet.core.attempts.write_json", full)
+        assert work.start()[0] == exit_codes.MACHINE
+    assert work.endings == []
+    assert work.start(FULL)[0] == exit_codes.MACHINE
+    assert work.endings == ["machine"]
+
+
+def prepare(path, read, files=(), token="t"):
+    """What an attempt reads before it knows where it begins; what ended it, or what was read."""
+    try:
+        return Attempts(path, fingerprint_of_files(files), token).prepare(read)
+    except BaseException as error:
+        return getattr(error, "status", type(error).__name__), str(error)
+
+
+def raising(error):
+    def read():
+        raise error
+
+    return read
+
+
+def test_what_is_read_before_an_attempt_counts_only_if_it_fails(tmp_path):
+    path, given = tmp_path / "attempts.json", tmp_path / "genome.json"
+    assert prepare(path, lambda: "inputs") == "inputs"
+    assert not path.exists()
+    given.write_text("{")
+    broken = raising(InputError("genome.json: not a JSON file"))
+    for _ in range(2):
+        assert prepare(path, broken, [given]) == (2, "genome.json: not a JSON file")
+    verdict = prepare(path, broken, [given])
+    assert verdict.status == "unfinished"
+    assert verdict.reason.endswith("beyond iteration 0; the last: InputError: genome.json: not a JSON file")
+    for _ in range(4):
+        assert prepare(path, raising(FULL), [given])[0] == 74
+    assert prepare(path, raising(FULL), [given]).status == "unfinished"
+
+
+def test_files_that_were_changed_or_removed_start_a_new_count(tmp_path):
+    path, given = tmp_path / "attempts.json", tmp_path / "genome.json"
+    broken = raising(InputError("genome.json: not a JSON file"))
+    for content in ("{", "{{", None):
+        given.unlink() if content is None else given.write_text(content)
+        assert [prepare(path, broken, [given])[0] for _ in range(2)] == [2, 2]
+
+
+def test_images_that_could_not_be_read_once_cost_no_checkpoint(work):
+    """The failed attempt began before any iteration, but it touched no checkpoint."""
+    work.kept = 100
+    work.start("time is up", token="first")
+    assert prepare(work.path, raising(FULL), token="second")[0] == 74
+    assert not Attempts(work.path, "settings", "third").is_of_a_lost_lock("first", 150)
 
 
 def test_a_checkpoint_of_a_process_that_lost_its_lock_is_known_by_its_token(work):

@@ -72,6 +72,7 @@ TESTS = {  # a part of each message, and the test
     "from now on batches are computed in two halves": (
         "unit/training/test_trainer.py::test_out_of_memory_tries_halves_and_then_publishes_that"
     ),
+    "out of memory, though": "unit/training/test_memory.py::test_on_the_cpu_the_machines_memory_decides",
     "images don't fit into": f"{RUNS}test_a_larger_disk_for_temporary_files",
     "attempts without progress beyond": "unit/segmentation/test_part.py::test_an_rgb_volume_is_given_up_and_retried",
     "is unfinished:": "unit/segmentation/test_part.py::test_an_rgb_volume_is_given_up_and_retried",

@@ -145,6 +145,22 @@ def test_what_is_clean_stays(labels, block, smallest):
     assert np.array_equal(cleaned(once, **options), once)
 
 
+def test_by_corners_what_a_filled_hole_leaves_of_a_component_is_kept():
+    """Specks come first, holes second, each once: see docs/segmentation.md."""
+    labels = np.array(
+        [[[0, 0, 0, 0, 0],
+          [0, 0, 1, 0, 0],
+          [0, 1, 2, 1, 0],
+          [0, 0, 1, 2, 0],
+          [0, 0, 0, 0, 0]]], np.uint8,
+    )  # fmt: skip
+    options = {"smallest": [1, 1, 2], "holes": [(1, None)]}
+    once = cleaned(labels, (1, 5, 5), connectivity=26, **options)
+    assert (once[0, 2, 2], once[0, 3, 3]) == (1, 2)
+    assert cleaned(once, (1, 5, 5), connectivity=26, **options)[0, 3, 3] != 2
+    assert cleaned(labels, (1, 5, 5), connectivity=6, **options)[0, 3, 3] != 2  # a speck from the start
+
+
 def holes_by_scipy(labels, class_id, largest):
     """Of an array without its axes of one voxel."""
     inside = (labels == class_id).squeeze()

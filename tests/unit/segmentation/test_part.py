@@ -1,5 +1,6 @@
 """A part of a segmentation is given up after three attempts without a new block, and its receipt says why."""
 
+import dataclasses
 import errno
 import json
 import multiprocessing
@@ -48,13 +49,13 @@ def part(image="image.tif"):
     return PartOfSegmentation(settings, Path("ensemble"), STORE, RECEIPT, 2, 2)
 
 
-def segment(**more):
+def segment(_settings=None, **more):
     """Segment the part for once."""
     return job(Path(), STORE, **more).run(2, 2)
 
 
 def raising(error):
-    def work():
+    def work(_settings):
         raise error
 
     return work
@@ -110,7 +111,7 @@ def test_ctrl_c_counts_nowhere():
 
 @pytest.mark.process
 def test_an_attempt_that_adds_a_block_is_no_attempt_without_progress():
-    def one_or_some_more_blocks():
+    def one_or_some_more_blocks(_settings):
         def show(*_):
             raise OSError(errno.EIO, "Input/output error")
 
@@ -123,14 +124,14 @@ def test_an_attempt_that_adds_a_block_is_no_attempt_without_progress():
         n = attempts()[-1]["ended_at_iteration"]
         assert before < n < 18
         before = n
-    assert part().run(lambda: segment(block=(1, 32, 32))).kept == before
+    assert part().run(lambda _: segment(block=(1, 32, 32))).kept == before
 
 
 @pytest.mark.process
 def test_killed_three_times_without_a_block_it_is_given_up_at_the_next_start():
     context = multiprocessing.get_context("fork")
     for _ in range(ATTEMPTS):
-        process = context.Process(target=part().run, args=(lambda: os.kill(os.getpid(), signal.SIGKILL),))
+        process = context.Process(target=part().run, args=(lambda _: os.kill(os.getpid(), signal.SIGKILL),))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
@@ -150,6 +151,24 @@ def test_with_another_image_attempts_count_anew():
     os.replace("image.tif", "other.tif")  # corrected
     with pytest.raises(InputError):
         part("other.tif").run(raising(InputError("other.tif: has NaN")))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("content", "problem"), [("{", "not a JSON file"), (None, "no such file")])
+def test_a_broken_settings_file_is_given_up_too(content, problem):
+    path = Path("settings.json")
+    write_json(path, part().settings.model_dump(mode="json"))
+    good, broken = path.read_text(), dataclasses.replace(part(), settings=path)
+    path.unlink() if content is None else path.write_text(content)
+    for _ in range(ATTEMPTS - 1):
+        with pytest.raises(InputError, match=problem) as caught:
+            broken.run(segment)
+        assert caught.value.status == exit_codes.USER_ERROR
+    receipt = broken.run(segment)
+    assert receipt.status == "unfinished"
+    assert problem in receipt.reason
+    path.write_text(good)
+    assert broken.run(segment).status == "ok"
 
 
 @pytest.mark.process

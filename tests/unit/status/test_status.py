@@ -416,6 +416,26 @@ def test_segmentation_and_report(search):
     assert not search.read().is_over
 
 
+def test_a_part_that_was_given_up_is_not_done(search):
+    search.finish_trainings()
+    search.choose()
+    write_store(search, 7)
+    receipt(search, 1)
+    given_up = {"status": "unfinished", "reason": "given up after 3 attempts: image.tif: is an RGB image"}
+    write_json(Path(search.paths.receipt("demo", part_name(2, 2))), given_up)
+    stage = search.stage("volume demo")
+    assert stage.state == "error"
+    assert stage.text == (
+        "1 of 2 parts, 7 of 12 blocks; part 002-of-002 given up (unfinished): given up after 3 attempts: image.tif: "
+        f"is an RGB image; when the cause is gone: genenet retry {search.paths.results}, then start again"
+    )
+    assert stage.log == f"{search.paths.results}/logs/segment/demo/002-of-002.log"
+    assert "genenet retry" in search.text()
+    Path(search.paths.tiff("demo")).touch()
+    assert search.stage("volume demo").state == "error"
+    assert not search.read().is_over
+
+
 def fill(search):
     """One of each state."""
     search.publish("r0/000", 0.7)

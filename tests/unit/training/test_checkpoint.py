@@ -1,4 +1,6 @@
 import errno
+import hashlib
+import io
 import logging
 import os
 import time
@@ -122,8 +124,47 @@ def test_a_full_disk_leaves_the_older_state(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_nothing_is_unpickled(tmp_path, caplog):
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, {"fingerprint": "a" * 64, "evil": os.system})
-    with pytest.raises(Exception, match="Weights only load failed"):
-        checkpoint.load(path, "a" * 64)
+    with pytest.raises(checkpoint.Damaged, match="Weights only load failed"):
+        checkpoint._read(path)
+    with caplog.at_level(logging.WARNING):
+        assert checkpoint.load(path, "a" * 64) is None
+    assert "set aside as checkpoint.damaged.pt" in caplog.text
+
+
+def with_content(path, content):
+    """A file with a right checksum whose content torch can't read."""
+    path.write_bytes(checkpoint.MAGIC + hashlib.sha256(content).digest() + content)
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",  # EOFError
+        b"no pickle",  # UnpicklingError
+        saved(STATE)[:-100],  # PytorchStreamReader: a zip whose directory is cut off
+        saved([1, 2]),  # TypeError: another kind of file
+        saved({"iteration": 3}),  # KeyError
+    ],
+)
+def test_whatever_torch_says_of_a_file_it_is_damaged_and_set_aside(tmp_path, caplog, content):
+    path = tmp_path / "checkpoint.pt"
+    save(path, iteration=1)
+    save(path, iteration=2)
+    with_content(path, content)
+    with caplog.at_level(logging.WARNING):
+        assert checkpoint.load(path, "a" * 64)["iteration"] == 1
+    (line,) = caplog.messages
+    assert "\n" not in line
+    assert "checkpoint.pt is damaged (" in line
+    assert (tmp_path / "checkpoint.damaged.pt").exists()
+    with_content(checkpoint.previous(path), content)
+    assert checkpoint.load(path, "a" * 64) is None  # training begins anew

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from genenet.core import exit_codes
+from genenet.core.attempt_records import read_attempts
+from genenet.core.errors import InputError, MachineError
+from genenet.core.paths import ResultPaths
 from genenet.core.resources import available_cores
+from genenet.training.scores import read_scores
 from tests.support import runs
+from tests.support.trainers import run_of
 
 
 @pytest.fixture(scope="module")
@@ -106,19 +112,94 @@ def test_images_that_cannot_be_read_are_the_users_and_unfinished_after_three(tmp
     assert json.loads((out / "scores.json").read_text())["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("genome.json", "{", "not a JSON file"),
+        ("genome.json", '{"format": "genenet.genome/99"}', "format is 'genenet.genome/99'"),
+        ("genome.json", None, "no such file"),
+        ("train.json", "[", "not a JSON file"),
+        ("train.json", '{"seed": 1}', "training: is missing"),
+        ("train.json", None, "no such file"),
+    ],
+)
+def test_a_broken_genome_or_settings_file_is_the_users_and_unfinished_after_three(
+    tmp_path, name, content, problem
+):
+    runs.make(tmp_path, iterations=2, validation_interval=2)
+    run, path = run_of(tmp_path, tmp_path / "run"), tmp_path / name
+    good = path.read_text()
+    path.unlink() if content is None else path.write_text(content)
+    for _ in range(2):
+        with pytest.raises(InputError, match=problem) as caught:
+            run.run()
+        assert caught.value.status == exit_codes.USER_ERROR
+    assert run.run()
+    scores = read_scores(run.files.scores)
+    assert scores.status == "unfinished"
+    assert problem in scores.reason
+    assert all(Path(output).exists() for output in run.files.outputs())
+    path.write_text(good)
+    assert run.run()
+    assert read_scores(run.files.scores).is_ok
+
+
+@pytest.mark.process
+def test_a_rung_whose_genome_is_broken_is_given_up_too(tmp_path):
+    runs.make(tmp_path, iterations=4, validation_interval=2)
+    paths = ResultPaths(tmp_path / "results")
+    genome = Path(paths.genome("r0/000"))
+    for source, target in (
+        *(("genome.json", genome), ("train.json", paths.settings("train"))),
+        *((f"{split}.zarr.zip", paths.data(split)) for split in ("train", "validation")),
+    ):
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / source, target)
+    genome.write_text("{")
+    command = runs.genenet(
+        *("rung", "--results", paths.results, "--round", 0, "--iterations", 2, "--slot", 0),
+        *("--settings", paths.settings("train")),
+    )
+    assert [runs.run(command).returncode for _ in range(3)] == [2, 2, 0]
+    slot, scores = Path(paths.slot(0, 2, "000")), paths.run("r0/000").scores
+    assert json.loads(slot.read_text())["status"] == read_scores(scores).status == "unfinished"
+    shutil.copy(tmp_path / "genome.json", genome)
+    assert runs.run(command).returncode == 0
+    assert json.loads(slot.read_text())["status"] == "ok"
+
+
+def test_a_checkpoint_that_cannot_be_read_is_the_machines_and_is_kept(tmp_path):
+    runs.make(tmp_path, iterations=6, validation_interval=2)
+    run = run_of(tmp_path, tmp_path / "run")
+    asked = iter([None, None, "enough"])
+    assert not run.run(lambda: next(asked))
+    path, elsewhere = run.files.checkpoint, tmp_path / "elsewhere.pt"
+    path.rename(elsewhere)
+    path.mkdir()  # as if the disk had failed: an OSError
+    for _ in range(4):
+        with pytest.raises(MachineError, match="Is a directory") as caught:
+            run.run()
+        assert caught.value.status == exit_codes.MACHINE
+        assert not run.files.scores.exists()
+    path.rmdir()
+    elsewhere.rename(path)
+    assert run.run()
+    attempts = read_attempts(run.files.attempts)
+    assert [each.ending for each in attempts] == ["stopped", *["machine"] * 4, "finished"]
+    assert attempts[-1].began_at_iteration == 3
+    assert read_scores(run.files.scores).is_ok
+
+
 TRAIN = """
 import sys
 from pathlib import Path
-from genenet.config.stages import TrainSettings, read_settings
 from genenet.core.errors import MachineError
 from genenet.core.lock import Timing
 from genenet.core.paths import RunPaths
-from genenet.genes.genome import read_genome
 from genenet.training.run import TrainingRun
 folder, out = map(Path, sys.argv[1:])
-data = [folder / f"{split}.zarr.zip" for split in ("train", "validation")]
-settings = read_settings(folder / "train.json", TrainSettings)
-run = TrainingRun(read_genome(folder / "genome.json"), *data, settings, RunPaths(out))
+files = [folder / name for name in ("genome.json", "train.zarr.zip", "validation.zarr.zip", "train.json")]
+run = TrainingRun(*files, RunPaths(out))
 try:
     run.run(timing=Timing(heartbeat=0.05, stale_after=1.0, poll=0.05))
 except MachineError as error:
@@ -152,6 +233,24 @@ def test_who_was_suspended_and_lost_the_lock_stops_before_it_writes(tmp_path):
     assert after == before
     endings = [a["ending"] for a in json.loads((out / "attempts.json").read_text())["attempts"]]
     assert endings == [None, "finished"]
+
+
+@pytest.mark.process
+def test_three_starts_without_the_gpu_that_was_granted_then_the_right_machine(tmp_path, monkeypatch):
+    command = [*runs.make(tmp_path, device="auto"), "--out", tmp_path / "run"]
+    with monkeypatch.context() as job:
+        job.setenv("SLURM_JOB_ID", "1")
+        job.setenv("SLURM_JOB_GPUS", "0")
+        job.setenv("CUDA_VISIBLE_DEVICES", "")  # torch sees none, even on a machine that has one
+        for _ in range(3):
+            done = runs.run(command)
+            assert done.returncode == 74
+            assert "genenet: error: Slurm granted this job a GPU, but torch" in done.stderr
+            assert not (tmp_path / "run/scores.json").exists()
+    assert [a.ending for a in read_attempts(tmp_path / "run/attempts.json")] == ["machine"] * 3
+    done = runs.run(command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/scores.json").read_text())["status"] == "ok"
 
 
 @pytest.mark.process

@@ -87,6 +87,23 @@ def test_a_disk_that_stays_full_is_the_machines_and_loses_nothing(tmp_path):
         assert json.loads((out / "scores.json").read_text())["status"] == "ok"
 
 
+@pytest.mark.process
+def test_a_disk_that_is_full_from_the_start_is_the_machines(tmp_path):
+    command = runs.make(tmp_path, iterations=20)
+    with small_disk(tmp_path / "disk", 4) as disk:
+        ballast, out = fill(disk), disk / "run"
+        for spare_pages in (0, 1, 2):  # not even a lock; a lock; a lock and a record
+            ballast.unlink()
+            ballast = fill(disk, spare_pages * PAGE)
+            done = runs.run([*command, "--out", out])
+            assert done.returncode == 74, done.stderr
+            assert "no space left on the device" in done.stderr.splitlines()[-1]
+        ballast.unlink()
+        done = runs.run([*command, "--out", out])
+        assert done.returncode == 0, done.stderr
+        assert json.loads((out / "scores.json").read_text())["status"] == "ok"
+
+
 def fingerprint(out):
     return json.loads((out / "attempts.json").read_text())["attempts"][-1]["fingerprint"]
 

@@ -12,13 +12,10 @@ import time
 
 import pytest
 
-from genenet.config.stages import TrainSettings, read_settings
-from genenet.core.paths import RunPaths
-from genenet.genes.genome import read_genome
 from genenet.training import checkpoint
-from genenet.training.run import TrainingRun
 from genenet.training.stopping import Stop
 from tests.support import runs
+from tests.support.trainers import run_of
 
 ITERATIONS = 1000
 INTERRUPTIONS = 50
@@ -38,10 +35,8 @@ RECIPE = {
 
 def train(folder, out):
     """What `genenet train` does, in this process."""
-    settings = read_settings(folder / "train.json", TrainSettings)
-    data = [folder / f"{split}.zarr.zip" for split in ("train", "validation")]
     with Stop().on_signals() as stop:
-        finished = TrainingRun(read_genome(folder / "genome.json"), *data, settings, RunPaths(out)).run(stop)
+        finished = run_of(folder, out).run(stop)
     sys.exit(0 if finished else 75)
 
 

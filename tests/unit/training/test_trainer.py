@@ -21,7 +21,6 @@ from genenet.genes.genome import read_genome
 from genenet.metrics.contingency import Contingency
 from genenet.training import checkpoint
 from genenet.training.probabilities import open_probabilities
-from genenet.training.run import TrainingRun
 from genenet.training.tensorboard import Board
 from genenet.training.trainer import Diverged
 from tests.support import runs
@@ -143,14 +142,20 @@ def test_a_corrupt_checkpoint_falls_back_and_ends_the_same(undisturbed, tmp_path
     assert_same(tmp_path, reference)
 
 
+def changed(run, folder, **training):
+    """The run with other settings."""
+    settings = json.loads(run.settings.read_text())
+    settings["training"] |= training
+    path = folder / "changed.json"
+    path.write_text(json.dumps(settings))
+    return dataclasses.replace(run, settings=path)
+
+
 @pytest.mark.process
 def test_other_settings_begin_anew(undisturbed, tmp_path):
     run = run_of(undisturbed[0], tmp_path)
     assert run.run()
-    shorter = run.settings.model_copy(
-        update={"training": run.settings.training.model_copy(update={"iterations": 5})}
-    )
-    assert TrainingRun(run.genome, run.train, run.validation, shorter, run.files).run()
+    assert changed(run, tmp_path, iterations=5).run()
     assert json.loads(run.files.scores.read_text())["iterations"] == 5
     aside = [p.name for p in tmp_path.glob("checkpoint.*.pt") if "previous" not in p.name]
     assert len(aside) == 1
@@ -176,7 +181,7 @@ def test_weights_that_a_last_step_ruined_are_not_kept():
 
 
 TOO_LARGE = """
-    import logging, resource
+    import contextlib, logging, resource
     from pathlib import Path
     from tests.support.trainers import run_of
 
@@ -186,7 +191,7 @@ TOO_LARGE = """
             resource.setrlimit(resource.RLIMIT_AS, (used + ({limit} << 20),) * 2)
 
     logging.basicConfig(level=logging.INFO)
-    assert run_of(Path({folder!r}), Path({folder!r}) / "run").run(show=show)
+    assert run_of(Path({folder!r}), Path({folder!r}) / "run").run(show=lambda name: contextlib.nullcontext(show))
 """
 
 
@@ -299,8 +304,7 @@ def test_the_history_goes_to_tensorboard_whole_after_an_interruption_too(undistu
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = run_of(undisturbed[0], tmp_path)
-    training = run.settings.training.model_copy(update={"tensorboard": True})
-    run = dataclasses.replace(run, settings=run.settings.model_copy(update={"training": training}))
+    run = changed(run, tmp_path, tensorboard=True)
     asked = iter([None] * 14 + ["that's enough"])
     assert not run.run(lambda: next(asked))
     assert run.run()
