@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
@@ -21,11 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import MachineError
-from genenet.core.tolerant_read import try_read
+from genenet.core.lock_holder import STALE_SECONDS, Holder, identity, look
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ class Timing:
     """How often a holder shows that it lives, and how long a waiter watches before it takes a lock over, in seconds."""
 
     heartbeat: float = 10.0
-    stale_after: float = 120.0  # file systems of clusters show a file's new time late
+    stale_after: float = STALE_SECONDS
     poll: float = 0.5
 
 
@@ -44,6 +42,10 @@ TIMING = Timing()
 
 class LockLostError(MachineError):
     """Another process has taken the lock over, since this one seemed dead; this one must not write any more."""
+
+
+class WaitingStoppedError(Exception):
+    """The process was asked to stop while it waited for a lock."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class HeldLock:
 
     def is_own(self) -> bool:
         """Whether the lock file still holds this holder's token."""
-        seen = try_read(self.path)
-        return seen is not None and seen.json().get("token") == self.token
+        holder = look(self.path)
+        return holder is not None and holder.token == self.token
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def _acquire(path: Path, timing: Timing, stop: Callable[[], str | None]) -> Held
                 return held
             continue
         if seen is not None and not is_told:
-            log.warning("%s: another process works here (%s); waiting for it", path, _holder(seen))
+            log.warning("%s: another process works here (%s); waiting for it", path, seen)
             is_told = True
         if reason := stop():
             raise WaitingStoppedError(reason)
@@ -119,47 +121,25 @@ def _acquire(path: Path, timing: Timing, stop: Callable[[], str | None]) -> Held
     return held
 
 
-class WaitingStoppedError(Exception):
-    """The process was asked to stop while it waited for a lock."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A lock file at one moment: who holds it, and when it was written by the file system's clock, in ns."""
-
-    holder: dict[str, Any]
-    text: str
-    time_ns: int
-
-
-def _look(path: Path) -> _Seen | None:
-    try:
-        time_ns = path.stat().st_mtime_ns
-    except OSError:
-        return None
-    content = try_read(path)
-    return None if content is None else _Seen(content.json(), content.text, time_ns)
-
-
 class _Watch:
     """A waiter's memory of a lock: since when, on its own clock, the file hasn't changed."""
 
     def __init__(self, path: Path, timing: Timing) -> None:
         self.path, self.timing = path, timing
-        self._last: _Seen | None = None
+        self._last: Holder | None = None
         self._since = time.monotonic()
 
-    def look(self) -> _Seen | None:
+    def look(self) -> Holder | None:
         """Read the lock and notice whether it has changed."""
-        seen = _look(self.path)
+        seen = look(self.path)
         if seen != self._last:
             self._last, self._since = seen, time.monotonic()
         return seen
 
-    def is_stale(self, seen: _Seen) -> bool:
+    def is_stale(self, seen: Holder) -> bool:
         """Whether the holder is gone; judged by its heartbeat if its process can't be seen from here."""
-        runs = holder_runs(seen.holder)
-        return time.monotonic() - self._since > self.timing.stale_after if runs is None else not runs
+        is_silent = time.monotonic() - self._since > self.timing.stale_after
+        return is_silent if seen.runs is None else not seen.runs
 
 
 def _create(held: HeldLock) -> bool:
@@ -170,25 +150,25 @@ def _create(held: HeldLock) -> bool:
         return False
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(_identity(held.token)))
+            file.write(json.dumps(identity(held.token)))
     except OSError:  # the disk is full
         held.path.unlink(missing_ok=True)
         raise
     return True
 
 
-def _take_over(held: HeldLock, seen: _Seen) -> bool:
+def _take_over(held: HeldLock, seen: Holder) -> bool:
     """Replace a stale lock, unless it has changed since it was seen.
 
     Of several waiters on one host, the folder's own lock lets one in at a time. Where folders can't be locked (NFS),
     two may replace the file in turn; the first one then finds a token that isn't its own and stops.
     """
     with _alone_in(held.path.parent):
-        if _look(held.path) != seen:
+        if look(held.path) != seen:
             return False
-        log.warning("%s: taking over from a process that is gone: %s", held.path, _holder(seen))
+        log.warning("%s: taking over from a process that is gone: %s", held.path, seen)
         with atomic_path(held.path) as temporary:
-            temporary.write_text(json.dumps(_identity(held.token)), encoding="utf-8")
+            temporary.write_text(json.dumps(identity(held.token)), encoding="utf-8")
     return held.is_own()
 
 
@@ -214,108 +194,3 @@ def _heartbeat(
             os.utime(held.path)
         if on_beat:
             on_beat()
-
-
-def _identity(token: str) -> dict[str, Any]:
-    pid = os.getpid()
-    return {
-        "token": token,
-        "host": socket.gethostname(),
-        "pid": pid,
-        "sees": _process_space(),
-        "started": _started(pid),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-    }
-
-
-def _process_space() -> str | None:
-    """Return what names the set of processes that this one can see: the boot of the machine and the PID namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # not Linux
-        return None
-
-
-def _started(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since the boot: a process id may be given again."""
-    fields = _process_fields(pid)
-    return int(fields[19]) if len(fields) > 19 else None
-
-
-def _process_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; none if they can't be read (``hidepid``)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def holder_runs(holder: dict[str, Any]) -> bool | None:
-    """Whether a holder's process runs; None if it wouldn't be visible from here."""
-    pid, space = holder.get("pid"), _process_space()
-    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
-        return None
-    if space is None or holder.get("sees") != space:
-        return None
-    if not _process_exists(pid):
-        return False
-    fields = _process_fields(pid)
-    if not fields:
-        return None
-    is_dead = fields[0] in "ZX"  # a zombie: killed, and its parent hasn't asked for its exit code
-    return not is_dead and holder.get("started") == _started(pid)
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@dataclass(frozen=True)
-class Holder:
-    """The holder of a lock file at one moment.
-
-    One look can't tell whether the file changes; ``silent_seconds`` is the file's age on this machine's clock.
-    """
-
-    host: str | None
-    pid: int | None
-    slurm_job_id: str | None
-    token: str | None
-    silent_seconds: float
-    is_gone: bool
-
-    def __str__(self) -> str:
-        job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
-        return f"process {self.pid or 'unknown'} on {self.host or 'an unknown host'}{job}"
-
-
-def look(path: Path) -> Holder | None:
-    """Return who holds a lock file; None if there is none. Changes nothing."""
-    seen = _look(path)
-    return None if seen is None else _holder(seen)
-
-
-def _holder(seen: _Seen) -> Holder:
-    silent_seconds, runs = max(0.0, time.time() - seen.time_ns / 1e9), holder_runs(seen.holder)
-    host, pid, job = (seen.holder.get(key) for key in ("host", "pid", "slurm_job_id"))
-    return Holder(
-        host=host if isinstance(host, str) else None,
-        pid=pid if isinstance(pid, int) else None,
-        slurm_job_id=None if job is None else str(job),
-        token=seen.holder.get("token"),
-        silent_seconds=silent_seconds,
-        is_gone=silent_seconds > TIMING.stale_after if runs is None else not runs,
-    )
-
-
-def living_holder(path: Path) -> Holder | None:
-    """Return who holds a lock file; None if there is none or its holder is gone."""
-    holder = look(path)
-    return None if holder is None or holder.is_gone else holder

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genenet.core import lock
+from genenet.core import lock_holder
 from genenet.core.atomic_files import remove
 from genenet.core.tolerant_read import try_read
 from genenet.training.outcome_reader import read_outcome
@@ -100,7 +100,7 @@ def _after(slot: Path) -> Iterator[Path]:
 
 
 def _obstacle(paths: ResultPaths, run: str) -> str:
-    holder = lock.look(paths.run(run).lock)
+    holder = lock_holder.look(paths.run(run).lock)
     if holder and not holder.is_gone:
         return f"{holder} is training it"
     folder = run.partition("/")[0]

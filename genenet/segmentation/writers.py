@@ -6,7 +6,8 @@ import glob
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
-from genenet.core.lock import exclusive, living_holder
+from genenet.core.lock import exclusive
+from genenet.core.lock_holder import living_holder
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

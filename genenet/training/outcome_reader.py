@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genenet.core import lock
 from genenet.core.attempt_records import AttemptRecord, read_attempts
 from genenet.core.errors import InputError
+from genenet.core.lock_holder import Holder, look
 from genenet.core.tolerant_read import FileContent, try_read, written
 from genenet.training.outcomes import ANY, Expected, Outcome
 from genenet.training.scores import scores_of
@@ -45,7 +45,7 @@ def read_outcome(paths: ResultPaths, run: str, expected: Expected = ANY) -> Outc
     published = _published(outcome, seen) if seen and seen.time >= expected.since else None
     if published and _is_over(published):
         return published
-    holder = lock.look(outcome.files.lock)
+    holder = look(outcome.files.lock)
     if holder and not holder.is_gone:
         return _running(outcome, holder)
     return _not_running(outcome, published, seen, holder)
@@ -68,7 +68,7 @@ def _is_over(published: Outcome) -> bool:
     return published.iteration >= expected.iterations
 
 
-def _running(outcome: Outcome, holder: lock.Holder) -> Outcome:
+def _running(outcome: Outcome, holder: Holder) -> Outcome:
     attempt = _last_attempt(outcome)
     if attempt and (attempt.ended or attempt.token != holder.token):
         attempt = None  # the one before; the new one is still reading its images
@@ -76,7 +76,7 @@ def _running(outcome: Outcome, holder: lock.Holder) -> Outcome:
 
 
 def _not_running(
-    outcome: Outcome, published: Outcome | None, seen: FileContent | None, holder: lock.Holder | None
+    outcome: Outcome, published: Outcome | None, seen: FileContent | None, holder: Holder | None
 ) -> Outcome:
     attempt = _last_attempt(outcome)
     if attempt and attempt.ending == "finished" and seen is None:

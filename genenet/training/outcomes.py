@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from genenet.core import lock
     from genenet.core.attempt_records import AttemptRecord
+    from genenet.core.lock_holder import Holder
     from genenet.core.paths import RunPaths
     from genenet.genes.domains import Number
     from genenet.genes.genome import Genome
@@ -96,7 +96,7 @@ class Outcome:
     expected: Expected = ANY
     state: TrainingState | None = None
     attempt: AttemptRecord | None = None
-    holder: lock.Holder | None = None
+    holder: Holder | None = None
     progress_seconds: float | None = None
     is_of_earlier_settings: bool = False
     rank: int = 0

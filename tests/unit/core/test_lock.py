@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from genenet.core import lock
+from genenet.core import lock, lock_holder
 from genenet.core.atomic_files import checked_before_renames, write_text
+from genenet.core.lock_holder import Holder, identity, look
 
 QUICK = lock.Timing(heartbeat=0.02, stale_after=0.3, poll=0.01)
 HOLD = """
@@ -39,14 +40,14 @@ def released(holder):
 
 def elsewhere(**values):
     """What a lock file of another machine holds."""
-    return json.dumps({**lock._identity("theirs"), "host": "elsewhere", **values})
+    return json.dumps({**identity("theirs"), "host": "elsewhere", **values})
 
 
 def gone():
     """What a lock file of a process holds that was killed on this machine."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return json.dumps({**lock._identity("theirs"), "pid": process.pid})
+    return json.dumps({**identity("theirs"), "pid": process.pid})
 
 
 @pytest.mark.process
@@ -76,7 +77,7 @@ def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path, caplog):
 
 def test_a_process_id_that_was_given_again_is_another_process(tmp_path):
     path = tmp_path / "lock"
-    path.write_text(json.dumps({**lock._identity("theirs"), "started": 1}))
+    path.write_text(json.dumps({**identity("theirs"), "started": 1}))
     with lock.exclusive(path):
         pass
 
@@ -146,7 +147,7 @@ with exclusive(Path({str(path)!r}), timing=Timing(poll=0.001)):
 def test_a_dead_lock_that_another_has_taken_over_meanwhile_is_left_to_it(tmp_path):
     path = tmp_path / "lock"
     path.write_text(elsewhere())
-    seen = lock._look(path)
+    seen = look(path)
     path.write_text(elsewhere(token="another"))
     assert not lock._take_over(lock.HeldLock(path, "mine"), seen)
     assert json.loads(path.read_text())["token"] == "another"
@@ -198,7 +199,7 @@ def test_a_living_holder_in_another_namespace_keeps_its_lock(tmp_path, other_nam
     path = tmp_path / "lock"
     holder = holding(path, *other_namespace)
     assert holder.stdout.readline() == "held\n"
-    assert lock.holder_runs(json.loads(path.read_text())) is None
+    assert look(path).runs is None
     waiter = holding(path, stale_after=10)
     assert "waiting for it" in waiter.stderr.readline()
     deadline = time.monotonic() + 2
@@ -234,6 +235,7 @@ def test_a_suspended_holder_in_another_namespace_loses_its_lock_and_stops_before
 import sys
 from pathlib import Path
 from genenet.core.atomic_files import checked_before_renames, write_text
+from genenet.core.lock_holder import Holder, identity, look
 from genenet.core.lock import Timing, exclusive
 with exclusive(Path({str(path)!r}), timing=Timing(heartbeat=0.05)) as held, checked_before_renames(held.check):
     print("held", flush=True)
@@ -266,7 +268,7 @@ def test_a_killed_holder_that_nobody_waits_for_is_dead(tmp_path):
     assert holder.stdout.readline() == "held\n"
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and stays a zombie
-    assert lock.holder_runs(json.loads(path.read_text())) is False
+    assert look(path).runs is False
     with lock.exclusive(path):
         pass
     holder.communicate()
@@ -274,8 +276,8 @@ def test_a_killed_holder_that_nobody_waits_for_is_dead(tmp_path):
 
 def test_a_holder_whose_process_is_hidden_is_judged_by_its_heartbeat(tmp_path, monkeypatch):
     """As with /proc mounted with hidepid, for a process of another user."""
-    monkeypatch.setattr(lock, "_process_fields", lambda pid: [])
-    assert lock.holder_runs({**lock._identity("theirs"), "started": 1}) is None
+    monkeypatch.setattr(lock_holder, "_process_fields", lambda pid: [])
+    assert Holder(json.dumps({**identity("theirs"), "started": 1}), 0).runs is None
 
 
 def test_who_waits_can_be_asked_to_stop(tmp_path):

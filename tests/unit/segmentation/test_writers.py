@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from genenet.core.errors import InputError
-from genenet.core.lock import _identity
+from genenet.core.lock_holder import identity
 from genenet.segmentation.writers import check_no_other_writer, writing
 from tests.support import runs
 from tests.support.ensembles import arrays, job, write_ensemble, write_image
@@ -101,7 +101,7 @@ def test_dead_writers_do_not_count(tmp_path):
     lock = tmp_path / "[a].ome.zarr.abcdefgh.1-of-2.lock"
     with subprocess.Popen(["true"]) as gone:
         pass
-    lock.write_text(json.dumps({**_identity("theirs"), "pid": gone.pid}))
+    lock.write_text(json.dumps({**identity("theirs"), "pid": gone.pid}))
     check_no_other_writer(store, "other-fingerprint")
 
 

@@ -25,6 +25,7 @@ from genenet.core import lock
 from genenet.core.atomic_files import write_json
 from genenet.core.attempts import Attempts
 from genenet.core.errors import MachineError
+from genenet.core.lock_holder import identity
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import try_read
 from genenet.ensembles.description import FORMAT
@@ -249,7 +250,7 @@ def test_a_training_between_two_attempts_starts(search):
 @pytest.mark.parametrize(
     "holder",
     [
-        {**lock._identity("token"), "pid": GONE},
+        {**identity("token"), "pid": GONE},
         {"silent_seconds": lock.TIMING.stale_after + 5},
     ],
 )
