@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genenet.core.paths import ResultPaths
     from genenet.training.outcomes import Outcome
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepared import Prepared
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from genenet.core.paths import RunPaths
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepared import Prepared
 
 
 @dataclass

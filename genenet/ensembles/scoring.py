@@ -17,7 +17,7 @@ from genenet.metrics.contingency import Contingency, scores
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
 from genenet.training.outcome_reader import read_outcomes
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genenet.ensembles.curve import Point
     from genenet.ensembles.strategies import ChosenEnsemble
     from genenet.training.outcomes import Outcome
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepared import Prepared
 
 
 def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:

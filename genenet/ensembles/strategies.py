@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genenet.ensembles.curve import Point
     from genenet.ensembles.selection import Weights
     from genenet.training.outcomes import Outcome
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepared import Prepared
 
 POOL = 3  # greedy and weighted choose from this times max_size networks
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genenet.core.atomic_files import optional_json, read_json
 from genenet.core.version import build
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths

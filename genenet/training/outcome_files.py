@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genenet.core.paths import RunPaths
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
-    from genenet.training.prepare import Prepared
+    from genenet.training.prepared import Prepared
     from genenet.training.prepared_images import LabelledArray
     from genenet.training.scores import Status
 

@@ -7,11 +7,9 @@ hold for all images are in the root's attributes.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +21,12 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
+from genenet.training.prepared import FORMAT
 from genenet.training.shown_classes import check_shown_classes
-from genenet.volumes.base import ArrayVolume, Volume, crop
+from genenet.volumes.base import Volume, crop
 from genenet.volumes.grid import size_text
 from genenet.volumes.labels import ClassLabels
-from genenet.volumes.masks import MaskedVolume, check_finite
+from genenet.volumes.masks import check_finite
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.sampling import slab_chunks, slabs
@@ -41,71 +40,6 @@ if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles, PrepareSettings
 
 log = logging.getLogger(__name__)
-
-FORMAT = "genenet.data/2"
-FORMATS = ("genenet.data/1", FORMAT)  # the older one has no masks
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """A labelled image of a prepared file.
-
-    Attributes:
-        name: the file it came from, and the region.
-        image: Zarr array (Z, Y, X), of the image's own type.
-        labels: Zarr array (Z, Y, X), uint8: class ids, or IGNORE.
-        mean: of all voxels inside the mask.
-        deviation: likewise.
-        slice_mean: (Z,), of each slice.
-        slice_deviation: (Z,), of each slice; 1 where a slice is constant.
-        weight: how often patches come from here, relative to the number of voxels.
-        mask: Zarr array (Z, Y, X), uint8, 0 outside; None if all is inside.
-    """
-
-    name: str
-    image: zarr.Array[Any]
-    labels: zarr.Array[Any]
-    mean: float
-    deviation: float
-    slice_mean: NDArray[np.float64]
-    slice_deviation: NDArray[np.float64]
-    weight: float = 1.0  # files of older versions don't say
-    mask: zarr.Array[Any] | None = None
-
-    @property
-    def volume(self) -> Volume:
-        """The image as networks see it: outside the mask voxels are NaN, and so normalised to 0."""
-        image = ArrayVolume(self.image, self.name)
-        return MaskedVolume(image, ArrayVolume(self.mask, self.name)) if self.mask is not None else image
-
-    def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
-        if per_slice:
-            return self.slice_mean, self.slice_deviation
-        return np.array([self.mean]), np.array([self.deviation])
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A prepared file.
-
-    Attributes:
-        classes: names by label id.
-        class_counts: voxels of each class in all images; ignored ones aren't counted.
-        mean: of the voxels of all images together.
-        deviation: likewise.
-        checksum: SHA-256 over shapes, types, weights and voxels.
-        voxel_size_nm: along z, y, x.
-        images: in the order of the config.
-    """
-
-    classes: list[str]
-    class_counts: list[int]
-    mean: float
-    deviation: float
-    checksum: str
-    voxel_size_nm: tuple[float, float, float]
-    images: list[PreparedImage]
 
 
 def prepare(settings: PrepareSettings, out: Path) -> None:
@@ -141,44 +75,6 @@ def _attributes(settings: PrepareSettings, checked: list[Facts]) -> dict[str, An
         "deviation": everything.deviation,
         "checksum": hashlib.sha256("".join(facts.checksum() for facts in checked).encode()).hexdigest(),
     }
-
-
-# A file server that doesn't answer, or too many open files: the file itself may be sound.
-_OF_THE_MACHINE = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
-
-
-def open_prepared(path: Path) -> Prepared:
-    """Open a prepared file without reading its voxels.
-
-    Raises:
-        InputError: If it isn't such a file.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; genenet prepare writes it")
-    try:
-        root = zarr.open_group(ZipStore(path, mode="r"), mode="r")
-        attributes: dict[str, Any] = dict(root.attrs)
-        if attributes.pop("format") not in FORMATS:
-            raise ValueError("another format")
-        images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
-        return Prepared(images=images, voxel_size_nm=tuple(attributes.pop("voxel_size_nm")), **attributes)
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-            raise
-        raise InputError(f"{path}: not a file that genenet prepare wrote ({error}); write it anew") from error
-
-
-def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
-    attributes: dict[str, Any] = dict(root[key].attrs)
-    slices = (np.array(attributes.pop(f"slice_{name}"), np.float64) for name in ("mean", "deviation"))
-    image, labels, mask = root[f"{key}/image"], root[f"{key}/labels"], root.get(f"{key}/mask")
-    assert isinstance(image, zarr.Array)
-    assert isinstance(labels, zarr.Array)
-    assert mask is None or isinstance(mask, zarr.Array)
-    mean, deviation = slices
-    return PreparedImage(
-        image=image, labels=labels, mask=mask, slice_mean=mean, slice_deviation=deviation, **attributes
-    )
 
 
 @dataclass(frozen=True)

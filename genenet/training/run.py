@@ -23,7 +23,7 @@ from genenet.training import checkpoint
 from genenet.training.loop import Loop
 from genenet.training.memory import check_alone, log_memory
 from genenet.training.outcome_files import Publication
-from genenet.training.prepare import Prepared, open_prepared
+from genenet.training.prepared import Prepared, open_prepared
 from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
 from genenet.training.state_file import StateWriter
 from genenet.training.stopping import Stop

@@ -19,7 +19,7 @@ from genenet.config.stages import runs
 from genenet.core.geometry import Box
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.scoring import evaluate_ensemble
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 from genenet.training.probabilities import open_probabilities
 from genenet.volumes.base import ArrayVolume
 from tests.support.search import ROOT, Search

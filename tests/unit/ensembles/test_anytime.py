@@ -17,7 +17,7 @@ from genenet.genes.genome import Genome
 from genenet.report import plots
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 from genenet.training.probabilities import write_probabilities
 from genenet.training.scores import Scores
 from tests.support.examples import examples

@@ -34,7 +34,7 @@ from genenet.status import status, view
 from genenet.status.time_left import time_left
 from genenet.training.outcome_files import Publication, write_history
 from genenet.training.outcomes import Expected, Outcome
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 from genenet.training.scores import Scores
 from genenet.training.state_file import StateWriter, TrainingState
 from genenet.training.trainer import Row

@@ -14,7 +14,8 @@ from zarr.storage import ZipStore
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.training import prepare as prepare_module
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 
 
 def pair(shape=(3, 300, 280), seed=0, dtype="uint8", n_classes=3):

@@ -10,7 +10,8 @@ import tifffile
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.resources import _of_control_group, available_memory
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from genenet.training.prepared_images import border_maps, read_images
 from genenet.volumes.normalisation import NormalisationRule
 from tests.support import runs
@@ -108,7 +109,7 @@ LARGE = """
     from pathlib import Path
     from genenet.training.prepared_images import read_images
     from genenet.volumes.normalisation import NormalisationRule
-    from genenet.training.prepare import open_prepared
+    from genenet.training.prepared import open_prepared
     from tests.support.trainers import train, trainer
 
     rule = NormalisationRule("training", 1, 1)

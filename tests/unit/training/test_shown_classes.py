@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from genenet.core.errors import InputError
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from tests.unit.training.test_prepare import make_settings, pair, write
 
 

@@ -16,7 +16,8 @@ from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.segmentation.objects import PostprocessingJob
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume, MirroredVolume
 from genenet.volumes.opening import open_volume

@@ -10,7 +10,8 @@ from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.phantoms.phantom import CLASSES, slabs
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from genenet.training.prepared_images import read_images
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume

@@ -11,7 +11,8 @@ from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.segmentation.evaluation import evaluate_store
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.labels import ShownLabels
 from genenet.volumes.normalisation import Normalisation
