@@ -21,9 +21,9 @@ from bokeh.models import (
 from bokeh.models.annotations import Span
 from bokeh.palettes import Blues256
 
+from genenet.core.tolerant_read import as_number
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
-from genenet.training.outcomes import as_float
 
 if TYPE_CHECKING:
     from bokeh.model import Model
@@ -164,8 +164,8 @@ def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> F
             "n": [int(row["n_trained"]) for row in rows],
             "run": [row["run"] for row in rows],
             "iterations": [int(row["iterations"]) for row in rows],
-            "best": [as_float(row["best_ari"]) for row in rows],
-            "ensemble": [as_float(row["ensemble_ari"]) for row in rows],
+            "best": [as_number(row["best_ari"]) for row in rows],
+            "ensemble": [as_number(row["ensemble_ari"]) for row in rows],
         }
     )
     ensemble = f"ensemble of the best {size}" if size > 1 else "ensemble of one"

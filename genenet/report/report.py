@@ -16,6 +16,7 @@ from genenet.core.atomic_files import optional_json, read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
+from genenet.core.tolerant_read import as_number
 from genenet.ensembles import claims
 from genenet.ensembles.description import read_strategies, untrained_classes
 from genenet.ensembles.ranking import read_runs, rows
@@ -23,7 +24,7 @@ from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
-from genenet.training.outcomes import Outcome, as_float
+from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
 from genenet.volumes.label_images import class_labels
 from genenet.volumes.labels import ShownLabels
@@ -138,7 +139,7 @@ def _findings(
         classes=ensemble["classes"],
         n_members=len(ensemble["members"]),
         ensemble_ari=contenders[0].ari,
-        curve=[as_float(row["validation_ari"]) for row in rows(Path(paths.curve))],
+        curve=[as_number(row["validation_ari"]) for row in rows(Path(paths.curve))],
         compared={contender.title: contender.ari for contender in contenders[1:]},
         confusion=np.array(counts) if counts else None,
         moments=rows(Path(paths.anytime)),

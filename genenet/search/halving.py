@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from genenet.config.rounds import run_name
 from genenet.config.stages import TrainSettings, read_settings
 from genenet.core.atomic_files import read_csv
+from genenet.core.tolerant_read import as_number
 from genenet.search.round_files import (
     EMPTY,
     RoundFile,
@@ -22,7 +23,6 @@ from genenet.search.round_files import (
     read_file,
     write_file,
 )
-from genenet.training.outcomes import as_float
 from genenet.training.scores import read_scores
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write_slot(path: Path, run: str, files: RunPaths, iterations: int, settings:
 def ari_after(history: Path, iterations: int, weights: str) -> float | None:
     """Return the validation ARI of the weights that a training had kept at an iteration: the best, or the last."""
     aris = [
-        as_float(row["validation_ari"]) for row in read_csv(history) if int(row["iteration"]) <= iterations
+        as_number(row["validation_ari"]) for row in read_csv(history) if int(row["iteration"]) <= iterations
     ]
     if weights == "last":
         return aris[-1] if aris else None

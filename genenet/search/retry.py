@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from genenet.core import lock_holder
 from genenet.core.atomic_files import remove
+from genenet.core.errors import InputError
 from genenet.core.tolerant_read import try_read
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import RETRIED
+from genenet.training.scores import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from genenet.core.paths import ResultPaths
 
@@ -44,6 +46,19 @@ class GivenUp:
     reason: str
     files: tuple[Path, ...]
     obstacle: str = ""
+
+
+def check_statuses(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the statuses that a user asks for, RETRIED by default.
+
+    Raises:
+        InputError: If there is no such status, or it is ok.
+    """
+    known = [*(status for status in get_args(Status) if status != "ok"), "unreadable"]
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"--status {name}: use {', '.join(known)}")
+    return tuple(names or RETRIED)
 
 
 def find(paths: ResultPaths, statuses: Collection[str], names: Collection[str] = ()) -> list[GivenUp]:

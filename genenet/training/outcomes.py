@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline
+from genenet.core.tolerant_read import as_number
 from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from genenet.core.attempt_records import AttemptRecord
@@ -27,11 +26,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["done", "failed", "training", "interrupted", "waiting"]
 BASELINES = "baselines/"
-RETRIED = (
-    "unfinished",
-    "failed",
-    "out_of_memory",
-)  # by ``genenet retry``, unless other statuses are asked for
+RETRIED = ("unfinished", "failed", "out_of_memory")  # by ``genenet retry``, unless others are asked for
 
 
 @dataclass(frozen=True)
@@ -252,7 +247,7 @@ class Outcome:
     def history(self) -> list[tuple[int, float]]:
         """Iteration and validation ARI of each validation that has one."""
         rows = read_csv(self.files.history) if self.files.history.exists() else []
-        points = [(int(row["iteration"]), as_float(row["validation_ari"])) for row in rows]
+        points = [(int(row["iteration"]), as_number(row["validation_ari"])) for row in rows]
         return [(iteration, ari) for iteration, ari in points if ari is not None]
 
     @cached_property
@@ -280,24 +275,3 @@ class Outcome:
         entries = read_attempts(self.files.attempts)
         seconds = [entry.seconds for entry in entries if entry.seconds is not None]
         return Cost(len(entries), sum(seconds), len(entries) - len(seconds))
-
-
-def check_statuses(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the statuses that a user asks for, RETRIED by default.
-
-    Raises:
-        InputError: If there is no such status, or it is ok.
-    """
-    from genenet.training.scores import Status
-
-    known = [*(status for status in get_args(Status) if status != "ok"), "unreadable"]
-    for name in names or ():
-        if name not in known:
-            raise InputError(f"--status {name}: use {', '.join(known)}")
-    return tuple(names or RETRIED)
-
-
-def as_float(text: str) -> float | None:
-    """Return a number of a CSV; None for an empty cell and nan."""
-    value = float(text) if text else math.nan
-    return value if math.isfinite(value) else None

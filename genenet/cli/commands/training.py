@@ -127,9 +127,8 @@ def retry(
     Their results are removed; the next start of the workflow, or of genenet submit, runs them again.
     """
     from genenet.core.paths import ResultPaths
-    from genenet.search.retry import find
+    from genenet.search.retry import check_statuses, find
     from genenet.search.retry import retry as run
-    from genenet.training.outcomes import check_statuses
 
     statuses = check_statuses(status)
     found = find(ResultPaths(results), statuses, names or ())
