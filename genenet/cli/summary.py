@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from genenet.core.atomic_files import read_csv, read_json
+from genenet.core.atomic_files import read_csv
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.description import untrained_classes
+from genenet.ensembles.description import EnsembleDescription, read_description
 from genenet.search.retry import advice
 
 SHOWN = 15  # rows of the ranking
@@ -23,8 +23,8 @@ def print_summary(results: Path) -> None:
     if not Path(paths.ranking).exists():
         raise InputError(f"{paths.ranking}: no ranking yet; run snakemake --profile profiles/local first")
     rows = read_csv(Path(paths.ranking))
-    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
-    members = {member["run"] for member in ensemble["members"]}
+    ensemble = read_description(Path(paths.ensemble) / "ensemble.json")
+    members = {member.run for member in ensemble.members}
     table = Table("rank", "run", "ARI", "mean IoU", "parameters", "seconds", "", box=None)
     for row in rows[:SHOWN]:
         note = "in the ensemble" if row["run"] in members else ""
@@ -42,7 +42,7 @@ def print_summary(results: Path) -> None:
         console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
     for line in _failures(rows, paths):
         console.print(line, soft_wrap=True, highlight=False)
-    for name, share in untrained_classes(ensemble).items():
+    for name, share in ensemble.untrained_classes.items():
         line = f"class {name} has no voxel in the training labels: networks can't learn it"
         console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
     console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
@@ -61,15 +61,13 @@ def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
     return ["", *lines, advice(paths)] if failed else []
 
 
-def _answer(ensemble: dict[str, object], paths: ResultPaths) -> str:
-    scores, members, baselines = ensemble["validation"], ensemble["members"], ensemble["baselines"]
-    assert isinstance(scores, dict)
-    assert isinstance(members, list)
-    assert isinstance(baselines, dict)
+def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
+    scores, members, baselines = ensemble.validation, ensemble.members, ensemble.baselines
     size = f"{len(members)} network{'s' * (len(members) > 1)}"
-    beside = [f"best single {members[0]['validation_ari']:.3f}"]
-    beside += [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in baselines.items()]
-    lines = [f"\nensemble of {size}: validation ARI {scores['ari']:.3f} ({', '.join(beside)})"]
+    aris = {"best single": members[0].validation_ari, **baselines}
+    beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
+    ari = "-" if scores.ari is None else f"{scores.ari:.3f}"
+    lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)})"]
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent
     lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]

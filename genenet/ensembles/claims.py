@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from genenet.ensembles.description import EnsembleScores, StrategyEntry
+    from genenet.ensembles.description import (
+        EnsembleDescription,
+        EnsembleScores,
+        ScoresOnTestImages,
+        StrategyEntry,
+    )
+    from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
 
 
@@ -36,10 +42,10 @@ class Beaten:
     spread: float | None
 
 
-def contenders(ensemble: dict[str, Any], runs: Sequence[Outcome]) -> list[Contender]:
+def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[Contender]:
     """Return the ensemble, the best single network, the baselines."""
-    n, ari = len(ensemble["members"]), ensemble["validation"]["ari"]
-    found = [Contender(f"Ensemble of {n}", "member", ari, ensemble["validation"]["mean_iou"])]
+    n, ari = len(ensemble.members), ensemble.validation.ari
+    found = [Contender(f"Ensemble of {n}", "member", ari, ensemble.validation.mean_iou)]
     single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
     if single:
         title = f"Best single network, {single.title}"
@@ -94,19 +100,19 @@ class StrategyRow:
     is_chosen: bool
     members: list[tuple[str, float]]
     validation: EnsembleScores
-    test: dict[str, Any] | None
+    test: ClassScores | None
     relative_price: float | None
 
 
-def strategies(entries: Sequence[StrategyEntry], test: dict[str, Any] | None) -> list[StrategyRow]:
+def strategies(entries: Sequence[StrategyEntry], test: ScoresOnTestImages | None) -> list[StrategyRow]:
     """Return the strategies as ``ensemble_strategies.json`` and ``test_scores.json`` hold them, best n first."""
     first = entries[0].seconds_per_megavoxel if entries else None
     return [_strategy_row(entry, test, first) for entry in entries]
 
 
-def _strategy_row(entry: StrategyEntry, test: dict[str, Any] | None, first: float | None) -> StrategyRow:
+def _strategy_row(entry: StrategyEntry, test: ScoresOnTestImages | None, first: float | None) -> StrategyRow:
     total = sum(member.weight for member in entry.members)
-    price, others = entry.seconds_per_megavoxel, (test or {}).get("strategies", {})
+    price, others = entry.seconds_per_megavoxel, test.strategies if test else {}
     return StrategyRow(
         entry.strategy.replace("_", " "),
         entry.chosen,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
@@ -60,19 +59,6 @@ class ClassVoxels(Closed):
     validation: list[NonNegativeInt]
 
 
-def untrained_classes(description: Mapping[str, Any]) -> dict[str, float]:
-    """Return the classes without a voxel in training, with their share of the validation voxels, of an ensemble.json.
-
-    Descriptions of older versions have no numbers of voxels; then the result is empty.
-    """
-    voxels = description.get("class_voxels")
-    if not voxels:
-        return {}
-    total = max(1, sum(voxels["validation"]))
-    shares = zip(description["classes"], voxels["train"], voxels["validation"], strict=True)
-    return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
-
-
 class EnsembleDescription(Closed):
     """``ensemble.json``.
 
@@ -97,6 +83,15 @@ class EnsembleDescription(Closed):
     baselines: dict[str, float | None] = Field(default_factory=dict)
     members: list[MemberEntry] = Field(min_length=1)
 
+    @property
+    def untrained_classes(self) -> dict[str, float]:
+        """The classes without a voxel in training, and their share of the validation voxels; none if it isn't known."""
+        if not self.class_voxels:
+            return {}
+        total = max(1, sum(self.class_voxels.validation))
+        shares = zip(self.classes, self.class_voxels.train, self.class_voxels.validation, strict=True)
+        return {name: of_validation / total for name, of_train, of_validation in shares if not of_train}
+
     def write(self, path: Path) -> None:
         """Write the file, atomically."""
         write_json(path, self.model_dump(mode="json"))
@@ -112,6 +107,28 @@ def read_description(path: Path) -> EnsembleDescription:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{path}: not an ensemble ({FORMAT})")
     return validate(EnsembleDescription, values, str(path))
+
+
+class ScoresOnTestImages(ClassScores):
+    """``test_scores.json``: the scores of the ensemble on the test images.
+
+    Attributes:
+        volumes: names of the test images.
+        strategies: scores of the ensembles of the strategies that weren't chosen.
+    """
+
+    format: Literal["genenet.test_scores/1"] = "genenet.test_scores/1"
+    volumes: list[str]
+    strategies: dict[str, ClassScores] = Field(default_factory=dict)
+
+
+def read_test_scores(path: Path) -> ScoresOnTestImages | None:
+    """Read the scores on the test images; None if there are none.
+
+    Raises:
+        InputError: If the file isn't JSON, or isn't such a file of this or an earlier version.
+    """
+    return validate(ScoresOnTestImages, read_json(path), str(path)) if path.exists() else None
 
 
 class WeightedRun(Closed):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.ensembles.description import read_strategies
+from genenet.ensembles.description import ScoresOnTestImages, read_strategies
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.contingency import Contingency, scores
+from genenet.metrics.scores import ClassScores
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
 
 
-def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[str, Any]:
+def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresOnTestImages:
     """Return the ensemble's scores over all images of a prepared file, slice by slice.
 
     Raises:
@@ -40,12 +41,13 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> dict[st
         norm = ensemble.normalisation.of(image.statistics)
         for z, probabilities in predictor.slices(image.volume, norm):
             table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
-    return {"volumes": [image.name for image in prepared.images], **scores(table)}
+    volumes = [image.name for image in prepared.images]
+    return ScoresOnTestImages.model_validate({"volumes": volumes, **scores(table)})
 
 
 def evaluate_strategies(
     paths: ResultPaths, folder: Path, data: Path, device: torch.device
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ClassScores]:
     """Return the scores of the strategies that weren't chosen, by name, over all images of a prepared file.
 
     Each network predicts only once, even if it is a member of several ensembles. One slice of each is in memory.
@@ -65,7 +67,7 @@ def evaluate_strategies(
             for name, of_run in weights.items():
                 mean = sum(of_run[r] * p for r, p in zip(runs, found, strict=True) if r in of_run)
                 tables[name].add(image.labels[z : z + 1], np.asarray(mean).argmax(axis=0))
-    return {name: scores(table) for name, table in tables.items()}
+    return {name: ClassScores.model_validate(scores(table)) for name, table in tables.items()}
 
 
 def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:

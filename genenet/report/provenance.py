@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genenet.core.atomic_files import optional_json, read_json
 from genenet.core.version import build
@@ -17,10 +17,11 @@ from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
+    from genenet.ensembles.description import EnsembleDescription
     from genenet.training.outcomes import Outcome
 
 
-def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: dict[str, Any]) -> dict[str, str]:
+def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: EnsembleDescription) -> dict[str, str]:
     """Return the section about provenance, as texts by title."""
     settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
     statuses = Counter(run.status for run in runs)
@@ -34,7 +35,7 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: dict[str, 
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
         **_surroundings(runs),
         "Data": "; ".join(_checksums(paths)),
-        "Members": ", ".join(f"{m['run']} (genome {m['genome']})" for m in ensemble["members"]),
+        "Members": ", ".join(f"{m.run} (genome {m.genome})" for m in ensemble.members),
         "Results": str(paths.results.resolve()),
     }
     return {name: text for name, text in found.items() if text}

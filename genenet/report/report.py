@@ -12,15 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from genenet.config.ensemble import COMBINATIONS
-from genenet.core.atomic_files import optional_json, read_json, write_text
+from genenet.core.atomic_files import read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.core.tolerant_read import as_number
+from genenet.core.validation import validate
 from genenet.ensembles import claims
-from genenet.ensembles.description import read_strategies, untrained_classes
+from genenet.ensembles.description import read_description, read_strategies, read_test_scores
 from genenet.ensembles.ranking import read_runs, rows
 from genenet.genes.genome import read_genome
+from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, devices, provenance, settings_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.config.stages import ImageFiles, ReportSettings
+    from genenet.ensembles.description import EnsembleDescription
     from genenet.volumes.base import Volume
 
 AGAINST = "against "  # prefix of the names of plots against a hyperparameter
@@ -50,7 +53,7 @@ class VolumeSection:
     note: str
     pictures: list[figures.Picture]
     viewer: dict[str, Any] | None
-    scores: dict[str, Any] | None
+    scores: ClassScores | None
 
 
 ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
@@ -87,24 +90,23 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
 
 def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
     """Return what the template shows, by the names that it uses; ``findings`` are the data of the plots."""
-    ensemble = read_json(Path(paths.ensemble) / "ensemble.json")
-    runs = read_runs(paths, {member["run"] for member in ensemble["members"]})
+    ensemble = read_description(Path(paths.ensemble) / "ensemble.json")
+    test = read_test_scores(Path(paths.test_scores))
+    runs = read_runs(paths, {member.run for member in ensemble.members})
     contenders = claims.contenders(ensemble, runs)
-    classes = ensemble["classes"]
+    classes = ensemble.classes
     return {
         "ensemble": ensemble,
-        "combination": COMBINATIONS[ensemble.get("combination", "mean")],
-        "untrained": untrained_classes(ensemble),
-        "strategies": claims.strategies(
-            read_strategies(Path(paths.strategies)), optional_json(paths.test_scores)
-        ),
+        "combination": COMBINATIONS[ensemble.combination],
+        "untrained": ensemble.untrained_classes,
+        "strategies": claims.strategies(read_strategies(Path(paths.strategies)), test),
         "contenders": contenders,
         "beaten": claims.beaten(runs, contenders),
         "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_baselines": sum(run.kind == "baseline" for run in runs),
         "n_below": plots.n_below(runs),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
-        "test": optional_json(paths.test_scores),
+        "test": test,
         "volumes": [
             _volume_section(paths, name, files, settings) for name, files in settings.volumes.items()
         ],
@@ -127,17 +129,17 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
 
 def _findings(
     paths: ResultPaths,
-    ensemble: dict[str, Any],
+    ensemble: EnsembleDescription,
     runs: Sequence[Outcome],
     contenders: Sequence[claims.Contender],
 ) -> plots.Findings:
     """Return the data of the plots."""
-    counts = ensemble["validation"].get("confusion")
+    counts = ensemble.validation.confusion
     best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
     return plots.Findings(
         runs=runs,
-        classes=ensemble["classes"],
-        n_members=len(ensemble["members"]),
+        classes=ensemble.classes,
+        n_members=len(ensemble.members),
         ensemble_ari=contenders[0].ari,
         curve=[as_number(row["validation_ari"]) for row in rows(Path(paths.curve))],
         compared={contender.title: contender.ari for contender in contenders[1:]},
@@ -148,12 +150,11 @@ def _findings(
     )
 
 
-def _drawings(paths: ResultPaths, ensemble: dict[str, Any]) -> list[tuple[str, list[figures.Picture]]]:
+def _drawings(paths: ResultPaths, ensemble: EnsembleDescription) -> list[tuple[str, list[figures.Picture]]]:
     """Return the run of each member with the pictures of its genome."""
-    n_classes = len(ensemble["classes"])
+    n_classes = len(ensemble.classes)
     genomes = [
-        (m["run"], read_genome(Path(paths.ensemble) / m["folder"] / "genome.json"))
-        for m in ensemble["members"]
+        (m.run, read_genome(Path(paths.ensemble) / m.folder / "genome.json")) for m in ensemble.members
     ]
     return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes]
 
@@ -162,7 +163,7 @@ def _volume_section(
     paths: ResultPaths, name: str, files: ImageFiles, settings: ReportSettings
 ) -> VolumeSection:
     choice, budget = settings.labels, slices.BUDGET // len(settings.volumes)
-    scores = optional_json(paths.volume_scores(name)) if files.labels else None
+    scores = _scores(Path(paths.volume_scores(name))) if files.labels else None
     path = Path(paths.store(name))
     if not path.exists():
         return VolumeSection(name, "", f"{path}: not segmented yet", [], None, scores)
@@ -177,6 +178,10 @@ def _volume_section(
     note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they are shown as background."
     caption = _caption(store, _middle(store.shape))
     return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
+
+
+def _scores(path: Path) -> ClassScores | None:
+    return validate(ClassScores, read_json(path), str(path)) if path.exists() else None
 
 
 def _volumes(

@@ -10,6 +10,7 @@ import tifffile
 from genenet.config.stages import ImageFiles, ReportSettings
 from genenet.core.atomic_files import write_json
 from genenet.core.paths import ResultPaths
+from genenet.ensembles.description import FORMAT
 from genenet.ensembles.ranking import write_ranking
 from genenet.genes.genome import Genome
 from genenet.report.report import write_report
@@ -142,7 +143,10 @@ class Search:
             genome = Genome(member["run"], {"net": {"n_stacks": 1, "input_size": 60}})
             genome.write(Path(self.paths.ensemble) / member["folder"] / "genome.json")
         description = {
+            "format": FORMAT,
             "classes": CLASSES,
+            "voxel_size_nm": [40, 10, 10],
+            "normalisation": {"mode": "volume", "mean": 0.0, "deviation": 1.0},
             "selected_on": ["validation.tif"],
             "members": members,
             "baselines": {},

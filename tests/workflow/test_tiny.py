@@ -98,7 +98,7 @@ def test_an_ensemble_with_weights_scores_as_was_promised(tiny, strategy, tmp_pat
     found = evaluate_ensemble(tiny.results / "ensemble", validation, torch.device("cpu"))
     stored, predicted, labels = stored_and_predicted(tiny, ensemble, validation)
     assert np.abs(stored - predicted).max() < 0.51 / 255  # stored in 255 steps
-    for probabilities, ari in ((stored, ensemble["validation"]["ari"]), (predicted, found["ari"])):
+    for probabilities, ari in ((stored, ensemble["validation"]["ari"]), (predicted, found.ari)):
         score = adjusted_rand_score(labels.ravel(), probabilities.argmax(axis=0).ravel())
         assert ari == pytest.approx(score, abs=0.005)  # equal probabilities may be ordered otherwise
     tiny.snakemake()

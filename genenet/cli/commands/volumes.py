@@ -226,7 +226,8 @@ def evaluate(
         device = choose_device(wanted.device)
         found = evaluate_ensemble(ensemble, data, device)
         if results:
-            found["strategies"] = evaluate_strategies(ResultPaths(results), ensemble, data, device)
-        write_json(out, found)
+            others = evaluate_strategies(ResultPaths(results), ensemble, data, device)
+            found = found.model_copy(update={"strategies": others})
+        write_json(out, found.model_dump(mode="json"))
     else:
         raise InputError("give --segmentation, or --ensemble and --data")
