@@ -17,11 +17,11 @@ from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
-    from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.description import MemberEntry
     from genenet.training.outcomes import Outcome
 
 
-def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: EnsembleDescription) -> dict[str, str]:
+def provenance(paths: ResultPaths, runs: Sequence[Outcome], members: Sequence[MemberEntry]) -> dict[str, str]:
     """Return the section about provenance, as texts by title."""
     settings = optional_json(paths.settings("train")) or optional_json(paths.settings("generate")) or {}
     statuses = Counter(run.status for run in runs)
@@ -35,7 +35,7 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], ensemble: EnsembleDe
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
         **_surroundings(runs),
         "Data": "; ".join(_checksums(paths)),
-        "Members": ", ".join(f"{m.run} (genome {m.genome})" for m in ensemble.members),
+        "Members": ", ".join(f"{m.run} (genome {m.genome})" for m in members),
         "Results": str(paths.results.resolve()),
     }
     return {name: text for name, text in found.items() if text}

@@ -123,7 +123,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "settings": settings_of(paths),
         "results": str(paths.results),
         "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
-        "provenance": provenance(paths, runs, ensemble),
+        "provenance": provenance(paths, runs, ensemble.members),
     }
 
 

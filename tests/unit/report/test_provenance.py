@@ -46,7 +46,7 @@ def test_what_trainings_ran_with_is_gathered(tmp_path):
         search.runs[run] = {**search.runs[run], "made_with": of_run}
     search.write()
     runs = read_runs(search.paths, set())
-    said = provenance.provenance(search.paths, runs, {"members": []})
+    said = provenance.provenance(search.paths, runs, [])
     assert said["torch"] == "9.0, 9.1"
     digest = hashlib.sha256(b"sif").hexdigest()
     assert said["Container"] == f"{image}, SHA-256 {digest}"
