@@ -29,6 +29,21 @@ class Finding:
     hint: str = ""
 
 
+def ok(topic: str, text: str) -> Finding:
+    """Return that nothing must be done."""
+    return Finding(topic, "ok", text)
+
+
+def note(topic: str, text: str, hint: str = "") -> Finding:
+    """Return what some users want to know."""
+    return Finding(topic, "note", text, hint)
+
+
+def problem(topic: str, text: str, hint: str = "") -> Finding:
+    """Return what must be corrected."""
+    return Finding(topic, "problem", text, hint)
+
+
 def probe(topic: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """Return the findings of ``look``; an exception in it becomes a finding too."""
     found: list[Finding] = []
@@ -36,7 +51,7 @@ def probe(topic: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
         found.extend(look())  # keeps what came before an error
     except Exception as error:
         text = f"could not be looked at: {type(error).__name__}: {one_line(error)}"
-        found.append(Finding(topic, "problem", text))
+        found.append(problem(topic, text))
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.cluster import slurm_plugin
-from genenet.cluster.diagnosis import Answer, Finding, ask, first_of, probe
+from genenet.cluster.diagnosis import Answer, Finding, ask, first_of, note, ok, probe, problem
 from genenet.cluster.environment import SNAKEMAKE, WHY, home_problem, is_too_old
 from genenet.cluster.gpu_check import look_at_gpu
 from genenet.core.errors import one_line
@@ -60,22 +60,22 @@ def _wanted(config: Path | None) -> tuple[list[Finding], Path, int]:
 
         read = read_config(path)
     except Exception as error:
-        return [Finding("config", "problem", one_line(error))], DEFAULT_RESULTS, DEFAULT_THREADS
+        return [problem("config", one_line(error))], DEFAULT_RESULTS, DEFAULT_THREADS
     return [], read.results, read.training.threads
 
 
 def _versions() -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     here = [f"{name} {version}" for name in ("genenet", *LIBRARIES) if (version := _version(name))]
-    yield Finding("versions", "ok", ", ".join([*here, f"Python {python}"]))
+    yield ok("versions", ", ".join([*here, f"Python {python}"]))
     launchers = [f"{name} {version}" for name in LAUNCHERS if (version := _version(name))]
     missing = [name for name in LAUNCHERS if not _version(name)]
     text = ", ".join(launchers) + "; " * bool(launchers and missing)
     if not missing:
-        yield Finding("workflow", "ok", text)
+        yield ok("workflow", text)
     else:
         hint = "needed only where the search is started: pip install -e '.[workflow]', or environment.yml"
-        yield Finding("workflow", "note", f"{text}not here: {', '.join(missing)}", hint)
+        yield note("workflow", f"{text}not here: {', '.join(missing)}", hint)
 
 
 def _images() -> Iterator[Finding]:
@@ -83,30 +83,26 @@ def _images() -> Iterator[Finding]:
     from genenet.volumes.formats import FORMATS, format_names
 
     installed = [each for each in FORMATS if each.is_installed]
-    yield Finding("images", "ok", f"{format_names(installed)} can be read")
+    yield ok("images", f"{format_names(installed)} can be read")
     for each in FORMATS:
         if not each.is_installed:
             text = f"{each.name} can't be read: {each.library} isn't installed"
-            yield Finding(
-                "images", "note", text, f"pip install 'genenet[{each.extra}]', if you have such files"
-            )
+            yield note("images", text, f"pip install 'genenet[{each.extra}]', if you have such files")
 
 
 def _launcher() -> Iterator[Finding]:
     """Look at what only the launcher of a search needs: its Snakemake, the Slurm plugin, a folder for their cache."""
     version = _version("snakemake")
     if version and is_too_old(version):
-        yield Finding(
-            "Snakemake", "problem", f"{version} is too old: {WHY}", f"pip install 'snakemake>={SNAKEMAKE}'"
-        )
+        yield problem("Snakemake", f"{version} is too old: {WHY}", f"pip install 'snakemake>={SNAKEMAKE}'")
     plugins = slurm_plugin.installed()
     if plugins and plugins != slurm_plugin.TRIED:
         text = ", ".join(f"{name} {version}" for name, version in plugins.items())
         tried = " ".join(f"{name}=={version}" for name, version in slurm_plugin.TRIED.items())
         hint = f"jobs are submitted one by one, not as arrays; tried were: pip install {tried}"
-        yield Finding("Slurm plugin", "note", f"{text}: not tried with genenet", hint)
-    if version and (problem := home_problem()):
-        yield Finding("home", "problem", problem, "export XDG_CACHE_HOME=$PWD/.snakemake/cache")
+        yield note("Slurm plugin", f"{text}: not tried with genenet", hint)
+    if version and (reason := home_problem()):
+        yield problem("home", reason, "export XDG_CACHE_HOME=$PWD/.snakemake/cache")
 
 
 def _version(package: str) -> str | None:
@@ -125,28 +121,26 @@ def _cores(threads: int) -> Iterator[Finding]:
     if omp := os.environ.get("OMP_NUM_THREADS"):
         text += f" (OMP_NUM_THREADS is {omp}, which genenet ignores)"
     if cores >= threads:
-        yield Finding("cores", "ok", text)
+        yield ok("cores", text)
     else:
         hint = f"give the job {threads} cores (cpus_per_task), or set training.threads: {cores}"
-        yield Finding("cores", "problem", text, hint)
+        yield problem("cores", text, hint)
 
 
 def _space(results: Path) -> Iterator[Finding]:
     folder = results.absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(there, os.W_OK):
-        yield Finding(
-            "space", "note", f"{there} isn't writable, so results can't go to {results}", "give --results"
-        )
+        yield note("space", f"{there} isn't writable, so results can't go to {results}", "give --results")
         return
     free = shutil.disk_usage(there).free
     text = f"{_size(free)} free for {results}, on the file system of {there}"
     if free < NO_SPACE:
-        yield Finding("space", "problem", text, "free some, or choose another results: folder")
+        yield problem("space", text, "free some, or choose another results: folder")
     elif free < LITTLE_SPACE:
-        yield Finding("space", "note", text, "each segmentation takes about as much as its image")
+        yield note("space", text, "each segmentation takes about as much as its image")
     else:
-        yield Finding("space", "ok", text)
+        yield ok("space", text)
 
 
 def _size(n_bytes: int) -> str:
@@ -159,36 +153,34 @@ def _slurm() -> Iterator[Finding]:
         yield _job()
     missing = [program for program in ("sbatch", "sinfo") if not shutil.which(program)]
     if missing:
-        yield Finding(
-            "Slurm", "note", f"no {' and no '.join(missing)} here: jobs can't be submitted from here"
-        )
+        yield note("Slurm", f"no {' and no '.join(missing)} here: jobs can't be submitted from here")
         return
     nodes = ask("sinfo", "--noheader", "--format=%P|%G")
     if nodes.ok:
         version = ask("sinfo", "--version").text.removeprefix("slurm-wlm ").removeprefix("slurm ")
-        yield Finding("Slurm", "ok", f"{version}, slurmctld answers; {describe_partitions(nodes.text)}")
+        yield ok("Slurm", f"{version}, slurmctld answers; {describe_partitions(nodes.text)}")
         yield _accounting()
     elif "configuration source" in nodes.text or "slurm.conf" in nodes.text:
-        yield Finding("Slurm", "note", "its programs are here, but no cluster is configured: no slurm.conf")
+        yield note("Slurm", "its programs are here, but no cluster is configured: no slurm.conf")
     else:
         text = f"slurmctld doesn't answer ({_last_line(nodes) or 'sinfo failed'})"
-        yield Finding("Slurm", "problem", text, "try sinfo, or again later")
+        yield problem("Slurm", text, "try sinfo, or again later")
 
 
 def _accounting() -> Finding:
     answer = ask("sacct", "--allocations", "--noheader", "--starttime=now", "--format=jobid")
     if answer.ok:
-        return Finding("accounting", "ok", "sacct answers")
+        return ok("accounting", "sacct answers")
     hint = "the workflow learns from sacct what became of its jobs; genenet submit does without"
     text = f"sacct doesn't answer ({_last_line(answer) or 'it failed'})"
-    return Finding("accounting", "problem", text, hint)
+    return problem("accounting", text, hint)
 
 
 def _job() -> Finding:
     at = os.environ.get("SLURM_JOB_PARTITION")
     where = f" of partition {at}" if at else ""
     gpu = "granted a GPU" if gpu_granted() else "not granted a GPU"
-    return Finding("Slurm job", "ok", f"this is job {os.environ['SLURM_JOB_ID']}{where}, {gpu}")
+    return ok("Slurm job", f"this is job {os.environ['SLURM_JOB_ID']}{where}, {gpu}")
 
 
 def _last_line(answer: Answer) -> str:
@@ -216,13 +208,13 @@ def _some(names: list[str], n: int = 8) -> str:
 def _container() -> Iterator[Finding]:
     image = next((os.environ[name] for name in IMAGE_VARIABLES if os.environ.get(name)), None)
     if image:
-        yield Finding("container", "ok", f"inside {image}")
+        yield ok("container", f"inside {image}")
     elif program := first_of("apptainer", "singularity"):
         answer = ask(program, "--version")
         if answer.ok:
-            yield Finding("container", "ok", answer.text.replace(" version", ""))
+            yield ok("container", answer.text.replace(" version", ""))
         else:
-            yield Finding("container", "problem", f"{program} doesn't run: {answer.text}")
+            yield problem("container", f"{program} doesn't run: {answer.text}")
     else:
         hint = "not needed with container: null; on many clusters: module load apptainer"
-        yield Finding("container", "note", "no apptainer and no singularity here", hint)
+        yield note("container", "no apptainer and no singularity here", hint)

@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from genenet.cluster.diagnosis import Finding, ask
+from genenet.cluster.diagnosis import Finding, ask, note, ok, problem
 from genenet.core.errors import one_line
 from genenet.core.resources import gpu_granted, gpus_hidden, in_job
 
@@ -35,7 +35,7 @@ def look_at_gpu() -> Iterator[Finding]:
             raise
         yield _without_torch()
         return
-    yield Finding("torch", "ok", f"{torch.__version__}, {_build(torch)}")
+    yield ok("torch", f"{torch.__version__}, {_build(torch)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the findings below cover what torch warns about
         if torch.cuda.is_available():
@@ -54,9 +54,9 @@ def _without_torch() -> Finding:
     text = "not installed: this environment can launch and draw, not train or segment"
     if gpu_granted():
         hint = "training needs torch: apptainer exec --nv IMAGE genenet doctor, or pip install -e ."
-        return Finding("torch", "problem", f"{text}, but Slurm granted this job a GPU", hint)
+        return problem("torch", f"{text}, but Slurm granted this job a GPU", hint)
     hint = "as it should be where jobs run in a container: apptainer exec --nv IMAGE genenet doctor looks in there"
-    return Finding("torch", "note", text, hint)
+    return note("torch", text, hint)
 
 
 def gpus_of_machine() -> list[str]:
@@ -69,19 +69,15 @@ def gpus_of_machine() -> list[str]:
 def _unseen(torch: Any) -> Finding:
     there = gpus_of_machine()
     if gpu_granted():
-        return Finding(
-            "GPU", "problem", "Slurm granted this job one, but torch sees none" + _why(torch), _hint(torch)
-        )
+        return problem("GPU", "Slurm granted this job one, but torch sees none" + _why(torch), _hint(torch))
     if gpus_hidden():
-        return Finding("GPU", "note", "CUDA_VISIBLE_DEVICES names none, so torch sees none")
+        return note("GPU", "CUDA_VISIBLE_DEVICES names none, so torch sees none")
     if there and in_job():
         text = f"not for this job: Slurm didn't grant it one of this node's ({there[0]})"
-        return Finding("GPU", "note", text, "ask for one, such as with --gpus=1")
+        return note("GPU", text, "ask for one, such as with --gpus=1")
     if there:
-        return Finding(
-            "GPU", "problem", f"{there[0]} is there, but torch sees none{_why(torch)}", _hint(torch)
-        )
-    return Finding("GPU", "note", "none; networks train on the CPU")
+        return problem("GPU", f"{there[0]} is there, but torch sees none{_why(torch)}", _hint(torch))
+    return note("GPU", "none; networks train on the CPU")
 
 
 def _why(torch: Any) -> str:
@@ -106,7 +102,7 @@ def _look_closer(torch: Any) -> Iterator[Finding]:
     """Look at the first GPU, which is the one that genenet uses."""
     n, memory = torch.cuda.device_count(), torch.cuda.get_device_properties(0).total_memory
     others = f", and {n - 1} more, which one job doesn't use" if n > 1 else ""
-    yield Finding("GPU", "ok", f"{torch.cuda.get_device_name(0)}, {memory / 1e9:.0f} GB{others}")
+    yield ok("GPU", f"{torch.cuda.get_device_name(0)}, {memory / 1e9:.0f} GB{others}")
     if torch.version.cuda:
         yield _architecture(torch.cuda.get_device_capability(0), torch.cuda.get_arch_list())
     yield _convolution(torch)
@@ -115,7 +111,7 @@ def _look_closer(torch: Any) -> Iterator[Finding]:
 def _architecture(capability: Capability, built: list[str]) -> Finding:
     mine = "{}.{}".format(*capability)
     if covered(capability, built):
-        return Finding("architecture", "ok", f"{mine}, which this torch is built for")
+        return ok("architecture", f"{mine}, which this torch is built for")
     text = f"{mine} isn't among those that this torch is built for: {' '.join(built)}"
     if capability >= (7, 5):
         hint = "the GPU is newer than this torch: install a newer build"
@@ -123,7 +119,7 @@ def _architecture(capability: Capability, built: list[str]) -> Finding:
         hint = f"newer CUDA builds have dropped Volta (7.0) and older (images: containers/README.md); {OLD_GPU_BUILD}"
     else:
         hint = "no torch that genenet runs on still has it: ask for a newer GPU, or set training.device: cpu"
-    return Finding("architecture", "problem", text, hint)
+    return problem("architecture", text, hint)
 
 
 def covered(capability: Capability, built: list[str]) -> bool:
@@ -151,15 +147,11 @@ def _convolution(torch: Any) -> Finding:
         off = _difference(torch, "cuda")
     except Exception as error:
         text = f"forward and backward failed on the GPU: {one_line(error).split(' CUDA kernel errors')[0]}"
-        return Finding(
-            topic, "problem", text, "is another program using the GPU (nvidia-smi)? else see the lines above"
-        )
+        return problem(topic, text, "is another program using the GPU (nvidia-smi)? else see the lines above")
     if off < TOLERANCE:
-        return Finding(
-            topic, "ok", f"forward and backward agree with the CPU's (relative difference {off:.0e})"
-        )
+        return ok(topic, f"forward and backward agree with the CPU's (relative difference {off:.0e})")
     text = f"the GPU's result is not the CPU's (relative difference {off:.0e})"
-    return Finding(topic, "problem", text, "don't use this GPU; tell those who run the machine")
+    return problem(topic, text, "don't use this GPU; tell those who run the machine")
 
 
 def _difference(torch: Any, device: str) -> float:

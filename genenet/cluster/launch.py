@@ -6,7 +6,6 @@ The workflow makes the inputs of the trainings, and finds the trainings done whe
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -62,7 +61,9 @@ def submit(file: Path, options: Options) -> bool:
     print(f"{len(jobs)} trainings, {len(missing)} of them to do", flush=True)
     if missing:
         run = run_on_slurm if cluster == "slurm" else run_locally
-        _print_ends(run(missing, paths.results / "logs", options, config.training.threads), paths)
+        with closing(run(missing, paths.results / "logs", options, config.training.threads)) as ended:
+            for job in ended:
+                print(f"{job.run:<20} {': '.join(ending(job, paths))}", flush=True)
     return print_summary(jobs, paths, cluster) if options.wait else True
 
 
@@ -94,12 +95,6 @@ def training_job(
     command = [*program, "train", *options, "--out", str(out.folder), "--log", log]
     made_from = list(inputs.values())
     return TrainingJob(run, command, str(Path.cwd()), made_from, out.outputs(), log, pause_seconds)
-
-
-def _print_ends(ends: Generator[TrainingJob], paths: ResultPaths) -> None:
-    with closing(ends):
-        for job in ends:
-            print(f"{job.run:<20} {': '.join(ending(job, paths))}", flush=True)
 
 
 def ending(job: TrainingJob, paths: ResultPaths) -> tuple[str, str]:

@@ -13,7 +13,7 @@ class InputError(ValueError):
     The command line prints it without a traceback and exits with ``status``.
     """
 
-    status = 1
+    status = exit_codes.FAILED
 
 
 class MachineError(RuntimeError):

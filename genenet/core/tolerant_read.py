@@ -65,9 +65,3 @@ def as_number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if abs(number) < float("inf") else None
-
-
-def as_count(value: Any) -> int | None:
-    """Return a number that counts something; None for everything else."""
-    number = as_number(value)
-    return None if number is None or number < 0 else int(number)
