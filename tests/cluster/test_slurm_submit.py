@@ -103,6 +103,25 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     assert not {"generate", "baseline", "train"} & set(search.planned())
 
 
+def test_after_an_error_of_the_machine_a_job_returns_to_the_queue(slurm, new_search):
+    search = new_search(n_genomes=2, iterations=10)
+    obstacle = search.run_folder("r0/000") / "progress.csv"
+    obstacle.mkdir(parents=True)  # the first attempt fails, as on a node whose disk is broken
+    process = search.submit()
+    until(
+        lambda: any(a["ending"] for a in search.attempts("r0/000")), 300, "the first attempt of r0/000 ends"
+    )
+    obstacle.rmdir()
+    output = finish(process, 300)
+    assert "2 of 2 trainings ok" in output
+    *failed, last = search.attempts("r0/000")
+    assert {a["ending"] for a in failed} == {"machine"}
+    assert last["ending"] == "finished"
+    array = output.partition("Slurm job ")[2].partition(";")[0]
+    states = [j["State"] for j in slurm.sacct() if j["JobID"] == f"{array}_0"]
+    assert "REQUEUED" in states
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
