@@ -54,7 +54,9 @@ def check(message):
 
 
 def test_on_the_cpu_the_machines_memory_decides(monkeypatch):
-    with pytest.raises(MachineError, match="though this training fits alone: other processes use") as caught:
+    with pytest.raises(
+        MachineError, match="out of memory, though this training fits alone: other processes use"
+    ) as caught:
         check("can't allocate memory: you tried to allocate 1000 bytes")
     assert caught.value.status == exit_codes.MACHINE
     check(f"can't allocate memory: you tried to allocate {2**60} bytes")  # no machine has that
