@@ -17,7 +17,8 @@ from genenet.config.model import check_config, read_config
 from genenet.config.stages import stage_settings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.training.prepare import open_prepared, prepare
+from genenet.training.prepare import prepare
+from genenet.training.prepared import open_prepared
 from genenet.volumes import ome_zarr
 from genenet.volumes.opening import open_volume
 from tests.support.configs import ROOT, changed

@@ -25,7 +25,7 @@ from genenet.networks.predictor import Predictor
 from genenet.networks.tile_sizes import tile_shape
 from genenet.segmentation.receipts import finished_store
 from genenet.training.outcome_files import Publication
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 from genenet.training.prepared_images import read_images
 from genenet.volumes.normalisation import NormalisationRule
 from tests.support import runs

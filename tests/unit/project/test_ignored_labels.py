@@ -13,7 +13,7 @@ from genenet.cli.main import app
 from genenet.config.model import read_config
 from genenet.config.stages import settings_json
 from genenet.genes.genome import Genome
-from genenet.training.prepare import open_prepared
+from genenet.training.prepared import open_prepared
 from tests.support.configs import changed
 from tests.support.ensembles import job, write_ensemble
 from tests.support.runs import CLASSES, GENOME, blobs
