@@ -141,3 +141,8 @@ def bfloat16_instructions():
     from genenet.networks.device import processor
 
     return sorted(processor() & {"avx512_bf16", "amx_bf16"})
+
+
+def precisions():
+    """Return the precisions that this processor computes in."""
+    return ("float32", "bfloat16") if bfloat16_instructions() else ("float32",)

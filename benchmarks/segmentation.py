@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 import torch
 
-from bench_tools import GENENET, alternating, bfloat16_instructions, in_process, parser, peak_memory, rate
+from bench_tools import GENENET, alternating, in_process, parser, peak_memory, precisions, rate
 from genenet.config.segmentation import Segmentation
 from genenet.config.stages import ImageFiles
 from genenet.core.resources import keep_freed_memory
@@ -80,11 +80,6 @@ def bare(network, size, precision, together):
         found = sum(r.result() for r in rates)
     torch.set_num_threads(THREADS)
     return found * size**2 / 1e6
-
-
-def precisions():
-    """Return the precisions that this processor computes in."""
-    return ("float32", "bfloat16") if bfloat16_instructions() else ("float32",)
 
 
 def speed(folder):

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from bench_data import phantom
-from bench_tools import alternating, bfloat16_instructions, mean_and_spread, parser, rate, timed
+from bench_tools import alternating, bfloat16_instructions, mean_and_spread, parser, precisions, rate, timed
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.baselines import BASELINES
 from genenet.genes.plan import plan
@@ -34,46 +34,41 @@ CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
 QUALITY_ITERATIONS = {16: 300, 64: 100}  # kernels: iterations
 DATA = phantom(validation_shape=(4, 320, 320))
 (TRAIN,) = DATA.train
-FLOAT32, BFLOAT16, COMPILED = {"precision": "float32"}, {"precision": "bfloat16"}, {"compile": True}
 FULL_AUGMENTATION = yaml.safe_load("""
 {elastic_voxels: 4, brightness: 0.2, contrast: 0.2, gamma: 0.2, blur_voxels: 1, noise: 0.2,
  missing_slices: 0.1, shifted_slices: 0.1, shifted_slices_voxels: 4}
 """)
 
 
-class Patches(Dataset):
-    """Random crops with flips and turns, one at a time."""
+class Patches(IterableDataset):
+    """Random crops with flips and turns, one at a time, without an end."""
 
-    def __init__(self, network_plan, n_patches, seed):
+    def __init__(self, network_plan, seed):
         self.size, self.margin = network_plan.input_shape[1], network_plan.margin[1]
-        self.n_patches = n_patches
         halo = ((0, 0), (self.margin, self.margin), (self.margin, self.margin))
         self.rng = np.random.default_rng(seed)
         self.image = np.pad(TRAIN.normalisation.apply(TRAIN.image, 0), halo, mode="reflect")
 
-    def __len__(self):
-        return self.n_patches
-
-    def __getitem__(self, _):
+    def __iter__(self):
         inner = self.size - 2 * self.margin
         starts = (len(self.image), *(n - inner + 1 for n in TRAIN.labels.shape[1:]))
-        z, y, x = (self.rng.integers(n) for n in starts)
-        image = self.image[z, y : y + self.size, x : x + self.size]
-        labels = TRAIN.labels[z, y : y + inner, x : x + inner]
-        turns, flip = self.rng.integers(4), self.rng.integers(2) * 2 - 1
-        image, labels = (np.rot90(a, turns)[:, ::flip].copy() for a in (image, labels))
-        return torch.from_numpy(image)[None, None], torch.from_numpy(labels).long()[None]
+        while True:
+            z, y, x = (self.rng.integers(n) for n in starts)
+            image = self.image[z, y : y + self.size, x : x + self.size]
+            labels = TRAIN.labels[z, y : y + inner, x : x + inner]
+            turns, flip = self.rng.integers(4), self.rng.integers(2) * 2 - 1
+            image, labels = (np.rot90(a, turns)[:, ::flip].copy() for a in (image, labels))
+            yield torch.from_numpy(image)[None, None], torch.from_numpy(labels).long()[None]
 
 
 class PlainLoop:
     """Train as a tutorial does."""
 
-    def __init__(self, n_kernels, seed=0, iterations=10_000):
+    def __init__(self, n_kernels, seed=0):
         genome, self.plan, batch = network_of(n_kernels)
         torch.manual_seed(seed)
         self.network = Network(self.plan)
-        patches = Patches(self.plan, batch * iterations, seed)
-        self.batches = iter(DataLoader(patches, batch_size=batch, num_workers=0))
+        self.batches = iter(DataLoader(Patches(self.plan, seed), batch_size=batch, num_workers=0))
         weights = torch.from_numpy(class_weights(DATA.counts, 0.5))
         self.loss = torch.nn.CrossEntropyLoss(weights)
         learning_rate = 10 ** float(genome.net.value("log_learning_rate"))
@@ -105,12 +100,11 @@ def trainer(n_kernels, seed=0, **settings):
 
 def variants(compiled=False):
     """Return what is compared: settings of genenet by name, none for the plain loop."""
-    types = {"float32": FLOAT32, **({"bfloat16": BFLOAT16} if bfloat16_instructions() else {})}
     found = {"plain loop": None}
-    for name, settings in types.items():
-        found[f"genenet, {name}"] = settings
+    for precision in precisions():
+        found[f"genenet, {precision}"] = {"precision": precision}
         if compiled:
-            found[f"genenet, {name}, compiled"] = {**settings, **COMPILED}
+            found[f"genenet, {precision}, compiled"] = {"precision": precision, "compile": True}
     return found
 
 
@@ -147,7 +141,7 @@ def rates(n_kernels):
 
 def speed(options):
     """Print steps per second and ratios, and how near the plain loop is to what the processor can do."""
-    types = [torch.float32, *([torch.bfloat16] if bfloat16_instructions() else [])]
+    types = [getattr(torch, precision) for precision in precisions()]
     peaks = ", ".join(f"{matrix_operations(t) / 1e9:.0f} in {t}" for t in types)
     print(f"products of matrices, thousand million operations/s: {peaks}")
     for n_kernels in options.kernels:
@@ -242,12 +236,12 @@ def learned(n_kernels, seed, iterations, settings):
     The learning rate falls to 0 as a cosine: at a constant rate the ARI of the last iterations varies by 0.05.
     """
     fall = {"iterations": iterations, "schedule": {"kind": "cosine"}}
-    whole = trainer(n_kernels, seed, **fall, **(settings or FLOAT32))
+    whole = trainer(n_kernels, seed, **fall, **(settings or {"precision": "float32"}))
     if settings:
         for _ in range(iterations):
             whole.step()
         return score(whole)
-    variant = PlainLoop(n_kernels, seed, iterations)
+    variant = PlainLoop(n_kernels, seed)
     variant.network.load_state_dict(whole.network.state_dict())  # both start from the same weights
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(variant.optimiser, iterations)
     for _ in range(iterations):
