@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here 
     *("--slurm-init-seconds-before-status-checks", str(FIRST_CHECK_S), "--latency-wait", "20", "--jobs", "5"),
     *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
 ]
-SAMPLE = 500  # iterations of a training by which a machine's speed is measured
+SAMPLE = 2000  # iterations of a training by which a machine's speed is measured
 
 
 def until(condition, seconds, what, state=lambda: None):
@@ -104,25 +103,27 @@ class ClusterSearch(Search):
         command = [sys.executable, "-m", "genenet", "train", *genome, *(x for pair in options for x in pair)]
         subprocess.run(command, capture_output=True, check=True)
 
-    def iterations_in(self, seconds, runs=("r0/000", "r0/001")):
-        """How many iterations, in thousands, two trainings side by side on this machine make in about that time.
+    def iterations_in(self, seconds, run="r0/000"):
+        """How many iterations, in thousands, a training makes in about that time on a core of its own.
 
-        Their inputs are made; nothing else of the results is touched.
+        It is measured in processor time: a machine that is busy now may be quiet when the trainings run, and they must
+        not end before something can happen to them. The training's inputs are made; nothing else of the results is.
         """
         inputs = [f"data/{split}.zarr.zip" for split in ("train", "validation")] + ["settings/train.json"]
-        self.snakemake(*(f"results/{name}" for name in (*inputs, *(f"genomes/{run}.json" for run in runs))))
+        self.snakemake(*(f"results/{name}" for name in (*inputs, f"genomes/{run}.json")))
         settings = json.loads((self.results / "settings/train.json").read_text())
-        settings["training"]["iterations"] = SAMPLE
-        path = self.folder / "sample.json"
-        path.write_text(json.dumps(settings))
 
-        def rate(run):
-            out = self.folder / "sample" / run
-            self.genenet_train(run, out, path)
-            return SAMPLE / json.loads((out / "scores.json").read_text())["seconds"]
+        def processor_seconds(iterations):
+            settings["training"]["iterations"] = iterations
+            path = self.folder / f"sample-{iterations}.json"
+            path.write_text(json.dumps(settings))
+            before = os.times()
+            self.genenet_train(run, self.folder / f"sample-{iterations}", path)
+            after = os.times()
+            return sum(after[2:4]) - sum(before[2:4])  # of child processes
 
-        with ThreadPoolExecutor(len(runs)) as pool:
-            return max(2000, 1000 * round(seconds * min(pool.map(rate, runs)) / 1000))
+        start_up, whole = processor_seconds(1), processor_seconds(1 + SAMPLE)
+        return max(2000, 1000 * round(seconds * SAMPLE / (whole - start_up) / 1000))
 
     def run_folder(self, run):
         return self.results / "runs" / run
