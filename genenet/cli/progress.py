@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genenet.segmentation.receipts import Receipt
     from genenet.training.trainer import Trainer
 
-QUIET_SECONDS = 20.0  # between two lines of a log, but for those that say something new
+QUIET_SECONDS = 20.0  # between two lines of a log, unless one has news
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def show_receipt(receipt: Receipt) -> None:
     if voxels:
         print(
             f"{voxels / 1e6:.1f} million voxels in {seconds:.1f} s, {voxels / max(seconds, 1e-9) / 1e6:.2f} million/s; "
-            f"{receipt.voxels_computed_for_each:.2f} computed for each one written",
+            f"{receipt.voxels_computed_for_each:.2f} voxels computed for each voxel written",
             file=sys.stderr,
         )
 
