@@ -77,7 +77,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, more = _type_of(field), dict[str, Any]()
     if kind in READERS:
         kind, more = str, {"metavar": READERS[kind][1]}
-    elif get_origin(kind) is not Literal and kind not in (bool, int, float, Path, list[Path]):
+    elif get_origin(kind) is not Literal and kind not in (bool, int, float, str, Path, list[Path]):
         raise TypeError(f"{name}: no option is known for a field of type {kind}")
     annotation: Any = Annotated[kind, typer.Option(help=field.description, **more)]
     return inspect.Parameter(

@@ -100,7 +100,7 @@ def _launcher() -> Iterator[Finding]:
         text = ", ".join(f"{name} {version}" for name, version in plugins.items())
         tried = " ".join(f"{name}=={version}" for name, version in slurm_plugin.TRIED.items())
         hint = f"jobs are submitted one by one, not as arrays; tried were: pip install {tried}"
-        yield note("Slurm plugin", f"{text}: not tried with genenet", hint)
+        yield note("Slurm plugin", f"{text}: not tested with genenet", hint)
     if version and (reason := home_problem()):
         yield problem("home", reason, "export XDG_CACHE_HOME=$PWD/.snakemake/cache")
 

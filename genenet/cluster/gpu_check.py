@@ -69,14 +69,14 @@ def gpus_of_machine() -> list[str]:
 def _unseen(torch: Any) -> Finding:
     there = gpus_of_machine()
     if gpu_granted():
-        return problem("GPU", "Slurm granted this job one, but torch sees none" + _why(torch), _hint(torch))
+        return problem("GPU", "Slurm granted this job one, but torch finds none" + _why(torch), _hint(torch))
     if gpus_hidden():
-        return note("GPU", "CUDA_VISIBLE_DEVICES names none, so torch sees none")
+        return note("GPU", "CUDA_VISIBLE_DEVICES contains no GPU, so torch finds none")
     if there and in_job():
         text = f"not for this job: Slurm didn't grant it one of this node's ({there[0]})"
         return note("GPU", text, "ask for one, such as with --gpus=1")
     if there:
-        return problem("GPU", f"{there[0]} is there, but torch sees none{_why(torch)}", _hint(torch))
+        return problem("GPU", f"{there[0]} is there, but torch finds none{_why(torch)}", _hint(torch))
     return note("GPU", "none; networks train on the CPU")
 
 

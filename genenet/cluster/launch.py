@@ -11,8 +11,9 @@ from pathlib import Path
 
 from genenet.cluster.container import check_search_container, command_inside, given_images
 from genenet.cluster.environment import set_up_jobs
-from genenet.cluster.submitit_job import PAUSE_SECONDS, TrainingJob
-from genenet.cluster.submitit_launcher import Options, choose_cluster, run_locally, run_on_slurm
+from genenet.cluster.submit_options import PAUSE_SECONDS, Options
+from genenet.cluster.submitit_job import TrainingJob
+from genenet.cluster.submitit_launcher import choose_cluster, run_locally, run_on_slurm
 from genenet.cluster.workflow import make
 from genenet.config import stages
 from genenet.config.model import Config, read_config

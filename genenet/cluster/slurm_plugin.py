@@ -55,7 +55,7 @@ def turn_off_arrays(executor: Any) -> str:
     executor.array_jobs = set()
     others = ", ".join(f"{name} {version}" for name, version in found.items() if version != TRIED[name])
     wanted = " ".join(f"{name}=={version}" for name, version in TRIED.items())
-    return f"{others} wasn't tried with genenet: jobs are submitted one by one, not as arrays (pip install {wanted})"
+    return f"{others} wasn't tested with genenet: jobs are submitted one by one, not as arrays (pip install {wanted})"
 
 
 def submit_arrays_without_waiting(plugin: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from genenet.cluster.submit_options import PAUSE_SECONDS
 from genenet.core import exit_codes
 from genenet.core.attempt_records import read_attempts
 from genenet.core.attempts import WITHOUT_PROGRESS
@@ -20,7 +21,7 @@ from genenet.core.paths import RunPaths
 from genenet.training.stopping import SIGNALS
 
 STOP_SECONDS = 60  # time for the last checkpoint of a training
-PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 300.0  # before a training that failed is started again
+LONGEST_PAUSE_SECONDS = 300.0  # before a training that failed is started again
 # A job that still runs so long after its training has stopped wasn't meant to stop.
 OUTLIVED_SECONDS = 120
 # exit statuses of a stopped training; the signals are those of one that couldn't handle them yet

@@ -11,38 +11,18 @@ import subprocess
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genenet.cluster.submitit_job import PAUSE_SECONDS, TrainingJob
+from genenet.cluster.submit_options import Options
+from genenet.cluster.submitit_job import TrainingJob
 from genenet.core.errors import InputError
 from genenet.core.resources import available_cores
 
 SIGNAL_SECONDS = 90  # so long before it kills a job, Slurm asks it to stop
 POLL_SECONDS = 30  # between two calls of squeue
 UNLIMITED = 10**6  # slices of walltime, and minutes of a local process
-
-
-@dataclass(frozen=True)
-class Options:
-    """How trainings are submitted; None is the cluster's own default."""
-
-    cluster: str | None = None  # slurm or local; None: slurm, where there is one
-    partition: str | None = None
-    account: str | None = None
-    gpu: str = ""  # options of sbatch, such as "gpus=v100x:1"
-    minutes: int = 240
-    mem_gb: int = 16
-    jobs: int | None = None  # at a time
-    container: str | None = None  # "": none; None: the config's
-    container_args: str = ""
-    wait: bool = True
-    pause_seconds: float = PAUSE_SECONDS  # before a training that failed is started again; then longer
-
-    def image(self, of_config: str | None) -> str | None:
-        """Return the image that jobs run in; None for none."""
-        return of_config if self.container is None else self.container or None
 
 
 def choose_cluster(options: Options) -> str:

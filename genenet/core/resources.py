@@ -36,7 +36,7 @@ def announce_gpu() -> None:
 
 
 def gpus_hidden() -> bool:
-    """Whether CUDA_VISIBLE_DEVICES is set and names no device, so that torch sees none."""
+    """Whether CUDA_VISIBLE_DEVICES is set and names no device, so that torch finds none."""
     return "CUDA_VISIBLE_DEVICES" in os.environ and not _names_a_device("CUDA_VISIBLE_DEVICES")
 
 

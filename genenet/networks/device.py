@@ -18,7 +18,7 @@ def choose_device(name: str) -> torch.device:
     """Return the device for ``auto``, ``cuda`` or ``cpu``.
 
     Raises:
-        MachineError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch sees none.
+        MachineError: If a GPU was asked for, or granted by Slurm to an ``auto`` job, and torch finds none.
     """
     if name == "cpu" or (name == "auto" and not gpu_granted() and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda")
     who = "Slurm granted this job a GPU" if gpu_granted() else "training.device is cuda"
     raise MachineError(
-        f"{who}, but torch {torch.__version__} sees none: check that the container runs with --nv, that the driver is "
+        f"{who}, but torch {torch.__version__} finds none: check that the container runs with --nv, that the driver is "
         "installed and that this torch is built for CUDA; `genenet doctor` in the same job prints the details. "
         "To train on the CPU, set training.device: cpu"
     )

@@ -1,12 +1,12 @@
-"""The interactive plots of the report. A new plot is a function here, a line of `PLOTS`, and a text in the template.
+"""The interactive plots of the report. A new plot is a function here, a line of `plots_of`, and a text in the template.
 
 In plots of scores, networks far below the others are drawn at the lower edge, as triangles (see `ScoreAxis`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,11 @@ from bokeh.models.annotations import Span
 from bokeh.palettes import Blues256
 
 from genenet.core.tolerant_read import as_number
+from genenet.ensembles.description import read_strategies
+from genenet.ensembles.ranking import rows
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
+from genenet.report.provenance import devices
 
 if TYPE_CHECKING:
     from bokeh.model import Model
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.claims import Contender
+    from genenet.ensembles.description import EnsembleDescription
     from genenet.genes.hyperparameters import Hyperparameter
     from genenet.training.outcomes import Outcome
 
@@ -41,43 +47,32 @@ ROUND_WIDTH = 0.6  # share of the distance between rounds over which the network
 LOG_MANTISSAS = ((1,), (1, 3), (1, 2, 5))
 
 
-@dataclass(frozen=True)
-class Findings:
-    """The data behind the plots.
+def plots_of(
+    paths: ResultPaths,
+    ensemble: EnsembleDescription,
+    runs: Sequence[Outcome],
+    contenders: Sequence[Contender],
+) -> dict[str, Model | None]:
+    """Return the plots by the name under which the template shows them; None where there is nothing to draw.
 
-    Attributes:
+    Args:
+        paths: of the search.
+        ensemble: the chosen one.
         runs: all trainings, best first.
-        classes: names of the classes.
-        n_members: size of the chosen ensemble.
-        ensemble_ari: validation ARI of the chosen ensemble.
-        curve: validation ARI of the best-k ensembles, from k = 1 on.
-        compared: ARI of single networks by title; the best network of the search first, then the baselines.
-        confusion: voxels by true class and class found, (C, C); None if they were not counted.
-        moments: rows of anytime.csv.
-        n_best: number of members of the ensembles in ``moments``.
-        device: names of the devices that the trainings ran on.
+        contenders: the ensemble, the best network, and the baselines.
     """
-
-    runs: Sequence[Outcome]
-    classes: Sequence[str]
-    n_members: int
-    ensemble_ari: float | None
-    curve: Sequence[float | None]
-    compared: Mapping[str, float | None]
-    confusion: NDArray[np.int64] | None
-    moments: Sequence[Mapping[str, str]]
-    n_best: int
-    device: str
-
-
-PLOTS: dict[str, Callable[[Findings], Model | None]] = {
-    "curve": lambda f: ensemble_curve(f.curve, f.n_members, f.compared),
-    "learning": lambda f: learning_curves(f.runs),
-    "anytime": lambda f: anytime(f.moments, f.n_best, f.device),
-    "family": lambda f: family(f.runs),
-    "confusion": lambda f: None if f.confusion is None else confusion(f.confusion, f.classes),
-}
-"""The plots by the name under which the template shows them; None where there is nothing to draw."""
+    curve = [as_number(row["validation_ari"]) for row in rows(Path(paths.curve))]
+    best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
+    counts = ensemble.validation.confusion
+    return {
+        "curve": ensemble_curve(
+            curve, len(ensemble.members), {each.title: each.ari for each in contenders[1:]}
+        ),
+        "learning": learning_curves(runs),
+        "anytime": anytime(rows(Path(paths.anytime)), len(best_n.members) if best_n else 0, devices(runs)),
+        "family": family(runs),
+        "confusion": confusion(np.array(counts), ensemble.classes) if counts else None,
+    }
 
 
 def ensemble_curve(

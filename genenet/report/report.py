@@ -16,16 +16,15 @@ from genenet.core.atomic_files import read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
-from genenet.core.tolerant_read import as_number
 from genenet.core.validation import validate
 from genenet.ensembles import claims
 from genenet.ensembles.description import read_description, read_strategies, read_test_scores
-from genenet.ensembles.ranking import read_runs, rows
+from genenet.ensembles.ranking import read_runs
 from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
-from genenet.report.provenance import cost, devices, provenance, settings_of
+from genenet.report.provenance import cost, provenance, settings_of
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
 from genenet.volumes.label_images import class_labels
@@ -34,8 +33,6 @@ from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from genenet.config.stages import ImageFiles, ReportSettings
     from genenet.ensembles.description import EnsembleDescription
     from genenet.volumes.base import Volume
@@ -73,9 +70,11 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=number, whole=whole, sparkline=sparkline, score=score)
-    contents = report_contents(ResultPaths(results), settings)
-    models = {name: plot(contents["findings"]) for name, plot in plots.PLOTS.items()}
-    against = plots.hyperparameters(contents["runs"], contents["findings"].ensemble_ari)
+    paths = ResultPaths(results)
+    contents = report_contents(paths, settings)
+    runs, contenders = contents["runs"], contents["contenders"]
+    against = plots.hyperparameters(runs, contenders[0].ari)
+    models = plots.plots_of(paths, contents["ensemble"], runs, contenders)
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(
@@ -89,7 +88,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
 
 
 def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, Any]:
-    """Return what the template shows, by the names that it uses; ``findings`` are the data of the plots."""
+    """Return what the template shows, by the names that it uses."""
     ensemble = read_description(Path(paths.ensemble) / "ensemble.json")
     test = read_test_scores(Path(paths.test_scores))
     runs = read_runs(paths, {member.run for member in ensemble.members})
@@ -118,36 +117,12 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "roles": ROLES,
         "metrics": [metric for metric in METRICS.values() if metric.is_headline],
         "drawings": _drawings(paths, ensemble),
-        "findings": _findings(paths, ensemble, runs, contenders),
         "cost": cost(runs),
         "settings": settings_of(paths),
         "results": str(paths.results),
         "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble.members),
     }
-
-
-def _findings(
-    paths: ResultPaths,
-    ensemble: EnsembleDescription,
-    runs: Sequence[Outcome],
-    contenders: Sequence[claims.Contender],
-) -> plots.Findings:
-    """Return the data of the plots."""
-    counts = ensemble.validation.confusion
-    best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
-    return plots.Findings(
-        runs=runs,
-        classes=ensemble.classes,
-        n_members=len(ensemble.members),
-        ensemble_ari=contenders[0].ari,
-        curve=[as_number(row["validation_ari"]) for row in rows(Path(paths.curve))],
-        compared={contender.title: contender.ari for contender in contenders[1:]},
-        confusion=np.array(counts) if counts else None,
-        moments=rows(Path(paths.anytime)),
-        n_best=len(best_n.members) if best_n else 0,
-        device=devices(runs),
-    )
 
 
 def _drawings(paths: ResultPaths, ensemble: EnsembleDescription) -> list[tuple[str, list[figures.Picture]]]:

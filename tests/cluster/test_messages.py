@@ -115,7 +115,7 @@ def test_the_doctor_in_a_job_says_that_the_gpu_is_not_seen_and_why(slurm, image)
     found = {finding["topic"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert done.returncode == 1
     assert [topic for topic, finding in found.items() if finding["status"] == "problem"] == ["GPU"]
-    assert found["GPU"]["text"].startswith("Slurm granted this job one, but torch sees none")
+    assert found["GPU"]["text"].startswith("Slurm granted this job one, but torch finds none")
     assert "partition gpu, granted a GPU" in found["Slurm job"]["text"]
     assert found["container"]["text"] == f"inside {image}"
     assert "SLURM_CPUS_PER_TASK is 2; training.threads is 2" in found["cores"]["text"]

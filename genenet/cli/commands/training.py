@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from genenet.cli.commands import BY_HAND, SEARCH, Settings, app
+from genenet.cli.commands import BY_HAND, CONFIG, SEARCH, ConfigFile, Results, Settings, app
+from genenet.cli.options import given, options_of
+from genenet.cluster.submit_options import Options
 from genenet.core import exit_codes
 
 
@@ -58,59 +60,19 @@ def select(
 
 
 @app.command(rich_help_panel=SEARCH)
-def submit(
-    config: Annotated[Path, typer.Argument(help="a config.yaml")] = Path("config.yaml"),
-    cluster: Annotated[
-        str | None, typer.Option(help="slurm or local; default: slurm if sbatch is on the PATH")
-    ] = None,
-    partition: Annotated[str | None, typer.Option(help="Slurm: partition")] = None,
-    account: Annotated[str | None, typer.Option(help="Slurm: account")] = None,
-    gpu: Annotated[
-        str,
-        typer.Option(
-            help="Slurm: options of sbatch that ask for a GPU, such as gpus=v100x:1 or gres=gpu:v100x:1,lscratch:100"
-        ),
-    ] = "",
-    minutes: Annotated[
-        int,
-        typer.Option(min=1, help="Slurm: time limit of a job; a longer training continues in the next job"),
-    ] = 240,
-    mem_gb: Annotated[int, typer.Option(min=1, help="Slurm: memory of a job in GB")] = 16,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="trainings at a time; default: all on Slurm, as many as the cores allow on this machine",
-        ),
-    ] = None,
-    container: Annotated[
-        str | None, typer.Option(help="container image, instead of the config's; '' for none")
-    ] = None,
-    container_args: Annotated[
-        str, typer.Option(help="options of apptainer exec besides --nv, such as '--bind /data/em'")
-    ] = "",
-    wait: Annotated[
-        bool, typer.Option(help="Slurm: wait for the trainings, and print how each one ends")
-    ] = True,
-    pause_seconds: Annotated[
-        float,
-        typer.Option(min=0, help="before a training that failed is started again; doubles up to 5 minutes"),
-    ] = 10,
-) -> None:
+@options_of(Options)
+def submit(config: ConfigFile = CONFIG, **options: Any) -> None:
     """Train all networks of a search without Snakemake: one job array on Slurm, or local processes."""
     from genenet.cluster.launch import submit as run
-    from genenet.cluster.submitit_launcher import Options
+    from genenet.core.validation import validate
 
-    options = Options(
-        *(cluster, partition, account, gpu, minutes, mem_gb, jobs, container, container_args, wait),
-        pause_seconds,
-    )
-    sys.exit(0 if run(config, options) else 1)
+    wanted = validate(Options, given(Options, options), "submit")
+    sys.exit(0 if run(config, wanted) else 1)
 
 
 @app.command(rich_help_panel=SEARCH)
 def retry(
-    results: Annotated[Path, typer.Argument(help="the results folder")] = Path("results"),
+    results: Results = Path("results"),
     names: Annotated[
         list[str] | None,
         typer.Argument(help="trainings, such as r0/003; default: all with one of the statuses"),

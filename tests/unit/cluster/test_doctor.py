@@ -150,7 +150,7 @@ def test_a_gpu_that_is_there_and_torch_does_not_see(monkeypatch, tmp_path):
     assert (gpu.status, gpu.text.split()[0]) == ("problem", "/dev/nvidia0")
     program(tmp_path, "nvidia-smi", "echo Tesla K80, 470.57")
     assert about("GPU", look_at_gpu()).text.startswith(
-        "Tesla K80, driver 470.57 is there, but torch sees none"
+        "Tesla K80, driver 470.57 is there, but torch finds none"
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert about("GPU", look_at_gpu()).status == "note"
@@ -402,7 +402,7 @@ def test_the_command_in_a_job_with_an_unseen_gpu_and_no_unicode(tmp_path):
         pytest.skip("torch sees a GPU here")
     done = runs.run(runs.genenet("doctor"), cwd=tmp_path, env=environment(tmp_path, **variables))
     assert done.returncode == 1
-    assert "Slurm granted this job one, but torch sees none" in " ".join(done.stdout.split())
+    assert "Slurm granted this job one, but torch finds none" in " ".join(done.stdout.split())
     assert done.stderr == ""
 
 
@@ -417,7 +417,7 @@ def test_what_the_launcher_lacks(monkeypatch):
     found = list(doctor._launcher())
     assert "9.17.3 is too old: 9.16.3 to 9.19 read the runtime" in about("Snakemake", found).text
     assert about("Slurm plugin", found).status == "note"
-    assert "2.9.0: not tried with genenet" in about("Slurm plugin", found).text
+    assert "2.9.0: not tested with genenet" in about("Slurm plugin", found).text
     assert about("home", found).hint == "export XDG_CACHE_HOME=$PWD/.snakemake/cache"
 
 

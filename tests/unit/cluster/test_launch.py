@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from genenet.cluster import container, launch, submitit_job, submitit_launcher, workflow
+from genenet.cluster.submit_options import Options
 from genenet.cluster.submitit_job import TrainingJob, is_fresh
 from genenet.cluster.submitit_launcher import (
-    Options,
     choose_cluster,
     sbatch_options,
     slurm_parameters,

@@ -73,7 +73,7 @@ def test_with_other_versions_arrays_are_off_and_one_line_says_so(monkeypatch):
     monkeypatch.setattr(slurm_plugin, "installed", lambda: newer)
     line = slurm_plugin.turn_off_arrays(executor)
     assert executor.array_jobs == set()
-    assert line.startswith("snakemake-executor-plugin-slurm 2.9.0 wasn't tried with genenet: ")
+    assert line.startswith("snakemake-executor-plugin-slurm 2.9.0 wasn't tested with genenet: ")
     assert "pip install snakemake-executor-plugin-slurm==2.8.0 snakemake-exec" in line
     assert "\n" not in line
 

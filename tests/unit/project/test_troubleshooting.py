@@ -117,7 +117,7 @@ TESTS = {  # a part of each message, and the test
     "can't be seen from inside the container": f"{CLUSTER}test_images_that_the_container_does_not_see",
     "holds genenet": f"{CLUSTER}test_an_image_of_another_genenet",
     "Slurm doesn't take jobs of rule": f"{CLUSTER}test_what_slurm_would_refuse_is_said_before_anything_is_submitted",
-    "wasn't tried with genenet": (
+    "wasn't tested with genenet": (
         "unit/cluster/test_slurm_plugin.py::test_with_other_versions_arrays_are_off_and_one_line_says_so"
     ),
     "sbatch and srun aren't on the PATH": "unit/cluster/test_launch.py::test_a_cluster_that_cant_be",

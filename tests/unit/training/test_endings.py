@@ -241,7 +241,7 @@ def test_three_starts_without_the_gpu_that_was_granted_then_the_right_machine(tm
     with monkeypatch.context() as job:
         job.setenv("SLURM_JOB_ID", "1")
         job.setenv("SLURM_JOB_GPUS", "0")
-        job.setenv("CUDA_VISIBLE_DEVICES", "")  # torch sees none, even on a machine that has one
+        job.setenv("CUDA_VISIBLE_DEVICES", "")  # torch finds none, even on a machine that has one
         for _ in range(3):
             done = runs.run(command)
             assert done.returncode == 74
