@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 
 class StackVolume(Volume):
-    """Files stacked along z. Only a few are open at a time, since a system allows some hundreds."""
+    """Two or more files stacked along z. Only a few are open at a time, since a system allows some hundreds."""
 
     def __init__(self, paths: Sequence[Path], is_grey: bool = True) -> None:
         self._open = lru_cache(maxsize=8)(partial(_open_file, is_grey=is_grey))
         self._take_over(_open_file(paths[0], is_grey))
-        self.name = f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else str(paths[0])
+        self.name = f"{paths[0]} and {len(paths) - 1} more"
         self._parts: list[tuple[Path, Box]] = []
         notes: dict[str, None] = {}  # each once, in order
         grids: dict[str, Grid] = {}
@@ -51,7 +51,9 @@ class StackVolume(Volume):
             grids[part.name] = part.grid
             self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
             z += part.shape[0]
-        self.grid, of_sizes = _common_grid(grids)
+        of_sizes: list[str] = []
+        if is_grey:  # the sizes of labels and masks count nowhere
+            self.grid, of_sizes = _common_grid(grids)
         self.shape, self.notes = (z, *self.shape[1:]), (*notes, *of_sizes)
         self._ends = [part.stop[0] for _, part in self._parts]
 
@@ -144,15 +146,17 @@ def open_files(files: ImageFiles) -> OpenedFiles:
     image = open_volume(files.image, flip=files.flip)
     if files.voxel_size_nm:  # the user knows it better than the file
         image.grid = replace(image.grid, sizes_nm=files.voxel_size_nm)
-    labels = mask = None
-    if files.labels:
-        labels = open_volume(files.labels, flip=files.flip, is_grey=False)
-        check_integers(labels, image, "labels are {}; save the class ids as integers")
-    if files.mask:
-        mask = open_volume(files.mask, flip=files.flip, is_grey=False)
-        check_integers(mask, image, "the mask is {}; save it as integers")
+    labels = _open_ids(files.labels, image, files.flip, "labels are {}; save the class ids as integers")
+    mask = _open_ids(files.mask, image, files.flip, "the mask is {}; save it as integers")
     check_orientation([volume for volume in (image, labels, mask) if volume], files.flip)
     return OpenedFiles(image, labels, mask)
+
+
+def _open_ids(
+    paths: Sequence[Path] | None, image: Volume, flip: FlippedAxes | None, otherwise: str
+) -> Volume | None:
+    """Open labels or a mask, if there are any; ``otherwise`` is the message if they aren't integers."""
+    return check_integers(open_volume(paths, flip=flip, is_grey=False), image, otherwise) if paths else None
 
 
 def check_orientation(volumes: Sequence[Volume], flip: FlippedAxes | None) -> None:

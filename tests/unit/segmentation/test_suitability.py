@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 from genenet.cli.main import app
 from genenet.core.errors import InputError
+from genenet.ensembles.ensemble import load_ensemble
+from genenet.segmentation.suitability import warn_of_other_images
 from genenet.volumes import ome_zarr
+from genenet.volumes.base import ArrayVolume
 from tests.support.ensembles import arrays, job, write_ensemble, write_image
 
 
@@ -87,6 +90,18 @@ def test_other_values_than_those_of_the_training_images(tmp_path, caplog):
     job(tmp_path).run()
     (message,) = said(caplog)
     assert "image.tif: its voxels are 127 ± 74, those of the training images 3e+04 ± 5e+03" in message
+
+
+@pytest.mark.parametrize(("inside", "warns"), [(127, False), (9000, True)])
+def test_values_are_compared_inside_a_small_mask(tmp_path, caplog, inside, warns):
+    """The mask is a thousandth of the volume, which is too large to be read as a whole."""
+    rng = np.random.default_rng(0)
+    image, mask = np.full((4, 800, 900), 50_000, "u2"), np.zeros((4, 800, 900), "u1")
+    at = (slice(1, 2), slice(300, 350), slice(700, 760))
+    image[at], mask[at] = rng.normal(inside, 74, mask[at].shape).clip(0), 1
+    ensemble = load_ensemble(write_ensemble(tmp_path / "ensemble", mode="training"))
+    warn_of_other_images(ArrayVolume(image, chunks=(1, 64, 64)), ensemble, ArrayVolume(mask))
+    assert ["its voxels are" in line for line in said(caplog)] == [True] * warns
 
 
 @pytest.mark.parametrize(("mode", "depth", "warns"), [("3d", 1, True), ("3d", 2, False), ("2.5d", 1, False)])

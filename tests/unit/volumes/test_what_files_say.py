@@ -160,6 +160,12 @@ def test_a_stack_of_different_voxel_sizes_is_refused(tmp_path, given):
     assert "\n" not in str(error.value)
 
 
+def test_sizes_of_labels_count_nowhere(tmp_path, caplog):
+    volume = open_volume(write_sizes(tmp_path, [None, 5, 10]), is_grey=False)
+    assert volume.shape == (3, 40, 50)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("sizes", [[5, None, None], [None, None, 5], [5, None, 5.01]])
 def test_a_size_that_some_files_of_a_stack_say_holds_for_all(tmp_path, sizes, caplog):
     volume = open_volume(write_sizes(tmp_path, sizes))
