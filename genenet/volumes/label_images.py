@@ -18,6 +18,7 @@ from genenet.volumes.ome_zarr import CLEANED, OBJECTS, create_array, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from genenet.volumes.ome_zarr import Store
 
@@ -70,5 +71,5 @@ def new_labels(store: Store, name: str, dtype: str, classes: Sequence[str] = ())
             remove(partial)
 
 
-def _partial(store: Store, name: str) -> Any:
+def _partial(store: Store, name: str) -> Path:
     return store.path / "labels" / f".{name}.partial"

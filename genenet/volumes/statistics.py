@@ -149,7 +149,10 @@ def image_moments(
     else:
         sampled = sample(volume, mask, per_slice, max_voxels, np.random.default_rng(seed))
         parts = _read(volume, sampled, mask)
-        found = _by_slice(n_z, parts) if per_slice else [_merged(parts)]
+        if per_slice:
+            found = _by_slice(n_z, parts)
+        else:
+            found = [Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)]
     check_moments(Moments.merged(found), volume.name, mask)
     return found
 
@@ -162,10 +165,6 @@ def _by_slice(n_z: int, parts: Iterable[_Part]) -> list[Moments]:
             found[start + i] = found[start + i].merge(of_slice)
         del voxels, inside, slice_  # before the next box is read: memory holds one
     return found
-
-
-def _merged(parts: Iterable[_Part]) -> Moments:
-    return Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)
 
 
 def _read(volume: Volume, sampled: Iterable[SampledBox], mask: Volume | None) -> Iterator[_Part]:

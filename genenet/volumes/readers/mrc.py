@@ -61,15 +61,12 @@ def _bytes(header: Any) -> tuple[np.dtype[Any], Decoding | None]:
     """
     flags = _imod_flags(header)
     if flags is not None and flags & _SIGNED:
-        return np.dtype(np.uint8), Decoding("signed bytes of IMOD", _flip_sign, np.dtype(np.uint8))
+        # Read as unsigned, a signed byte plus 128 is the byte with its first bit flipped.
+        added = Decoding("signed bytes of IMOD", lambda stored: stored ^ np.uint8(128), np.dtype(np.uint8))
+        return np.dtype(np.uint8), added
     if flags is not None or (header.dmax > 127 and header.dmax >= header.dmin):
         return np.dtype(np.uint8), None
     return np.dtype(np.int8), None
-
-
-def _flip_sign(stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Add 128 to signed bytes that are read as unsigned ones."""
-    return stored ^ np.uint8(128)
 
 
 def _in_order(path: Path, header: Any, voxels: Any) -> Any:

@@ -58,7 +58,7 @@ def _open(path: Path) -> FileImage:
             sizes,
             origin,
             decoding=_decoding(series),
-            has_colour_table=_has_colours(series),
+            has_colour_table=_is_palette(series) and _grey_table(series) is None,
             members=members,
             notes=(*notes, *more),
         )
@@ -99,7 +99,8 @@ def _axes(
         InputError: If the image has colours.
     """
     page = series.keyframe
-    if series.axes == "SYX" and _is_described_as(tif, series.shape):
+    described = (tif.shaped_metadata or ({},))[0].get("shape", ())  # of the array that Python code wrote
+    if series.axes == "SYX" and tuple(described) == series.shape:  # tifffile takes three slices for colours
         note = (
             f"holds {series.shape[0]} planes that are called colours, but its description says {by(series.shape)}; "
             'they are read as slices (tifffile writes stacks by photometric="minisblack")'
@@ -110,27 +111,24 @@ def _axes(
     return tuple(_NAMES.get(letter, UNNAMED) for letter in series.axes), []
 
 
-def _is_described_as(tif: tifffile.TiffFile, shape: tuple[int, ...]) -> bool:
-    """Return whether Python code wrote an array of this shape: tifffile takes three slices for three colours."""
-    described = (tif.shaped_metadata or ({},))[0].get("shape")
-    return described is not None and tuple(described) == tuple(shape)
-
-
 def _decoding(series: tifffile.TiffPageSeries) -> Decoding | None:
     """Return how voxels become grey values: in a WhiteIsZero image, the smallest value is the brightest."""
     if series.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         return Decoding("white is zero", _inverted, np.dtype(series.dtype), of_grey_only=True)
-    table = series.keyframe.colormap
-    if table is None or _has_colours(series):
+    greys = _grey_table(series)
+    return Decoding("grey table", greys.take, greys.dtype, of_grey_only=True) if greys is not None else None
+
+
+def _grey_table(series: tifffile.TiffPageSeries) -> NDArray[np.uint8] | None:
+    """Return the grey of each number if voxels are numbers in a table of greys; None if they aren't."""
+    table = series.keyframe.colormap  # (red, green and blue; numbers), of 16 bits, in old files of 8
+    if not _is_palette(series) or table is None or (table != table[0]).any():
         return None
-    greys = (table[0] >> 8).astype(np.uint8)  # a table has 16 bits of each colour
-    return Decoding("grey table", greys.take, greys.dtype, of_grey_only=True)
+    return np.asarray(table[0] >> 8 if table.max() > 255 else table[0], np.uint8)
 
 
-def _has_colours(series: tifffile.TiffPageSeries) -> bool:
-    """Return whether voxels are numbers in a table of colours, other than greys."""
-    table = series.keyframe.colormap  # (red, green and blue; numbers)
-    return table is not None and not (table == table[0]).all()
+def _is_palette(series: tifffile.TiffPageSeries) -> bool:
+    return bool(series.keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE)
 
 
 def _inverted(voxels: NDArray[Any]) -> NDArray[Any]:

@@ -87,16 +87,24 @@ def test_labels_and_mask_with_colour_tables(tmp_path):
     np.testing.assert_array_equal(image.labels[...], np.where(mask, labels, 255))
 
 
-@pytest.mark.parametrize(
-    "table", [RAMP, RAMP[::-1], (RAMP / 2).astype(int)], ids=["plain", "inverted", "half"]
-)
-def test_a_table_of_greys_is_what_the_picture_shows(tmp_path, table):
-    colormap = np.stack([table * 257] * 3).astype("uint16")
+TABLES = {"plain": RAMP, "inverted": RAMP[::-1], "half": RAMP // 2}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_greys_is_what_the_picture_shows(tmp_path, table, bits):
+    colormap = np.stack([TABLES[table] * (257 if bits == 16 else 1)] * 3).astype("uint16")
     tifffile.imwrite(tmp_path / "a.tif", IMAGE, photometric="palette", colormap=colormap)
     volume = open_volume(tmp_path / "a.tif")
     assert volume.dtype == "uint8"
-    np.testing.assert_array_equal(whole(volume), table[IMAGE])
+    np.testing.assert_array_equal(whole(volume), TABLES[table][IMAGE])
     np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif", is_grey=False)), IMAGE)
+
+
+def test_a_table_that_is_not_used_says_nothing(tmp_path):
+    table = (320, "H", COLOURS.size, COLOURS.ravel().tolist(), True)
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, photometric="minisblack", extratags=[table])
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif")), IMAGE)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
