@@ -35,7 +35,8 @@ def searches(slurm, tmp_path_factory):
     for each in (there, here):
         begin(each)
     with ThreadPoolExecutor(1) as pool:  # jobs wait for Slurm most of the time
-        laptop = pool.submit(here.snakemake, "results/ranking.csv", "--retries", "3")
+        # the spoiled training is given up after five attempts, and then the search continues
+        laptop = pool.submit(here.snakemake, "results/ranking.csv", "--retries", "4")
         kill_between_rounds(slurm, there)
         laptop.result()
     return there, here

@@ -198,7 +198,11 @@ def test_baselines_are_ranked_beside_the_genomes_each_of_its_seeds(tiny):
     )
     assert {row["status"] for row in (first, second, window)} == {"ok"}
     assert first["genome"] == second["genome"]
-    assert first["validation_ari"] != second["validation_ari"]
+    # after so few iterations both may score 0, but their weights differ
+    weights = [
+        tiny.results / f"runs/baselines/{name}/model.safetensors" for name in ("unet2015", "unet2015_2")
+    ]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
     assert window["n_parameters"] == "379"
     tiny.configs.pop()
 
