@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALL = "*"
-LabelChoice = Literal[
-    "segmentation", "cleaned"
-]  # class ids as the networks gave them, or after post-processing
+LabelChoice = Literal["segmentation", "cleaned"]  # class ids of the networks, or after post-processing
 
 
 def _of_all_classes(value: Any) -> Any:

@@ -93,9 +93,6 @@ class NetGene(Gene):
     level = "net"
     children: list[PathGene]  # type: ignore[assignment]
 
-    def __init__(self) -> None:
-        super().__init__("net")
-
     @property
     def encode(self) -> PathGene:
         """The path that goes down the scales."""
@@ -192,7 +189,7 @@ def grow(deltas_of: Callable[[Gene], Deltas]) -> NetGene:
         deltas_of: returns a gene's deltas; it is called before the gene has children, since its values decide which
             children there are. These values must lie in the domain.
     """
-    net = NetGene()
+    net = NetGene("net")
     queue: deque[Gene] = deque([net])
     while queue:
         gene = queue.popleft()

@@ -92,7 +92,13 @@ class Plan:
         return each(lambda axis: max(self.margin[axis], *self._reach(axis)), AXES)
 
     def _reach(self, axis: int) -> tuple[int, int]:
-        """The farthest that any output voxel sees, before and behind itself, in input voxels."""
+        """Return the largest distances, in input voxels, that an output voxel sees before and behind itself.
+
+        Output voxel ``p`` lies at ``p + margin`` in the input and sees the input voxels from ``a`` to ``b``::
+
+            input    ┈┈┈┈a━━━━━━━━━━━━━(p + margin)━━━━━━━━━━━b┈┈┈┈
+                         ├── before ──┤            ├─ behind ─┤
+        """
         boxes = list(enumerate(sizes.seen(self.stacks, axis)))
         margin = self.margin[axis]
         return max(p + margin - a for p, (a, _) in boxes), max(b - p - margin for p, (_, b) in boxes)

@@ -66,9 +66,8 @@ class Growing:
     def __init__(self, labels: NDArray[np.uint8], n_classes: int) -> None:
         self.labels = labels
         self.known = labels != IGNORE
-        self.total = np.zeros(
-            (n_classes, *labels.shape)
-        )  # sum of weight times levels: exact for equal weights
+        # sum of weight times levels: exact for equal weights
+        self.total = np.zeros((n_classes, *labels.shape))
         self.squares = np.zeros(labels.shape)  # sum of weight times |p|²
         self.errors = np.zeros(labels.shape)
         self.weight = 0.0

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 WEIGHTS_FORMAT = "genenet.weights/1"
 MOST_BYTES = 2**36
 MOST_HEADER_BYTES = 2**20  # the largest gene graph has about 60 kB
-DTYPES = {
-    torch.float32: "F32",
-    torch.int64: "I64",
-}  # of weights and statistics, and of the counter of batches
+# of weights and statistics, and of the counter of batches
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 
 def save_weights(state: dict[str, Tensor], genome_id: str, path: Path) -> None:

@@ -108,9 +108,7 @@ class SegmentationJob:
     def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
         """Return the pipeline that fills the store; the normalisation is the one that the store records."""
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
-        image = cached(
-            volume, self.block, halo, CACHE_BYTES
-        )  # decodes each chunk once, if they fit into memory
+        image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
             self.ensemble.predictor(self.device, self.settings),
             mask.applied_to(image) if mask else image,

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
 
-    WriteBlock = Callable[
-        [Box, NDArray[np.uint8], NDArray[Any]], None
-    ]  # box, labels (Z, Y, X), channels (C, …)
+    # of a box, its labels (Z, Y, X) and its channels (C, Z, Y, X)
+    WriteBlock = Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
 
 IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
