@@ -61,7 +61,7 @@ def config_text(choices: Choices) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"flow": flow, "count": _count}
+    environment.filters |= {"flow": flow, "count": count}
     first, names = choices.parts.train[0], volume_names([seen.path for seen in choices.volumes])
     values = vars(choices) | {
         "command": _continued(choices.command),
@@ -113,5 +113,6 @@ def _continued(command: str) -> str:
     return " \\\n#         ".join(lines)
 
 
-def _count(n: int) -> str:
+def count(n: int) -> str:
+    """Write a number of voxels for people."""
     return f"{n / 1e6:.1f} million" if n >= 1e5 else f"{n:,}"

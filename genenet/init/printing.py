@@ -11,6 +11,7 @@ from rich.table import Table
 
 from genenet.core.geometry import by
 from genenet.init.classes import counts_of
+from genenet.init.config_text import count
 from genenet.status.time_left import short
 from genenet.volumes.grid import AXES, size_text
 
@@ -52,7 +53,9 @@ def images(survey: Survey) -> None:
         shape = by(seen.shape).replace("x", "×")
         table.add_row(_tail(seen.path), shape, str(seen.dtype), f"{seen.low:g} – {seen.high:g}", size)
     _print(table)
-    notes([f"{s.path}: a random sample of {_si(s.n_read)} voxels was read" for s in looks if not s.is_whole])
+    notes(
+        [f"{s.path}: a random sample of {count(s.n_read)} voxels was read" for s in looks if not s.is_whole]
+    )
 
 
 def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
@@ -156,10 +159,6 @@ def next_steps(out: Path, results: str) -> None:
 def _percent(part: int, whole: int) -> str:
     share = 100 * part / max(1, whole)
     return "none" if not part else f"{share:.1f} %" if share >= 0.1 else f"{share:.2g} %"
-
-
-def _si(n: int) -> str:
-    return f"{n / 1e6:,.0f} million" if n >= 1e6 else f"{n:,}"
 
 
 def _tail(path: Path, length: int = 24) -> str:

@@ -78,7 +78,7 @@ def retry(work: Collection[GivenUp]) -> None:
 def advice(paths: ResultPaths) -> str:
     """Return a line that says how to repeat work that was given up; an empty one if there is none."""
     n = sum(not each.obstacle for each in find(paths, RETRIED))
-    text = f"{n} given up; when the cause is gone: genenet retry {paths.results}, then start again"
+    text = f"{n} given up; once the cause is removed: genenet retry {paths.results}, then start again"
     return text if n else ""
 
 

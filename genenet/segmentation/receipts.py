@@ -68,8 +68,8 @@ def finished_store(path: Path) -> Store:
             raise
         first, more = given_up[0], f" (and {len(given_up) - 1} more)" if len(given_up) > 1 else ""
         raise InputError(
-            f"{path}: part {first.part} of {first.n_parts}{more} is {first.status}: {first.reason}; when the cause is "
-            "gone, run genenet retry with the results folder, and start again"
+            f"{path}: part {first.part} of {first.n_parts}{more} is {first.status}: {first.reason}; once the cause is "
+            "removed, run genenet retry with the results folder, and start again"
         ) from None
     return store
 

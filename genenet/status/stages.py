@@ -121,7 +121,7 @@ def _given_up(title: str, progress: str, parts: Sequence[GivenUp], paths: Result
     first, n_more, receipt = parts[0], len(parts) - 1, parts[0].files[0]
     text = (
         f"{progress}; part {receipt.stem}{f' and {n_more} more' * bool(n_more)} given up "
-        f"({first.status}): {first.reason}; when the cause is gone: genenet retry {paths.results}, "
+        f"({first.status}): {first.reason}; once the cause is removed: genenet retry {paths.results}, "
         "then start again"
     )
     return StageState(

@@ -230,7 +230,7 @@ def test_what_always_crashes_is_given_up_and_said(tmp_path):
     assert why.endswith("see results/logs/train/r0/001.log")
     scores = json.loads((tmp_path / "results/runs/r0/001/scores.json").read_text())
     assert scores["status"] == "unfinished"
-    assert "1 given up; when the cause is gone: genenet retry results, then start again" in lines
+    assert "1 given up; once the cause is removed: genenet retry results, then start again" in lines
     assert set(search.planned()) <= AFTER
     assert submit(search).returncode == 1  # it stays so until its folder is deleted
 

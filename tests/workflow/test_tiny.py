@@ -264,7 +264,7 @@ def test_a_part_that_cant_be_segmented_is_given_up_and_export_says_why(tiny):
     assert (
         f"genenet: error: results/segmentations/odd.ome.zarr: part 1 of 2 (and 1 more) is {reason}" in output
     ), output
-    assert "2 given up; when the cause is gone: genenet retry results" in output
+    assert "2 given up; once the cause is removed: genenet retry results" in output
     for number in (1, 2):
         receipt = json.loads((tiny.results / f"segmentations/odd/parts/00{number}-of-002.json").read_text())
         assert receipt["status"] == "unfinished"

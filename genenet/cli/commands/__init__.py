@@ -54,6 +54,10 @@ Results = Annotated[Path, typer.Argument(help="the results folder")]
 ResultsOption = Annotated[Path | None, typer.Option("--results", help="the results folder")]
 Receipt = Annotated[Path | None, typer.Option("--receipt", help="JSON file to write: what was done")]
 ConfigFile = Annotated[Path, typer.Argument(help="the search's config.yaml")]
+StopAfter = Annotated[
+    float | None,
+    typer.Option("--stop-after-minutes", min=0, help="write a checkpoint after this time, and exit with 75"),
+]
 CONFIG = Path("config.yaml")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genenet.cli.commands import BY_HAND, Out, Settings, app
+from genenet.cli.commands import BY_HAND, Out, Settings, StopAfter, app
 from genenet.core import exit_codes
 
 Results = Annotated[Path, typer.Option(help="the results folder")]
@@ -27,9 +27,7 @@ def rung(
         int | None,
         typer.Option(min=1, help="iterations at the end of the rung before; not for the first rung"),
     ] = None,
-    stop_after_minutes: Annotated[
-        float | None, typer.Option(min=0, help="write a checkpoint after this time, and exit with 75")
-    ] = None,
+    stop_after_minutes: StopAfter = None,
 ) -> None:
     """Train the genome of a slot to the end of a rung; the same command continues after an interruption."""
     from genenet.cli.console import also_logged

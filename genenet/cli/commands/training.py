@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genenet.cli.commands import BY_HAND, CONFIG, SEARCH, ConfigFile, Results, Settings, app
+from genenet.cli.commands import BY_HAND, CONFIG, SEARCH, ConfigFile, Results, Settings, StopAfter, app
 from genenet.cli.options import given, options_of
 from genenet.cluster.submit_options import Options
 from genenet.core import exit_codes
@@ -21,9 +21,7 @@ def train(
     validation: Annotated[Path, typer.Option(help="prepared validation images")],
     settings: Settings,
     out: Annotated[Path, typer.Option("--out", help="the run's folder")],
-    stop_after_minutes: Annotated[
-        float | None, typer.Option(min=0, help="write a checkpoint after this time, and exit with 75")
-    ] = None,
+    stop_after_minutes: StopAfter = None,
 ) -> None:
     """Train one genome; after an interruption, the same command continues from the last checkpoint."""
     from genenet.cli.progress import show_training

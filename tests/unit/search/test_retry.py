@@ -106,7 +106,7 @@ def test_parts_of_segmentations(paths):
 def test_the_end_of_a_run_names_it(paths):
     assert (
         advice(paths)
-        == f"4 given up; when the cause is gone: genenet retry {paths.results}, then start again"
+        == f"4 given up; once the cause is removed: genenet retry {paths.results}, then start again"
     )
     assert advice(ResultPaths(paths.results / "none")) == ""
 

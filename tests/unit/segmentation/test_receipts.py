@@ -79,7 +79,7 @@ def test_the_steps_after_segmenting_fail_with_the_reason(folder):
     write(folder, Receipt(part=1, n_parts=2))
     write(folder, Receipt(part=2, n_parts=2, status="unfinished", reason=reason))
     expected = (
-        rf"a\.ome\.zarr: part 2 of 2 is unfinished: {reason}; when the cause is gone, run genenet retry"
+        rf"a\.ome\.zarr: part 2 of 2 is unfinished: {reason}; once the cause is removed, run genenet retry"
     )
     with pytest.raises(InputError, match=expected):
         finished_store(store)

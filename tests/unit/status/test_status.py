@@ -428,7 +428,7 @@ def test_a_part_that_was_given_up_is_not_done(search):
     assert stage.state == "error"
     assert stage.text == (
         "1 of 2 parts, 7 of 12 blocks; part 002-of-002 given up (unfinished): given up after 3 attempts: image.tif: "
-        f"is an RGB image; when the cause is gone: genenet retry {search.paths.results}, then start again"
+        f"is an RGB image; once the cause is removed: genenet retry {search.paths.results}, then start again"
     )
     assert stage.log == f"{search.paths.results}/logs/segment/demo/002-of-002.log"
     assert "genenet retry" in search.text()
