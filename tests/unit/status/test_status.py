@@ -420,7 +420,7 @@ def test_segmentation_and_report(search):
 def test_a_part_that_was_given_up_is_not_done(search):
     search.finish_trainings()
     search.choose()
-    write_store(search, 7)
+    segment(search, 7)
     receipt(search, 1)
     given_up = {"status": "unfinished", "reason": "given up after 3 attempts: image.tif: is an RGB image"}
     write_json(Path(search.paths.receipt("demo", part_name(2, 2))), given_up)
