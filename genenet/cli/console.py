@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from genenet.core import exit_codes
 from genenet.core.errors import InputError, MachineError, describe
 from genenet.core.logs import as_error
-from genenet.core.version import check_launcher
+from genenet.core.version import check_launcher, container_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def _logged(path: Path | None, arguments: list[str]) -> Iterator[None]:
         return
     job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
     now = datetime.now().astimezone().isoformat(" ", "seconds")
-    image = f", in {image}" if (image := os.environ.get("APPTAINER_CONTAINER")) else ""
+    image = f", in {image}" if (image := container_image()) else ""
     both = _Both(sys.stderr, file)
     both.log(f"--- {now}, {socket.gethostname()}{job}{image}: genenet {shlex.join(arguments)[:500]}\n")
     try:

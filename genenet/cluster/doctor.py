@@ -17,6 +17,7 @@ from genenet.cluster.environment import SNAKEMAKE, WHY, home_problem, is_too_old
 from genenet.cluster.gpu_check import look_at_gpu
 from genenet.core.errors import one_line
 from genenet.core.resources import available_cores, gpu_granted, in_job
+from genenet.core.version import container_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,6 @@ GB = 1e9
 LITTLE_SPACE, NO_SPACE = 10 * GB, 1 * GB
 LIBRARIES = ("numpy", "zarr")
 LAUNCHERS = ("snakemake", "snakemake-executor-plugin-slurm", "submitit")
-IMAGE_VARIABLES = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER")
 
 
 def examine(config: Path | None, results: Path | None) -> list[Finding]:
@@ -206,8 +206,7 @@ def _some(names: list[str], n: int = 8) -> str:
 
 
 def _container() -> Iterator[Finding]:
-    image = next((os.environ[name] for name in IMAGE_VARIABLES if os.environ.get(name)), None)
-    if image:
+    if image := container_image():
         yield ok("container", f"inside {image}")
     elif program := first_of("apptainer", "singularity"):
         answer = ask(program, "--version")

@@ -22,6 +22,11 @@ def build() -> str:
     return f"{__version__} (source {digest.hexdigest()[:8]})"
 
 
+def container_image() -> str | None:
+    """Return the image of the container that this process runs in; None outside of containers."""
+    return os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+
+
 def announce_launcher() -> None:
     """Pass the version of this genenet to the commands that this process starts, wherever they run."""
     os.environ[LAUNCHER] = build()
@@ -29,8 +34,7 @@ def announce_launcher() -> None:
 
 def check_launcher() -> None:
     """Raise InputError in an image if a workflow of another version of genenet started this command."""
-    launcher = os.environ.get(LAUNCHER)
-    image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    launcher, image = os.environ.get(LAUNCHER), container_image()
     if image and launcher and launcher != build():
         raise InputError(
             f"the image {image} holds genenet {build()}, the launcher is {launcher}: "

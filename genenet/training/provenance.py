@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genenet.core.version import build
+from genenet.core.version import build, container_image
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ def made_with(device: torch.device) -> dict[str, str | None]:
         "numpy": numpy.__version__,
         "python": platform.python_version(),
         "device": gpu or f"CPU ({platform.machine()})",
-        "container": os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER"),
+        "container": container_image(),
         "container_commit": _image_commit(),
     }
 
