@@ -148,36 +148,25 @@ def format_of(path: Path) -> Format:
     for each in FORMATS:
         if each.signature and each.signature.matches(head):
             return each
-    if other := _other_format(head):
-        raise InputError(f"{path}: {_not_read(other)}")
+    if refusal := _refusal(head):
+        raise InputError(f"{path}: {refusal}")
     for each in FORMATS:
         if path.suffix.lower() in each.suffixes:
             return each
     raise InputError(f"{path}: not an image of a known format; {format_names()} are read")
 
 
-def _other_format(head: bytes) -> str | None:
-    return next((name for name, signature in _OTHERS.items() if signature.matches(head)), None)
-
-
-def _not_read(other: str) -> str:
+def _refusal(head: bytes) -> str | None:
+    """Return the message for a file of a format that isn't read; None if its first bytes aren't known."""
+    other = next((name for name, signature in _OTHERS.items() if signature.matches(head)), None)
     if other in _COMPRESSED:
         return f"{other} isn't read; unpack the file first. {format_names()} are read"
-    return f"{other} isn't read; {format_names()} are"
+    return other and f"{other} isn't read; {format_names()} are"
 
 
 def is_zarr(folder: Path) -> bool:
     """Return whether a folder is a Zarr array or group."""
     return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
-
-
-def open_image(path: Path) -> FileImage:
-    """Open an image file, or the folder of a Zarr, without reading its voxels.
-
-    Raises:
-        InputError: If it is missing or damaged, of an unknown format, or no greyscale image.
-    """
-    return format_of(path).open(path)
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
@@ -215,9 +204,9 @@ def _no_images(folder: Path, files: Sequence[Path]) -> InputError:
     """Return the error for a folder without images; if it holds images of another format, it names that."""
     if files:
         with min(files).open("rb") as file:
-            other = _other_format(file.read(_HEAD_BYTES))
-        if other:
-            return InputError(f"{folder}: holds {min(files).name}: {_not_read(other)}")
+            refusal = _refusal(file.read(_HEAD_BYTES))
+        if refusal:
+            return InputError(f"{folder}: holds {min(files).name}: {refusal}")
     slices = format_names([each for each in FORMATS if each.suffixes])
     return InputError(
         f"{folder}: a folder without Zarr metadata and without images; give image files, the folder of an "

@@ -14,7 +14,7 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, by
 from genenet.volumes.base import MirroredVolume, Volume, crop, file_volume
-from genenet.volumes.formats import files_of, natural_order, open_image
+from genenet.volumes.formats import files_of, format_of, natural_order
 from genenet.volumes.grid import size_text
 from genenet.volumes.labels import ClassLabels, check_integers
 
@@ -185,7 +185,7 @@ def check_orientation(volumes: Sequence[Volume], flip: FlippedAxes | None) -> No
 
 
 def _open_file(path: Path, is_grey: bool = True) -> Volume:
-    return file_volume(open_image(path), str(path), is_grey)
+    return file_volume(format_of(path).open(path), str(path), is_grey)
 
 
 def _common_grid(grids: Mapping[str, Grid]) -> tuple[Grid, list[str]]:

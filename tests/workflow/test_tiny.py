@@ -280,12 +280,25 @@ def test_a_mistake_in_the_config_is_one_line(tmp_path):
     assert not search.results.exists()
 
 
-def test_a_volume_that_cant_be_read_stops_the_search_before_it_begins(tmp_path):
+MASKED = "{path: grey.tif, mask: grey.tif, voxel_size_nm: [7, 7, 7]}"
+UNFIT = {  # more of the config, and the message
+    "rgb": ("data: {volumes: {odd: {path: rgb.tif}}}", "rgb.tif: is an RGB image; convert to greyscale"),
+    "rescaled with a mask": (
+        f"{{data: {{volumes: {{odd: {MASKED}}}}}, segmentation: {{rescale: true}}}}",
+        "grey.tif: has labels or a mask, which aren't rescaled with it",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_a_volume_that_cant_be_segmented_stops_the_search_before_it_begins(tmp_path, kind):
     search = Search(tmp_path, "tiny.yaml")
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((40, 50, 3), np.uint8), photometric="rgb")
-    search.add("rgb.yaml", "data: {volumes: {odd: {path: rgb.tif}}}")
+    tifffile.imwrite(tmp_path / "grey.tif", np.zeros((40, 50), np.uint8))
+    config, message = UNFIT[kind]
+    search.add("odd.yaml", config)
     output = search.snakemake(check=False)
-    assert "data.volumes.odd: rgb.tif: is an RGB image; convert to greyscale" in output
+    assert f"data.volumes.odd: {message}" in output
     assert "Traceback" not in output
     assert not list(search.results.glob("genomes/*"))
     search.snakemake("results/genomes/r0/000.json")  # nothing of this needs the volume
