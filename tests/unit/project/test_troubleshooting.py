@@ -15,7 +15,7 @@ IMAGES = "unit/project/test_advice_images.py::"
 RUNS = "unit/project/test_advice_runs.py::"
 TABLE = f"{CONFIG}test_advice_about_the_config"
 SAY = "unit/volumes/test_what_files_say.py::"
-PLACES = "unit/volumes/test_axes_and_places.py::"
+AXES = "unit/volumes/test_axes.py::"
 DESCRIPTION = "unit/ensembles/test_description.py::"
 TIMES = "workflow/test_times.py::"
 HOSTILE = "unit/ensembles/test_hostile_files.py::"
@@ -47,11 +47,11 @@ TESTS = {  # a part of each message, and the test
     "channels;": f"{IMAGES}test_several_channels_or_images_in_a_file",
     "save one 2D or 3D image as a file": f"{IMAGES}test_several_channels_or_images_in_a_file",
     "images (": f"{IMAGES}test_several_channels_or_images_in_a_file",
-    "time points, which are read as slices along z": (f"{PLACES}test_time_is_read_as_z_with_a_warning"),
+    "time points, which are read as slices along z": (f"{AXES}test_time_is_read_as_z_with_a_warning"),
     "is MRC, whose first row is the bottom one": f"{IMAGES}test_mrc_and_labels_in_another_format",
     "and all are read": f"{IMAGES}test_old_metadata",
     "it is truncated, or": f"{IMAGES}test_old_metadata",
-    "isn't known;": f"{PLACES}test_unknown_names_are_refused_with_those_that_are_known",
+    "isn't known;": f"{AXES}test_unknown_names_are_refused_with_those_that_are_known",
     "nm (z, y, x), but": f"{SAY}test_a_stack_of_different_voxel_sizes_is_refused",
     "would in natural order": f"{SAY}test_files_in_the_shells_order",
     "its image lies in": f"{SAY}test_some_of_the_files_of_an_image_are_refused",
