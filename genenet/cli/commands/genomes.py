@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from genenet.cli.commands import (
-    BY_HAND,
-    CONFIG,
-    LOOK,
-    AsJson,
-    Classes,
-    GenomeFile,
-    Out,
-    Settings,
-    app,
-)
+from genenet.cli.commands import BY_HAND, CONFIG, LOOK, AsJson, Classes, GenomeFile, Out, Settings, app
 from genenet.core.errors import InputError, naming
 
 if TYPE_CHECKING:
