@@ -18,18 +18,20 @@ SEGMENT = "Segment"
 LOOK = "Look"
 BY_HAND = "By hand (the steps that the workflow runs)"
 PANELS = (FIRST_STEPS, SEARCH, SEGMENT, LOOK, BY_HAND)
+FIRST_OF_PANEL = ("init", "status", "segment", "view")  # what most people look for
 
 
 class CommandsByPanel(TyperGroup):
-    """Lists the commands by panel; within one, in the order in which they are defined."""
+    """Lists the commands by panel; within one, the most wanted first, then in the order of their definitions."""
 
     def list_commands(self, ctx: object) -> list[str]:
         """Return the names of the commands in the order of ``--help``."""
 
-        def panel(name: str) -> int:
-            return PANELS.index(str(getattr(self.commands[name], "rich_help_panel", None)))
+        def place(name: str) -> tuple[int, bool]:
+            panel = str(getattr(self.commands[name], "rich_help_panel", None))
+            return PANELS.index(panel), name not in FIRST_OF_PANEL
 
-        return sorted(self.commands, key=panel)
+        return sorted(self.commands, key=place)
 
 
 app = typer.Typer(
