@@ -85,12 +85,12 @@ def _of_glibc(name: str) -> Any:
 
 def available_memory() -> float:
     """Return the bytes that this process may still use: of the machine, its control group, and its Slurm job."""
-    return min(_on_machine("MemAvailable"), *_of_control_group(), *_of_slurm_job())
+    return min([_on_machine("MemAvailable"), *_of_control_group(), *_of_slurm_job()])
 
 
 def total_memory() -> float:
     """Return the bytes that this process could use if no other process used any."""
-    return min(_on_machine("MemTotal"), *_of_control_group(), *_of_slurm_job())
+    return min([_on_machine("MemTotal"), *_of_control_group(), *_of_slurm_job()])
 
 
 def peak_memory() -> float:

@@ -19,7 +19,7 @@ DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
 # trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time
 TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=10")
 SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
-TRAINING_S = 30  # long enough for faults to hit it, on two cores of any speed
+TRAINING_S = 22  # long enough for faults to hit it, on two cores of any speed
 DOWN_S = 60  # accounting
 # A wait fails when nothing changes for so long: a busy machine may be slow, and the successor of a controller waits
 # up to five minutes for jobs that don't end.

@@ -81,7 +81,7 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
     search = new_search(n_genomes=2, iterations=1000)
-    search.iterate(search.iterations_in(40))  # a job of a minute trains for a quarter of it
+    search.iterate(search.iterations_in(30))  # a job of a minute trains for a quarter of it
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
     until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 600, "r0/000 trains")

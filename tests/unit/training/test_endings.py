@@ -119,7 +119,7 @@ def test_images_that_cannot_be_read_are_the_users_and_unfinished_after_three(tmp
         ("genome.json", '{"format": "genenet.genome/99"}', "format is 'genenet.genome/99'"),
         ("genome.json", None, "no such file"),
         ("train.json", "[", "not a JSON file"),
-        ("train.json", '{"seed": 1}', "training: is missing"),
+        ("train.json", '{"seed": 1}', "normalisation: is missing"),
         ("train.json", None, "no such file"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.core import resources
 from genenet.core.errors import InputError
 from genenet.core.resources import _of_control_group, available_memory
 from genenet.training.prepare import prepare
@@ -89,6 +90,13 @@ def test_the_jobs_control_group_and_those_above_it_bound_the_memory(tmp_path):
     (tmp_path / "memory/slurm/job_5/memory.limit_in_bytes").write_text("3000\n")
     assert _of_control_group(groups, tmp_path) == [3000]
     assert _of_control_group(tmp_path / "none", tmp_path) == []
+
+
+def test_where_nothing_limits_the_memory_it_is_the_machines(monkeypatch):
+    """As in a container without control groups, and outside of Slurm."""
+    monkeypatch.setattr(resources, "_of_control_group", list)
+    monkeypatch.delenv("SLURM_MEM_PER_NODE", raising=False)
+    assert 0 < resources.available_memory() <= resources.total_memory()
 
 
 def test_all_splits_and_the_weights_to_come_share_the_memory(prepared):
