@@ -25,7 +25,7 @@ SCORES = ("best", "ensemble", "test")
 def run(folder, name, seed):
     """Do a search, unless it is done; return its scores and its iterations."""
     folder.mkdir(parents=True, exist_ok=True)
-    search = Search(folder)
+    search = Search(folder.resolve())
     search.add("evolve.yaml", CONFIG)
     search.add("search.yaml", yaml.safe_dump({"search": {**SEARCHES[name], "seed": seed}}))
     search.snakemake("results/test_scores.json")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
+from annotated_types import Gt
 
 from genenet.config import texts
 from genenet.config.types import FlippedAxes, Shape, VoxelSize
@@ -79,7 +81,15 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         kind, more = str, {"metavar": READERS[kind][1]}
     elif get_origin(kind) is not Literal and kind not in (bool, int, float, str, Path, list[Path]):
         raise TypeError(f"{name}: no option is known for a field of type {kind}")
+    if kind is int and Gt(0) in _limits(field):
+        more["min"] = 1
     annotation: Any = Annotated[kind, typer.Option(help=field.description, **more)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
     )
+
+
+def _limits(field: FieldInfo) -> list[Any]:
+    """Return the limits of a field's number, also of one that may be None."""
+    of_kinds = (getattr(kind, "__metadata__", ()) for kind in get_args(field.annotation))
+    return [*field.metadata, *chain.from_iterable(of_kinds)]

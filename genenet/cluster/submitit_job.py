@@ -94,7 +94,8 @@ class TrainingJob:
         """
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             with suppress(OSError, subprocess.SubprocessError):  # the disk is full; Slurm refuses
-                signal.raise_signal(signal.SIGUSR2)
+                name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")  # as submitit chooses it
+                signal.raise_signal(getattr(signal, f"SIG{name}"))
 
     def checkpoint(self) -> Any:
         """Stop the child, which keeps a checkpoint; return the job that submitit then submits again."""

@@ -212,7 +212,7 @@ def ending_of(error: BaseException) -> Ending:
         return "interrupted"
     if isinstance(error, InputError):
         return "user_error"
-    if isinstance(error, OSError | MachineError) or not isinstance(error, Exception):
+    if isinstance(error, OSError | MachineError | MemoryError) or not isinstance(error, Exception):
         return "machine"
     text = str(error).lower()
     return "machine" if any(words in text for words in _MACHINE_TEXTS) else "crash"

@@ -146,7 +146,7 @@ HYPERPARAMETERS = Table(
             n_context_stacks=(
                 0,
                 _integers(0, 7),
-                "number of scales that are 3D, counted from the lowest scale",
+                "number of scales that are 3D, counted from the coarsest scale",
             ),
         ),
         *_read_at(
@@ -195,7 +195,7 @@ HYPERPARAMETERS = Table(
             kernel_width=(
                 3,
                 _integers(1, 15),
-                "width of the kernel in voxels; searches draw odd widths only",
+                "width of the kernel in voxels; a search draws every second one, beginning with the lowest",
             ),
         ),
         *_read_at(

@@ -11,7 +11,7 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.volumes.base import MirroredVolume, Volume
-from genenet.volumes.labels import check_integers
+from genenet.volumes.labels import check_shape, check_type
 from genenet.volumes.opening import open_volume
 from genenet.volumes.sampling import sample_boxes
 
@@ -134,8 +134,11 @@ def _open(
     volume = None
     with collected(problems):
         volume = open_volume(path, is_grey=otherwise is None) if path else None
-        if volume and otherwise:
-            check_integers(volume, image or volume, otherwise)
+    if volume and otherwise:
+        with collected(problems):
+            check_type(volume, otherwise)
+        with collected(problems):
+            check_shape(volume, image or volume)
     return volume
 
 

@@ -20,7 +20,7 @@ _NAMES = {  # by their meaning, those that programs write; also in the plural an
     "t": ("t", "time", "frame"),
 }
 _MEANING = {name: axis for axis, names in _NAMES.items() for name in names}
-_NUMBERED = re.compile(r"(dim|axis)?_?\d*")  # dim_0, as xarray names axes without a name
+_NUMBERED = re.compile(r"((phony_)?dim|axis)?_?\d*")  # dim_0 of xarray, phony_dim_0 of netCDF
 _PLACES = {"c": "channels", "t": "time points", "s": "samples of colour"}
 
 

@@ -122,11 +122,21 @@ def check_integers(volume: Volume, image: Volume, otherwise: str) -> Volume:
     Raises:
         InputError: If its shape or type is another; ``otherwise`` says what would be right, with the type at ``{}``.
     """
+    check_shape(volume, image)
+    check_type(volume, otherwise)
+    return volume
+
+
+def check_shape(volume: Volume, image: Volume) -> None:
+    """Raise InputError if labels or a mask have another shape than their image."""
     if volume.shape != image.shape:
         raise InputError(
             f"{volume.name}: its shape {by(volume.shape)} isn't that of {image.name}, {by(image.shape)}; "
             "each voxel needs a value: crop or resample one of them"
         )
+
+
+def check_type(volume: Volume, otherwise: str) -> None:
+    """Raise InputError if labels or a mask aren't integers; ``otherwise`` is the message, with the type at ``{}``."""
     if volume.dtype.kind not in "bui":
         raise InputError(f"{volume.name}: {otherwise.format(volume.dtype)}")
-    return volume

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.config.stages import ImageFiles
-    from genenet.config.types import FlippedAxes, ImageRegion
+    from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
     from genenet.volumes.grid import Grid
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 class StackVolume(Volume):
     """Two or more files stacked along z. Only a few are open at a time, since a system allows some hundreds."""
 
-    def __init__(self, paths: Sequence[Path], is_grey: bool = True) -> None:
+    def __init__(
+        self, paths: Sequence[Path], is_grey: bool = True, sizes_nm: VoxelSize | None = None
+    ) -> None:
         self._open = lru_cache(maxsize=8)(partial(_open_file, is_grey=is_grey))
         self._take_over(_open_file(paths[0], is_grey))
         self.name = f"{paths[0]} and {len(paths) - 1} more"
@@ -52,7 +54,7 @@ class StackVolume(Volume):
             self._parts.append((path, Box.of_shape(part.shape, (z, 0, 0))))
             z += part.shape[0]
         of_sizes: list[str] = []
-        if is_grey:  # the sizes of labels and masks count nowhere
+        if is_grey and not sizes_nm:  # the sizes of labels and masks count nowhere
             self.grid, of_sizes = _common_grid(grids)
         self.shape, self.notes = (z, *self.shape[1:]), (*notes, *of_sizes)
         self._ends = [part.stop[0] for _, part in self._parts]
@@ -86,6 +88,7 @@ def open_volume(
     *,
     flip: FlippedAxes | None = None,
     is_grey: bool = True,
+    sizes_nm: VoxelSize | None = None,
 ) -> Volume:
     """Open an image without reading its voxels. What is odd about its files is logged as warnings.
 
@@ -95,6 +98,7 @@ def open_volume(
         region: half-open, in voxels along z, y, x; it becomes a volume of its own.
         flip: axes along which MRC files are mirrored.
         is_grey: False for labels and masks, whose numbers are ids.
+        sizes_nm: of a voxel along z, y, x, from the user, who knows them better than the files.
 
     Raises:
         InputError: If a file is missing, damaged or no greyscale image of 2 or 3 dimensions, if the files
@@ -105,7 +109,11 @@ def open_volume(
     files = files_of(given)
     if not files:
         raise InputError("no image files are given; give at least one")
-    volume: Volume = _open_file(files[0], is_grey) if len(files) == 1 else StackVolume(files, is_grey)
+    volume: Volume = (
+        _open_file(files[0], is_grey) if len(files) == 1 else StackVolume(files, is_grey, sizes_nm)
+    )
+    if sizes_nm:
+        volume.grid = replace(volume.grid, sizes_nm=sizes_nm)
     if 0 in volume.shape:
         raise InputError(f"{volume.name}: holds no voxels, its shape is {by(volume.shape)}")
     for note in volume.notes:
@@ -143,9 +151,7 @@ def open_files(files: ImageFiles) -> OpenedFiles:
         InputError: If one of them can't be opened, labels or mask aren't integers of the image's shape, or MRC
             files stand beside others and ``flip`` doesn't say how they fit.
     """
-    image = open_volume(files.image, flip=files.flip)
-    if files.voxel_size_nm:  # the user knows it better than the file
-        image.grid = replace(image.grid, sizes_nm=files.voxel_size_nm)
+    image = open_volume(files.image, flip=files.flip, sizes_nm=files.voxel_size_nm)
     labels = _open_ids(files.labels, image, files.flip, "labels are {}; save the class ids as integers")
     mask = _open_ids(files.mask, image, files.flip, "the mask is {}; save it as integers")
     check_orientation([volume for volume in (image, labels, mask) if volume], files.flip)

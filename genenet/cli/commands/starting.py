@@ -19,8 +19,8 @@ def init(
 ) -> None:
     """Examine images and labels, and write a config.yaml for them.
 
-    The command asks for each value that isn't given. It prints the classes and their frequencies, the cost of the
-    search, and everything that is wrong with the images.
+    In a terminal, the command asks for images, labels, names of classes and numbers that aren't given. It prints the
+    classes and their frequencies, the cost of the search, and everything that is wrong with the images.
     """
     from genenet.core.validation import validate
     from genenet.init.wizard import start

@@ -41,9 +41,12 @@ def check_described(path: Path, tif: tifffile.TiffFile) -> None:
         n_described = max(metadata.get("images", 1), metadata.get("frames", 1) * metadata.get("slices", 1))
     else:
         shapes = (each.get("shape", ()) for each in tif.shaped_metadata or ())
-        n_described = sum(map(math.prod, shapes)) * n_planes // page.size
-    in_one_piece = (tif.filehandle.size - page.dataoffsets[0]) // page.nbytes if page.is_final else 1
-    n_found = max(len(tif.pages), in_one_piece) * n_planes
+        # A description of larger pages was kept by a program that made the image smaller.
+        fitting = [shape for shape in shapes if {page.imagelength, page.imagewidth} <= set(shape)]
+        n_described = sum(map(math.prod, fitting)) * n_planes // page.size
+    n_found = len(tif.pages) * n_planes
+    if len(tif.pages) == 1 and page.is_final:  # the other images may follow it in one piece
+        n_found *= max(1, (tif.filehandle.size - page.dataoffsets[0]) // page.nbytes)
     if n_described > n_found:
         raise InputError(
             f"{path}: its {'ImageJ' if metadata else 'Python'} metadata describe {n_described} slices, but it has "

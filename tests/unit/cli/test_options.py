@@ -63,6 +63,16 @@ def test_help_has_each_key_with_its_description(name):
     assert description in help_
 
 
+@pytest.mark.parametrize(
+    "command", [["init", "--genomes"], ["submit", "--minutes"], ["segment", "--memory-mb"]]
+)
+def test_limits_of_numbers_are_those_of_the_model(command):
+    name, option = command
+    done = CliRunner().invoke(app, [name, option, "0"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': Input should be greater than or equal to 1" in done.output
+
+
 @pytest.mark.parametrize("size", ["16x640", "16x640x640x1", "axbxc", "16,640,640"])
 def test_a_size_that_cant_be_read_is_one_line(size):
     with pytest.raises(InputError, match=f"--block {size}: give voxels along z, y and x, such as 16x640x640"):

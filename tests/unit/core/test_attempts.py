@@ -125,6 +125,11 @@ def test_ctrl_c_counts_nowhere(work):
     assert work.start(ValueError("it broke")).status == "failed"  # Ctrl-C between them changes nothing
 
 
+def test_a_shortage_of_memory_before_the_work_is_the_machines(work):
+    assert work.start(MemoryError()) == (74, "MemoryError")
+    assert work.endings == ["machine"]
+
+
 def test_machines_of_all_kinds_count_together(work):
     work.start(FULL)
     work.killed()

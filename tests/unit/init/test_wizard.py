@@ -275,6 +275,14 @@ def test_each_problem_has_its_line(name, data, expected):
         assert text in lines[0]
 
 
+def test_labels_of_another_type_and_another_shape():
+    make((1, 100, 100))
+    write("labels.tif", np.zeros((1, 100, 90), np.float32))
+    (of_type, of_shape) = wrong(pair())
+    assert "labels are float32" in of_type
+    assert "its shape 1 x 100 x 90" in of_shape
+
+
 def test_colour_images_and_files_that_are_not_there():
     make()
     tifffile.imwrite("em.tif", np.zeros((100, 160, 3), np.uint8), photometric="rgb")

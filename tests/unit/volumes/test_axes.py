@@ -157,9 +157,10 @@ def test_axes_in_another_order_are_refused(tmp_path):
         open_volume(tmp_path / "a.zarr")
 
 
-def test_names_without_a_known_meaning_name_nothing(tmp_path):
-    """As xarray writes them by default."""
-    zarr.create_array(tmp_path / "a.zarr", data=IMAGE, dimension_names=["dim_0", "dim_1", "dim_2"])
+@pytest.mark.parametrize("name", ["dim", "phony_dim"])
+def test_names_without_a_known_meaning_name_nothing(tmp_path, name):
+    """As xarray and netCDF write them by default."""
+    zarr.create_array(tmp_path / "a.zarr", data=IMAGE, dimension_names=[f"{name}_{i}" for i in range(3)])
     np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.zarr")), IMAGE)
 
 

@@ -9,9 +9,10 @@ import pytest
 import tifffile
 import zarr
 
+from genenet.config.stages import ImageFiles
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.volumes.opening import open_volume
+from genenet.volumes.opening import open_files, open_volume
 
 IMAGE = np.random.default_rng(0).integers(0, 100, (6, 40, 50)).astype("uint8")
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -126,6 +127,30 @@ def test_more_images_are_described_than_there_are(tmp_path, options, program, n_
     assert "\n" not in str(error.value)
 
 
+def test_headers_between_pages_are_no_slices(tmp_path):
+    """More bytes of headers than a page has; read in one piece, each page but the first would be shifted."""
+    small = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for z, page in enumerate(small):
+            description = '{"shape": [41, 8, 8]}' if z == 0 else None
+            tif.write(
+                page, description=description, metadata=None, photometric="minisblack", contiguous=False
+            )
+    with pytest.raises(InputError, match="its Python metadata describe 41 slices, but it has 40;"):
+        open_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_image_made_smaller_with_its_old_description(tmp_path, compression):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for z, page in enumerate(IMAGE[:, ::2, ::2]):
+            description = '{"shape": [6, 40, 50]}' if z == 0 else None
+            tif.write(
+                np.ascontiguousarray(page), description=description, metadata=None, compression=compression
+            )
+    np.testing.assert_array_equal(whole(open_volume(tmp_path / "a.tif")), IMAGE[:, ::2, ::2])
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_an_ome_tiff_describes_more_pages_than_it_has(tmp_path, compression):
     xml = ome_xml(9).format(uuid="")
@@ -158,6 +183,12 @@ def test_a_stack_of_different_voxel_sizes_is_refused(tmp_path, given):
     with pytest.raises(InputError, match=message) as error:
         open_volume(tmp_path if given == "folder" else paths)
     assert "\n" not in str(error.value)
+
+
+def test_the_users_size_counts_more_than_those_of_files(tmp_path):
+    paths = write_sizes(tmp_path, [None, 5, 10])
+    files = ImageFiles(image=paths, labels=None, region=None, voxel_size_nm=(40, 5, 5))
+    assert open_files(files).image.voxel_size_nm == (40, 5, 5)
 
 
 def test_sizes_of_labels_count_nowhere(tmp_path, caplog):
