@@ -114,7 +114,9 @@ def test_all_splits_and_the_weights_to_come_share_the_memory(prepared):
 
 LARGE = """
     import resource
+    import threading
     from pathlib import Path
+    threading.stack_size(1 << 18)  # how many threads read chunks is chance, and a limit counts 8 MiB for each
     from genenet.training.prepared_images import read_images
     from genenet.volumes.normalisation import NormalisationRule
     from genenet.training.prepared import open_prepared
