@@ -23,7 +23,7 @@ from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
 from genenet.metrics.contingency import Contingency, scores
-from genenet.volumes.labels import ClassLabels, check_integers, first_label
+from genenet.volumes.labels import ClassLabels, check_integers, check_type, first_label
 
 if TYPE_CHECKING:
     from genenet.config.presets import Preset
@@ -296,7 +296,7 @@ def score(
         (0.833, [0.6666666666666666, 0.75])
     """
     prediction = volume_of(predicted, "predicted")
-    check_integers(prediction, prediction, "the classes are {}; give class ids as integers")
+    check_type(prediction, "the classes are {}; give class ids as integers")
     given, ignored = labels_of(labels, "labels", ignore_label)
     truth = check_integers(given, prediction, "labels are {}; give integers")
     whole = Box.of_shape(truth.shape)

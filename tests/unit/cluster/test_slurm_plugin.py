@@ -37,8 +37,13 @@ def test_a_task_but_the_first_becomes_its_own(monkeypatch, payload, task, become
 
 
 def test_outside_of_arrays_nothing_happens(monkeypatch):
+    ran = []
+    monkeypatch.setattr(os, "execvp", lambda *arguments: ran.append(arguments))
     monkeypatch.setattr(sys, "argv", ["snakemake"])
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     slurm_plugin.become_own_array_task()
+    assert ran == []
+    assert sys.argv == ["snakemake"]
 
 
 @pytest.fixture

@@ -75,11 +75,13 @@ def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path, caplog):
     assert "taking over" in caplog.text
 
 
-def test_a_process_id_that_was_given_again_is_another_process(tmp_path):
+def test_a_process_id_that_was_given_again_is_another_process(tmp_path, caplog):
     path = tmp_path / "lock"
     path.write_text(json.dumps({**identity("theirs"), "started": 1}))
-    with lock.exclusive(path):
-        pass
+    with lock.exclusive(path) as held:
+        assert held.is_own()
+        assert json.loads(path.read_text())["token"] == held.token != "theirs"
+    assert "taking over" in caplog.text
 
 
 @pytest.mark.parametrize(

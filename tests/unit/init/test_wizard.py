@@ -238,6 +238,7 @@ def test_labels_that_tifffile_saved_as_colours():
     with pytest.warns(DeprecationWarning, match="stored as RGB"):
         tifffile.imwrite("labels.tif", ids)
     said(pair())
+    assert len(read_config(Path("config.yaml")).data.classes) == len(np.unique(ids))
 
 
 def stack(*values, shape=(1, 100, 100)):
