@@ -32,11 +32,13 @@ class Norm(Choice):
     Attributes:
         title: in legends and tables; empty if there is nothing to name.
         n_kept: arrays of the layer's output size that backward needs beside the layer's output.
+        n_kept_for_each_voxel: numbers that backward needs for each voxel, however many channels the voxel has.
         n_parameters: trained numbers for each channel.
     """
 
     title: str = ""
     n_kept: int = 0
+    n_kept_for_each_voxel: int = 0
     n_parameters: int = 0
 
 
@@ -110,6 +112,15 @@ NORMS = Table(
             "genenet.networks.parts:batch_norm",
             title="batch normalisation",
             n_kept=1,
+            n_parameters=2,
+        ),
+        Norm(
+            "channel",
+            "layer normalisation over the channels of each voxel, as in ConvNeXt; it needs no statistics",
+            "genenet.networks.parts:channel_norm",
+            title="channel normalisation",
+            n_kept=1,
+            n_kept_for_each_voxel=2,
             n_parameters=2,
         ),
     ],

@@ -53,7 +53,7 @@ def kept_values(plan: Plan) -> Iterator[tuple[int, int]]:
         if layer.window_pool:
             values += layer.in_channels * inside
             other += POOLINGS["max"].index_bytes * layer.in_channels * inside
-        values += output * _n_kept(layer)
+        values += output * _n_kept(layer) + NORMS[layer.norm].n_kept_for_each_voxel * math.prod(shape)
         channels = layer.out_channels
         yield values, other
 

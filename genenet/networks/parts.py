@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from genenet.networks.norms import ChannelNorm
+
 if TYPE_CHECKING:
     from genenet.networks.modules import Modules
 
@@ -34,6 +36,11 @@ def no_norm(n_channels: int, modules: Modules) -> nn.Module:
 def batch_norm(n_channels: int, modules: Modules) -> nn.Module:
     """Return a batch normalisation (Ioffe and Szegedy 2015)."""
     return modules.batch_norm(n_channels)
+
+
+def channel_norm(n_channels: int, modules: Modules) -> nn.Module:
+    """Return a layer normalisation over the channels of each voxel (Ba et al. 2016; Liu et al. 2022, ConvNeXt)."""
+    return ChannelNorm(n_channels)
 
 
 def max_pooling(n_channels: int, factors: tuple[int, ...], modules: Modules) -> nn.Module:

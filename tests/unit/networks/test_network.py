@@ -28,7 +28,7 @@ REGIONS = {
         "n_convlayers": [1, 3],
         "input_size": [40, 120],
         "kernel_width": [1, 5],
-        "norm": ["none", "batch"],
+        "norm": ["none", "batch", "channel"],
         "pooling": ["max", "conv"],
         "padding": ["valid", "same"],
         "residual": [False, True],

@@ -35,6 +35,7 @@ def network(seed=0, **values):
 NETWORKS = {
     "valid": lambda: [network()],
     "same": lambda: [network(padding="same", norm="batch")],
+    "channel norm": lambda: [network(norm="channel"), network(padding="same", norm="channel")],
     "wide": lambda: [network(kernel_width=5, pooling="conv")],
     "3d": lambda: [network(spatial_mode="3d", n_stacks=1)],
     "3d same": lambda: [network(spatial_mode="3d", n_stacks=1, padding="same")],
