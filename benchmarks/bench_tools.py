@@ -143,6 +143,15 @@ def bfloat16_instructions():
     return sorted(processor() & {"avx512_bf16", "amx_bf16"})
 
 
+def processor_name():
+    """Return the processor's model, and the precision that trainings compute in on it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
+    return f"{model}, {precisions()[-1]}"
+
+
 def precisions():
     """Return the precisions that this processor computes in."""
     return ("float32", "bfloat16") if bfloat16_instructions() else ("float32",)
