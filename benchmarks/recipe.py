@@ -22,13 +22,13 @@ import numpy as np
 import torch
 import yaml
 
-from transfer_data import TRANSFER_SETS
 from bench_tools import ROOT, parser, processor_name
 from genenet.config.search import Draws
 from genenet.core.atomic_files import write_json
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.generation import draw
 from genenet.metrics.contingency import Contingency, scores
+from transfer_data import TRANSFER_SETS
 
 CELLS = ROOT / "benchmarks/data/recipe.json"
 RECIPES = yaml.safe_load((ROOT / "benchmarks/recipes.yaml").read_text())

@@ -53,7 +53,7 @@ WHOLE = np.s_[:]
 
 
 def axon(rule):
-    """Rats' spinal cords: one section of rat 1 and two of rat 3 train, a third of rat 3 validates, rat 4 is the test."""
+    """Spinal cords: a section of rat 1 and two of rat 3 train, a third of rat 3 validates, rat 4 is the test."""
     rats = ["1_sample-data1", "3_sample-data9", "3_sample-data10", "3_sample-data11", "4_sample-data12"]
     images = []
     for rat in rats:
