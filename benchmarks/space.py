@@ -8,7 +8,8 @@ import time
 import torch
 
 from bench_tools import parser
-from genenet.config.model import Search
+from genenet.config.presets import preset_regions
+from genenet.config.search import Draws
 from genenet.genes.generation import draw
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
@@ -36,7 +37,7 @@ def main():
     arguments.add_argument("--genomes", type=int, default=10_000)
     n = arguments.parse_args().genomes
     torch.set_num_threads(1)
-    regions = Search(preset="published").feasible_regions()
+    regions = Draws(regions=preset_regions("published", {})).feasible_regions()
     drawing, genomes = seconds_each(lambda index: draw(regions, 1, index), range(n))
     some = genomes[:: max(1, n // BUILT)]
     describing, _ = seconds_each(lambda genome: inspect(genome, 7), some)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
+from genenet.config.presets import PRESETS, TEXTS, preset_text
 from genenet.config.segmentation import Segmentation
 from genenet.config.training import Training
 from genenet.genes.baselines import BASELINES
@@ -67,6 +68,11 @@ def baselines_table() -> str:
     return _table(("baseline", "what it is"), [(f"`{name}`", b.text) for name, b in BASELINES.items()])
 
 
+def presets_files() -> str:
+    """Return the presets as they are, with their reasons."""
+    return "\n".join(f"`{n}`: {TEXTS[n]}.\n\n```yaml\n{preset_text(n)}```\n" for n in PRESETS)
+
+
 def formats_table() -> str:
     """Return a table of the image formats that are read."""
     rows = [(_format(each), each.description, each.voxel_size_from) for each in FORMATS]
@@ -94,6 +100,7 @@ BLOCKS = {
     "ensemble": lambda: options_table(EnsembleSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,
+    "presets": presets_files,
     "formats": formats_table,
 }
 

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
 from genenet.api.arrays import Pair, labelled_arrays, labels_of, mask_of, threads_of_torch, volume_of
-from genenet.config.search import Search
+from genenet.config.presets import preset_regions
+from genenet.config.search import Draws
 from genenet.config.training import Training
 from genenet.config.types import NormalisationMode
-from genenet.core.errors import InputError
+from genenet.core.errors import InputError, naming
 from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
@@ -77,7 +78,7 @@ def random_genome(
     Args:
         regions: feasible regions by level of the gene (``net``: values; ``path``, ``stack``, ``layer``, ``edge``:
             deltas) and hyperparameter, as ``search.regions`` of config.yaml: ``[low, high]``, or one value.
-        preset: regions by name (``published``), of which ``regions`` replace some.
+        preset: regions by name (``modern``, ``published``), of which ``regions`` replace some.
         seed: the seed of the search, not negative.
         index: number of the genome in the search, from 0 on.
 
@@ -92,8 +93,9 @@ def random_genome(
     """
     from genenet.genes.generation import draw as draw_genome
 
-    values = {"seed": seed, "preset": preset, "regions": regions or {}}
-    search = validate(Search, values, "random_genome")
+    with naming("random_genome"):
+        written = preset_regions(preset, regions or {}) if preset is not None else regions or {}
+    search = validate(Draws, {"seed": seed, "regions": written}, "random_genome")
     if not isinstance(index, int) or index < 0:
         raise InputError(f"random_genome: index: an integer of at least 0 is needed, not {index!r}")
     return draw_genome(search.feasible_regions(), search.seed, index)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from genenet.config.baselines import Baselines
 from genenet.config.data import Data
 from genenet.config.ensemble import EnsembleSettings
+from genenet.config.presets import PRESETS, TEXTS, Preset, with_preset
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
 from genenet.config.segmentation import SegmentationAndAfter
@@ -31,8 +32,13 @@ def _valid_results(path: Path) -> Path:
 
 
 class Config(Closed):
-    """The whole of config.yaml."""
+    """The whole of config.yaml. The sections hold what a preset brings, so that settings hold no name of a preset."""
 
+    preset: Preset | None = Field(
+        None,
+        description="feasible regions and a training recipe by name, of which single keys are replaced by what is "
+        "written in the sections below; null: none. " + "; ".join(f"{n}: {TEXTS[n]}" for n in PRESETS),
+    )
     results: Annotated[Path, AfterValidator(_valid_results)] = Field(
         Path("results"),
         description="folder to which everything is written; its name must not contain spaces or braces",
@@ -46,6 +52,13 @@ class Config(Closed):
     training: Training = Training()
     ensemble: EnsembleSettings = EnsembleSettings()
     segmentation: SegmentationAndAfter = SegmentationAndAfter()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_is_written_out(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("preset") not in PRESETS:
+            return values
+        return with_preset(values["preset"], values, cls)
 
     @model_validator(mode="after")
     def _enough_genomes(self) -> Self:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
-from genenet.config.presets import Preset, merged, preset_regions
 from genenet.core.models import Closed
 from genenet.genes.domains import Region
 from genenet.genes.feasible_regions import read_region, regions_schema
@@ -110,22 +109,16 @@ class Search(Draws):
     )
     halving: Halving = Halving()
     evolution: Evolution = Evolution()
-    preset: Preset | None = Field(
-        None,
-        description="name of a set of regions, of which single ones can be replaced under regions. published: "
-        "the search space of Guay (2017)",
-    )
 
     @model_validator(mode="before")
     @classmethod
-    def _preset_is_written_out(cls, value: Any) -> Any:
-        """Write out the preset's regions, so that settings hold regions and no name."""
-        if not isinstance(value, dict) or value.get("preset") not in get_args(Preset):
-            return value
-        own = value.get("regions") or {}
-        if not isinstance(own, dict) or not all(isinstance(of_level, dict) for of_level in own.values()):
-            return value
-        return {**value, "regions": merged(preset_regions(value["preset"]), own)}
+    def _has_no_preset(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "preset" in value:
+            raise ValueError(
+                f"preset: this key has been moved; write preset: {value['preset']} at the top of the config, beside "
+                "search:"
+            )
+        return value
 
     @model_validator(mode="after")
     def _rounds_fit_the_strategy(self) -> Self:

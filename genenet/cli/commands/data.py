@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genenet.cli.commands import BY_HAND, CONFIG, FIRST_STEPS, ConfigFile, Out, Settings, app
 from genenet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from genenet.search.cost import TrainingsCost
+
+CPU_CORE = (
+    4e10  # operations a second of a training in float32: 2e10 to 6e10 were measured, more with more kernels
+)
+GPU = 1e13  # a round number, since GPUs differ by a factor of ten
 
 
 @app.command(rich_help_panel=FIRST_STEPS)
@@ -52,8 +60,9 @@ def settings(
 
 @app.command(rich_help_panel=FIRST_STEPS)
 def check(config: ConfigFile = CONFIG) -> None:
-    """Check a config.yaml and the images that it names."""
+    """Check a config.yaml and the images that it names, and estimate what its trainings cost."""
     from genenet.config.model import read_config
+    from genenet.search.cost import TrainingsCost
     from genenet.volumes.image_checks import check_images
 
     checked = read_config(config)
@@ -61,7 +70,21 @@ def check(config: ConfigFile = CONFIG) -> None:
         print(line)
     if str(checked.results).startswith(("~", "$")):
         print(f"results: {checked.results} is a folder of that name below this one; ~ and $ aren't expanded")
+    print(_cost(TrainingsCost.of(checked)))
     print(f"{config}: fine")
+
+
+def _cost(found: TrainingsCost) -> str:
+    """Write what trainings cost for people."""
+    from genenet.status.time_left import short
+
+    n, operations = found.n_baselines, f"{found.operations:.1e}".replace("e+", "e")
+    baselines = f" and {n} of baselines" if n else ""
+    return (
+        f"trainings: {found.n_genomes} of genomes{baselines}, of up to {found.iterations:,} iterations: {operations} "
+        f"operations, about {short(found.operations / GPU)} on a GPU with 1e13 of them a second, or "
+        f"{short(found.operations / CPU_CORE)} on a CPU core with 4e10"
+    )
 
 
 @app.command(rich_help_panel=FIRST_STEPS)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from genenet.config.model import Search
+from genenet.config.presets import preset_regions
+from genenet.config.search import Draws
 from genenet.core.errors import InputError
 from genenet.genes.generation import draw
 from genenet.genes.inspection import inspect
@@ -20,7 +21,7 @@ FREE = {
 }
 
 
-REGIONS = Search(preset="published").feasible_regions()
+REGIONS = Draws(regions=preset_regions("published", {})).feasible_regions()
 
 
 def root(genomes, name):
@@ -123,16 +124,16 @@ def test_every_one_is_built_as_it_is_described():
 
 
 def test_own_regions_take_the_place_of_the_presets():
-    search = Search(preset="published", regions={"net": {"n_convkernels": [4, 8], "norm": ["none", "batch"]}})
-    assert search.regions["net"]["n_convkernels"] == [4, 8]
-    assert search.regions["net"]["norm"] == ["none", "batch"]
-    assert search.regions["net"]["n_stacks"] == [1, 4]
-    assert search.regions["stack"] == {"n_convlayers": [-5, 5]}
-    assert Search.model_validate(search.model_dump()) == search
+    own = {"net": {"n_convkernels": [4, 8], "norm": ["none", "batch"]}}
+    regions = preset_regions("published", own)
+    assert regions["net"]["n_convkernels"] == [4, 8]
+    assert regions["net"]["norm"] == ["none", "batch"]
+    assert regions["net"]["n_stacks"] == [1, 4]
+    assert regions["stack"] == {"n_convlayers": [-5, 5]}
+    search = Draws(regions=regions)
+    assert Draws.model_validate(search.model_dump()) == search
 
 
 def test_an_unknown_preset():
-    from genenet.core.validation import validate
-
-    with pytest.raises(InputError, match=r"search: preset: input should be 'published'"):
-        validate(Search, {"preset": "publisched"}, "search")
+    with pytest.raises(InputError, match=r"preset: 'publisched' is no preset; known are modern, published"):
+        preset_regions("publisched", {})

@@ -163,7 +163,7 @@ def test_the_command_finds_an_rgb_volume():
     Path("fine.yaml").write_text(yaml.safe_dump(volumes(a={"path": "grey.tif"})))
     done = run(genenet("check", "fine.yaml"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "data.volumes.a: 3 x 40 x 50 voxels (z, y, x) of uint8",
-        "fine.yaml: fine",
-    ]
+    first, cost, last = done.stdout.splitlines()
+    assert first == "data.volumes.a: 3 x 40 x 50 voxels (z, y, x) of uint8"
+    assert cost.startswith("trainings: 6 of genomes and 1 of baselines, of up to 400 iterations: ")
+    assert last == "fine.yaml: fine"
