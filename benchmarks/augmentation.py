@@ -21,7 +21,10 @@ BATCHES = {
 }
 OPTIONS = {
     "elastic": {"elastic_voxels": 4.0},
+    "rotation and scaling": {"rotation_degrees": 30.0, "scaling": 0.3},
     "shifted slices": {"shifted_slices": 0.1, "shifted_slices_voxels": 6},
+    "curves": {"curves": 0.5},
+    "convolutions": {"random_convolutions": 0.5},
     "blur": {"blur_voxels": 1.5},
     "contrast": {"contrast": 0.3},
     "brightness": {"brightness": 0.3},
@@ -44,11 +47,11 @@ def main():
     parser(__doc__).parse_args()
     torch.set_num_threads(THREADS)
     everything = {key: value for option in OPTIONS.values() for key, value in option.items()}
-    print(f"{'ms per batch':16}", *(f"{name:>14}" for name in BATCHES))
+    print(f"{'ms per batch':20}", *(f"{name:>14}" for name in BATCHES))
     for name, options in [*OPTIONS.items(), ("all", everything)]:
         augmenter = Augmenter(Augmentation(**options))
         times = (milliseconds(augmenter, *shapes) for shapes in BATCHES.values())
-        print(f"{name:16}", *(f"{time_:14.2f}" for time_ in times))
+        print(f"{name:20}", *(f"{time_:14.2f}" for time_ in times))
 
 
 if __name__ == "__main__":

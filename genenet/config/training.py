@@ -37,6 +37,17 @@ class Augmentation(Closed):
     elastic_spacing_voxels: float = Field(
         32.0, ge=2, description="distance between the control points of the elastic deformation"
     )
+    rotation_degrees: float = Field(
+        0.0,
+        ge=0,
+        le=180,
+        description="largest angle by which patches are rotated in the plane, half of them at random; 0 is off",
+    )
+    scaling: NonNegative = Field(
+        0.0,
+        description="patches are enlarged by a random factor from 1/(1+scaling) to 1+scaling in the plane, half of "
+        "them at random; 0 is off",
+    )
     brightness: NonNegative = Field(
         0.0,
         description="largest offset that is added to the grey values, in standard deviations of the image; "
@@ -50,6 +61,19 @@ class Augmentation(Closed):
         0.0,
         description="grey values, scaled to the range of the patch, are raised to a random power from "
         "1/(1+gamma) to 1+gamma; 0 is off",
+    )
+    curves: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="grey values pass a random monotone curve over the range of the patch: 0 is off, 1 allows any "
+        "curve",
+    )
+    random_convolutions: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the patches that are mixed with a random 3×3 convolution of themselves (Xu et al. 2021)",
     )
     blur_voxels: NonNegative = Field(
         0.0, description="largest sigma of a Gaussian blur in the plane; 0 is off"

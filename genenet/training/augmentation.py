@@ -5,13 +5,14 @@ This is written in plain torch. kornia has most of it, but its import takes long
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
-from genenet.training.deformation import Patches, deform, random_field, shift_slices
+from genenet.training.deformation import Patches, affine_field, deform, random_field, shift_slices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from genenet.config.training import Augmentation
 
 
+MOVED = (
+    0.5  # share of the patches that are rotated and scaled; the others stay as sharp as images to segment are
+)
+CURVE_POINTS = 6  # that a random curve is drawn through, its ends included
+
+
 class Augmenter:
     """Changes batches at random. Flips and right-angle turns are applied by the sampler.
 
-    Each patch has its own random numbers. The order is: elastic deformation and shifted slices, which move voxels;
-    blur, as of the optics; contrast, brightness, gamma and noise, as of the detector; missing slices last, so that
-    nothing changes a blank slice. Contrast scales about 0, the image's mean. Strengths are drawn evenly between 0 and
-    the setting, factors and exponents f such that f and 1/f are equally likely.
+    Each patch has its own random numbers. The order is: rotation, scaling, elastic deformation and shifted slices,
+    which move voxels; blur and random convolutions, as of the optics; contrast, brightness, gamma, curves and noise, as
+    of the detector; missing slices last, so that nothing changes a blank slice. Contrast scales about 0, the image's
+    mean. Strengths are drawn evenly between 0 and the setting, factors and exponents f such that f and 1/f are equally
+    likely.
 
     In a patch of one slice, no slice is shifted or missing: a shift would only lose labels, and a missing slice would
     leave nothing to see. A missing slice isn't shifted, since the position of its labels would be unknown.
@@ -39,7 +47,13 @@ class Augmenter:
         """Whether all settings are off, so that patches stay as they are."""
         s = self.settings
         grey = s.blur_voxels or s.contrast or s.brightness or s.gamma or s.noise or s.missing_slices
-        return not (s.elastic_voxels or (s.shifted_slices and s.shifted_slices_voxels) or grey)
+        more_grey = s.curves or s.random_convolutions
+        return not (self._deforms or (s.shifted_slices and s.shifted_slices_voxels) or grey or more_grey)
+
+    @property
+    def _deforms(self) -> bool:
+        s = self.settings
+        return bool(s.elastic_voxels or s.rotation_degrees or s.scaling)
 
     def __call__(
         self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int
@@ -63,27 +77,41 @@ class Augmenter:
 
     def _moved(self, patches: Patches, missing: Tensor, draws: _Draws) -> Patches:
         s = self.settings
-        batch, depth, height, width = patches.slices.shape
-        if s.elastic_voxels:
-            size = (height, width)
-            field = random_field(batch, size, s.elastic_voxels, s.elastic_spacing_voxels, draws.generator)
-            patches = deform(patches, field.to(draws.device))
+        depth = patches.slices.shape[1]
+        if self._deforms:
+            patches = deform(patches, self._field(draws).to(draws.device))
         if depth > 1 and s.shifted_slices and s.shifted_slices_voxels:
             shifted = draws.slices(s.shifted_slices) & ~missing
             offsets = draws.offsets(s.shifted_slices_voxels) * shifted[:, :, None]
             patches = shift_slices(patches, offsets)
         return patches
 
+    def _field(self, draws: _Draws) -> Tensor:
+        """Draw the displacements (B, 2, Y, X) of all deformations together, on the CPU."""
+        s, field = self.settings, torch.zeros(())
+        if s.elastic_voxels:
+            spacing = s.elastic_spacing_voxels
+            field = random_field(draws.batch, draws.size, s.elastic_voxels, spacing, draws.generator)
+        if s.rotation_degrees or s.scaling:
+            field = field + affine_field(
+                draws.matrices(math.radians(s.rotation_degrees), s.scaling), draws.size
+            )
+        return field
+
     def _grey(self, slices: Tensor, draws: _Draws) -> Tensor:
         s = self.settings
         if s.blur_voxels:
             slices = blur(slices, draws.uniform(0, s.blur_voxels), s.blur_voxels)
+        if s.random_convolutions:
+            slices = mixed_with_convolution(slices, *draws.convolutions(s.random_convolutions))
         if s.contrast:
             slices = slices * draws.factor(s.contrast)
         if s.brightness:
             slices = slices + draws.uniform(-s.brightness, s.brightness)
         if s.gamma:
             slices = to_the_power(slices, draws.factor(s.gamma))
+        if s.curves:
+            slices = through_curve(slices, draws.curves(s.curves))
         if s.noise:
             slices = torch.addcmul(slices, draws.noise(), draws.uniform(0, s.noise))
         return slices
@@ -95,7 +123,8 @@ class _Draws:
     def __init__(self, seed: int, images: Tensor) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.seed, self.device = seed, images.device
-        self.batch, _, self.depth, *self.size = images.shape
+        self.batch, _, self.depth, height, width = images.shape
+        self.size = (height, width)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Draw a number for each patch: (B, 1, 1, 1)."""
@@ -106,6 +135,28 @@ class _Draws:
         """Draw a factor between 1/(1+excess) and 1+excess for each patch: (B, 1, 1, 1)."""
         limit = math.log1p(excess)
         return self.uniform(-limit, limit).exp()
+
+    def matrices(self, angle: float, scaling: float) -> Tensor:
+        """Draw rotations by up to ``angle`` (radians) with scalings, for a share MOVED of the patches: (B, 2, 2)."""
+        numbers = torch.rand((3, self.batch), generator=self.generator)
+        moved = numbers[0] < MOVED
+        angles = angle * (2 * numbers[1] - 1) * moved
+        factors = (math.log1p(scaling) * (2 * numbers[2] - 1) * moved).exp()
+        cos, sin = angles.cos() / factors, angles.sin() / factors
+        return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+    def curves(self, strength: float) -> Tensor:
+        """Draw monotone curves from 0 to 1 through CURVE_POINTS evenly spaced points: (B, CURVE_POINTS)."""
+        steps = torch.empty((self.batch, CURVE_POINTS - 1)).exponential_(generator=self.generator)
+        even = torch.ones_like(steps) / steps.shape[1]
+        steps = strength * steps / steps.sum(1, keepdim=True) + (1 - strength) * even
+        return F.pad(steps.cumsum(1), (1, 0)).clamp(max=1).to(self.device)
+
+    def convolutions(self, probability: float) -> tuple[Tensor, Tensor]:
+        """Draw kernels (B, 3, 3), and the share of each in its patch (B, 1, 1, 1): 0 for the patches left alone."""
+        kernels = torch.randn((self.batch, 3, 3), generator=self.generator) / 3
+        numbers = torch.rand((2, self.batch, 1, 1, 1), generator=self.generator)
+        return kernels.to(self.device), (numbers[0] * (numbers[1] < probability)).to(self.device)
 
     def slices(self, probability: float) -> Tensor:
         """Draw a set of slices: (B, Z) bool, on the CPU; no slice if a patch has only one."""
@@ -163,3 +214,30 @@ def to_the_power(slices: Tensor, exponents: Tensor) -> Tensor:
     span = high - low
     unit = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny)
     return torch.addcmul(low, unit**exponents, span)
+
+
+def through_curve(slices: Tensor, curves: Tensor) -> Tensor:
+    """Map (B, Z, Y, X), scaled to 0 to 1 within each patch's own range, through piecewise linear ``curves`` (B, P)."""
+    low, high = slices.amin((1, 2, 3), keepdim=True), slices.amax((1, 2, 3), keepdim=True)
+    span = high - low
+    place = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny) * (curves.shape[1] - 1)
+    left = place.floor().clamp(max=curves.shape[1] - 2)
+    index = left.long().flatten(1)
+    at_left, at_right = (curves.gather(1, index + i).view_as(slices) for i in (0, 1))
+    return torch.addcmul(low, torch.lerp(at_left, at_right, place - left), span)
+
+
+def mixed_with_convolution(slices: Tensor, kernels: Tensor, shares: Tensor) -> Tensor:
+    """Mix (B, Z, Y, X) with its convolution by ``kernels`` (B, 3, 3) in the plane; ``shares`` (B, 1, 1, 1) of it.
+
+    The convolution of each patch gets the mean and deviation of the patch, so that only the texture changes.
+    """
+    padded = F.pad(slices, (1, 1, 1, 1), mode="replicate")
+    height, width = slices.shape[-2:]
+    mixed = torch.zeros_like(slices)
+    for y, x in itertools.product(range(3), range(3)):
+        mixed.addcmul_(padded[..., y : y + height, x : x + width], kernels[:, y, x, None, None, None])
+    of_patch, of_mixed = (torch.std_mean(v, (1, 2, 3), correction=0, keepdim=True) for v in (slices, mixed))
+    smallest = torch.finfo(slices.dtype).tiny
+    mixed = (mixed - of_mixed[1]) * (of_patch[0] / of_mixed[0].clamp(min=smallest)) + of_patch[1]
+    return torch.lerp(slices, mixed, shares)

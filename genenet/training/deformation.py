@@ -51,6 +51,16 @@ def _bicubic(n: int, points: int, spacing: float) -> Tensor:
     return weights[int(spacing) : int(spacing) + n]
 
 
+def affine_field(matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return displacements (B, 2, Y, X) along y and x, in voxels, of linear maps about the centre of a patch.
+
+    ``matrices`` (B, 2, 2) map a voxel's position (y, x), relative to the centre, to the position it is taken from.
+    """
+    along = [torch.arange(n) - (n - 1) / 2 for n in size]
+    positions = torch.stack(torch.meshgrid(*along, indexing="ij"))
+    return torch.einsum("bij,jyx->biyx", matrices - torch.eye(2), positions)
+
+
 def deform(patches: Patches, field: Tensor) -> Patches:
     """Take each voxel from the position to which ``field`` (B, 2, Y, X) points, relative to the voxel, along y and x.
 

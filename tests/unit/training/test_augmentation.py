@@ -10,15 +10,26 @@ from hypothesis import strategies as st
 
 from genenet.config.training import Augmentation
 from genenet.core.ignore import IGNORE
-from genenet.training.augmentation import Augmenter, blur, to_the_power
-from genenet.training.deformation import Patches, deform, random_field, shift_slices
+from genenet.training.augmentation import (
+    MOVED,
+    Augmenter,
+    blur,
+    mixed_with_convolution,
+    through_curve,
+    to_the_power,
+)
+from genenet.training.deformation import Patches, affine_field, deform, random_field, shift_slices
 from tests.support.examples import examples
 
 ROUNDING = 1e-4  # of grid_sample's places, -1 to 1 in float32, times the steepest slope
 SHAPE, LABELS = (4, 1, 6, 48, 48), (4, 2, 32, 32)
 OPTIONS = {
     "elastic": {"elastic_voxels": 3.0, "elastic_spacing_voxels": 16.0},
+    "rotation": {"rotation_degrees": 30.0},
+    "scaling": {"scaling": 0.4},
     "shifted": {"shifted_slices": 0.5, "shifted_slices_voxels": 5},
+    "convolutions": {"random_convolutions": 1.0},
+    "curves": {"curves": 0.7},
     "blur": {"blur_voxels": 1.5},
     "contrast": {"contrast": 0.5},
     "brightness": {"brightness": 0.5},
@@ -27,7 +38,9 @@ OPTIONS = {
     "missing": {"missing_slices": 0.4},
 }
 ALL = {key: value for option in OPTIONS.values() for key, value in option.items()}
-GREY = [name for name in OPTIONS if name not in ("elastic", "shifted")]
+OF_SOME_PATCHES = ["rotation", "scaling"]
+MOVING = ["elastic", "shifted", *OF_SOME_PATCHES]
+GREY = [name for name in OPTIONS if name not in MOVING]
 
 
 def example(shape=SHAPE, of_labels=LABELS, seed=0):
@@ -95,7 +108,7 @@ def test_seed_decides(name, has_weights):
         assert a is b is None or (a.shape == b.shape and a.dtype == b.dtype)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in OF_SOME_PATCHES])
 def test_each_patch_draws_its_own(name):
     images, labels, weights = (a[:1].expand(4, *a.shape[1:]) for a in example())
     changed, *_ = augmented(OPTIONS[name], (images, labels, weights))
@@ -131,6 +144,46 @@ def test_grey_options_leave_labels(name):
 
 
 # Deformation
+
+
+@pytest.mark.parametrize("name", OF_SOME_PATCHES)
+def test_a_share_of_the_patches_is_moved_each_by_its_own(name):
+    n = 200
+    one = torch.randn((1, 1, 1, 24, 24), generator=torch.Generator().manual_seed(0))
+    images, labels = one.expand(n, -1, -1, -1, -1), torch.zeros((n, 1, 24, 24), dtype=torch.uint8)
+    changed, *_ = augmented(OPTIONS[name], (images, labels, None))
+    distance = (changed - images).abs().amax((1, 2, 3, 4))
+    moved = distance > 1e-3
+    assert moved.float().mean() == pytest.approx(MOVED, abs=4 * math.sqrt(0.25 / n))
+    assert len(distance[moved].unique()) == moved.sum()
+
+
+def test_a_quarter_turn_is_that_of_torch():
+    images, labels, weights = example((2, 1, 3, 33, 33), (2, 3, 33, 33))
+    quarter = torch.tensor([[0.0, -1.0], [1.0, 0.0]]).expand(2, 2, 2)
+    turned = deform(Patches(images[:, 0], labels, weights), affine_field(quarter, (33, 33)))
+    expected = torch.rot90(images[:, 0], -1, (2, 3))
+    torch.testing.assert_close(turned.slices, expected, atol=100 * ROUNDING, rtol=0)
+    inner = np.s_[:, :, 1:-1, 1:-1]  # rounding can push the outermost beyond the border
+    assert torch.equal(turned.labels[inner], torch.rot90(labels, -1, (2, 3))[inner])
+
+
+def test_scaling_takes_voxels_from_nearer_the_centre():
+    ramp = torch.arange(33.0)[:, None].expand(1, 1, 33, 33) - 16
+    labels = torch.zeros((1, 1, 33, 33), dtype=torch.uint8)
+    doubled = deform(Patches(ramp, labels, None), affine_field(torch.eye(2)[None] / 2, (33, 33)))
+    torch.testing.assert_close(doubled.slices, ramp / 2, atol=1e-3, rtol=0)
+
+
+def test_scaling_stays_within_its_factors_both_ways():
+    ramp = torch.arange(33.0)[:, None].expand(100, 1, 1, 33, 33) - 16
+    labels = torch.zeros((100, 1, 5, 5), dtype=torch.uint8)
+    changed, *_ = augmented({"scaling": 0.5}, (ramp, labels, None))
+    factors = 4 / (changed[:, 0, 0, 18, 16] - changed[:, 0, 0, 14, 16])
+    assert factors.min() >= 1 / 1.5 - 1e-3
+    assert factors.max() <= 1.5 + 1e-3
+    assert factors.min() < 0.75
+    assert factors.max() > 1.35
 
 
 def test_no_displacement_is_the_identity():
@@ -358,6 +411,40 @@ def test_gamma_keeps_the_patchs_range():
 def test_gamma_of_a_constant_patch(value):
     images = torch.full((2, 1, 4, 4), value)
     assert torch.equal(to_the_power(images, torch.tensor([0.5, 2.0]).view(2, 1, 1, 1)), images)
+
+
+def test_a_curve_is_monotone_and_keeps_the_patchs_range():
+    images, *rest = example()
+    changed, *_ = augmented({"curves": 1.0}, (images, *rest))
+    for before, after in zip(images.flatten(1), changed.flatten(1), strict=True):
+        order = before.argsort()
+        assert (after[order].diff() >= -1e-5).all()
+        torch.testing.assert_close(after.aminmax(), before.aminmax(), atol=1e-4, rtol=0)
+
+
+def test_a_curve_passes_through_its_points():
+    slices = torch.linspace(-2, 2, 9)[None, None, None]
+    bent = through_curve(slices, torch.tensor([[0.0, 0.9, 1.0]]))
+    expected = [-2, -1.1, -0.2, 0.7, 1.6, 1.7, 1.8, 1.9, 2]
+    torch.testing.assert_close(bent.flatten(), torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5, 1e-30])
+def test_a_curve_of_a_constant_patch(value):
+    changed, *_ = augmented({"curves": 1.0}, (torch.full(SHAPE, value), *example()[1:]))
+    assert torch.equal(changed, torch.full(SHAPE, value))
+
+
+def test_a_random_convolution_keeps_mean_and_deviation():
+    slices = example()[0][:, 0]
+    kernels = torch.zeros((4, 3, 3))
+    kernels[:, 1, 2] = -2.0  # takes the neighbour on the right, inverted
+    mixed = mixed_with_convolution(slices, kernels, torch.tensor([0.0, 0.5, 1.0, 1.0]).view(4, 1, 1, 1))
+    assert torch.equal(mixed[0], slices[0])
+    inverted = 2 * slices[2:].mean((1, 2, 3), keepdim=True) - slices[2:]
+    torch.testing.assert_close(mixed[2:, :, :, :-2], inverted[:, :, :, 1:-1], atol=0.05, rtol=0)
+    torch.testing.assert_close(mixed[2:].std((1, 2, 3)), slices[2:].std((1, 2, 3)))
+    assert mixed[1].std() < slices[1].std()
 
 
 def test_noise_has_a_deviation_up_to_so_much():
