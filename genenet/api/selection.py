@@ -11,6 +11,7 @@ import numpy as np
 from genenet.api.ensemble import Ensemble, load_ensemble
 from genenet.config import types
 from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
@@ -29,14 +30,16 @@ def make_ensemble(
     voxel_size_nm: types.VoxelSize,
     size: int | Literal["auto"] = "auto",
     combination: str = "mean",
+    metric: str = RANKING_METRIC,
 ) -> Ensemble:
-    """Rank trained networks by validation ARI and make an ensemble of the best few.
+    """Rank trained networks by their validation score and make an ensemble of the best few.
 
     Args:
         trained: networks that were trained with the same classes, normalisation, training and validation image.
         voxel_size_nm: of these images, along z, y, x, in nm; ``genenet segment`` compares other images with it.
-        size: number of members; ``auto`` is the number with the highest ARI on the validation image.
-        combination: ``mean`` of the members' probabilities, ``weighted`` mean by ARI, or majority ``vote``.
+        size: number of members; ``auto`` is the number with the highest score on the validation image.
+        combination: ``mean`` of the members' probabilities, ``weighted`` mean by score, or majority ``vote``.
+        metric: the score: ``ari``, ``mean_iou``, or ``both``, which is their mean.
 
     Raises:
         InputError: If no network is given, or if they were trained differently.
@@ -62,25 +65,27 @@ def make_ensemble(
         (2, (1, 96, 96))
     """
     _check_alike(trained)
-    values = {"size": size, "combination": combination, "voxel_size_nm": voxel_size_nm}
+    values = {"size": size, "combination": combination, "metric": metric, "voxel_size_nm": voxel_size_nm}
     chosen = validate(_Choice, {**values, "max_size": 10**6}, "make_ensemble")
-    ranked = sorted(trained, key=lambda t: -_or_lowest(t.ari))
-    first = ranked[0]
-    if np.isnan(first.ari):
+    by_score = SELECTION_METRICS[chosen.metric]
+    scores = {id(each): _or_lowest(by_score.of_scores(each.scores)) for each in trained}
+    ranked = sorted(trained, key=lambda t: -scores[id(t)])
+    first, of_ranked = ranked[0], [scores[id(each)] for each in ranked]
+    if by_score.of_scores(first.scores) is None:
         raise InputError(
-            "make_ensemble: no network has an ARI, since the validation labels show fewer than two classes; "
-            "validate on an image with at least two"
+            f"make_ensemble: no network has a score ({by_score.title}), since the validation labels show fewer than "
+            "two classes; validate on an image with at least two"
         )
     curve = curve_of(
         [first.labels],
         [[t.probabilities] for t in ranked],
-        [_or_lowest(t.ari) for t in ranked],
+        of_ranked,
         len(first.classes),
         chosen.combination,
     )
-    n_members = best_size(curve, chosen.size)
+    n_members = best_size(curve, chosen.size, chosen.metric)
     point = curve[n_members - 1]
-    weights = COMBINATIONS[chosen.combination].weights([_or_lowest(t.ari) for t in ranked[:n_members]])
+    weights = COMBINATIONS[chosen.combination].weights(of_ranked[:n_members])
     members = [_member(t, weight) for t, weight in zip(ranked, weights, strict=False)]
     description = _description(first, chosen, point, members)
     with TemporaryDirectory() as folder:
@@ -106,14 +111,15 @@ def _description(
         normalisation=NormalisationEntry(mode=rule.mode, mean=rule.mean, deviation=rule.deviation),
         selected_on=["validation image"],
         validation=point.scores,
+        metric=chosen.metric,
         combination=chosen.combination,
         members=on_disk.entries(members),
     )
 
 
-def _or_lowest(ari: float) -> float:
-    """Return an ARI, or -1 if it isn't defined, so that it ranks last."""
-    return -1.0 if np.isnan(ari) else ari
+def _or_lowest(score: float | None) -> float:
+    """Return a score, or -1 if it isn't defined, so that it ranks last."""
+    return -1.0 if score is None else score
 
 
 def _check_alike(trained: Sequence[Trained]) -> None:
@@ -140,4 +146,4 @@ def _member(trained: Trained, weight: float) -> on_disk.Member:
         genome.write(folder / on_disk.GENOME)
         save_weights(trained.network.state_dict(), genome.id, folder / on_disk.WEIGHTS)
 
-    return on_disk.Member(genome.name, genome.id, _or_lowest(trained.ari), weight, write)
+    return on_disk.Member(genome.name, genome.id, trained.scores["ari"], weight, write)

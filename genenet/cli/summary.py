@@ -66,8 +66,8 @@ def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
     size = f"{len(members)} network{'s' * (len(members) > 1)}"
     aris = {"best single": members[0].validation_ari, **baselines}
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
-    ari = "-" if scores.ari is None else f"{scores.ari:.3f}"
-    lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)})"]
+    ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
+    lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent
     lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic import PositiveInt as Positive
 
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetricName
 from genenet.core.choices import Choice, OneOf, Table
 from genenet.core.models import Closed
 
@@ -27,7 +28,7 @@ class StrategyChoice(Choice):
 
 @dataclass(frozen=True)
 class CombinationChoice(Choice):
-    """A way to combine members; its function takes their validation ARIs and returns their weights.
+    """A way to combine members; its function takes their validation scores and returns their weights.
 
     Attributes:
         votes: whether a member counts with its most probable class only, instead of its probabilities.
@@ -35,9 +36,9 @@ class CombinationChoice(Choice):
 
     votes: bool = False
 
-    def weights(self, aris: Sequence[float]) -> list[float]:
-        """Return the weights of members with these validation ARIs."""
-        return list(self.function()(aris))
+    def weights(self, scores: Sequence[float]) -> list[float]:
+        """Return the weights of members with these validation scores."""
+        return list(self.function()(scores))
 
 
 STRATEGIES = Table(
@@ -45,13 +46,13 @@ STRATEGIES = Table(
     [
         StrategyChoice(
             "best_n",
-            "the networks with the highest ARI, as many as size says",
+            "the networks with the highest score, as many as size says",
             "genenet.ensembles.strategies:best_n",
             gives_weights=False,
         ),
         StrategyChoice(
             "greedy",
-            "networks are added one by one, each time the one with which the ensemble has the highest ARI "
+            "networks are added one by one, each time the one with which the ensemble has the highest score "
             "(Caruana et al. 2004)",
             "genenet.ensembles.strategies:greedy",
         ),
@@ -73,8 +74,8 @@ COMBINATIONS = Table(
         ),
         CombinationChoice(
             "weighted",
-            "the mean of the members' probabilities, weighted by validation ARI",
-            "genenet.metrics.ambiguity:ari_weights",
+            "the mean of the members' probabilities, weighted by validation score",
+            "genenet.metrics.ambiguity:score_weights",
         ),
         CombinationChoice(
             "vote",
@@ -92,9 +93,15 @@ Combination = Annotated[str, OneOf(COMBINATIONS)]
 class EnsembleSettings(Closed):
     """How the ensemble is chosen."""
 
+    metric: SelectionMetricName = Field(
+        RANKING_METRIC,
+        description="validation score that orders the networks, and by which members and the parents of evolution "
+        f"are chosen. {SELECTION_METRICS.text}",
+    )
     strategy: EnsembleStrategy = Field("best_n", description=STRATEGIES.text)
     size: Positive | Literal["auto"] = Field(
-        "auto", description="number of members; auto: the number with the highest ARI on the curve of best_n"
+        "auto",
+        description="number of members; auto: the number with the highest score on the curve of best_n",
     )
     max_size: Positive = Field(
         10, description="largest number of members, on the curve and for the other strategies"

@@ -17,6 +17,7 @@ from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
 from genenet.config.segmentation import Segmentation
+from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.training import Training
 from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, Split, VoxelSize
 from genenet.core.atomic_files import read_json
@@ -86,6 +87,7 @@ class BreedSettings(Draws):
     """What the children of later rounds depend on, but for their parents."""
 
     evolution: Evolution
+    metric: SelectionMetricName = RANKING_METRIC
 
 
 class TrainSettings(Closed):
@@ -213,7 +215,10 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "prepare": _prepare,
     "generate": lambda c, _: Draws(seed=c.search.seed, regions=c.search.regions),
     "breed": lambda c, _: BreedSettings(
-        seed=c.search.seed, regions=c.search.regions, evolution=c.search.evolution
+        seed=c.search.seed,
+        regions=c.search.regions,
+        evolution=c.search.evolution,
+        metric=c.ensemble.metric,
     ),
     "baseline": lambda c, name: BaselineSettings(
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat as NonNegative
 from genenet.config.losses import Loss
 from genenet.config.optimisers import Optimiser
 from genenet.config.schedules import Schedule
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetricName
 from genenet.config.types import Device, Precision
 from genenet.core.models import Closed
 
@@ -97,10 +98,15 @@ class Stopping(Closed):
 
     patience: PositiveInt | None = Field(
         None,
-        description="a training ends after this number of validations in a row without a better ARI; null: never",
+        description="a training ends after this number of validations in a row without a better score; null: never",
     )
     weights: Literal["best", "last"] = Field(
         "best", description="best: keep the weights of the best validation; last: those of the last iteration"
+    )
+    metric: SelectionMetricName = Field(
+        RANKING_METRIC,
+        description="score of the validations, also for the rungs of successive halving. "
+        f"{SELECTION_METRICS.text}",
     )
 
 

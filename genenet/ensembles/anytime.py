@@ -1,4 +1,4 @@
-"""The quality of a search over time: the ensemble's ARI against the time that its trainings had taken."""
+"""The quality of a search over time: the ensemble's scores against the time that its trainings had taken."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.config.ensemble import COMBINATIONS
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.atomic_files import write_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.ensembles.curve import open_run, point_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from genenet.core.paths import ResultPaths
+    from genenet.metrics.contingency import Contingency
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
 
@@ -33,6 +35,8 @@ class Moment:
     n_trained: int
     best_ari: float
     ensemble_ari: float  # of an ensemble of the best so far, with as many members as the final one
+    best_mean_iou: float
+    ensemble_mean_iou: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,12 @@ def _recorded(path: Path) -> Iterator[Attempt]:
 
 
 def moments(
-    paths: ResultPaths, genomes: Sequence[Outcome], validation: Prepared, size: int, combination: str
+    paths: ResultPaths,
+    genomes: Sequence[Outcome],
+    validation: Prepared,
+    size: int,
+    combination: str,
+    metric: str = RANKING_METRIC,
 ) -> list[Moment]:
     """Return the moments at which genomes were ready, in order; the last one includes trainings that failed later.
 
@@ -79,6 +88,7 @@ def moments(
         validation: the prepared validation images.
         size: number of members of the ensemble.
         combination: of its members, a name of COMBINATIONS.
+        metric: by which they are the best, a name of SELECTION_METRICS.
     """
     attempts = {outcome.run: attempts_at(paths, outcome) for outcome in genomes}
     spent = _Spent([each for of_run in attempts.values() for each in of_run])
@@ -90,21 +100,26 @@ def moments(
         arrays = cache(lambda run: open_run(paths.run(run), validation, stack))
         for n, outcome in enumerate(in_order, start=1):
             now = np.inf if n == len(in_order) else ready[outcome.run]
-            before, best = best, sorted([*best, outcome], key=lambda o: (-o.ranked_ari, o.run))[:size]
+            before, best = (
+                best,
+                sorted([*best, outcome], key=lambda o: (-o.ranked_score(metric), o.run))[:size],
+            )
             seconds, iterations = spent.until(now)
             if best != before:
-                ari = _ari(best, [arrays(member.run) for member in best], validation, combination)
-            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, best[0].ranked_ari, ari))
+                way, first = COMBINATIONS[combination], best[0]
+                weights = way.weights([member.ranked_score(metric) for member in best])
+                table = _counts([arrays(member.run) for member in best], weights, validation, way.votes)
+                aris = first.ranked_score("ari"), table.adjusted_rand_index
+                ious = first.ranked_score("mean_iou"), table.mean_iou
+            found.append(Moment(outcome.run, round(seconds, 1), iterations, n, *aris, *ious))
     return found
 
 
-def _ari(
-    members: Sequence[Outcome], arrays: Sequence[list[Any]], validation: Prepared, combination: str
-) -> float:
-    way, labels = COMBINATIONS[combination], [image.labels for image in validation.images]
-    weights = way.weights([outcome.ranked_ari for outcome in members])
-    point = point_of(labels, arrays, weights, len(validation.classes), way.votes)
-    return point.contingency.adjusted_rand_index
+def _counts(
+    arrays: Sequence[list[Any]], weights: Sequence[float], validation: Prepared, votes: bool
+) -> Contingency:
+    labels = [image.labels for image in validation.images]
+    return point_of(labels, arrays, weights, len(validation.classes), votes).contingency
 
 
 class _Spent:

@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genenet.config.selection_metrics import SELECTION_METRICS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -27,14 +29,15 @@ class Contender:
     kind: str
     ari: float | None
     mean_iou: float | None
-    lead: float | None = None  # the ensemble's ARI minus this one's
+    score: float | None = None  # by the metric of the selection
+    lead: float | None = None  # the ensemble's score minus this one's
     n_seeds: int = 1
-    spread: float | None = None  # standard deviation of the ARI over seeds; None for one seed
+    spread: float | None = None  # standard deviation of the score over seeds; None for one seed
 
 
 @dataclass(frozen=True)
 class Beaten:
-    """How many networks have a higher ARI than a baseline, and the lead of the best one."""
+    """How many networks have a higher score than a baseline, and the lead of the best one."""
 
     title: str
     n: int
@@ -43,14 +46,16 @@ class Beaten:
 
 
 def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[Contender]:
-    """Return the ensemble, the best single network, the baselines."""
-    n, ari = len(ensemble.members), ensemble.validation.ari
-    found = [Contender(f"Ensemble of {n}", "member", ari, ensemble.validation.mean_iou)]
+    """Return the ensemble, the best single network, the baselines, compared by the metric of the selection."""
+    n, metric, scores = len(ensemble.members), ensemble.metric, ensemble.validation
+    reached = SELECTION_METRICS[metric].of_scores(scores.metrics)
+    found = [Contender(f"Ensemble of {n}", "member", scores.ari, scores.mean_iou, reached)]
     single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
     if single:
-        title = f"Best single network, {single.title}"
-        found.append(Contender(title, "other", single.ari, single.mean_iou, _minus(ari, single.ari)))
-    return found + [_of_seeds(of_one, ari) for of_one in _by_title(runs)]
+        title, score = f"Best single network, {single.title}", single.score(metric)
+        lead = _minus(reached, score)
+        found.append(Contender(title, "other", single.ari, single.mean_iou, score, lead))
+    return found + [_of_seeds(of_one, metric, reached) for of_one in _by_title(runs)]
 
 
 def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
@@ -60,29 +65,33 @@ def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
         yield [run for run in baselines if run.title == title]
 
 
-def _of_seeds(runs: Sequence[Outcome], ensemble_ari: float | None) -> Contender:
-    aris = [run.ari for run in runs if run.ari is not None]
-    ious = [run.mean_iou for run in runs if run.mean_iou is not None]
-    ari = statistics.fmean(aris) if aris else None
+def _of_seeds(runs: Sequence[Outcome], metric: str, of_ensemble: float | None) -> Contender:
+    scores = [score for run in runs if (score := run.score(metric)) is not None]
+    mean = _mean(scores)
     return Contender(
         runs[0].title,
         "baseline",
-        ari,
-        statistics.fmean(ious) if ious else None,
-        _minus(ensemble_ari, ari),
+        _mean([run.ari for run in runs if run.ari is not None]),
+        _mean([run.mean_iou for run in runs if run.mean_iou is not None]),
+        mean,
+        _minus(of_ensemble, mean),
         len(runs),
-        statistics.stdev(aris) if len(aris) > 1 else None,
+        statistics.stdev(scores) if len(scores) > 1 else None,
     )
 
 
-def beaten(runs: Sequence[Outcome], compared: Sequence[Contender]) -> list[Beaten]:
-    """Return how the networks compare with each baseline."""
-    networks = [run.ari for run in runs if not run.is_baseline and run.ari is not None]
-    baselines = [(c, c.ari) for c in compared if c.kind == "baseline"]
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def beaten(runs: Sequence[Outcome], compared: Sequence[Contender], metric: str) -> list[Beaten]:
+    """Return how the networks compare with each baseline by a metric of SELECTION_METRICS."""
+    networks = [score for run in runs if not run.is_baseline and (score := run.score(metric)) is not None]
+    baselines = [(c, c.score) for c in compared if c.kind == "baseline"]
     return [
-        Beaten(c.title, sum(a > ari for a in networks), max(networks) - ari, c.spread)
-        for c, ari in baselines
-        if ari is not None and networks
+        Beaten(c.title, sum(other > score for other in networks), max(networks) - score, c.spread)
+        for c, score in baselines
+        if score is not None and networks
     ]
 
 

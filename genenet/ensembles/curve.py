@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from genenet.config.ensemble import COMBINATIONS
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.ensembles.description import EnsembleScores
 from genenet.metrics.ambiguity import Decomposition, Growing, votes
 from genenet.metrics.contingency import Contingency, class_scores
+from genenet.metrics.table import score_of_counts
 from genenet.training.probabilities import open_probabilities
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Point:
 def curve_of(
     labels: Sequence[Any],
     probabilities: Sequence[Sequence[Any]],
-    aris: Sequence[float],
+    scores: Sequence[float],
     n_classes: int,
     combination: str,
 ) -> list[Point]:
@@ -48,12 +50,12 @@ def curve_of(
     Args:
         labels: (Z, Y, X) of each image.
         probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
-        aris: of each network.
+        scores: of each network on the validation images.
         n_classes: C.
         combination: of the members, a name of COMBINATIONS.
     """
-    way, sizes = COMBINATIONS[combination], range(1, len(aris) + 1)
-    return points_of(labels, probabilities, way.weights(aris), n_classes, sizes, way.votes)
+    way, sizes = COMBINATIONS[combination], range(1, len(scores) + 1)
+    return points_of(labels, probabilities, way.weights(scores), n_classes, sizes, way.votes)
 
 
 def points_of(
@@ -91,10 +93,11 @@ def point_of(
     return point
 
 
-def best_size(curve: Sequence[Point], size: int | Literal["auto"]) -> int:
-    """Return the number of members: the given size, if there are enough networks, or the one of highest ARI."""
-    aris = [point.contingency.adjusted_rand_index for point in curve]
-    return int(np.argmax(aris)) + 1 if size == "auto" else min(size, len(curve))
+def best_size(curve: Sequence[Point], size: int | Literal["auto"], metric: str = RANKING_METRIC) -> int:
+    """Return the number of members: the given size, if there are enough networks, or the one of highest score."""
+    if size != "auto":
+        return min(size, len(curve))
+    return int(np.argmax([score_of_counts(point.contingency, metric) for point in curve])) + 1
 
 
 def open_run(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:

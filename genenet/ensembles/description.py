@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
 from genenet.config.ensemble import Combination
+from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.types import NormalisationMode, VoxelSize
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
@@ -65,6 +66,7 @@ class EnsembleDescription(Closed):
     Attributes:
         dtypes: of the training images; none if an older version made the ensemble.
         selected_on: names of the validation images.
+        metric: by which the members were chosen.
         strategy: by which the members were chosen; None for an ensemble made in Python.
         class_voxels: of the training and the validation images; None if an older version made the ensemble.
         baselines: validation ARIs of the baselines, by name.
@@ -77,6 +79,7 @@ class EnsembleDescription(Closed):
     normalisation: NormalisationEntry
     selected_on: list[str] = Field(default_factory=list)
     validation: EnsembleScores = EnsembleScores()
+    metric: SelectionMetricName = RANKING_METRIC
     strategy: str | None = None
     combination: Combination = "mean"
     class_voxels: ClassVoxels | None = None

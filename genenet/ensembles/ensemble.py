@@ -41,14 +41,14 @@ class Member:
     Attributes:
         run: its name.
         genome_id: the id of its genome.
-        ari: on the validation images.
+        ari: on the validation images; None if it isn't defined.
         weight: of its probabilities in the ensemble's mean.
         write: writes GENOME and WEIGHTS into a new folder.
     """
 
     run: str
     genome_id: str
-    ari: float
+    ari: float | None
     weight: float
     write: Callable[[Path], None]
 
@@ -60,7 +60,7 @@ class Member:
             shutil.copyfile(paths.genome(outcome.run), folder / GENOME)
             shutil.copyfile(paths.run(outcome.run).weights, folder / WEIGHTS)
 
-        return cls(outcome.run, outcome.genome, outcome.ranked_ari, weight, copy)
+        return cls(outcome.run, outcome.genome, outcome.ari, weight, copy)
 
     def entry(self, index: int) -> MemberEntry:
         """Return the member's entry in ensemble.json."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.atomic_files import read_csv, write_csv
 from genenet.core.errors import InputError
-from genenet.metrics.table import METRICS, RANKING_METRIC
+from genenet.metrics.table import METRICS
 from genenet.training.outcome_reader import read_outcome
 
 if TYPE_CHECKING:

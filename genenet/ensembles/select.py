@@ -24,6 +24,7 @@ from genenet.training.prepared import open_prepared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from genenet.config.ensemble import EnsembleSettings
     from genenet.config.stages import SelectSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
@@ -37,7 +38,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
 
     ::
 
-        trainings ──► ranking ──► best networks with an ARI ──► ensemble of each strategy
+        trainings ──► ranking ──► best networks with a score ─► ensemble of each strategy
                       ranking.csv     curve of best_n               │  ensemble_strategies.json
                                       ensemble_curve.csv            ├──► the configured strategy: ensemble/
                                                                     └──► best_n over time: anytime.csv
@@ -50,9 +51,9 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     Raises:
         InputError: If fewer trainings than ``ensemble.minimum`` were successful.
     """
-    outcomes = read_outcomes(paths, runs)
+    outcomes = read_outcomes(paths, runs, settings.ensemble.metric)
     genomes = [outcome for outcome in outcomes if not outcome.is_baseline]
-    candidates = _candidates(genomes, settings.ensemble.minimum, paths)
+    candidates = _candidates(genomes, settings.ensemble, paths)
     train, validation = (open_prepared(Path(paths.data(split))) for split in ("train", "validation"))
     curve, ensembles = choose_all(paths, candidates, validation, settings.ensemble)
     chosen, best_n = ensembles[settings.ensemble.strategy], ensembles["best_n"]
@@ -61,21 +62,22 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     _write_curve(Path(paths.curve), candidates[: len(curve)], curve)
     write_strategies(Path(paths.strategies), ensembles, chosen.strategy)
     size, combination = len(best_n.members), settings.ensemble.combination
-    write_moments(Path(paths.anytime), moments(paths, genomes, validation, size, combination))
+    over_time = moments(paths, genomes, validation, size, combination, settings.ensemble.metric)
+    write_moments(Path(paths.anytime), over_time)
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
     write_ensemble(Path(paths.ensemble), members, description)
 
 
-def _candidates(genomes: Sequence[Outcome], minimum: int, paths: ResultPaths) -> list[Outcome]:
-    """Return the genomes' trainings that may become members: those with weights and an ARI, best first."""
-    candidates = [outcome for outcome in genomes if outcome.is_ok and outcome.ari is not None]
-    if len(candidates) >= minimum:
+def _candidates(genomes: Sequence[Outcome], settings: EnsembleSettings, paths: ResultPaths) -> list[Outcome]:
+    """Return the genomes' trainings that may become members: those with weights and a score, best first."""
+    candidates = [o for o in genomes if o.is_ok and o.score(settings.metric) is not None]
+    if len(candidates) >= settings.minimum:
         return candidates
     others = [outcome for outcome in genomes if outcome not in candidates]
     reasons = "; ".join(_why_not(outcome, paths) for outcome in others[:3])
     raise InputError(
-        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {minimum}: "
+        f"{paths.results}: {len(candidates)} trainings were successful, ensemble.minimum is {settings.minimum}: "
         f"{reasons}{' …' if len(others) > 3 else ''}"
     )
 
@@ -104,6 +106,7 @@ def _description(
         ),
         selected_on=[image.name for image in validation.images],
         validation=chosen.point.scores,
+        metric=settings.ensemble.metric,
         strategy=chosen.strategy,
         combination="weighted" if has_weights else settings.ensemble.combination,
         class_voxels=ClassVoxels(train=train.class_counts, validation=validation.class_counts),

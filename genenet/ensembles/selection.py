@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.ignore import IGNORE
 from genenet.metrics.ambiguity import LEVELS
 from genenet.metrics.contingency import Contingency
+from genenet.metrics.table import score_of_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,12 +38,12 @@ class Sample:
     labels: NDArray[np.uint8]
     levels: NDArray[np.uint8]
 
-    def ari(self, sums: NDArray[np.int32]) -> float:
-        """Return the ARI of the classes with the largest sums (C, N) of levels; -1 if it isn't defined."""
+    def score(self, sums: NDArray[np.int32], metric: str = RANKING_METRIC) -> float:
+        """Return the score of the classes with the largest sums (C, N) of levels; -1 if it isn't defined."""
         table = Contingency.empty(len(sums))
         table.add(self.labels, _largest(sums))
-        ari = table.adjusted_rand_index
-        return -1.0 if np.isnan(ari) else ari
+        score = score_of_counts(table, metric)
+        return -1.0 if np.isnan(score) else score
 
 
 def _largest(sums: NDArray[np.int32]) -> NDArray[np.uint8]:
@@ -84,8 +86,8 @@ def _slices(
             yield np.asarray(of_image[z]).ravel(), np.stack([a.reshape(len(a), -1) for a in levels])
 
 
-def greedy(voxels: Sample, most: int, rng: Generator) -> Weights:
-    """Add networks one by one, each time the one that makes the ensemble's ARI highest (Caruana et al. 2004).
+def greedy(voxels: Sample, most: int, rng: Generator, metric: str = RANKING_METRIC) -> Weights:
+    """Add networks one by one, each time the one that makes the ensemble's score highest (Caruana et al. 2004).
 
     A network can be added several times, which gives it more weight. This is done in each of 20 random halves of the
     networks, starting from the best network of the half (section 2.2), and the best ensemble on the way is kept. The
@@ -97,22 +99,22 @@ def greedy(voxels: Sample, most: int, rng: Generator) -> Weights:
     size = max(min(n, 2), round(n * SHARE))
     for _ in range(BAGS if size < n else 1):
         bag = np.sort(rng.permutation(n)[:size])
-        for network in _best_of(voxels, bag.tolist(), 2 * most):
+        for network in _best_of(voxels, bag.tolist(), 2 * most, metric):
             counts[network] += 1
     return _kept(counts, most)
 
 
-def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int) -> list[int]:
+def _best_of(voxels: Sample, bag: Sequence[int], n_picks: int, metric: str) -> list[int]:
     """Return the networks picked by one forward selection, up to the best ensemble on the way."""
     sums = voxels.levels[bag[0]].astype(np.int32)
-    picks, aris = [bag[0]], [voxels.ari(sums)]
+    picks, scores = [bag[0]], [voxels.score(sums, metric)]
     while len(picks) < n_picks:
-        candidates = [voxels.ari(sums + voxels.levels[network]) for network in bag]
+        candidates = [voxels.score(sums + voxels.levels[network], metric) for network in bag]
         best = int(np.argmax(candidates))
         sums += voxels.levels[bag[best]]
         picks.append(bag[best])
-        aris.append(candidates[best])
-    return picks[: int(np.argmax(aris)) + 1]
+        scores.append(candidates[best])
+    return picks[: int(np.argmax(scores)) + 1]
 
 
 @dataclass

@@ -36,14 +36,14 @@ class Pool:
     Attributes:
         labels: (Z, Y, X) of each validation image.
         probabilities: of each network, of each image, (C, Z, Y, X) in 255 levels.
-        aris: of each network on the validation images.
+        scores: of each network on the validation images, by the metric of the settings.
         curve: the ensembles of the first 1, 2, … networks.
-        settings: sizes, and how the members of best_n are combined.
+        settings: metric, sizes, and how the members of best_n are combined.
     """
 
     labels: Sequence[Any]
     probabilities: Sequence[Sequence[Any]]
-    aris: Sequence[float]
+    scores: Sequence[float]
     curve: Sequence[Point]
     settings: EnsembleSettings
 
@@ -54,16 +54,16 @@ class Pool:
 
 
 def best_n(pool: Pool) -> Weights:
-    """Choose the networks with the highest ARI: as many as the settings ask for, or as are best on the curve."""
-    size = best_size(pool.curve, pool.settings.size)
-    return dict(enumerate(COMBINATIONS[pool.settings.combination].weights(pool.aris[:size])))
+    """Choose the networks with the highest score: as many as the settings ask for, or as are best on the curve."""
+    size = best_size(pool.curve, pool.settings.size, pool.settings.metric)
+    return dict(enumerate(COMBINATIONS[pool.settings.combination].weights(pool.scores[:size])))
 
 
 def greedy(pool: Pool) -> Weights:
     """Add networks one by one, on a sample of voxels (``selection.greedy``)."""
     rng = np.random.Generator(PCG64(SeedSequence(0, spawn_key=(Stream.GREEDY_ENSEMBLES,))))
     voxels = selection.sample(pool.labels, pool.probabilities, rng)
-    return selection.greedy(voxels, pool.most_members, rng)
+    return selection.greedy(voxels, pool.most_members, rng, pool.settings.metric)
 
 
 def weighted(pool: Pool) -> Weights:
@@ -114,15 +114,15 @@ def choose_all(
         paths: of the search.
         candidates: trainings with weights, best first.
         validation: the prepared validation images.
-        settings: sizes, and how the members of best_n are combined.
+        settings: metric, sizes, and how the members of best_n are combined.
     """
     outcomes, n = candidates[: POOL * settings.max_size], settings.max_size
     labels, n_classes = [image.labels for image in validation.images], len(validation.classes)
-    aris = [outcome.ranked_ari for outcome in outcomes]
+    scores = [outcome.ranked_score(settings.metric) for outcome in outcomes]
     with ExitStack() as stack:
         files = [open_run(paths.run(outcome.run), validation, stack) for outcome in outcomes]
-        curve = curve_of(labels, files[:n], aris[:n], n_classes, settings.combination)
-        pool = Pool(labels, files, aris, curve, settings)
+        curve = curve_of(labels, files[:n], scores[:n], n_classes, settings.combination)
+        pool = Pool(labels, files, scores, curve, settings)
         found = {}
         for name, strategy in STRATEGIES.items():
             weights: Weights = strategy.function()(pool)

@@ -108,11 +108,11 @@ def votes(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(levels.argmax(axis=0)[None] == classes, np.uint8(LEVELS), np.uint8(0))
 
 
-def equal_weights(aris: Sequence[float]) -> list[float]:
+def equal_weights(scores: Sequence[float]) -> list[float]:
     """Return a weight of 1 for each member."""
-    return [1.0 for _ in aris]
+    return [1.0 for _ in scores]
 
 
-def ari_weights(aris: Sequence[float]) -> list[float]:
-    """Return the validation ARI of each member as its weight; values of 0 and less become 0.001."""
-    return [max(ari, 1e-3) for ari in aris]
+def score_weights(scores: Sequence[float]) -> list[float]:
+    """Return the validation score of each member as its weight; values of 0 and less become 0.001."""
+    return [max(score, 1e-3) for score in scores]

@@ -1,13 +1,16 @@
 """The scores of a segmentation that are one number: each is an entry of one table.
 
-A metric that is added here appears in ``scores.json``, in ``ranking.csv`` and, if it says so, in the report.
+A metric that is added to METRICS appears in ``scores.json``, in ``ranking.csv`` and, if it says so, in the report. The
+table of those by which networks are compared is ``genenet.config.selection_metrics``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.choices import Choice, Table
 
 if TYPE_CHECKING:
@@ -48,8 +51,7 @@ METRICS = Table(
         _metric(
             "ari",
             "ARI",
-            "adjusted Rand index over class labels; 1 is perfect. Networks are ranked by it. It isn't defined if "
-            "the labels show only one class",
+            "adjusted Rand index over class labels; 1 is perfect. It isn't defined if the labels show only one class",
             "ari_of_several_classes",
             head=True,
         ),
@@ -90,4 +92,10 @@ METRICS = Table(
         ),
     ],
 )
-RANKING_METRIC = "ari"  # of validation: it orders trainings and chooses ensembles
+
+
+def score_of_counts(contingency: Contingency, metric: str) -> float:
+    """Return the score by a metric of SELECTION_METRICS; nan if it isn't defined."""
+    wanted = SELECTION_METRICS[metric]
+    value = wanted.of_scores({name: METRICS[name].function()(contingency) for name in wanted.of})
+    return math.nan if value is None else value

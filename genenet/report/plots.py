@@ -21,6 +21,7 @@ from bokeh.models import (
 from bokeh.models.annotations import Span
 from bokeh.palettes import Blues256
 
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.core.tolerant_read import as_number
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ranking import rows
@@ -61,35 +62,55 @@ def plots_of(
         runs: all trainings, best first.
         contenders: the ensemble, the best network, and the baselines.
     """
-    curve = [as_number(row["validation_ari"]) for row in rows(Path(paths.curve))]
+    metric, of_sizes = ensemble.metric, rows(Path(paths.curve))
+    columns = {"ari": "validation_ari", "mean_iou": "mean_iou"}
     best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
     counts = ensemble.validation.confusion
     return {
         "curve": ensemble_curve(
-            curve, len(ensemble.members), {each.title: each.ari for each in contenders[1:]}
+            [_score(row, columns, metric) for row in of_sizes],
+            len(ensemble.members),
+            {each.title: each.score for each in contenders[1:]},
+            metric,
         ),
-        "learning": learning_curves(runs),
-        "anytime": anytime(rows(Path(paths.anytime)), len(best_n.members) if best_n else 0, devices(runs)),
-        "family": family(runs),
+        "learning": learning_curves(runs, metric),
+        "anytime": anytime(
+            rows(Path(paths.anytime)), len(best_n.members) if best_n else 0, devices(runs), metric
+        ),
+        "family": family(runs, metric),
         "confusion": confusion(np.array(counts), ensemble.classes) if counts else None,
     }
 
 
+def _score(row: Mapping[str, str], columns: Mapping[str, str], metric: str) -> float | None:
+    """Return the score in a row of a CSV; ``columns`` names that of each metric."""
+    scores = {name: as_number(row.get(column, "")) for name, column in columns.items()}
+    return SELECTION_METRICS[metric].of_scores(scores)
+
+
+def _title(metric: str) -> str:
+    return SELECTION_METRICS[metric].title
+
+
 def ensemble_curve(
-    aris: Sequence[float | None], chosen: int, compared: Mapping[str, float | None]
+    scores: Sequence[float | None],
+    chosen: int,
+    compared: Mapping[str, float | None],
+    metric: str = RANKING_METRIC,
 ) -> Figure | None:
-    """Plot the ARI of the best-k ensembles, k from 1 on; None if no ARI is known.
+    """Plot the score of the best-k ensembles, k from 1 on; None if no score is known.
 
     Args:
-        aris: ARI of the ensembles.
+        scores: of the ensembles.
         chosen: size of the chosen ensemble.
-        compared: ARI of single networks by title, drawn as lines; the best network of the search comes first.
+        compared: scores of single networks by title, drawn as lines; the best network of the search comes first.
+        metric: of the scores.
     """
-    points = [(size, ari) for size, ari in enumerate(aris, start=1) if ari is not None]
+    points = [(size, score) for size, score in enumerate(scores, start=1) if score is not None]
     if not points:
         return None
-    tips = [("networks", "@k"), ("ARI", "@ari{0.0000}")]
-    plot = axes("networks in the ensemble", "validation ARI", tips=tips)
+    tips = [("networks", "@k"), (_title(metric), "@ari{0.0000}")]
+    plot = axes("networks in the ensemble", f"validation {_title(metric)}", tips=tips)
     source = ColumnDataSource({"k": [k for k, _ in points], "ari": [ari for _, ari in points]})
     style: dict[str, Any] = {"color": COLOURS["member"], "legend_label": "best-k ensemble"}
     plot.line("k", "ari", source=source, line_width=2, **style)
@@ -106,25 +127,26 @@ def ensemble_curve(
                 ends, [ari, ari], color=COLOURS["baseline" if index else "other"],
                 line_dash=DASHES[index % len(DASHES)], line_width=1.5, legend_label=name,
             )  # fmt: skip
-    step = max(1, -(-len(aris) // 12))
+    step = max(1, -(-len(scores) // 12))
     plot.xaxis.ticker = FixedTicker(ticks=list(range(1, points[-1][0] + 1, step)))
     return legend_below(plot)
 
 
-def learning_curves(runs: Sequence[Outcome]) -> Figure | None:
-    """Plot validation ARI against iteration, a line for each run; None without any validation."""
-    known = [run for run in runs if run.history]
+def learning_curves(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> Figure | None:
+    """Plot validation scores against iteration, a line for each run; None without any validation."""
+    histories = {run.run: run.history(metric) for run in runs}
+    known = [run for run in runs if histories[run.run]]
     if not known:
         return None
-    lowest = [min(ari for _, ari in run.history) for run in known]
-    axis = ScoreAxis.of(lowest, [ari for run in known for _, ari in run.history])
+    lowest = [min(score for _, score in histories[run.run]) for run in known]
+    axis = ScoreAxis.of(lowest, [score for run in known for _, score in histories[run.run]])
     tips = [("run", "@run"), ("status", "@status")]
-    plot = axes("iteration", "validation ARI", tips=tips, y_range=axis.range)
+    plot = axes("iteration", f"validation {_title(metric)}", tips=tips, y_range=axis.range)
     for kind, title in KINDS.items():
         of_kind = [run for run in known if run.kind == kind]
         columns = {
-            "xs": [[i for i, _ in run.history] for run in of_kind],
-            "ys": [[axis.height(ari) for _, ari in run.history] for run in of_kind],
+            "xs": [[i for i, _ in histories[run.run]] for run in of_kind],
+            "ys": [[axis.height(score) for _, score in histories[run.run]] for run in of_kind],
             "run": [run.run for run in of_kind],
             "status": [run.status for run in of_kind],
         }
@@ -137,13 +159,16 @@ def learning_curves(runs: Sequence[Outcome]) -> Figure | None:
     return legend_below(plot)
 
 
-def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> Figure | None:
-    """Plot ARI of ensemble and best network against the jobs' time so far; None with fewer than two trainings.
+def anytime(
+    rows: Sequence[Mapping[str, str]], size: int, device: str = "", metric: str = RANKING_METRIC
+) -> Figure | None:
+    """Plot scores of ensemble and best network against the jobs' time so far; None with fewer than two trainings.
 
     Args:
         rows: rows of anytime.csv.
         size: number of members of the ensemble.
         device: names of the devices that the trainings ran on.
+        metric: of the scores.
     """
     if len(rows) < 2:
         return None
@@ -152,15 +177,15 @@ def anytime(rows: Sequence[Mapping[str, str]], size: int, device: str = "") -> F
     tips = [("trained", "@n"), ("last", "@run"), (unit, "@x{0.0}"), ("ensemble", "@ensemble{0.000}")]
     tips += [("best network", "@best{0.000}"), ("iterations", "@iterations{0,0}")]
     where = f" on {device}" if device else ""
-    plot = axes(f"{unit} of training jobs so far{where}", "validation ARI", tips=tips)
+    plot = axes(f"{unit} of training jobs so far{where}", f"validation {_title(metric)}", tips=tips)
+    columns = {of: {"ari": f"{of}_ari", "mean_iou": f"{of}_mean_iou"} for of in ("best", "ensemble")}
     source = ColumnDataSource(
         {
             "x": [s / seconds for s in spent],
             "n": [int(row["n_trained"]) for row in rows],
             "run": [row["run"] for row in rows],
             "iterations": [int(row["iterations"]) for row in rows],
-            "best": [as_number(row["best_ari"]) for row in rows],
-            "ensemble": [as_number(row["ensemble_ari"]) for row in rows],
+            **{of: [_score(row, named, metric) for row in rows] for of, named in columns.items()},
         }
     )
     ensemble = f"ensemble of the best {size}" if size > 1 else "ensemble of one"
@@ -209,63 +234,65 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     return plot
 
 
-def n_below(runs: Sequence[Outcome]) -> int:
+def n_below(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> int:
     """Return how many networks are drawn as outliers at the lower edge."""
-    known = _networks(runs)
-    return _dots(known, _score_axis(known))["marker"].count(BELOW) if known else 0
+    known = _networks(runs, metric)
+    return _dots(known, _score_axis(known, metric), metric)["marker"].count(BELOW) if known else 0
 
 
-def _networks(runs: Sequence[Outcome]) -> list[Outcome]:
-    return [run for run in runs if run.kind != "baseline" and run.ari is not None]
+def _networks(runs: Sequence[Outcome], metric: str) -> list[Outcome]:
+    return [run for run in runs if run.kind != "baseline" and run.score(metric) is not None]
 
 
-def _score_axis(runs: Sequence[Outcome], shown: Sequence[float] = ()) -> ScoreAxis:
-    return ScoreAxis.of([or_nan(run.ari) for run in runs], shown)
+def _score_axis(runs: Sequence[Outcome], metric: str, shown: Sequence[float] = ()) -> ScoreAxis:
+    return ScoreAxis.of([or_nan(run.score(metric)) for run in runs], shown)
 
 
-def _dots(runs: Sequence[Outcome], axis: ScoreAxis) -> dict[str, Any]:
-    """Return height, marker, ARI and name of the dot of each network."""
-    aris = [or_nan(run.ari) for run in runs]
+def _dots(runs: Sequence[Outcome], axis: ScoreAxis, metric: str) -> dict[str, Any]:
+    """Return height, marker, score and name of the dot of each network."""
+    scores = [or_nan(run.score(metric)) for run in runs]
     return {
-        "y": [axis.height(ari) for ari in aris],
-        "marker": [BELOW if ari < axis.lowest else "circle" for ari in aris],
-        "ari": aris,
+        "y": [axis.height(score) for score in scores],
+        "marker": [BELOW if score < axis.lowest else "circle" for score in scores],
+        "ari": scores,
         "run": [run.run for run in runs],
     }
 
 
-def hyperparameters(runs: Sequence[Outcome], ensemble_ari: float | None) -> dict[str, Figure]:
+def hyperparameters(
+    runs: Sequence[Outcome], of_ensemble: float | None, metric: str = RANKING_METRIC
+) -> dict[str, Figure]:
     """Plot the scores of the networks against each root value that differs among them, by its name.
 
     The number of parameters comes first; a line shows the ensemble. The result is empty if no network has a score.
     """
-    known = _networks(runs)
+    known = _networks(runs, metric)
     if not known:
         return {}
-    axis = _score_axis(known, [] if ensemble_ari is None else [ensemble_ari])
+    axis = _score_axis(known, metric, [] if of_ensemble is None else [of_ensemble])
     sizes = [run.n_parameters or 1 for run in known]
-    first = _against("parameters", sizes, known, axis, x_axis_type="log")
+    first = _against("parameters", sizes, known, axis, metric, x_axis_type="log")
     first.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
     first.xaxis.ticker = FixedTicker(ticks=log_ticks(min(sizes), max(sizes)))
     plots = {"parameters": first}
     for name, hyperparameter in HYPERPARAMETERS.items():
         values = [run.values.get(name) for run in known]
         if len(set(values)) > 1:
-            plots[name] = _against(name, values, known, axis)
+            plots[name] = _against(name, values, known, axis, metric)
             _mark_values(plots[name], hyperparameter)
-    if ensemble_ari is not None:
+    if of_ensemble is not None:
         for plot in plots.values():
-            plot.add_layout(Span(location=ensemble_ari, line_color=COLOURS["member"], line_width=1))
+            plot.add_layout(Span(location=of_ensemble, line_color=COLOURS["member"], line_width=1))
     return plots
 
 
 def _against(
-    name: str, values: Sequence[Any], runs: Sequence[Outcome], axis: ScoreAxis, **more: Any
+    name: str, values: Sequence[Any], runs: Sequence[Outcome], axis: ScoreAxis, metric: str, **more: Any
 ) -> Figure:
-    tips = [("run", "@run"), (name, "@x{0.[0000]}"), ("ARI", "@ari{0.000}")]
+    tips = [("run", "@run"), (name, "@x{0.[0000]}"), (_title(metric), "@ari{0.000}")]
     plot = axes(name, "", 210, tips, y_range=axis.range, **more)
     colours = [COLOURS[run.kind] for run in runs]
-    columns = {**_dots(runs, axis), "x": [or_nan(value) for value in values], "colour": colours}
+    columns = {**_dots(runs, axis, metric), "x": [or_nan(value) for value in values], "colour": colours}
     plot.scatter(
         "x", "y", source=ColumnDataSource(columns), marker="marker", size=7, fill_color="colour",
         line_color="colour", fill_alpha=0.5,
@@ -292,16 +319,16 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks or [low]
 
 
-def family(runs: Sequence[Outcome]) -> Figure | None:
-    """Plot the ARI of genomes by round, with lines from parents to children; None if no genome has parents."""
-    known = _networks(runs)
+def family(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> Figure | None:
+    """Plot the score of genomes by round, with lines from parents to children; None if no genome has parents."""
+    known = _networks(runs, metric)
     if not any(run.parents for run in known):
         return None
     by_id = {run.genome: run for run in reversed(known)}  # of equal genomes the best
-    axis = _score_axis(known)
-    places = {run.run: (_place(run.run, known), axis.height(or_nan(run.ari))) for run in known}
+    axis = _score_axis(known, metric)
+    places = {run.run: (_place(run.run, known), axis.height(or_nan(run.score(metric)))) for run in known}
     pairs = [(places[by_id[p].run], places[run.run]) for run in known for p in run.parents if p in by_id]
-    plot = axes("round", "validation ARI", 360, y_range=axis.range)
+    plot = axes("round", f"validation {_title(metric)}", 360, y_range=axis.range)
     plot.multi_line(
         [[parent[0], child[0]] for parent, child in pairs], [[parent[1], child[1]] for parent, child in pairs],
         color=QUIET, line_width=1, line_alpha=0.5, legend_label="parent to child",
@@ -310,11 +337,11 @@ def family(runs: Sequence[Outcome]) -> Figure | None:
     for kind in ("other", "member"):
         of_kind = [run for run in known if run.kind == kind]
         x, parents = [places[run.run][0] for run in of_kind], [_parents(run, by_id) for run in of_kind]
-        source = ColumnDataSource({**_dots(of_kind, axis), "x": x, "parents": parents})
+        source = ColumnDataSource({**_dots(of_kind, axis, metric), "x": x, "parents": parents})
         style: dict[str, Any] = {"color": COLOURS[kind], "size": 8, "legend_label": KINDS[kind]}
         if of_kind:
             dots.append(plot.scatter("x", "y", source=source, marker="marker", **style))
-    tips = [("run", "@run"), ("ARI", "@ari{0.000}"), ("parents", "@parents")]
+    tips = [("run", "@run"), (_title(metric), "@ari{0.000}"), ("parents", "@parents")]
     plot.add_tools(HoverTool(renderers=dots, tooltips=tips))
     plot.xaxis.ticker = FixedTicker(ticks=sorted({_round(run.run) for run in known}))
     plot.xgrid.grid_line_color = None

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from genenet.config.ensemble import COMBINATIONS
+from genenet.config.selection_metrics import SELECTION_METRICS, SelectionMetric
 from genenet.core.atomic_files import read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
@@ -73,8 +74,9 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     paths = ResultPaths(results)
     contents = report_contents(paths, settings)
     runs, contenders = contents["runs"], contents["contenders"]
-    against = plots.hyperparameters(runs, contenders[0].ari)
-    models = plots.plots_of(paths, contents["ensemble"], runs, contenders)
+    ensemble: EnsembleDescription = contents["ensemble"]
+    against = plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
+    models = plots.plots_of(paths, ensemble, runs, contenders)
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(
@@ -100,10 +102,11 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "untrained": ensemble.untrained_classes,
         "strategies": claims.strategies(read_strategies(Path(paths.strategies)), test),
         "contenders": contenders,
-        "beaten": claims.beaten(runs, contenders),
+        "beaten": claims.beaten(runs, contenders, ensemble.metric),
+        "metric": SELECTION_METRICS[ensemble.metric],
         "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_baselines": sum(run.kind == "baseline" for run in runs),
-        "n_below": plots.n_below(runs),
+        "n_below": plots.n_below(runs, ensemble.metric),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": test,
         "volumes": [
@@ -225,15 +228,16 @@ def score(run: Outcome, metric: str) -> float | None:
     return validation.metrics.get(metric) if validation else None
 
 
-def sparkline(run: Outcome) -> Markup:
-    """Draw the validation ARI of a run from 0 to 1, as a line of SVG; nothing for fewer than two validations."""
-    if len(run.history) < 2:
+def sparkline(run: Outcome, metric: SelectionMetric) -> Markup:
+    """Draw the validation scores of a run from 0 to 1, as a line of SVG; nothing for fewer than two validations."""
+    history = run.history(metric.name)
+    if len(history) < 2:
         return Markup("")
-    last = run.history[-1][0]
+    last = history[-1][0]
     points = " ".join(
-        f"{100 * i / last:.1f},{1 + 22 * (1 - min(max(ari, 0), 1)):.1f}" for i, ari in run.history
+        f"{100 * i / last:.1f},{1 + 22 * (1 - min(max(score, 0), 1)):.1f}" for i, score in history
     )
     return Markup(
         '<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img">'
-        f'<title>validation ARI, 0 to 1</title><polyline points="{points}"/></svg>'
+        f'<title>validation {metric.title}, 0 to 1</title><polyline points="{points}"/></svg>'
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy.random import PCG64, Generator, SeedSequence
 
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.core.random_streams import Stream
 from genenet.genes.genome import Genome, read_genome
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 
 TRIES = 100  # children that equal an earlier genome are redrawn up to this many times
 
-Scored = Sequence[tuple[Genome, float]]  # with their validation ARI, the oldest first
+Scored = Sequence[tuple[Genome, float]]  # with their validation score, the oldest first
 
 
-def scored(rounds: Sequence[Sequence[TrainingResult]], genome_file: Callable[[str], str]) -> Scored:
-    """Return the genomes that have a score, the oldest first, from what the rounds' files say."""
+def scored(
+    rounds: Sequence[Sequence[TrainingResult]],
+    genome_file: Callable[[str], str],
+    metric: str = RANKING_METRIC,
+) -> Scored:
+    """Return the genomes that have a score by ``metric``, the oldest first, from what the rounds' files say."""
     return [
-        (read_genome(genome_file(result.run)), result.ari)
+        (read_genome(genome_file(result.run)), score)
         for results in rounds
         for result in results
-        if result.is_ok and result.run is not None and result.ari is not None
+        if result.is_ok and result.run is not None and (score := result.score(metric)) is not None
     ]
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from genenet.config.rounds import run_name
 from genenet.config.stages import TrainSettings, read_settings
 from genenet.core.atomic_files import read_csv
-from genenet.core.tolerant_read import as_number
 from genenet.search.round_files import (
     EMPTY,
     RoundFile,
@@ -23,11 +22,13 @@ from genenet.search.round_files import (
     read_file,
     write_file,
 )
+from genenet.training.outcomes import score_of_row, scores_of_row
 from genenet.training.scores import read_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from genenet.config.training import Stopping
     from genenet.core.paths import ResultPaths, RunPaths
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def write_empty_slot(path: Path) -> None:
 
 
 def write_slot(path: Path, run: str, files: RunPaths, iterations: int, settings: Path) -> None:
-    """Write a slot's result: its status and the ARI at the rung's end, even if its genome was trained further.
+    """Write a slot's result: its status and the scores at the rung's end, even if its genome was trained further.
 
     Args:
         path: of the slot's file.
@@ -65,34 +66,36 @@ def write_slot(path: Path, run: str, files: RunPaths, iterations: int, settings:
         iterations: at the rung's end.
         settings: of the training; they aren't read if it has no weights.
     """
-    scores, ari = read_scores(files.scores), None
-    if scores.is_ok:
-        ari = ari_after(
-            files.history, iterations, read_settings(settings, TrainSettings).training.stopping.weights
-        )
-    write_file(path, SlotFile.holding(TrainingResult.of(run, scores, ari), iterations))
+    scores = read_scores(files.scores)
+    if not scores.is_ok:
+        write_file(path, SlotFile.holding(TrainingResult.of(run, scores, {}), iterations))
+        return
+    stopping = read_settings(settings, TrainSettings).training.stopping
+    kept = scores_after(files.history, iterations, stopping)
+    write_file(path, SlotFile.holding(TrainingResult.of(run, scores, kept), iterations, stopping.metric))
 
 
-def ari_after(history: Path, iterations: int, weights: str) -> float | None:
-    """Return the validation ARI of the weights that a training had kept at an iteration: the best, or the last."""
-    aris = [
-        as_number(row["validation_ari"]) for row in read_csv(history) if int(row["iteration"]) <= iterations
-    ]
-    if weights == "last":
-        return aris[-1] if aris else None
-    return max((ari for ari in aris if ari is not None), default=None)
+def scores_after(history: Path, iterations: int, stopping: Stopping) -> dict[str, float | None]:
+    """Return ARI and mean IoU of the weights that a training had kept at an iteration; none before a validation."""
+    rows = [row for row in read_csv(history) if int(row["iteration"]) <= iterations]
+    if stopping.weights == "last":
+        return scores_of_row(rows[-1]) if rows else {}
+    known = [(score, row) for row in rows if (score := score_of_row(row, stopping.metric)) is not None]
+    return scores_of_row(max(known, key=lambda each: each[0])[1]) if known else {}
 
 
 def rank(slots: Sequence[Path], out: Path) -> None:
     """Write the slots of a rung, best first; those without weights come last, and a tie is broken by the run's name."""
-    results = [read_file(path, SlotFile).result for path in slots]
-    write_file(out, RungFile(slots=sorted(results, key=lambda result: result.rank_key)))
+    read = [read_file(path, SlotFile) for path in slots]
+    ranked = sorted(read, key=lambda slot: slot.rank_key(slot.metric))
+    write_file(out, RungFile(slots=[slot.result for slot in ranked]))
 
 
 def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
     """Write how all trainings of a round have ended, in their order: what later rounds are bred from."""
     scores = {run: read_scores(paths.run(run).scores) for run in runs}
-    write_file(out, RoundFile(runs=[TrainingResult.of(run, each, each.ari) for run, each in scores.items()]))
+    results = [TrainingResult.of(run, each, each.metrics) for run, each in scores.items()]
+    write_file(out, RoundFile(runs=results))
 
 
 def read_round(path: Path) -> list[TrainingResult]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt
 
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetricName
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -22,27 +24,34 @@ class TrainingResult(Closed):
         genome: the id of its genome.
         status: that it has published; ``empty`` without a training.
         ari: on the validation images, at the rung's end if it is a rung's.
+        mean_iou: likewise; None in files of version 0.1.
     """
 
     run: str | None
     genome: str | None = None
     status: Status | Literal["empty"]
     ari: float | None = None
+    mean_iou: float | None = None
 
     @classmethod
-    def of(cls, run: str, scores: Scores, ari: float | None) -> TrainingResult:
-        """Return the result of a training that has published these scores."""
-        return cls(run=run, genome=scores.genome, status=scores.status, ari=ari)
+    def of(cls, run: str, scores: Scores, validation: Mapping[str, float | None]) -> TrainingResult:
+        """Return the result of a training that has published these scores; ``validation`` has ARI and mean IoU."""
+        of_run = {name: validation.get(name) for name in ("ari", "mean_iou")}
+        return cls(run=run, genome=scores.genome, status=scores.status, **of_run)
 
     @property
     def is_ok(self) -> bool:
         """Whether there are weights."""
         return self.status == "ok"
 
-    @property
-    def rank_key(self) -> tuple[bool, float, str]:
-        """For sorting, best first: without weights last, and of equal ARIs the earlier run first."""
-        return not self.is_ok, 1.0 if self.ari is None else -self.ari, self.run or "~"
+    def score(self, metric: str) -> float | None:
+        """Return the validation score by a metric of SELECTION_METRICS; None if there is none."""
+        return SELECTION_METRICS[metric].of_scores({"ari": self.ari, "mean_iou": self.mean_iou})
+
+    def rank_key(self, metric: str) -> tuple[bool, float, str]:
+        """Return a key for sorting, best first: without weights last, and of equal scores the earlier run first."""
+        score = self.score(metric)
+        return not self.is_ok, 1.0 if score is None else -score, self.run or "~"
 
 
 EMPTY = TrainingResult(run=None, status="empty")
@@ -53,11 +62,14 @@ class SlotFile(TrainingResult):
 
     format: Literal["genenet.slot/1"] = "genenet.slot/1"
     iterations: NonNegativeInt | None = None
+    metric: SelectionMetricName = RANKING_METRIC  # by which the rung is ranked
 
     @classmethod
-    def holding(cls, result: TrainingResult, iterations: int | None = None) -> SlotFile:
-        """Return the file of a slot whose rung ends after some iterations."""
-        return cls(**result.model_dump(), iterations=iterations)
+    def holding(
+        cls, result: TrainingResult, iterations: int | None = None, metric: str = RANKING_METRIC
+    ) -> SlotFile:
+        """Return the file of a slot whose rung ends after some iterations, and is ranked by ``metric``."""
+        return cls(**result.model_dump(), iterations=iterations, metric=metric)
 
     @property
     def result(self) -> TrainingResult:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from genenet.config import stages
 from genenet.config.model import read_config
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.core.tolerant_read import names_in, try_read
@@ -54,6 +55,7 @@ class Status:
     left: TimeLeft
     stages: list[StageState]
     changed: list[str]  # training settings in which the config differs from those that the trainings have
+    metric: str = RANKING_METRIC  # by which trainings are compared
 
     def of_phase(self, phase: Phase) -> list[Outcome]:
         """Return the trainings in a phase."""
@@ -66,24 +68,24 @@ class Status:
 
     @property
     def best(self) -> Outcome | None:
-        """The genome with the highest ARI so far, in training or done."""
-        return _best(run for run in self.runs if not run.is_baseline)
+        """The genome with the highest score so far, in training or done."""
+        return self._best(run for run in self.runs if not run.is_baseline)
 
     @property
     def best_baselines(self) -> dict[str, Outcome]:
         """Each baseline's best training, by its title."""
         titles = dict.fromkeys(run.title for run in self.runs if run.is_baseline)
-        best = {title: _best(r for r in self.runs if r.is_baseline and r.title == title) for title in titles}
+        best = {t: self._best(run for run in self.runs if run.is_baseline and run.title == t) for t in titles}
         return {title: run for title, run in best.items() if run}
+
+    def _best(self, runs: Iterable[Outcome]) -> Outcome | None:
+        known = [run for run in runs if run.score(self.metric) is not None]
+        return max(known, key=lambda run: run.ranked_score(self.metric), default=None)
 
     @property
     def is_over(self) -> bool:
         """Whether the report is there, of these results."""
         return all(stage.state == "done" for stage in self.stages)
-
-
-def _best(runs: Iterable[Outcome]) -> Outcome | None:
-    return max((run for run in runs if run.ari is not None), key=lambda run: run.ranked_ari, default=None)
 
 
 def load_config(path: Path) -> Config:
@@ -120,6 +122,7 @@ def read_status(config: Config) -> Status:
         left=time_left(runs, open_iterations(config, paths)),
         stages=read_stages(config, paths, runs),
         changed=_changes(kept, config),
+        metric=config.ensemble.metric,
     )
 
 

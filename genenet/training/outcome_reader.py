@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.attempt_records import AttemptRecord, read_attempts
 from genenet.core.errors import InputError
 from genenet.core.lock_holder import Holder, look
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
 
 
-def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
+def read_outcomes(paths: ResultPaths, runs: Sequence[str], metric: str = RANKING_METRIC) -> list[Outcome]:
     """Read the results of trainings that are over, best first; the successful ones before the others.
+
+    They are compared by ``metric``, a name of SELECTION_METRICS.
 
     Raises:
         InputError: If a training has no results, or unreadable ones.
@@ -35,7 +38,7 @@ def read_outcomes(paths: ResultPaths, runs: Sequence[str]) -> list[Outcome]:
     for each in outcomes:
         if each.scores is None:
             raise InputError(each.problem or f"{each.files.scores}: no such file")
-    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ranked_ari, o.run))
+    return sorted(outcomes, key=lambda o: (not o.is_ok, -o.ranked_score(metric), o.run))
 
 
 def read_outcome(paths: ResultPaths, run: str, expected: Expected = ANY) -> Outcome:

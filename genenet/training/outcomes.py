@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
@@ -14,6 +15,7 @@ from genenet.core.tolerant_read import as_number
 from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from genenet.core.attempt_records import AttemptRecord
@@ -57,6 +59,16 @@ class Cost:
     n_jobs: int = 0
     job_seconds: float = 0.0
     n_killed: int = 0
+
+
+def score_of_row(row: Mapping[str, str], metric: str) -> float | None:
+    """Return the validation score of a row of ``history.csv``; None if the row doesn't hold it."""
+    return SELECTION_METRICS[metric].of_scores(scores_of_row(row))
+
+
+def scores_of_row(row: Mapping[str, str]) -> dict[str, float | None]:
+    """Return ARI and mean IoU of a row of ``history.csv``; version 0.1 wrote no mean IoU."""
+    return {name: as_number(row.get(f"validation_{name}", "")) for name in ("ari", "mean_iou")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,14 +163,20 @@ class Outcome:
         return self.state.best_ari if self.state else None
 
     @property
-    def ranked_ari(self) -> float:
-        """The ARI for the ranking: -1 if there is none, so that the training is ranked last."""
-        return -1.0 if self.ari is None else self.ari
-
-    @property
     def mean_iou(self) -> float | None:
-        """Mean IoU on the validation images."""
-        return self.scores.validation.mean_iou if self.scores and self.scores.validation else None
+        """Mean IoU on the validation images; of one that isn't over, that of the best validation so far."""
+        if self.scores:
+            return self.scores.validation.mean_iou if self.scores.validation else None
+        return self.state.best_mean_iou if self.state else None
+
+    def score(self, metric: str) -> float | None:
+        """Return the validation score by a metric of SELECTION_METRICS; None if there is none."""
+        return SELECTION_METRICS[metric].of_scores({"ari": self.ari, "mean_iou": self.mean_iou})
+
+    def ranked_score(self, metric: str) -> float:
+        """Return the score for the ranking: -1 if there is none, so that the training is ranked last."""
+        score = self.score(metric)
+        return -1.0 if score is None else score
 
     @property
     def accuracy(self) -> float | None:
@@ -244,11 +262,13 @@ class Outcome:
         return job or (self.attempt.slurm_job_id if self.attempt else None)
 
     @cached_property
-    def history(self) -> list[tuple[int, float]]:
-        """Iteration and validation ARI of each validation that has one."""
-        rows = read_csv(self.files.history) if self.files.history.exists() else []
-        points = [(int(row["iteration"]), as_number(row["validation_ari"])) for row in rows]
-        return [(iteration, ari) for iteration, ari in points if ari is not None]
+    def _history(self) -> list[dict[str, str]]:
+        return read_csv(self.files.history) if self.files.history.exists() else []
+
+    def history(self, metric: str) -> list[tuple[int, float]]:
+        """Return iteration and score, by a metric of SELECTION_METRICS, of each validation that has one."""
+        points = [(int(row["iteration"]), score_of_row(row, metric)) for row in self._history]
+        return [(iteration, score) for iteration, score in points if score is not None]
 
     @cached_property
     def _genome(self) -> Genome | None:

@@ -7,7 +7,8 @@ import json
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 from genenet.config.stages import TrainSettings, read_settings
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
+# Keys that version 0.1 didn't have, and values with which the weights are as they were without them
+LATER_KEYS: dict[tuple[str, ...], Any] = {("training", "stopping", "metric"): "ari"}
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +122,10 @@ class Inputs:
         )
         unused = OBSERVERS | ({"iterations"} if is_longer_alike else set())
         settings = self.settings.model_dump(mode="json", exclude={"training": unused})
+        for (*sections, key), default in LATER_KEYS.items():
+            section = reduce(getitem, sections, settings)
+            if section[key] == default:
+                del section[key]
         images = len(self.train.classes), self.train.checksum, self.validation.checksum
         parts = [VERSION, self.genome.id, settings, *images]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

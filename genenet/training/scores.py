@@ -82,6 +82,11 @@ class Scores(Closed):
         """ARI on the validation images; None without weights, and where it isn't defined."""
         return self.validation.ari if self.is_ok and self.validation else None
 
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """All scores on the validation images, by name; none without weights."""
+        return self.validation.metrics if self.is_ok and self.validation else {}
+
     def write(self, path: Path) -> None:
         """Write the file, atomically."""
         write_json(path, self.model_dump(mode="json"))

@@ -27,7 +27,8 @@ class TrainingState(Closed):
     Attributes:
         iteration: the last one that is done.
         iterations: at which the training ends, or pauses at the end of its rung.
-        best_ari: of the validations so far; None before the first.
+        best_ari: of the best validation so far; None before the first.
+        best_mean_iou: likewise.
         seconds_per_iteration: of all attempts, validations included; None before the first iteration.
         seconds_since_iteration: how long ago the last iteration was done when this was written.
         token: of the lock that the writer held, as in ``attempts.json``.
@@ -39,6 +40,7 @@ class TrainingState(Closed):
     iteration: int
     iterations: int
     best_ari: float | None = None
+    best_mean_iou: float | None = None
     seconds_per_iteration: float | None = None
     seconds_since_iteration: float = 0.0
     token: str | None = None
@@ -78,11 +80,12 @@ class StateWriter:
         iteration, now = self._trainer.iteration, time.monotonic()
         if iteration != self._iteration:
             self._iteration, self._since = iteration, now
-        aris = [row.validation_ari for row in self._trainer.history if math.isfinite(row.validation_ari)]
+        best = self._best_scores()
         state = TrainingState(
             iteration=iteration,
             iterations=self._iterations,
-            best_ari=max(aris, default=None),
+            best_ari=best.get("ari"),
+            best_mean_iou=best.get("mean_iou"),
             seconds_per_iteration=self._trainer.seconds / iteration if iteration else None,
             seconds_since_iteration=round(now - self._since, 1),
             token=self.token,
@@ -91,3 +94,15 @@ class StateWriter:
         )
         with suppress(OSError):
             write_json(self.path, state.model_dump(mode="json"))
+
+    def _best_scores(self) -> dict[str, float]:
+        """Return ARI and mean IoU of the best validation so far, as far as they are defined."""
+        if self._trainer is None:
+            return {}
+        metric = self._trainer.settings.stopping.metric
+        known = [row for row in self._trainer.history if math.isfinite(row.score(metric))]
+        if not known:
+            return {}
+        best = max(known, key=lambda row: row.score(metric))
+        scores = {"ari": best.validation_ari, "mean_iou": best.validation_mean_iou}
+        return {name: value for name, value in scores.items() if math.isfinite(value)}

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.random import SeedSequence
 
+from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.random_streams import Stream
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
@@ -49,6 +50,13 @@ class Row:
     learning_rate: float
     validation_ari: float
     seconds: float  # of training and validation up to this iteration, over all attempts
+    validation_mean_iou: float = math.nan  # checkpoints of version 0.1 don't hold it
+
+    def score(self, metric: str) -> float:
+        """Return the validation score by a metric of SELECTION_METRICS; nan if it isn't defined."""
+        scores = {"ari": self.validation_ari, "mean_iou": self.validation_mean_iou}
+        value = SELECTION_METRICS[metric].of_scores(scores)
+        return math.nan if value is None else value
 
 
 class Diverged(Exception):
@@ -125,10 +133,10 @@ class Trainer:
     @property
     def is_done(self) -> bool:
         """Whether all iterations are done, or the patience is over."""
-        scores = [row.validation_ari for row in self.history]
-        return self.iteration >= self.settings.iterations or not is_patient(
-            scores, self.settings.stopping.patience
-        )
+        stopping = self.settings.stopping
+        if self.iteration >= self.settings.iterations or stopping.patience is None:
+            return self.iteration >= self.settings.iterations
+        return not is_patient([row.score(stopping.metric) for row in self.history], stopping.patience)
 
     def is_done_until(self, iteration: int | None) -> bool:
         """Whether the training has reached an iteration or its end; None is the end."""
@@ -136,10 +144,11 @@ class Trainer:
 
     @property
     def chosen_row(self) -> Row:
-        """The validation whose weights are kept: the first one with the highest ARI, or the last one."""
-        if self.settings.stopping.weights == "last":
+        """The validation whose weights are kept: the first one with the highest score, or the last one."""
+        stopping = self.settings.stopping
+        if stopping.weights == "last":
             return self.history[-1]
-        return max(self.history, key=lambda row: row.validation_ari)
+        return max(self.history, key=lambda row: row.score(stopping.metric))
 
     def current_learning_rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -203,6 +212,7 @@ class Trainer:
                 learning_rate=self.current_learning_rate(),
                 validation_ari=contingency.adjusted_rand_index,
                 seconds=round(self.seconds, 3),
+                validation_mean_iou=contingency.mean_iou,
             )
         )
         self.losses = 0.0

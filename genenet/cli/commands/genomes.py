@@ -49,8 +49,9 @@ def generate(
 
         paths = ResultPaths(results)
         earlier = [read_round(Path(paths.round(number))) for number in range(round_)]
-        candidates = scored(earlier, paths.genome)
-        genome = breed(read_settings(settings, BreedSettings), candidates, round_, index)
+        wanted = read_settings(settings, BreedSettings)
+        candidates = scored(earlier, paths.genome, wanted.metric)
+        genome = breed(wanted, candidates, round_, index)
     else:
         draws = read_settings(settings, Draws)
         genome = draw(draws.feasible_regions(), draws.seed, index, round_)

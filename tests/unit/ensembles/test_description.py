@@ -19,7 +19,11 @@ def test_the_ensemble_of_version_0_1_is_read_and_keeps_all_that_it_says(tmp_path
     assert [member.run for member in description.members] == ["r0/001", "r0/000"]
     assert description.validation.ari == values["validation"]["ari"]
     description.write(tmp_path / "ensemble.json")
-    assert json.loads((tmp_path / "ensemble.json").read_text()) == {**values, "class_voxels": None}
+    assert json.loads((tmp_path / "ensemble.json").read_text()) == {
+        **values,
+        "class_voxels": None,
+        "metric": "ari",
+    }
     assert read_description(tmp_path / "ensemble.json") == description
 
 

@@ -34,11 +34,11 @@ def complementary():
 
 def test_networks_that_err_elsewhere_beat_the_best():
     voxels = complementary()
-    singles = [voxels.ari(levels.astype(np.int32)) for levels in voxels.levels]
+    singles = [voxels.score(levels.astype(np.int32)) for levels in voxels.levels]
     found = greedy(voxels, 4, rng())
     assert len(found) >= 3
     total = sum(weight * voxels.levels[i] for i, weight in found.items())
-    assert voxels.ari(total.astype(np.int32)) == 1 > max(singles)
+    assert voxels.score(total.astype(np.int32)) == 1 > max(singles)
 
 
 def test_copies_of_the_best_add_nothing():

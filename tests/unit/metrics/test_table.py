@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.metrics.contingency import Contingency, class_scores, scores
 from genenet.metrics.scores import ClassScores
-from genenet.metrics.table import METRICS, RANKING_METRIC
+from genenet.metrics.table import METRICS, score_of_counts
 
 COUNTS = Contingency(np.array([[5, 1, 0], [0, 3, 1], [0, 0, 2]]))
 
@@ -24,6 +25,19 @@ def test_each_metric_of_the_table_is_computed_and_written(name: str) -> None:
 
 def test_the_ranking_metric_is_one_of_them() -> None:
     assert METRICS[RANKING_METRIC].is_better_high
+    assert RANKING_METRIC in SELECTION_METRICS
+
+
+@pytest.mark.parametrize("name", SELECTION_METRICS)
+def test_each_metric_of_selection_is_a_mean_of_metrics_of_the_table(name: str) -> None:
+    metric, values = SELECTION_METRICS[name], scores(COUNTS)
+    assert all(METRICS[of].is_better_high for of in metric.of)
+    expected = sum(values[of] for of in metric.of) / len(metric.of)
+    assert metric.of_scores(values) == score_of_counts(COUNTS, name) == pytest.approx(expected)
+    assert metric.of_scores({**values, metric.of[-1]: None}) is None
+    assert metric.of_scores({**values, metric.of[-1]: float("nan")}) is None
+    assert np.isnan(score_of_counts(Contingency.empty(3), name))
+    assert metric.title
 
 
 def test_scores_are_flat_in_the_file_and_read_back() -> None:

@@ -82,13 +82,23 @@ def test_the_answer_comes_first(page: Page) -> None:
     [
         (0.5, "The ensemble doesn't beat the U-Net 2015: it is 0.100 ARI behind."),
         (0.6, "The ensemble equals the U-Net 2015."),
-        (None, "The ensemble can't be compared with the U-Net 2015: an ARI is missing."),
+        (None, "The ensemble can't be compared with the U-Net 2015 by ARI: a score is missing."),
     ],
 )
 def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: str) -> None:
     search = Search(tmp_path, ari=ari)
     search.write()
     assert says in search.page().text
+
+
+def test_claims_are_made_in_the_metric_of_the_selection(search: Search) -> None:
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    write_json(path, {**read_json(path), "metric": "mean_iou"})
+    text = search.page().text
+    assert "Ensemble of 1 0.712 ARI mean IoU 0.543" in text
+    assert "The ensemble beats the U-Net 2015 by 0.143 mean IoU." in text
+    assert "0 of 3 networks beat the U-Net 2015, the best is behind by 0.000 mean IoU" in text
+    assert "The networks are ranked by mean IoU." in text
 
 
 def test_test_scores_stand_apart(search: Search) -> None:

@@ -15,14 +15,16 @@ from genenet.config.model import check_config
 from genenet.config.rounds import Rung, expanded, rounds
 from genenet.config.search import Evolution, Search
 from genenet.config.stages import BreedSettings
+from genenet.config.training import Stopping
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.core.resources import available_cores
 from genenet.genes.generation import draw
 from genenet.genes.genome import Genome, read_genome
 from genenet.search.compatibility import check_additions
-from genenet.search.evolution import breed, parent
-from genenet.search.halving import ari_after, gather, rank, run_of_slot
+from genenet.search.evolution import breed, parent, scored
+from genenet.search.halving import gather, rank, run_of_slot, scores_after
+from genenet.search.round_files import RungFile, SlotFile, TrainingResult, read_file, write_file
 from genenet.status.status import read_status
 from tests.support.runs import genenet, make, run, wait
 
@@ -127,8 +129,39 @@ def test_the_best_go_on_and_those_without_weights_never(tmp_path):
 def test_a_rungs_score_is_that_of_its_end_whatever_came_after(tmp_path):
     history = tmp_path / "history.csv"
     history.write_text("iteration,validation_ari\n10,0.3\n20,nan\n30,0.2\n40,0.8\n")
-    assert [ari_after(history, n, "best") for n in (5, 10, 20, 30, 40)] == [None, 0.3, 0.3, 0.3, 0.8]
-    assert [ari_after(history, n, "last") for n in (10, 20, 30, 40)] == [0.3, None, 0.2, 0.8]
+    best, last = Stopping(weights="best"), Stopping(weights="last")
+    found = [scores_after(history, n, best).get("ari") for n in (5, 10, 20, 30, 40)]
+    assert found == [None, 0.3, 0.3, 0.3, 0.8]
+    assert [scores_after(history, n, last).get("ari") for n in (10, 20, 30, 40)] == [0.3, None, 0.2, 0.8]
+
+
+def test_a_rung_is_ranked_by_the_metric_of_the_weights_that_were_kept(tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("iteration,validation_ari,validation_mean_iou\n10,0.9,0.1\n20,0.5,0.6\n30,0.8,0.2\n")
+    found = {m: scores_after(history, 30, Stopping(metric=m)) for m in ("ari", "mean_iou", "both")}
+    assert found["ari"] == {"ari": 0.9, "mean_iou": 0.1}
+    assert found["mean_iou"] == found["both"] == {"ari": 0.5, "mean_iou": 0.6}
+    results = {"r0/000": (0.9, 0.1), "r0/001": (0.5, 0.6), "r0/002": (0.8, 0.15)}
+    for metric, first in (("ari", "r0/000"), ("mean_iou", "r0/001"), ("both", "r0/001")):
+        files = [tmp_path / f"{index}.json" for index in range(3)]
+        for file, (name, (ari, iou)) in zip(files, results.items(), strict=True):
+            result = TrainingResult(run=name, genome="g", status="ok", ari=ari, mean_iou=iou)
+            write_file(file, SlotFile.holding(result, 30, metric))
+        rank(files, tmp_path / "rung.json")
+        assert read_file(tmp_path / "rung.json", RungFile).slots[0].run == first
+
+
+def test_parents_are_compared_by_the_metric_of_the_ensemble(tmp_path):
+    genomes = {f"r0/00{i}": Genome(f"r0_00{i}", {"net": {"n_convkernels": 4 + i}}) for i in range(2)}
+    for name, genome in genomes.items():
+        genome.write(tmp_path / f"{name}.json")
+    results = [
+        TrainingResult(run=name, genome="g", status="ok", ari=ari, mean_iou=iou)
+        for name, ari, iou in (("r0/000", 0.9, 0.1), ("r0/001", 0.5, None))
+    ]
+    assert [score for _, score in scored([results], lambda name: f"{tmp_path}/{name}.json")] == [0.9, 0.5]
+    both = scored([results], lambda name: f"{tmp_path}/{name}.json", "both")
+    assert [(genome.name, score) for genome, score in both] == [("r0_000", 0.5)]
 
 
 class Halved:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from genenet.config import stages
 from genenet.config.model import read_config
+from genenet.config.training import Training
 from genenet.core import lock
 from genenet.core.atomic_files import write_json
 from genenet.core.attempts import Attempts
@@ -112,9 +113,8 @@ class Search:
         write_history(self.paths.run(run).progress, rows)
         states = StateWriter(self.paths.run(run).state)
         states.token = token
-        states.follow(
-            SimpleNamespace(iteration=rows[-1].iteration, seconds=rows[-1].seconds, history=rows), of
-        )
+        last = {"iteration": rows[-1].iteration, "seconds": rows[-1].seconds}
+        states.follow(SimpleNamespace(**last, history=rows, settings=Training()), of)
 
     def log(self, run, *lines):
         path = Path(self.paths.train_log(run))

@@ -1,11 +1,22 @@
 """Steps of learning: the recipe's options in the trainer, precision, batches in halves."""
 
+import hashlib
+import json
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from genenet.config.stages import TrainSettings
+from genenet.config.training import Training
+from genenet.genes.genome import Genome
+from genenet.metrics.contingency import Contingency
 from genenet.networks.device import compute_type, is_faster_in_bfloat16
 from genenet.networks.network import Network
+from genenet.training.run import OBSERVERS, VERSION, Inputs
+from genenet.training.trainer import Row
 from tests.support.trainers import train, trainer, weights
 
 CPU = torch.device("cpu")
@@ -116,3 +127,59 @@ def test_augmentation_and_border_weights_change_what_is_learnt_and_are_the_same_
         changed = weights(train(trainer(**recipe)))
         assert not torch.equal(changed, plain)
         assert torch.equal(changed, weights(train(trainer(**recipe))))
+
+
+def rows(*scores):
+    """Validations with these ARIs and mean IoUs."""
+    return [Row(i, 1.0, 1e-3, ari, float(i), iou) for i, (ari, iou) in enumerate(scores, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "best", "is_done"), [("ari", 1, True), ("mean_iou", 3, False), ("both", 2, False)]
+)
+def test_the_metric_decides_which_weights_are_kept_and_when_patience_is_over(metric, best, is_done):
+    t = trainer(iterations=1000, stopping={"metric": metric, "patience": 2})
+    t.history = rows((0.9, 0.1), (0.8, 0.5), (0.5, 0.7))
+    assert t.chosen_row.iteration == best
+    assert t.is_done is is_done
+
+
+def test_a_history_of_version_0_1_has_no_mean_iou():
+    old = {"iteration": 5, "training_loss": 1.0, "learning_rate": 1e-3, "validation_ari": 0.5, "seconds": 1.0}
+    row = Row(**old)
+    assert row.score("ari") == 0.5
+    assert np.isnan(row.score("mean_iou"))
+    assert np.isnan(row.score("both"))
+
+
+def test_validation_measures_both_metrics():
+    t = train(trainer())
+    contingency = Contingency.empty(3)
+    t.learner.network.eval()
+    (image,) = t.validation
+    for z, probabilities in t.predict(image):
+        contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+    last = t.history[-1]
+    assert (last.validation_ari, last.validation_mean_iou) == (
+        contingency.adjusted_rand_index,
+        contingency.mean_iou,
+    )
+
+
+def test_the_default_metric_leaves_checkpoints_of_older_versions_valid():
+    genome = Genome("t", {})
+    images = SimpleNamespace(classes=["a", "b"], checksum="x")
+
+    def settings(**stopping):
+        training = Training(iterations=1000, stopping=stopping)
+        return TrainSettings(seed=1, normalisation="volume", training=training)
+
+    def fingerprint(**stopping):
+        return Inputs(genome, settings(**stopping), images, images).fingerprint
+
+    old = settings().model_dump(mode="json", exclude={"training": OBSERVERS | {"iterations"}})
+    assert old["training"]["stopping"].pop("metric") == "ari"
+    parts = [VERSION, genome.id, old, 2, "x", "x"]
+    expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    assert fingerprint() == fingerprint(metric="ari") == expected
+    assert len({fingerprint(metric=m) for m in ("ari", "mean_iou", "both")}) == 3

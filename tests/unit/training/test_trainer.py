@@ -309,7 +309,8 @@ def test_the_history_goes_to_tensorboard_whole_after_an_interruption_too(undistu
     assert not run.run(lambda: next(asked))
     assert run.run()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert set(events.Tags()["scalars"]) == {"training_loss", "learning_rate", "validation_ari", "seconds"}
+    measured = {"training_loss", "learning_rate", "validation_ari", "seconds", "validation_mean_iou"}
+    assert set(events.Tags()["scalars"]) == measured
     shown = {e.step: e.value for e in events.Scalars("validation_ari")}
     assert shown == pytest.approx(
         {int(r["iteration"]): float(r["validation_ari"]) for r in rows_of(tmp_path)}
