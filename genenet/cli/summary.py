@@ -45,7 +45,7 @@ def print_summary(results: Path) -> None:
     for name, share in ensemble.untrained_classes.items():
         line = f"class {name} has no voxel in the training labels: networks can't learn it"
         console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
-    console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False)
+    console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False, markup=False)
 
 
 def _number(text: str, digits: int) -> str:
@@ -68,6 +68,8 @@ def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
     ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
     lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
+    not_found = scores.not_found(ensemble.classes)
+    lines += [f"classes on the validation images: {not_found}"] if not_found else []
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent
     lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from genenet.ensembles.strategies import ChosenEnsemble
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
+
+log = logging.getLogger(__name__)
 
 
 def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) -> None:
@@ -67,6 +70,8 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
     write_ensemble(Path(paths.ensemble), members, description)
+    if not_found := description.validation.not_found(description.classes):
+        log.warning("classes on the validation images: %s", not_found)
 
 
 def _candidates(genomes: Sequence[Outcome], settings: EnsembleSettings, paths: ResultPaths) -> list[Outcome]:

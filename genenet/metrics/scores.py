@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import (
@@ -15,6 +15,8 @@ from pydantic import (
 
 from genenet.core.models import Closed
 from genenet.metrics.table import METRICS
+
+LOW_IOU = 0.1  # a class with less counts as badly found
 
 
 class ClassScores(Closed):
@@ -76,3 +78,26 @@ class ClassScores(Closed):
     def accuracy(self) -> float | None:
         """Share of voxels with the right class."""
         return self.metrics.get("accuracy")
+
+    @property
+    def never_predicted(self) -> list[int]:
+        """Ids of the classes that the labels show and the segmentation never does; none if counts are missing."""
+        found = [sum(column) for column in zip(*self.confusion, strict=True)]
+        return [index for index, row in enumerate(self.confusion) if sum(row) and not found[index]]
+
+    @property
+    def badly_found(self) -> dict[int, float]:
+        """Ids of the other classes of the labels whose IoU is below LOW_IOU, and this IoU."""
+        shown = [index for index, row in enumerate(self.confusion) if sum(row)]
+        ious = [(index, self.iou[index]) for index in shown if index not in self.never_predicted]
+        return {index: iou for index, iou in ious if iou is not None and iou < LOW_IOU}
+
+    def not_found(self, classes: Sequence[str]) -> str:
+        """Return one line on the classes that are never predicted or badly found; an empty one if there are none."""
+        missed = ", ".join(classes[index] for index in self.never_predicted)
+        bad = ", ".join(f"{classes[index]} ({iou:.3f})" for index, iou in self.badly_found.items())
+        parts = [
+            f"never predicted, though the labels show them: {missed}" if missed else "",
+            f"found badly, with an IoU below {LOW_IOU}: {bad}" if bad else "",
+        ]
+        return "; ".join(filter(None, parts))

@@ -100,6 +100,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "ensemble": ensemble,
         "combination": COMBINATIONS[ensemble.combination],
         "untrained": ensemble.untrained_classes,
+        "not_found": ensemble.validation.not_found(classes),
         "strategies": claims.strategies(read_strategies(Path(paths.strategies)), test),
         "contenders": contenders,
         "beaten": claims.beaten(runs, contenders, ensemble.metric),

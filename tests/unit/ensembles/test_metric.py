@@ -90,13 +90,15 @@ def write_images(paths, labels):
 
 
 @pytest.mark.parametrize(("metric", "best"), [("ari", 0), ("mean_iou", 1), ("both", 0)])
-def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best):
+def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best, caplog):
     settings = EnsembleSettings(metric=metric, size=1)
     select(searched, ["r0/000", "r0/001"], SelectSettings(normalisation="volume", ensemble=settings))
     rows = read_csv(Path(searched.ranking))
     assert [row["run"] for row in rows] == [f"r0/{index:03d}" for index in (best, 1 - best)]
     ensemble = read_description(Path(searched.ensemble) / "ensemble.json")
     assert ensemble.metric == metric
+    said = "classes on the validation images: never predicted, though the labels show them: granule"
+    assert (said in caplog.text) is (best == 0)
     assert [member.run for member in ensemble.members] == [f"r0/{best:03d}"]
     (last,) = [row for row in read_csv(Path(searched.anytime)) if row["n_trained"] == "2"]
     assert float(last["best_ari"]) == float(rows[0]["validation_ari"])

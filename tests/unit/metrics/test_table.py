@@ -60,3 +60,19 @@ def test_the_ari_of_one_true_class_is_not_defined(counts):
     assert contingency.adjusted_rand_index in (0, 1)
     assert scores(contingency)["ari"] is None
     assert scores(contingency)["accuracy"] == contingency.accuracy
+
+
+def test_classes_that_are_never_predicted_or_badly_found_are_named():
+    """Rows are true classes: the third is taken for the second, the fourth is hardly found, the fifth doesn't occur."""
+    table = np.array([[90, 5, 0, 0, 1], [2, 50, 0, 0, 0], [0, 7, 0, 0, 0], [30, 0, 0, 2, 0], [0, 0, 0, 0, 0]])
+    found = class_scores(Contingency(table))
+    assert found.never_predicted == [2]
+    assert found.badly_found == {3: 2 / 32}
+    names = ["ground", "cell", "granule", "canaliculus", "mitochondrion"]
+    assert found.not_found(names) == (
+        "never predicted, though the labels show them: granule; "
+        "found badly, with an IoU below 0.1: canaliculus (0.062)"
+    )
+    good = class_scores(Contingency(np.diag([5, 3, 0])))
+    assert (good.never_predicted, good.badly_found, good.not_found(names[:3])) == ([], {}, "")
+    assert ClassScores().not_found(names) == ""  # files of older versions may lack the counts

@@ -91,6 +91,20 @@ def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: str) -> 
     assert says in search.page().text
 
 
+def test_classes_that_the_ensemble_never_predicts_are_named(
+    search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    values = read_json(path)
+    counts = [[9, 1, 0], [2, 3, 0], [4, 0, 0]]
+    values["validation"] |= {"confusion": counts, "iou": [9 / 16, 0.5, 0.0]}
+    write_json(path, {**values, "classes": ["ground", "cell", "[granule]"], "class_voxels": None})
+    says = "never predicted, though the labels show them: [granule]"
+    assert f"Classes on the validation images: {says}." in search.page().text
+    print_summary(search.paths.results)
+    assert f"classes on the validation images: {says}" in capsys.readouterr().out
+
+
 def test_claims_are_made_in_the_metric_of_the_selection(search: Search) -> None:
     path = Path(search.paths.ensemble) / "ensemble.json"
     write_json(path, {**read_json(path), "metric": "mean_iou"})
