@@ -16,7 +16,7 @@ from genenet.volumes.labels import ClassLabels, check_integers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genenet.config.types import NormalisationMode
+    from genenet.config.normalisation import NormalisationSettings
     from genenet.core.geometry import Triple
     from genenet.training.prepare import Source
     from genenet.training.prepared_images import LabelledArray
@@ -76,7 +76,7 @@ def threads_of_torch(n_threads: int) -> Iterator[None]:
 
 
 def labelled_arrays(
-    train: Pair, validation: Pair, ids: ClassIds, mode: NormalisationMode, input_shape: Triple
+    train: Pair, validation: Pair, ids: ClassIds, settings: NormalisationSettings, input_shape: Triple
 ) -> tuple[list[LabelledArray], list[int], NormalisationRule]:
     """Check a training and a validation image and their labels.
 
@@ -87,7 +87,7 @@ def labelled_arrays(
     Raises:
         InputError: If they can't be learnt from, or if the training image is smaller than the network's input.
     """
-    from genenet.training.prepare import check
+    from genenet.training.prepare import centre_and_scale_of_all, check
     from genenet.training.prepared_images import LabelledArray
     from genenet.volumes.normalisation import NormalisationRule
 
@@ -95,9 +95,8 @@ def labelled_arrays(
         raise InputError("validation: give a pair, (image, labels)")
     sources = [_source(train, "", ids), _source(validation, "validation ", ids)]
     _check_size(sources[0], input_shape)
-    facts = [check(source) for source in sources]
-    mean, deviation = facts[0].statistics(per_slice=False)
-    rule = NormalisationRule(mode, float(mean[0]), float(deviation[0]))
+    facts = [check(source, settings) for source in sources]
+    rule = NormalisationRule(settings, *centre_and_scale_of_all(sources[:1], facts[:1], settings))
     arrays = [LabelledArray.of(s, rule.of(f.statistics)) for s, f in zip(sources, facts, strict=True)]
     return arrays, facts[0].counts.tolist(), rule
 

@@ -103,12 +103,11 @@ class _Choice(EnsembleSettings):
 def _description(
     trained: Trained, chosen: _Choice, point: Point, members: Sequence[on_disk.Member]
 ) -> EnsembleDescription:
-    rule = trained.normalisation
     return EnsembleDescription(
         classes=trained.classes,
         voxel_size_nm=chosen.voxel_size_nm,
         dtypes=[trained.dtype],
-        normalisation=NormalisationEntry(mode=rule.mode, mean=rule.mean, deviation=rule.deviation),
+        normalisation=NormalisationEntry.of(trained.normalisation),
         selected_on=["validation image"],
         validation=point.scores,
         metric=chosen.metric,

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
 from genenet.api.arrays import Pair, labelled_arrays, labels_of, mask_of, threads_of_torch, volume_of
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.presets import preset_regions
 from genenet.config.search import Draws
 from genenet.config.training import Training
-from genenet.config.types import NormalisationMode
 from genenet.core.errors import InputError, naming
 from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
@@ -182,7 +182,7 @@ def train(
     validation: Pair,
     classes: Sequence[str],
     ignore_label: int | None = None,
-    normalisation: NormalisationMode = "volume",
+    normalisation: str | Mapping[str, Any] = "volume",
     seed: int = 0,
     show: Callable[[Trainer], None] | None = None,
     **settings: Any,
@@ -197,8 +197,9 @@ def train(
         classes: names by label id.
         ignore_label: voxels with this label are neither learnt nor scored, nor are masked ones of a numpy masked array.
             The masked voxels of an image count nowhere: neither in its normalisation, nor do networks see them.
-        normalisation: (x - mean) / deviation of each ``volume``, each ``slice``, or of the ``training`` image for
-            all; choose the last where both images are regions of one.
+        normalisation: ``data.normalisation`` of config.yaml: (x - mean) / deviation of each ``volume`` (an array is
+            a whole image, so ``image`` is the same), each ``slice``, or of the ``training`` image for all, which suits
+            two regions of one image; or a mapping such as ``{"over": "slice", "by": "percentiles"}``.
         seed: not negative; it is combined with the genome's id.
         show: a function that is called with the Trainer (``trainer.iteration``, ``trainer.history``) after each
             iteration.
@@ -325,7 +326,7 @@ class _Arguments(Training):
     """The settings of a training, and the other arguments of ``train``."""
 
     seed: NonNegativeInt
-    normalisation: NormalisationMode
+    normalisation: NormalisationSettings
 
 
 def _arguments(values: Mapping[str, Any]) -> _Arguments:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 
-from genenet.config.types import FlippedAxes, ImageRegion, NormalisationMode, Shape, VoxelSize
+from genenet.config.normalisation import NormalisationSettings
+from genenet.config.types import FlippedAxes, ImageRegion, Shape, VoxelSize
 from genenet.core.models import Closed
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -110,9 +111,9 @@ class Data(Closed):
         None, description="voxels of this label, such as 255, -1 or 0, are neither learnt nor scored"
     )
     voxel_size_nm: VoxelSize = Field(description="size of a voxel in nm along z, y, x")
-    normalisation: NormalisationMode = Field(
-        "volume",
-        description="(x - mean) / deviation of: each volume, each slice, or all training images together",
+    normalisation: NormalisationSettings = Field(
+        NormalisationSettings(over="volume"),
+        description="(x - centre) / scale; a bare word is over:, with mean and deviation",
     )
     train: list[LabelledImage] = Field(min_length=1)
     validation: list[LabelledImage] = Field(min_length=1)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from genenet.config.data import Image
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
 from genenet.config.segmentation import Segmentation
 from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.training import Training
-from genenet.config.types import Device, FlippedAxes, ImageRegion, NormalisationMode, Split, VoxelSize
+from genenet.config.types import Device, FlippedAxes, ImageRegion, Split, VoxelSize
 from genenet.core.atomic_files import read_json
 from genenet.core.contents import contents
 from genenet.core.errors import InputError
@@ -66,6 +67,7 @@ class PrepareSettings(Closed):
     voxel_size_nm: tuple[float, float, float]
     smallest_input_voxels: int | None = None
     split: Split | None = None  # what the images are for; None in settings of version 0.1
+    normalisation: NormalisationSettings | None = None  # None: one whose statistics are always recorded
 
 
 class BaselineSettings(Closed):
@@ -95,14 +97,14 @@ class TrainSettings(Closed):
 
     seed: int
     repeat: int = 1  # which training of the same genome; others have other random numbers
-    normalisation: NormalisationMode
+    normalisation: NormalisationSettings
     training: Training
 
 
 class SelectSettings(Closed):
     """What the ensemble depends on, but for the trainings."""
 
-    normalisation: NormalisationMode
+    normalisation: NormalisationSettings
     ensemble: EnsembleSettings
 
 
@@ -194,6 +196,7 @@ def _prepare(config: Config, split: str) -> PrepareSettings:
         voxel_size_nm=data.voxel_size_nm,
         smallest_input_voxels=int(smallest) if split == "train" else None,
         split=cast(Split, split),
+        normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
     )
 
 

@@ -8,7 +8,6 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 Interval = tuple[NonNegativeInt, NonNegativeInt]
 ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
-NormalisationMode = Literal["volume", "slice", "training"]
 Split = Literal["train", "validation", "test"]  # what labelled images are for
 Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -76,4 +76,4 @@ def _resolve(schema: Any, node: Any) -> Any:
         if option.get("type") != "null":
             node = option
             break
-    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+    return _resolve(schema, schema["$defs"][node["$ref"].rsplit("/", 1)[1]]) if "$ref" in node else node

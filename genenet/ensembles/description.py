@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
 
 from genenet.config.ensemble import Combination
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
-from genenet.config.types import NormalisationMode, VoxelSize
+from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate
 from genenet.metrics.scores import ClassScores
+from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
 MOST_BYTES = 2**24  # of an ensemble.json
@@ -46,11 +48,27 @@ class MemberEntry(Closed):
 
 
 class NormalisationEntry(Closed):
-    """How images are normalised before they enter the networks."""
+    """How images are normalised before they enter the networks.
 
-    mode: NormalisationMode
+    Attributes:
+        mode: the rule, a word or a mapping as in config.yaml.
+        mean: the centre of all training images together.
+        deviation: their scale.
+    """
+
+    mode: NormalisationSettings
     mean: float
     deviation: float
+
+    @classmethod
+    def of(cls, rule: NormalisationRule) -> NormalisationEntry:
+        """Return the entry of a rule."""
+        return cls(mode=rule.settings, mean=rule.mean, deviation=rule.deviation)
+
+    @property
+    def rule(self) -> NormalisationRule:
+        """The rule of the entry."""
+        return NormalisationRule(self.mode, self.mean, self.deviation)
 
 
 class ClassVoxels(Closed):

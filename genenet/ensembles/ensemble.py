@@ -141,7 +141,6 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         InputError: If it isn't an ensemble, or a member's weights don't match its genome.
     """
     from genenet.networks.weights import load_network
-    from genenet.volumes.normalisation import NormalisationRule
 
     description = read_description(folder / DESCRIPTION)
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes())
@@ -158,7 +157,7 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         folder,
         description.classes,
         description.voxel_size_nm,
-        NormalisationRule(**description.normalisation.model_dump()),
+        description.normalisation.rule,
         networks,
         weights=[member.weight for member in description.members],
         combination=description.combination,

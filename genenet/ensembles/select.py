@@ -106,9 +106,7 @@ def _description(
         classes=train.classes,
         voxel_size_nm=train.voxel_size_nm,
         dtypes=sorted({image.image.dtype.name for image in train.images}),
-        normalisation=NormalisationEntry(
-            mode=settings.normalisation, mean=train.mean, deviation=train.deviation
-        ),
+        normalisation=NormalisationEntry.of(train.rule(settings.normalisation)),
         selected_on=[image.name for image in validation.images],
         validation=chosen.point.scores,
         metric=settings.ensemble.metric,

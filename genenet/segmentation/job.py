@@ -23,16 +23,16 @@ from genenet.core.lock import exclusive
 from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
-from genenet.segmentation.suitability import fit, warn_of_other_images
+from genenet.segmentation.suitability import cut_from, fit, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import Volume, crop
 from genenet.volumes.chunk_cache import cached
 from genenet.volumes.masks import Mask
+from genenet.volumes.measure import ImageInMask, measure
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
-from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,10 +80,11 @@ class SegmentationJob:
         mask = Mask.of(files.mask, self.source.region, self.block)
         volume = crop(files.image, self.source.region)
         volume = fit(volume, self.source, self.ensemble, self.settings.rescale)
+        image = ImageInMask(cut_from(files.image, volume, self.ensemble), files.mask)
         fingerprint = self._fingerprint(volume)
         with writing(self.out, fingerprint, part, n_parts):
             began = time.monotonic()
-            store = self._open_store(volume, mask, fingerprint)
+            store = self._open_store(volume, mask, image, fingerprint)
             blocks = share(blocks_of(volume.shape, self.block), part, n_parts)
             missing = [block for block in blocks if not store.has_block(block)]
             pipeline = self._pipeline(volume, mask, store)
@@ -118,7 +119,9 @@ class SegmentationJob:
             mask,
         )
 
-    def _open_store(self, volume: Volume, mask: Mask | None, fingerprint: str) -> ome_zarr.Store:
+    def _open_store(
+        self, volume: Volume, mask: Mask | None, image: ImageInMask, fingerprint: str
+    ) -> ome_zarr.Store:
         """Open the store; create it if it doesn't exist or has another fingerprint."""
         with exclusive(self.out.with_name(self.out.name + ".lock")):
             if self.out.exists():
@@ -131,7 +134,7 @@ class SegmentationJob:
                 )
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
-            norm = _normalisation(volume, self.ensemble, mask)
+            norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
             grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
@@ -147,6 +150,7 @@ class SegmentationJob:
                     "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
+                    "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
                     **mask_facts(self.source),
                 },
             )
@@ -195,11 +199,20 @@ def segment_in_memory(
         pass
 
 
-def _normalisation(volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None) -> Normalisation:
-    """Return a volume's normalisation; warns if the voxels inside its mask aren't like the training images."""
+def _normalisation(
+    volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None, image: ImageInMask | None = None
+) -> Normalisation:
+    """Return a volume's normalisation; warns if the voxels inside its mask aren't like the training images.
+
+    Args:
+        volume: a whole image, or a region of one.
+        ensemble: says how.
+        mask: of the volume.
+        image: what the volume was cut from, if it is a region.
+    """
     inside = mask.volume if mask else None
     warn_of_other_images(volume, ensemble, inside)
-    return ensemble.normalisation.of(partial(image_statistics, volume, mask=inside))
+    return ensemble.normalisation.of(partial(measure, part=ImageInMask(volume, inside), image=image))
 
 
 def size_and_time(path: Path) -> tuple[int, int]:

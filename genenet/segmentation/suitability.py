@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from genenet.volumes.grid import size_text
+from genenet.volumes.measure import ImageInMask, measure
 from genenet.volumes.rescale import RescaledVolume, check_rescaling
-from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles
@@ -51,7 +51,17 @@ def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: b
             *(volume.name, volume.voxel_size_nm or size_text(grid.sizes_nm), trained),
         )
         return volume
-    return _rescaled(volume, ensemble)
+    rescaled = _rescaled(volume, ensemble)
+    log.info(
+        "%s: resampled from voxels of %s nm to %s nm (z, y, x)",
+        *(volume.name, volume.voxel_size_nm, rescaled.voxel_size_nm),
+    )
+    return rescaled
+
+
+def cut_from(image: Volume, fitted: Volume, ensemble: LoadedEnsemble) -> Volume:
+    """Return the whole image that a volume is a region of, resampled if the volume was."""
+    return _rescaled(image, ensemble) if isinstance(fitted, RescaledVolume) else image
 
 
 def _rescaled(volume: Volume, ensemble: LoadedEnsemble) -> Volume:
@@ -60,11 +70,7 @@ def _rescaled(volume: Volume, ensemble: LoadedEnsemble) -> Volume:
     volume.grid = volume.grid.completed(trained)
     own = volume.grid.voxel_size_nm
     assert own is not None
-    rescaled = RescaledVolume(volume, trained if is_3d(ensemble) else (own[0], *trained[1:]))
-    log.info(
-        "%s: resampled from voxels of %s nm to %s nm (z, y, x)", volume.name, own, rescaled.voxel_size_nm
-    )
-    return rescaled
+    return RescaledVolume(volume, trained if is_3d(ensemble) else (own[0], *trained[1:]))
 
 
 def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> None:
@@ -82,19 +88,18 @@ def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble, mask: Volume 
             volume.name,
             volume.dtype,
             " and ".join(ensemble.dtypes),
-            ensemble.normalisation.mode,
+            ensemble.normalisation.settings,
         )
     _warn_of_other_values(volume, ensemble, mask)
 
 
 def _warn_of_other_values(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> None:
-    """Compare values if the training images' mean and deviation are used: a volume's own make up for others."""
+    """Compare centre and scale if those of the training images are used: a volume's own make up for others."""
     rule = ensemble.normalisation
-    if rule.mode != "training":
+    if rule.settings.over != "training":
         return
-    mean, deviation = (
-        float(a[0]) for a in image_statistics(volume, False, max_voxels=_SAMPLE_VOXELS, mask=mask)
-    )
+    part = ImageInMask(volume, mask)
+    (mean,), (deviation,) = measure(rule.settings, part, max_voxels=_SAMPLE_VOXELS)
     if abs(mean - rule.mean) > 3 * rule.deviation or not 0.2 < deviation / rule.deviation < 5:
         log.warning(
             "%s: its voxels are %.4g ± %.2g, those of the training images %.4g ± %.2g, by which it is normalised; "

@@ -21,23 +21,27 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, by, tiles
-from genenet.training.prepared import FORMAT
+from genenet.training.prepared import FORMAT, RecordedStatistics
 from genenet.training.shown_classes import check_shown_classes
 from genenet.volumes.base import Volume, crop
 from genenet.volumes.grid import size_text
 from genenet.volumes.labels import ClassLabels
 from genenet.volumes.masks import check_finite
+from genenet.volumes.measure import ImageInMask, measure, measure_together
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
 from genenet.volumes.sampling import slab_chunks, slabs
 from genenet.volumes.statistics import EXACT_VOXELS, Moments, as_arrays, image_moments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from genenet.config.normalisation import NormalisationSettings
     from genenet.config.stages import ImageFiles, PrepareSettings
+    from genenet.volumes.measure import CentreAndScale
 
 log = logging.getLogger(__name__)
 
@@ -52,39 +56,72 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
         raise InputError("no labelled images are given; give at least one")
     sources = [_open(files, settings) for files in settings.images]
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
-    checked = [check(source) for source in sources]
+    checked = [check(source, settings.normalisation) for source in sources]
     check_shown_classes(settings, np.sum([facts.counts for facts in checked], axis=0).tolist())
     with atomic_path(out) as temporary:
         store = ZipStore(temporary, mode="w")
         try:
-            zarr.create_group(store, attributes=_attributes(settings, checked))
+            zarr.create_group(store, attributes=_attributes(settings, sources, checked))
             for key, (source, facts) in enumerate(zip(sources, checked, strict=True)):
-                _write(store, str(key), source, facts)
+                _write(store, str(key), source, facts, settings.normalisation)
         finally:
             store.close()
 
 
-def _attributes(settings: PrepareSettings, checked: list[Facts]) -> dict[str, Any]:
-    everything = Moments.merged(moments for facts in checked for moments in facts.whole)
+def _attributes(
+    settings: PrepareSettings, sources: Sequence[Source], checked: Sequence[Facts]
+) -> dict[str, Any]:
+    mean, deviation = centre_and_scale_of_all(sources, checked, None)
+    recorded = {}
+    if settings.normalisation and settings.normalisation.over == "training":
+        centre, scale = centre_and_scale_of_all(sources, checked, settings.normalisation)
+        recorded = _recorded(settings.normalisation, (np.array([centre]), np.array([scale])))
     return {
         "format": FORMAT,
         "classes": settings.classes,
         "class_counts": np.sum([facts.counts for facts in checked], axis=0).tolist(),
         "voxel_size_nm": list(settings.voxel_size_nm),
-        "mean": everything.mean,
-        "deviation": everything.deviation,
+        "mean": mean,
+        "deviation": deviation,
+        **recorded,
         "checksum": hashlib.sha256("".join(facts.checksum() for facts in checked).encode()).hexdigest(),
     }
 
 
+def centre_and_scale_of_all(
+    sources: Sequence[Source], checked: Sequence[Facts], settings: NormalisationSettings | None
+) -> tuple[float, float]:
+    """Return centre and scale of all images together: mean and deviation, unless the settings say something else.
+
+    Raises:
+        InputError: If the scale would be 0.
+    """
+    if settings is not None and settings.over == "training" and not settings.is_always_recorded:
+        (centre,), (scale,) = measure_together(settings, [source.inside for source in sources])
+        return float(centre), float(scale)
+    everything = Moments.merged(moments for facts in checked for moments in facts.whole)
+    return everything.mean, everything.deviation
+
+
+def _recorded(settings: NormalisationSettings, measured: CentreAndScale) -> dict[str, Any]:
+    """Return the attribute that holds centre and scale."""
+    return {"normalisation": RecordedStatistics(settings, *measured).as_attribute()}
+
+
 @dataclass(frozen=True)
 class Source:
-    """A labelled image that is to be read."""
+    """A labelled image that is to be read; ``cut_from`` is the whole image if it is a region of one."""
 
     name: str
     image: Volume
     labels: ClassLabels
     weight: float
+    cut_from: ImageInMask | None = None
+
+    @property
+    def inside(self) -> ImageInMask:
+        """The image in its mask."""
+        return ImageInMask(self.image, self.mask)
 
     @property
     def mask(self) -> Volume | None:
@@ -111,7 +148,8 @@ def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
         )
     region = files.region or (None, None, None)
     text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
-    return Source(image.name + text, image, labels, files.weight)
+    cut_from = ImageInMask(opened.image, opened.mask) if text else None
+    return Source(image.name + text, image, labels, files.weight, cut_from)
 
 
 @dataclass
@@ -125,6 +163,7 @@ class Facts:
         weight: of the image.
         whole: moments of all voxels inside the mask, in parts.
         slices: of each slice.
+        measured: centre and scale by the settings, if these need something else than moments.
         hashes: SHA-256 of the voxels of each array, by its name.
     """
 
@@ -135,19 +174,27 @@ class Facts:
     whole: list[Moments]
     slices: list[Moments]
     hashes: dict[str, Any]
+    measured: CentreAndScale | None = None
 
-    def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
-        return as_arrays(self.slices if per_slice else [Moments.merged(self.whole)])
+    def statistics(self, settings: NormalisationSettings) -> CentreAndScale:
+        """Return the image's own centre and scale, (1,), or (Z,) of slices, by the settings it was checked with."""
+        if self.measured is not None:
+            return self.measured
+        return as_arrays(self.slices if settings.over == "slice" else [Moments.merged(self.whole)])
 
     def checksum(self) -> str:
-        """Return what depends on shape, type, weight and all voxels."""
+        """Return what depends on shape, type, weight and all voxels, and on voxels outside if they were measured."""
         hashes = [h.hexdigest() for h in self.hashes.values()]
-        return json.dumps([self.shape, self.dtype.str, self.weight, *hashes])
+        measured = [array.tolist() for array in self.measured or ()]
+        return json.dumps([self.shape, self.dtype.str, self.weight, *hashes, *measured])
 
 
-def check(source: Source) -> Facts:
+def check(source: Source, settings: NormalisationSettings | None = None) -> Facts:
     """Read an image and its labels, and check all that is in them. Outside the mask nothing counts.
+
+    Args:
+        source: the image.
+        settings: how it is normalised; None if mean and deviation of the image and its slices are enough.
 
     Raises:
         InputError: If the image isn't finite or constant, or if a label is no class, or all are ignored.
@@ -162,7 +209,10 @@ def check(source: Source) -> Facts:
     shape, whole = source.image.shape, slices
     if Box.of_shape(shape).n_voxels > EXACT_VOXELS:  # the sample stands for all voxels, beside other images
         whole = [m.scaled(n_inside) for m in image_moments(source.image, per_slice=False, mask=source.mask)]
-    return Facts(shape, source.image.dtype, counts, source.weight, whole, slices, hashes)
+    measured = None
+    if settings is not None and settings.over != "training" and not settings.is_always_recorded:
+        measured = measure(settings, source.inside, source.cut_from)
+    return Facts(shape, source.image.dtype, counts, source.weight, whole, slices, hashes, measured)
 
 
 def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
@@ -185,7 +235,9 @@ def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], int, dict[str, A
     return counts, n_inside, hashes
 
 
-def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:
+def _write(
+    store: ZipStore, key: str, source: Source, facts: Facts, normalisation: NormalisationSettings | None
+) -> None:
     """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
     moments, (mean, deviation) = Moments.merged(facts.whole), as_arrays(facts.slices)
     attributes = {
@@ -195,6 +247,7 @@ def _write(store: ZipStore, key: str, source: Source, facts: Facts) -> None:
         "deviation": moments.deviation,
         "slice_mean": mean.tolist(),
         "slice_deviation": deviation.tolist(),
+        **(_recorded(normalisation, facts.measured) if normalisation and facts.measured else {}),
     }
     group = zarr.create_group(store, path=key, attributes=attributes)
     image = _create(group, "image", facts.shape, facts.dtype)

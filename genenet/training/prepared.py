@@ -11,17 +11,62 @@ import numpy as np
 import zarr
 from zarr.storage import ZipStore
 
+from genenet.config.normalisation import NormalisationSettings
 from genenet.core.errors import InputError
 from genenet.volumes.base import ArrayVolume, Volume
 from genenet.volumes.masks import MaskedVolume
+from genenet.volumes.normalisation import NormalisationRule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-FORMAT = "genenet.data/2"
-FORMATS = ("genenet.data/1", FORMAT)  # the older one has no masks
+    from genenet.volumes.measure import CentreAndScale
+
+FORMAT = "genenet.data/3"
+FORMATS = (
+    "genenet.data/1",
+    "genenet.data/2",
+    FORMAT,
+)  # the first has no masks, and only the last RecordedStatistics
+
+
+@dataclass(frozen=True)
+class RecordedStatistics:
+    """Centre and scale of an image, or of all images together, and the settings that they were made by.
+
+    Both are (1,), or (Z,) of slices.
+    """
+
+    settings: NormalisationSettings
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def as_attribute(self) -> dict[str, Any]:
+        """Return what an attribute holds."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+        }
+
+    @classmethod
+    def of_attribute(cls, attribute: Any) -> RecordedStatistics:
+        """Return what was written by ``as_attribute``."""
+        settings = NormalisationSettings.model_validate(attribute["settings"])
+        return cls(settings, *(np.array(attribute[name], np.float64) for name in ("centre", "scale")))
+
+
+def _recorded_for(
+    settings: NormalisationSettings, recorded: RecordedStatistics | None, name: str
+) -> CentreAndScale:
+    if recorded is None or recorded.settings != settings:
+        raise InputError(
+            f"{name}: was prepared without the statistics for normalisation: {settings}; run genenet "
+            "prepare again, with settings of the same config"
+        )
+    return recorded.centre, recorded.scale
 
 
 @dataclass(frozen=True)
@@ -38,6 +83,7 @@ class PreparedImage:
         slice_deviation: (Z,), of each slice; 1 where a slice is constant.
         weight: how often patches come from here, relative to the number of voxels.
         mask: Zarr array (Z, Y, X), uint8, 0 outside; None if all is inside.
+        recorded: centre and scale that are no mean and deviation of the image or its slices; None if none were needed.
     """
 
     name: str
@@ -49,6 +95,7 @@ class PreparedImage:
     slice_deviation: NDArray[np.float64]
     weight: float = 1.0  # files of older versions don't say
     mask: zarr.Array[Any] | None = None
+    recorded: RecordedStatistics | None = None
 
     @property
     def volume(self) -> Volume:
@@ -56,9 +103,15 @@ class PreparedImage:
         image = ArrayVolume(self.image, self.name)
         return MaskedVolume(image, ArrayVolume(self.mask, self.name)) if self.mask is not None else image
 
-    def statistics(self, per_slice: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and deviation, (1,), or (Z,) if ``per_slice``."""
-        if per_slice:
+    def statistics(self, settings: NormalisationSettings) -> CentreAndScale:
+        """Return centre and scale by the settings, (1,), or (Z,) of slices.
+
+        Raises:
+            InputError: If the image was prepared for another normalisation.
+        """
+        if not settings.is_always_recorded:
+            return _recorded_for(settings, self.recorded, self.name)
+        if settings.over == "slice":
             return self.slice_mean, self.slice_deviation
         return np.array([self.mean]), np.array([self.deviation])
 
@@ -75,6 +128,7 @@ class Prepared:
         checksum: SHA-256 over shapes, types, weights and voxels.
         voxel_size_nm: along z, y, x.
         images: in the order of the config.
+        recorded: centre and scale of all images together that are no mean and deviation; None if none were needed.
     """
 
     classes: list[str]
@@ -84,6 +138,18 @@ class Prepared:
     checksum: str
     voxel_size_nm: tuple[float, float, float]
     images: list[PreparedImage]
+    recorded: RecordedStatistics | None = None
+
+    def rule(self, settings: NormalisationSettings) -> NormalisationRule:
+        """Return the rule that normalises images if these are the training images.
+
+        Raises:
+            InputError: If they were prepared for another normalisation.
+        """
+        if settings.over != "training" or settings.is_always_recorded:
+            return NormalisationRule(settings, self.mean, self.deviation)
+        (centre,), (scale,) = _recorded_for(settings, self.recorded, "the training images")
+        return NormalisationRule(settings, float(centre), float(scale))
 
 
 # A file server that doesn't answer, or too many open files: the file itself may be sound.
@@ -104,7 +170,8 @@ def open_prepared(path: Path) -> Prepared:
         if attributes.pop("format") not in FORMATS:
             raise ValueError("another format")
         images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
-        return Prepared(images=images, voxel_size_nm=tuple(attributes.pop("voxel_size_nm")), **attributes)
+        recorded, size = _recorded(attributes), tuple(attributes.pop("voxel_size_nm"))
+        return Prepared(images=images, voxel_size_nm=size, recorded=recorded, **attributes)
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
@@ -119,6 +186,19 @@ def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
     assert isinstance(labels, zarr.Array)
     assert mask is None or isinstance(mask, zarr.Array)
     mean, deviation = slices
+    recorded = _recorded(attributes)
     return PreparedImage(
-        image=image, labels=labels, mask=mask, slice_mean=mean, slice_deviation=deviation, **attributes
+        image=image,
+        labels=labels,
+        mask=mask,
+        slice_mean=mean,
+        slice_deviation=deviation,
+        recorded=recorded,
+        **attributes,
     )
+
+
+def _recorded(attributes: dict[str, Any]) -> RecordedStatistics | None:
+    """Take the recorded statistics out of the attributes, if there are any."""
+    attribute = attributes.pop("normalisation", None)
+    return RecordedStatistics.of_attribute(attribute) if attribute else None

@@ -29,7 +29,6 @@ from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
 from genenet.training.state_file import StateWriter
 from genenet.training.stopping import Stop
 from genenet.training.trainer import Diverged, Row, Trainer
-from genenet.volumes.normalisation import NormalisationRule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +132,7 @@ class Inputs:
     def trainer(self, network_plan: Plan, device: torch.device) -> Trainer:
         """Read the images, and return a trainer at iteration 0."""
         settings, train = self.settings.training, self.train
-        rule = NormalisationRule(self.settings.normalisation, train.mean, train.deviation)
+        rule = train.rule(self.settings.normalisation)
         memory = settings.data_memory_mb * 1e6 if settings.data_memory_mb else available_memory() / 2
         weight_bytes = BORDER_MAP_BYTES if settings.loss.border_weight else 0
         train_images, validation_images = read_images((train, self.validation), rule, memory, weight_bytes)

@@ -1,4 +1,4 @@
-"""How voxels are normalised while they are read: (x - mean) / deviation."""
+"""How voxels are normalised while they are read: (x - centre) / scale; by default these are mean and deviation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from genenet.volumes.reflection import reflect
 
 if TYPE_CHECKING:
-    from genenet.config.types import NormalisationMode
+    from genenet.config.normalisation import NormalisationSettings
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(x - mean) / deviation; both are arrays of one number for the volume, or of one for each slice."""
+    """(x - mean) / deviation; both are arrays of one number for the volume, or of one for each slice.
+
+    By percentiles, ``mean`` and ``deviation`` are the centre and the scale that the percentiles give.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -48,19 +51,26 @@ class Normalisation:
         return normalised
 
 
-Statistics = Callable[[bool], tuple[NDArray[np.float64], NDArray[np.float64]]]  # per slice? mean, deviation
+# Centre and scale of an image: (1,), or (Z,) of each slice.
+Statistics = Callable[["NormalisationSettings"], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
 class NormalisationRule:
-    """How images are normalised: ``training`` uses the training images' mean and deviation for all."""
+    """How images are normalised: over ``training``, centre and scale of the training images hold for all of them.
 
-    mode: NormalisationMode
+    Attributes:
+        settings: of which voxels centre and scale are made, and how.
+        mean: the centre of all training images together.
+        deviation: their scale.
+    """
+
+    settings: NormalisationSettings
     mean: float
     deviation: float
 
     def of(self, statistics: Statistics) -> Normalisation:
-        """Return an image's normalisation; ``statistics(per_slice)`` returns its own mean and deviation."""
-        if self.mode == "training":
+        """Return an image's normalisation; ``statistics(settings)`` returns its own centre and scale."""
+        if self.settings.over == "training":
             return Normalisation.of_volume(self.mean, self.deviation)
-        return Normalisation(*statistics(self.mode == "slice"))
+        return Normalisation(*statistics(self.settings))

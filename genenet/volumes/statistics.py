@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genenet.volumes.base import Volume
     from genenet.volumes.sampling import SampledBox
 
-    _Part = tuple[int, NDArray[Any], NDArray[np.bool_] | None]  # first slice, voxels, what is inside the mask
+    Part = tuple[int, NDArray[Any], NDArray[np.bool_] | None]  # first slice, voxels, what is inside the mask
 
 EXACT_VOXELS = 2**26  # up to here statistics are exact
 _PIECE_VOXELS = 2**18  # turned to float64 at a time: 2 MB
@@ -83,15 +83,28 @@ class Moments:
         return math.isfinite(self.mean) and math.isfinite(self.squares)
 
 
-def check_moments(moments: Moments, name: str, mask: Volume | None = None) -> None:
-    """Raise InputError if an image can't be normalised: (x - mean) / deviation would not be a number."""
+def check_values(
+    n: float, is_finite: bool, constant: float | None, name: str, mask: Volume | None = None
+) -> None:
+    """Check that an image can be normalised: (x - centre) / scale would otherwise not be a number.
+
+    Args:
+        n: number of its voxels.
+        is_finite: whether all are numbers.
+        constant: the value of all voxels, if they are the same.
+        name: of the image.
+        mask: if it has one, of which only what is inside counts.
+
+    Raises:
+        InputError: If it can't be.
+    """
     where = " inside its mask" if mask else ""
-    if not moments.n:
+    if not n:
         raise InputError(f"{name}: has no voxels{where}; at least some are needed")
-    if not moments.is_finite:
+    if not is_finite:
         raise not_finite(name, where)
-    if moments.squares == 0:
-        raise InputError(f"{name}: all voxels{where} are {moments.mean:g}; an image with contrast is needed")
+    if constant is not None:
+        raise InputError(f"{name}: all voxels{where} are {constant:g}; an image with contrast is needed")
 
 
 def not_finite(name: str, where: str = "") -> InputError:
@@ -142,22 +155,38 @@ def image_moments(
     volume: Volume, per_slice: bool, seed: int = 0, max_voxels: int = EXACT_VOXELS, mask: Volume | None = None
 ) -> list[Moments]:
     """Return the moments of each slice, or of the whole sample of a large volume in one; see image_statistics."""
-    n_z = volume.shape[0]
-    if Box.of_shape(volume.shape).n_voxels <= max_voxels:
-        slabs = ((slab, None) for slab in thin_slabs(volume.shape, volume.chunks[0]))
-        found = _by_slice(n_z, _read(volume, slabs, mask))
+    parts = parts_of(volume, per_slice, seed, max_voxels, mask)
+    if per_slice or not is_sampled(volume, max_voxels):
+        found = _by_slice(volume.shape[0], parts)
     else:
-        sampled = sample(volume, mask, per_slice, max_voxels, np.random.default_rng(seed))
-        parts = _read(volume, sampled, mask)
-        if per_slice:
-            found = _by_slice(n_z, parts)
-        else:
-            found = [Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)]
-    check_moments(Moments.merged(found), volume.name, mask)
+        found = [Moments.merged(Moments.of(v if i is None else v[i]) for _, v, i in parts)]
+    all_of_it = Moments.merged(found)
+    constant = all_of_it.mean if all_of_it.squares == 0 else None
+    check_values(all_of_it.n, all_of_it.is_finite, constant, volume.name, mask)
     return found
 
 
-def _by_slice(n_z: int, parts: Iterable[_Part]) -> list[Moments]:
+def is_sampled(volume: Volume, max_voxels: int = EXACT_VOXELS) -> bool:
+    """Return whether the statistics of an image come from a sample of its boxes."""
+    return Box.of_shape(volume.shape).n_voxels > max_voxels
+
+
+def parts_of(
+    volume: Volume, per_slice: bool, seed: int, max_voxels: int, mask: Volume | None
+) -> Iterator[Part]:
+    """Yield the first slice, the voxels and what counts of each box of an image, or of a sample of its boxes.
+
+    Arguments are those of ``image_statistics``. The boxes are ordered by layers of slices.
+    """
+    boxes: Iterable[SampledBox]
+    if is_sampled(volume, max_voxels):
+        boxes = sample(volume, mask, per_slice, max_voxels, np.random.default_rng(seed))
+    else:
+        boxes = ((slab, None) for slab in thin_slabs(volume.shape, volume.chunks[0]))
+    return _read(volume, boxes, mask)
+
+
+def _by_slice(n_z: int, parts: Iterable[Part]) -> list[Moments]:
     found = [Moments()] * n_z
     for start, voxels, inside in parts:
         for i, slice_ in enumerate(voxels):
@@ -167,7 +196,7 @@ def _by_slice(n_z: int, parts: Iterable[_Part]) -> list[Moments]:
     return found
 
 
-def _read(volume: Volume, sampled: Iterable[SampledBox], mask: Volume | None) -> Iterator[_Part]:
+def _read(volume: Volume, sampled: Iterable[SampledBox], mask: Volume | None) -> Iterator[Part]:
     """Yield the first slice, the voxels and what counts of each box in which something counts."""
     for box, drawn in sampled:
         inside = mask.read(box) != 0 if mask else None

@@ -82,7 +82,7 @@ def test_one_image_becomes_two_regions_and_a_valid_config():
     config = read_config(Path("config.yaml"))
     assert config.data.classes == ["ground", "blob"]
     assert config.data.voxel_size_nm == (40, 10, 10)
-    assert config.data.normalisation == "training"
+    assert config.data.normalisation.over == "image"
     (train,), (validation,) = config.data.train, config.data.validation
     cuts = sorted([train.region[2], validation.region[2]])
     assert cuts[0][0] == 0
@@ -127,7 +127,7 @@ def test_of_several_images_the_last_validates():
     data = read_config(Path("config.yaml")).data
     assert [str(image.path[0]) for image in data.train] == ["em.tif", "a.tif"]
     assert [str(image.path[0]) for image in data.validation] == ["b.tif"]
-    assert data.normalisation == "volume"
+    assert data.normalisation.over == "image"
     assert data.train[0].region is None
 
 

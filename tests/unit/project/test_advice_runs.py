@@ -14,6 +14,7 @@ import torch
 
 from genenet.cli.summary import print_summary
 from genenet.config.ensemble import EnsembleSettings
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.stages import SelectSettings
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
@@ -69,7 +70,7 @@ def test_a_larger_disk_for_temporary_files(tmp_path, monkeypatch):
     def read(folder):
         monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
         monkeypatch.setattr("tempfile.tempdir", None)  # it is looked up once in a process
-        return read_images([train], NormalisationRule("volume", 0, 1), 1000)
+        return read_images([train], NormalisationRule(NormalisationSettings(over="volume"), 0, 1), 1000)
 
     with pytest.raises(InputError, match="images don't fit into 0 MiB of memory, nor onto .*small"):
         read("small")

@@ -57,6 +57,9 @@ TESTS = {  # a part of each message, and the test
     "its image lies in": f"{SAY}test_some_of_the_files_of_an_image_are_refused",
     "which isn't a microscope's": f"{IMAGES}test_a_resolution_for_printing",
     "holds NaN or infinite voxels": f"{IMAGES}test_padding_that_is_no_number",
+    "and give no scale;": "unit/volumes/test_percentiles.py::test_percentiles_that_are_the_same_give_no_scale",
+    "was prepared without the statistics": "unit/training/test_normalisation.py::"
+    "test_data_that_was_prepared_for_another_normalisation_is_refused",
     "an image with contrast is needed": f"{IMAGES}test_padding_without_contrast",
     "is truncated, its voxels should reach beyond the end of the file": f"{IMAGES}test_a_copy_that_is_incomplete",
     "not one of its": f"{IMAGES}test_a_copy_that_is_incomplete",

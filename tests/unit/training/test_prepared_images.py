@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core import resources
 from genenet.core.errors import InputError
@@ -18,7 +19,7 @@ from genenet.volumes.normalisation import NormalisationRule
 from tests.support import runs
 from tests.support.search import ROOT
 
-RULE = NormalisationRule("volume", 0, 1)
+RULE = NormalisationRule(NormalisationSettings(over="volume"), 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +119,12 @@ LARGE = """
     from pathlib import Path
     threading.stack_size(1 << 18)  # how many threads read chunks is chance, and a limit counts 8 MiB for each
     from genenet.training.prepared_images import read_images
+    from genenet.config.normalisation import NormalisationSettings
     from genenet.volumes.normalisation import NormalisationRule
     from genenet.training.prepared import open_prepared
     from tests.support.trainers import train, trainer
 
-    rule = NormalisationRule("training", 1, 1)
+    rule = NormalisationRule(NormalisationSettings(over="training"), 1, 1)
     small, large = (open_prepared(Path({folder!r}) / f"{{name}}.zarr.zip") for name in ("small", "large"))
     train(trainer(data=read_images([small], rule, 0)[0], iterations=1))  # what this takes is there from now on
     used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if "VmData" in line)

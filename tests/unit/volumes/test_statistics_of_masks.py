@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from genenet.config.normalisation import NormalisationSettings
 from genenet.config.stages import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
@@ -98,7 +99,7 @@ def test_prepared_images_are_the_centre_outside(folder, name, in_memory):
     assert second.class_counts == first.class_counts
     (image,) = second.images
     assert image.image.dtype == ("uint8" if name == "zeros" else "float32")
-    rule = NormalisationRule("volume", 0, 1)
+    rule = NormalisationRule(NormalisationSettings(over="volume"), 0, 1)
     ((array,),) = read_images([second], rule, 1e9 if in_memory else 0)
     ((whole,),) = read_images([first], rule, 1e9)
     normalised = array.normalisation.apply(array.image, 0)
