@@ -68,6 +68,17 @@ class Config(Closed):
         return self
 
     @model_validator(mode="after")
+    def _regions_have_an_effect(self) -> Self:
+        schedule = self.training.schedule
+        for name in self.search.regions.get("net", {}):
+            if name in schedule.without_effect:
+                raise ValueError(
+                    f"search.regions.net.{name}: has no effect, since training.schedule.kind is {schedule.kind}; "
+                    "leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _rungs_are_apart(self) -> Self:
         rounds(self.search, self.training.iterations, self.training.validation_interval)
         return self

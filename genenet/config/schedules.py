@@ -32,9 +32,11 @@ class ScheduleChoice(Choice):
     Attributes:
         depends_on_end: whether the rate depends on the number of iterations of the whole training, so that the
             first iterations of a longer training aren't those of a shorter one.
+        hyperparameters: that it reads beside the learning rate. A search with another schedule doesn't draw them.
     """
 
     depends_on_end: bool = True
+    hyperparameters: tuple[str, ...] = ()
 
 
 SCHEDULES = Table(
@@ -46,6 +48,7 @@ SCHEDULES = Table(
             "genenet.training.schedules:exponential",
             WarmUp,
             depends_on_end=False,
+            hyperparameters=("decay_steps", "decay_rate"),
         ),
         ScheduleChoice(
             "cosine",
@@ -80,3 +83,9 @@ class Schedule(Chosen):
     def depends_on_end(self) -> bool:
         """Whether the first iterations of a longer training differ from those of a shorter one."""
         return self.table[self.kind].depends_on_end
+
+    @property
+    def without_effect(self) -> set[str]:
+        """Hyperparameters that only other schedules read."""
+        read = {name for entry in self.table.values() for name in entry.hyperparameters}
+        return read.difference(self.table[self.kind].hyperparameters)

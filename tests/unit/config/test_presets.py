@@ -8,6 +8,7 @@ import yaml
 import genenet
 from genenet.config.model import Config, check_config
 from genenet.config.presets import PRESETS, TEXTS, preset_text, preset_values
+from genenet.config.schedules import SCHEDULES
 from genenet.config.search import Draws
 from genenet.config.stages import settings_json, stage_settings
 from genenet.core.errors import InputError
@@ -210,3 +211,33 @@ def test_the_published_genomes_are_those_of_before():
         "2da6f2b39c4d",
         "60b64e82a898",
     ]
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize("name", ["decay_steps", "decay_rate"])
+def test_a_schedule_draws_only_what_it_reads(name, kind):
+    """The decay is read by the exponential schedule alone; a region of it beside another one is an error."""
+    values = {
+        "data": DATA,
+        "search": {"regions": {"net": {name: 1}}},
+        "training": {"schedule": {"kind": kind}},
+    }
+    if kind == "exponential":
+        assert check_config(values).search.regions["net"] == {name: 1}
+        return
+    with pytest.raises(InputError) as caught:
+        check_config(values)
+    assert str(caught.value) == (
+        f"config: search.regions.net.{name}: has no effect, since training.schedule.kind is {kind}; leave it out"
+    )
+
+
+def test_the_decay_has_its_default_in_genomes_of_other_schedules():
+    net = draw(config("modern").search.feasible_regions(), 1, 0).net
+    assert (net.value("decay_steps"), net.value("decay_rate")) == (10_000, 0.75)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_draws_only_what_its_schedule_reads(name):
+    found = config(name)
+    assert not found.training.schedule.without_effect & found.search.regions["net"].keys()
