@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from genenet.init.sizes import PRESET
 from genenet.volumes.grid import AXES
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from genenet.init.voxel_size import FoundSize
 
 WIDTH = 110
+REASONS = {  # for what genenet init chooses, by hyperparameter or key
+    "n_convkernels": "Kernels at full resolution: as many as this device trains in the time of a first search.",
+    "n_convlayers": "Layers of a stack: a GPU has time for more.",
+    "n_stacks": "Poolings: as many as let a voxel see about a whole patch.",
+    "input_size": "Patches: about as large as the deepest networks see, and no larger than the training images.",
+    "log_learning_rate": "Longer trainings need no higher rates.",
+    "iterations": "Optimiser steps: enough for a first search. Scores rise for thousands of them.",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,9 @@ def config_text(choices: Choices) -> str:
         "volumes": dict(zip(names, map(_files, choices.volumes), strict=True)),
         "cut_axis": next((axis for axis, ends in zip(AXES, first.region or (), strict=False) if ends), None),
         "depth": first.shape[0],
+        "is_cubic": choices.voxel_size.is_nearly_cubic,
+        "preset": PRESET,
+        "reasons": REASONS,
     }
     return environment.get_template("config.yaml.j2").render(values)
 

@@ -95,7 +95,8 @@ def cost(found: SearchCost) -> None:
     paragraph(
         f"Networks for {machine.name}: {len(found.genomes)} genomes were drawn ({found.feasible:.0%} of the draws "
         f"fit the images; the others are drawn again). A training has {sizes.iterations:,} iterations with batches of "
-        f"{sizes.batch_size}."
+        f"{sizes.batch_size}, in which the median network is taught {count(sizes.iterations * found.median.n_taught)} "
+        "voxels."
     )
     table = _table("network", ">input", ">parameters", ">memory", ">time of one training")
     in_order = found.ordered

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from numpy.random import PCG64, Generator, SeedSequence
 
+from genenet.config.presets import preset_regions, preset_values
 from genenet.config.search import Draws
 from genenet.core.errors import InputError
 from genenet.core.random_streams import Stream
@@ -15,46 +19,114 @@ from genenet.genes.gene_graph import grow
 from genenet.genes.generation import draw, drawn, lower_input_size
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import plan
+from genenet.search.cost import step_operations
 
 if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
     from genenet.genes.genome import Genome
-    from genenet.init.machine import Machine
+    from genenet.init.machine import Kind, Machine
     from genenet.init.trial import Speed
 
+PRESET = "modern"  # that genenet init writes
 SEED = 1
 N_DRAWN = 20  # genomes that are drawn to see what a search costs
 N_TRIED = 60  # draws to see how many of them are feasible
-DEPTHS = ((4, 3), (3, 3), (3, 2), (2, 2), (1, 2), (1, 1))  # most poolings, most layers in a stack
-BACKWARD = 3  # a training step takes about three times the operations of a forward pass
+N_SEEN = 9  # networks whose receptive fields are compared with the patch
+CHOSEN = ("n_convkernels", "n_stacks", "input_size")  # always written, since they depend on images or machine
+SMALLEST_SHARE = 3 / 4  # of the largest patch that the images allow
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a search is on one kind of machine.
+
+    Attributes:
+        net: regions that replace the preset's, whose sizes are those of a CPU.
+        n_genomes: of a first search.
+        operations: of the first search, a U-Net included.
+        per_step: operations that could be done in the fixed time of a step.
+        most_iterations: of a training on small patches, which could do more of them with these operations.
+        unet: of the baseline: kernels and log10 of the learning rate.
+    """
+
+    net: Mapping[str, Any]
+    n_genomes: int
+    operations: float
+    per_step: float
+    most_iterations: int
+    unet: tuple[int, float]
+
+
+# The operations are those of the searches that genenet init wrote before, of valid convolutions and 1000 or 20 000
+# iterations: a search takes as long as it took, and teaches more voxels. On a CPU core a step takes 27 ms, and a second
+# for each 4.5e10 operations (measured with 6 to 16 kernels). GPUs weren't measured.
+SCALES: Mapping[Kind, Scale] = {
+    "cpu": Scale({}, 6, 2.3e13, 1.2e9, 1000, (8, -2.5)),
+    "gpu": Scale(
+        {
+            "n_convkernels": [16, 64],
+            "n_convlayers": [1, 3],
+            "input_size": [224, 320],
+            "log_learning_rate": [-3.5, -2.5],
+        },
+        20,
+        4.5e16,
+        0.0,
+        20_000,
+        (32, -3.5),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What depends on the sizes of images and machine; regions are written as in config.yaml."""
+    """What depends on the sizes of images and machine; regions are written as in config.yaml.
 
-    regions: dict[str, dict[str, Any]]
-    baseline: dict[str, Any]
+    Attributes:
+        own: regions that the config writes; the preset has the others.
+        baseline: options of the U-Net.
+        n_genomes: that are drawn.
+        iterations: of a training.
+        batch_size: patches of a step.
+    """
+
+    own: Mapping[str, Mapping[str, Any]]
+    baseline: Mapping[str, Any]
     n_genomes: int
-    iterations: int
-    validation_interval: int
+    iterations: int = 1
     batch_size: int = 4
+
+    @property
+    def regions(self) -> dict[str, dict[str, Any]]:
+        """All regions, the preset's included."""
+        return dict(preset_regions(PRESET, self.own))
+
+    @property
+    def validation_interval(self) -> int:
+        """Iterations between two validations."""
+        return max(1, self.iterations // 10)
+
+    @property
+    def warm_up(self) -> int | None:
+        """Iterations of the warm-up, a twentieth of the training; None if the preset has no more."""
+        share = max(1, self.iterations // 20)
+        preset = preset_values(PRESET)["training"]["schedule"]["warm_up_iterations"]
+        return share if share < preset else None
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What a genome costs; ``flops`` and ``memory_bytes`` are those of a training step with its batch."""
+    """What a genome costs; ``flops``, ``memory_bytes`` and ``n_taught`` are those of a training step with its batch.
+
+    ``n_taught`` is the number of voxels of the output: the loss compares them with the labels.
+    """
 
     genome: Genome
     n_parameters: int
     flops: float
     memory_bytes: int
+    n_taught: int
     input_size: int
-
-
-def default_numbers(machine: Machine) -> tuple[int, int]:
-    """Return how many genomes to draw and how many iterations to train each, for a first search."""
-    return (6, 1000) if machine.kind == "cpu" else (20, 20_000)
 
 
 def max_validation(machine: Machine) -> int:
@@ -65,54 +137,77 @@ def max_validation(machine: Machine) -> int:
 def choose_sizes(
     smallest: int, n_classes: int, machine: Machine, n_genomes: int | None, iterations: int | None
 ) -> Sizes:
-    """Choose what to draw.
+    """Choose what to draw, and how long to train it.
 
     Args:
         smallest: the smallest size along y and x of the training images.
         n_classes: of the labels.
         machine: that trains.
         n_genomes: None for the machine's default.
-        iterations: None for the machine's default.
+        iterations: None for as many as the operations of a training allow.
 
     Raises:
         InputError: If no network fits into the images.
     """
-    is_cpu = machine.kind == "cpu"
-    default_genomes, default_iterations = default_numbers(machine)
-    n = iterations or default_iterations
+    scale = SCALES[machine.kind]
+    n_convkernels, log_learning_rate = scale.unet
     baseline = {
-        "n_convkernels": 8 if is_cpu else 32,
+        "n_convkernels": n_convkernels,
         "input_size": 252 if smallest >= 128 else 220,
-        "log_learning_rate": -2.5 if is_cpu else -3.5,
+        "log_learning_rate": log_learning_rate,
     }
-    regions = _regions(smallest, is_cpu, n)
-    sizes = Sizes(regions, baseline, n_genomes or default_genomes, n, max(1, n // 10))
-    return _within_memory(sizes, n_classes, machine)
+    sizes = Sizes({"net": _own_regions(smallest, scale)}, baseline, n_genomes or scale.n_genomes)
+    sizes = _within_memory(sizes, n_classes, machine)
+    return replace(sizes, iterations=iterations or _iterations(sizes, n_classes, scale))
 
 
-def feasible_regions(regions: dict[str, dict[str, Any]]) -> Regions:
+def feasible_regions(regions: Mapping[str, Mapping[str, Any]]) -> Regions:
     """Read regions as config.yaml writes them."""
     return Draws(regions=regions).feasible_regions()
 
 
-def _regions(smallest: int, is_cpu: bool, iterations: int) -> dict[str, dict[str, Any]]:
-    """Return the largest space of which most draws fit into the images."""
-    high = min(smallest, 128 if is_cpu else 254)
-    for n_stacks, n_layers in DEPTHS[1:] if is_cpu else DEPTHS:
-        net: dict[str, Any] = {
-            "n_convkernels": [6, 16] if is_cpu else [16, 64],
-            "n_stacks": [1, n_stacks] if n_stacks > 1 else 1,
-            "n_convlayers": [1, n_layers] if n_layers > 1 else 1,
-            "input_size": [high // 2, high],
-            "log_learning_rate": [-3.0, -2.0] if is_cpu else [-4.0, -2.5],
-            "norm": ["none", "batch"],
-            "decay_steps": max(1, iterations // 5),
-            "decay_rate": [0.5, 0.9],
-        }
-        regions = {"net": net, "stack": {"n_convlayers": [-1, 1]}} if n_layers > 1 else {"net": net}
-        if feasible_share(feasible_regions(regions)) >= 0.5:
-            return regions
+def _own_regions(smallest: int, scale: Scale) -> dict[str, Any]:
+    """Return the regions that the config writes: patches that fit the images, networks that see about a patch.
+
+    Patches of images smaller than the preset's are three quarters of an image to a whole one, so that no patch
+    reaches beyond the image, where nothing can be taught. There are as many poolings as widen the receptive field up
+    to the patch; more of them would only see what is reflected at the borders.
+    """
+    preset = preset_regions(PRESET, {"net": scale.net})["net"]
+    low, high = preset["input_size"]
+    high = min(high, smallest)
+    fewest, most = preset["n_stacks"]
+    own = {name: region for name, region in preset.items() if name in CHOSEN or name in scale.net}
+    own["input_size"] = [min(low, round(SMALLEST_SHARE * high)), high]
+    for n_stacks in range(most, 0, -1):
+        deepest = feasible_regions(preset_regions(PRESET, {"net": {**own, "n_stacks": n_stacks}}))
+        if feasible_share(deepest) >= 0.5 and _seen(deepest) <= high:
+            return {**own, "n_stacks": _region(min(fewest, n_stacks), n_stacks)}
     raise InputError(f"training images of {smallest} voxels along y or x are too small for any network")
+
+
+def _region(low: int, high: int) -> int | list[int]:
+    """Write a region of integers as config.yaml does; a value without room is one number."""
+    return low if low == high else [low, high]
+
+
+def _seen(regions: Regions) -> float:
+    """Return the median receptive field of some networks along x, in voxels."""
+    nets = (draw(regions, SEED, index).net for index in range(N_SEEN))
+    return median(plan(net, 2).receptive_field[2] for net in nets)
+
+
+def _iterations(sizes: Sizes, n_classes: int, scale: Scale) -> int:
+    """Return how many iterations the operations of a search allow, rounded down to two digits.
+
+    The search is a first one, so that more genomes take more time, and aren't trained less.
+    """
+    genomes = fmean(cost.flops for cost in costs(sizes, n_classes))
+    unet = cost_of(BASELINES["unet2015"].genome(**sizes.baseline), sizes, n_classes).flops
+    steps = scale.n_genomes * (genomes + scale.per_step) + unet + scale.per_step
+    n = min(scale.most_iterations, int(scale.operations / steps))
+    unit = int(10 ** max(0, len(str(n)) - 2))
+    return max(1, n // unit * unit)
 
 
 def feasible_share(regions: Regions) -> float:
@@ -142,9 +237,10 @@ def costs(sizes: Sizes, n_classes: int) -> list[TrainingCost]:
 def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> TrainingCost:
     """Return what a genome costs."""
     built = plan(genome.net, n_classes)
-    flops = sum(step.flops for step in built.steps()) * BACKWARD * sizes.batch_size
+    flops = step_operations(built, sizes.batch_size)
     memory = TORCH_BYTES + training_bytes(built, sizes.batch_size, 4)
-    return TrainingCost(genome, built.n_parameters, flops, memory, built.input_shape[2])
+    n_taught = sizes.batch_size * math.prod(built.output_shape)
+    return TrainingCost(genome, built.n_parameters, flops, memory, n_taught, built.input_shape[2])
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genenet.config.presets import preset_values
 from genenet.config.training import Training
 from genenet.core.errors import InputError
 from genenet.core.ignore import IGNORE
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.plan import plan
 from genenet.init.files import FileSet
+from genenet.init.sizes import PRESET
 from genenet.networks.device import choose_device, set_threads
 from genenet.training.prepare import Source
 from genenet.training.prepared_images import LabelledArray
@@ -63,12 +65,13 @@ def try_genome(genome: Genome, parts: Split, classes: Classes, sizes: Sizes, mac
     Raises:
         InputError: If it can't be trained on these images here.
     """
-    settings = Training(
-        iterations=N_WARM + N_MOST,
-        batch_size=sizes.batch_size,
-        threads=machine.threads,
-        device="cuda" if machine.kind == "gpu" else "cpu",
-    )
+    chosen = {
+        "iterations": N_WARM + N_MOST,
+        "batch_size": sizes.batch_size,
+        "threads": machine.threads,
+        "device": "cuda" if machine.kind == "gpu" else "cpu",
+    }
+    settings = Training.model_validate({**preset_values(PRESET)["training"], **chosen})
     set_threads(settings.threads)
     keep_freed_memory()
     train = _read(parts.train[0], CROP, classes)

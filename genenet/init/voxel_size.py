@@ -43,6 +43,12 @@ class FoundSize:
         z, y, x = (PLACEHOLDER_NM if size is None else size for size in self.sizes_nm)
         return z, y, x
 
+    @property
+    def is_nearly_cubic(self) -> bool:
+        """Whether no side is twice as long as another, as far as is known."""
+        known = [size for size in self.sizes_nm if size is not None]
+        return not known or max(known) < 2 * min(known)
+
 
 def find_voxel_size(given: VoxelSize | None, survey: Survey, interactive: bool) -> FoundSize:
     """Return the voxel size that was given; otherwise that of the files, asking for sizes that they lack."""

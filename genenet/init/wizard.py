@@ -19,7 +19,7 @@ from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.machine import find_machine, has_torch
 from genenet.init.request import read_number
-from genenet.init.sizes import SearchCost, choose_sizes, default_numbers, max_validation
+from genenet.init.sizes import SearchCost, choose_sizes, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
 from genenet.init.voxel_size import find_voxel_size, notes_on_sizes
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genenet.init.classes import Classes
     from genenet.init.machine import Machine
     from genenet.init.request import Request
+    from genenet.init.sizes import Sizes
     from genenet.init.split import Split
     from genenet.init.survey import Look, Survey
 
@@ -61,7 +62,7 @@ def start(request: Request) -> None:
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     printing.notes([*classes.notes, *parts.notes, *on_images])
-    request = _with_numbers(request, machine, interactive)
+    request = _with_numbers(request, _sizes(request, parts, classes, machine), interactive)
     cost = _cost(request, parts, classes, machine)
     printing.cost(cost)
     choices = Choices(
@@ -102,23 +103,29 @@ def _notes_on_types(seen: Survey) -> Iterator[str]:
             )
 
 
-def _with_numbers(request: Request, machine: Machine, interactive: bool) -> Request:
+def _with_numbers(request: Request, suggested: Sizes, interactive: bool) -> Request:
     """Choose the numbers of genomes and iterations, or ask for them."""
     questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
     missing = [name for name in questions if interactive and getattr(request, name) is None]
     if missing:
         print()
-    defaults = dict(zip(questions, default_numbers(machine), strict=True))
+    defaults = {"genomes": suggested.n_genomes, "iterations": suggested.iterations}
     numbers = {name: prompts.ask(questions[name], str(defaults[name]), read_number) for name in missing}
     return request.model_copy(update=numbers)
 
 
+def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine) -> Sizes:
+    """Choose what to draw for the smallest training image."""
+    smallest = min(min(part.shape[1:]) for part in parts.train)
+    with quiet(generation.__name__):  # the share of draws that fit is printed
+        return choose_sizes(smallest, len(classes.names), machine, request.genomes, request.iterations)
+
+
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:
     """Choose what to draw, and try the median genome."""
-    smallest, n_classes = min(min(part.shape[1:]) for part in parts.train), len(classes.names)
-    with quiet(generation.__name__):  # the share of draws that fit is printed
-        sizes = choose_sizes(smallest, n_classes, machine, request.genomes, request.iterations)
-        cost = SearchCost.of(sizes, machine, n_classes, parts.n_validation)
+    sizes = _sizes(request, parts, classes, machine)
+    with quiet(generation.__name__):
+        cost = SearchCost.of(sizes, machine, len(classes.names), parts.n_validation)
     return _tried(cost, parts, classes) if request.trial else cost
 
 

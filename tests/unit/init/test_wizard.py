@@ -1,7 +1,9 @@
 """``genenet init``: what it sees, what it finds wrong, what it asks for, what it writes."""
 
+import math
 import re
 from pathlib import Path
+from statistics import median
 
 import mrcfile
 import numpy as np
@@ -13,12 +15,16 @@ from typer.testing import CliRunner
 
 from genenet.cli.main import app
 from genenet.config.model import read_config
+from genenet.config.optimisers import Optimiser
+from genenet.config.presets import preset_values
 from genenet.core.errors import InputError
+from genenet.genes.generation import draw
+from genenet.genes.plan import plan
 from genenet.init import prompts
 from genenet.init.config_text import flow, volume_names
 from genenet.init.files import FileSet
 from genenet.init.machine import Machine
-from genenet.init.sizes import choose_sizes, costs, feasible_regions, feasible_share
+from genenet.init.sizes import SCALES, SearchCost, choose_sizes, costs, feasible_regions, feasible_share
 from genenet.init.survey import look_at_volume
 from tests.support import runs
 from tests.support.required import require_data
@@ -477,7 +483,7 @@ def test_it_asks_for_what_is_missing(monkeypatch):
     assert config.data.classes == ["a", "b", "c"]
     assert config.data.voxel_size_nm == (30, 5, 5)
     assert config.search.n_genomes == 3
-    assert config.training.iterations == 1000
+    assert config.training.iterations == choose_sizes(100, 3, CPU, 3, None).iterations
     command = Path("config.yaml").read_text().split("Written by")[1].split("What genenet")[0]
     assert "--image em.tif --labels labels.tif" in command
     assert "--voxel-size 30x5x5" in command
@@ -515,7 +521,7 @@ def test_large_volumes_are_sampled():
 
 
 @pytest.mark.parametrize("machine", [CPU, GPU])
-@pytest.mark.parametrize("smallest", [32, 40, 64, 100, 200, 1000])
+@pytest.mark.parametrize("smallest", [32, 40, 44, 64, 100, 200, 1000])
 def test_sizes_fit(smallest, machine):
     sizes = choose_sizes(smallest, 3, machine, None, None)
     low, high = sizes.regions["net"]["input_size"]
@@ -523,6 +529,84 @@ def test_sizes_fit(smallest, machine):
     assert feasible_share(feasible_regions(sizes.regions)) >= 0.5
     assert max(cost.input_size for cost in costs(sizes, 3)) <= smallest
     assert len(costs(sizes, 3)) >= 20
+    plans = [plan(cost.genome.net, 3) for cost in costs(sizes, 3)]
+    assert all(each.is_same for each in plans)
+    assert median(each.receptive_field[2] for each in plans) <= high
+
+
+@pytest.mark.parametrize("machine", [CPU, GPU])
+def test_a_search_takes_as_many_operations_whatever_the_size_of_its_patches(machine):
+    """A first search; more genomes aren't trained less, and small batches get more iterations."""
+    scale = SCALES[machine.kind]
+    for smallest in (200, 1000):
+        sizes = choose_sizes(smallest, 3, machine, None, None)
+        cost = SearchCost.of(sizes, machine, 3, 1)
+        steps = [each.flops + scale.per_step for each in (*cost.genomes[: scale.n_genomes], cost.unet)]
+        assert 0.6 < sizes.iterations * sum(steps) / scale.operations < 1.4
+        assert choose_sizes(smallest, 3, machine, 50, None).iterations == pytest.approx(
+            sizes.iterations, rel=0.25
+        )
+    assert choose_sizes(40, 3, machine, None, None).iterations == scale.most_iterations
+    assert choose_sizes(1000, 3, machine, None, 77).iterations == 77
+
+
+def test_more_voxels_are_taught_than_with_valid_convolutions():
+    """With the same operations and as wide a view."""
+    of_same = choose_sizes(1000, 3, CPU, None, None).regions
+    of_valid = {**of_same, "net": {**of_same["net"], "padding": "valid"}}
+    taught = {}
+    for name, regions in (("same", of_same), ("valid", of_valid)):
+        plans = [plan(draw(feasible_regions(regions), 1, index).net, 3) for index in range(10)]
+        taught[name] = median(
+            math.prod(p.output_shape) / sum(step.flops for step in p.steps()) for p in plans
+        )
+    assert taught["same"] > 1.3 * taught["valid"]
+
+
+def test_what_is_written_is_the_preset_and_what_differs():
+    make((2, 300, 400))
+    text = said(pair("--voxel-size", "40x10x10"))
+    written = yaml.safe_load(Path("config.yaml").read_text())
+    config = read_config(Path("config.yaml"))
+    assert written["preset"] == config.preset == "modern"
+    assert set(written["search"]["regions"]["net"]) == {"n_convkernels", "n_stacks", "input_size"}
+    preset = preset_values("modern")
+    assert config.training.optimiser == Optimiser.model_validate(preset["training"]["optimiser"])
+    assert config.training.augmentation.gamma == preset["training"]["augmentation"]["gamma"]
+    assert config.search.regions["net"]["padding"] == "same"
+    assert "decay_steps" not in config.search.regions["net"]
+    n = config.training.iterations
+    assert config.training.schedule.options.warm_up_iterations == n // 20 < 50
+    lines = Path("config.yaml").read_text().splitlines()
+    for key in ("n_convkernels", "n_stacks", "input_size", "iterations", "schedule"):
+        (index,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{key}: "))
+        assert lines[index - 1].strip().startswith("# "), f"{key} has no reason"
+    assert f"A training has {n} iterations" in text
+    assert "million voxels" in text
+
+
+def test_a_gpu_gets_larger_networks():
+    make((2, 500, 600))
+    words = ["--no-trial", "--device", "gpu", "--image", "em.tif", "--labels", "labels.tif"]
+    said(CliRunner().invoke(app, ["init", *words]))
+    config = read_config(Path("config.yaml"))
+    net, preset = config.search.regions["net"], preset_values("modern")["search"]["regions"]["net"]
+    for name in ("n_convkernels", "input_size", "n_convlayers"):
+        assert net[name][1] > preset[name][1]
+    assert net["log_learning_rate"][0] < preset["log_learning_rate"][0]
+    assert config.training.iterations > 2000
+    written = yaml.safe_load(Path("config.yaml").read_text())["training"]
+    assert "schedule" not in written  # the preset's warm-up is short enough
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "hint"),
+    [("40x10x10", 20, False), ("12x10x10", 20, True), ("12x10x10", 8, False), (None, 20, True)],
+)
+def test_3d_is_hinted_at_for_cubic_voxels(size, depth, hint):
+    make((depth, 100, 160))
+    said(pair(*(["--voxel-size", size] if size else [])))
+    assert ("spatial_mode: [2d, 3d]" in Path("config.yaml").read_text()) == hint
 
 
 def test_little_memory_makes_small_batches():
