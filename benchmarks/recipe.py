@@ -12,9 +12,7 @@ the reference with its standard error.
 The real data is looked for in $GENENET_TEST_DATA, or in ../shared/data beside the clone.
 """
 
-import json
 import math
-import statistics
 import time
 from datetime import date
 
@@ -23,16 +21,15 @@ import torch
 import yaml
 
 from bench_tools import ROOT, parser, processor_name
+from cells import Cells
 from genenet.config.search import Draws
-from genenet.core.atomic_files import write_json
 from genenet.core.resources import keep_freed_memory
 from genenet.genes.generation import draw
 from genenet.metrics.contingency import Contingency, scores
 from transfer_data import TRANSFER_SETS
 
-CELLS = ROOT / "benchmarks/data/recipe.json"
+CELLS = Cells(ROOT / "benchmarks/data/recipe.json", "recipe", "init")
 RECIPES = yaml.safe_load((ROOT / "benchmarks/recipes.yaml").read_text())
-REFERENCE = "init"
 SECONDS = 300
 N_NETWORKS = 3
 VALIDATIONS = 4  # of each training
@@ -48,12 +45,12 @@ def recipe_of(name):
     return {**merged, "normalisation": normalisation}
 
 
-def genomes_of(recipe, smallest, seed):
+def genomes_of(recipe, smallest, seed, n):
     """Draw a search's genomes; patches aren't larger than the training images."""
     net = dict(recipe["net"])
     net["input_size"] = [min(size, smallest) for size in net["input_size"]]
     regions = {"net": net, "stack": recipe["stack"]} if recipe["stack"] else {"net": net}
-    return [draw(Draws(regions=regions).feasible_regions(), seed, i) for i in range(N_NETWORKS)]
+    return [draw(Draws(regions=regions).feasible_regions(), seed, i) for i in range(n)]
 
 
 def iterations_in(make, seconds):
@@ -107,9 +104,27 @@ def cell(data_name, recipe_name, seed):
     recipe = recipe_of(recipe_name)
     data = TRANSFER_SETS[data_name](recipe["normalisation"])
     smallest = min(min(image.image.shape[1:]) for image in data.train)
+    genomes = [(genome, seed) for genome in genomes_of(recipe, smallest, seed, N_NETWORKS)]
+    members, outputs = outputs_of(data, genomes, recipe, SECONDS / N_NETWORKS)
+    ensemble = {split: ensemble_scores(data, split, found) for split, found in outputs.items()}
+    return {"data": data_name, "recipe": recipe_name, "seed": seed, **where(), "members": members, **ensemble}
+
+
+def where():
+    """Return on which processor a cell is computed, and when."""
+    return {"processor": processor_name(), "date": date.today().isoformat()}
+
+
+def ensemble_scores(data, split, outputs):
+    """Return the scores of the mean of networks' outputs for the images of a split."""
+    return scored(getattr(data, split), zip(*outputs, strict=True), data.n_classes)
+
+
+def outputs_of(data, genomes, recipe, seconds):
+    """Train genomes, given with seeds; return facts of each, and its probabilities of each image by split."""
     members, outputs = [], {"validation": [], "test": []}
-    for genome in genomes_of(recipe, smallest, seed):
-        trainer, facts = trained(data, genome, recipe, seed, SECONDS / N_NETWORKS)
+    for genome, seed in genomes:
+        trainer, facts = trained(data, genome, recipe, seed, seconds)
         for split, found in outputs.items():
             of_images = [probabilities(trainer, image) for image in getattr(data, split)]
             found.append(of_images)
@@ -117,64 +132,7 @@ def cell(data_name, recipe_name, seed):
             facts[split] = {name: round(score[name], 4) for name in ("ari", "mean_iou")}
         members.append(facts)
         print(f"  {facts}", flush=True)
-    ensemble = {
-        split: scored(getattr(data, split), zip(*found, strict=True), data.n_classes)
-        for split, found in outputs.items()
-    }
-    where = {"processor": processor_name(), "date": date.today().isoformat()}
-    return {"data": data_name, "recipe": recipe_name, "seed": seed, **where, "members": members, **ensemble}
-
-
-def read_cells():
-    """Return the cells that are done, by data set, recipe and seed."""
-    cells = json.loads(CELLS.read_text()) if CELLS.exists() else []
-    return {(c["data"], c["recipe"], c["seed"]): c for c in cells}
-
-
-def run(options):
-    """Compute the cells that aren't done, seed by seed, and store each."""
-    for seed in range(1, options.seeds + 1):
-        for recipe in options.recipe:
-            for data in options.data:
-                if (data, recipe, seed) in read_cells():
-                    continue
-                print(f"{data} {recipe} seed {seed}", flush=True)
-                found = cell(data, recipe, seed)
-                write_json(CELLS, [*read_cells().values(), found])
-                print(f"  ensemble: {found['test']}", flush=True)
-
-
-def differences(cells, recipe, metric):
-    """Return the differences to the reference on the test images, of the cells that both have."""
-    return [
-        c["test"][metric] - cells[data, REFERENCE, seed]["test"][metric]
-        for (data, name, seed), c in cells.items()
-        if name == recipe and (data, REFERENCE, seed) in cells
-    ]
-
-
-def with_error(values):
-    """Write a mean with its standard error."""
-    if len(values) < 2:
-        return " ".join(f"{v:+.3f}" for v in values)
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return f"{statistics.mean(values):+.3f} ± {error:.3f}"
-
-
-def print_table():
-    """Print the mean test scores of each recipe on each data set, and the differences to the reference."""
-    cells = read_cells()
-    sets = [name for name in TRANSFER_SETS if any(data == name for data, _, _ in cells)]
-    print("| recipe | " + " | ".join(sets) + f" | ARI, paired with {REFERENCE} | mean IoU | cells |")
-    print("| --- |" + " --- |" * (len(sets) + 3))
-    for recipe in [name for name in RECIPES if any(r == name for _, r, _ in cells)]:
-        columns = []
-        for name in sets:
-            tests = [c["test"] for (data, r, _), c in cells.items() if (data, r) == (name, recipe)]
-            means = [statistics.mean(t[metric] for t in tests) for metric in ("ari", "mean_iou") if tests]
-            columns.append(" / ".join(f"{mean:.3f}" for mean in means))
-        paired = [differences(cells, recipe, metric) for metric in ("ari", "mean_iou")]
-        print("|", " | ".join([recipe, *columns, *map(with_error, paired), str(len(paired[0]))]), "|")
+    return members, outputs
 
 
 def main():
@@ -188,8 +146,8 @@ def main():
     keep_freed_memory()
     torch.set_num_threads(1)
     if options.what == "run":
-        run(options)
-    print_table()
+        CELLS.run(cell, options.data, options.recipe, options.seeds)
+    CELLS.print_table(TRANSFER_SETS, RECIPES)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""genenet beside the field's usual tools and its own controls: segmenting another image, at the same processor time.
+
+python benchmarks/peers.py                           print the table of the cells that are done
+python benchmarks/peers.py run [--data axon mito] [--peer genenet monai] [--seeds 3]
+
+One cell is a data set, a peer and a seed: 600 seconds of the processor for all trainings, then the test image, which is
+another animal or another volume. Cells in benchmarks/data/peers.json aren't computed again, so an interrupted run
+continues. The peers:
+
+genenet     six networks of preset: modern; the ensemble of the best, as many as validation says
+one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
+resenc      genenet's residual-encoder U-Net, one training of 600 s
+monai       MONAI's BasicUNet (16 to 128 features) in a plain loop: Adam, Dice and cross-entropy, flips, turns and
+            random grey values, each image normalised by itself
+nnunet      nnU-Net v2, 2D, its plan shrunk to a processor's size: 16 to 128 features, patches of at most 256 voxels,
+            batches of 2, as many iterations as fit; augmentation and everything else as it plans them
+
+MONAI and nnU-Net also train on the validation image, since they need none. They live in an environment of their own,
+benchmarks/.peers, which the first run makes (several GB). All peers use one core. The real data is looked for in
+$GENENET_TEST_DATA, or in ../shared/data beside the clone.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench_tools import ROOT, parser
+from cells import Cells
+from genenet.config.presets import preset_values
+from genenet.core.resources import keep_freed_memory
+from genenet.genes.baselines import BASELINES
+from genenet.genes.genome import Genome
+from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
+from transfer_data import TRANSFER_SETS
+
+CELLS = Cells(ROOT / "benchmarks/data/peers.json", "peer", "genenet")
+ENVIRONMENT = ROOT / "benchmarks/.peers"
+REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
+SECONDS = 600
+N_NETWORKS = 6
+RESENC = {"n_convkernels": 16, "input_size": 224, "log_learning_rate": -2.5}
+
+
+def recipe():
+    """Return the preset as the recipe of a cell."""
+    preset = preset_values("modern")
+    regions = preset["search"]["regions"]
+    training = {**preset["training"], "batch_size": preset["training"].get("batch_size", 2)}
+    return {"net": regions["net"], "stack": regions["stack"], "training": training}
+
+
+def search(data, seed, seconds=SECONDS):
+    """Train a search's networks; return their genomes, facts and outputs, the best on validation first."""
+    smallest = min(min(image.image.shape[1:]) for image in data.train)
+    genomes = genomes_of(recipe(), smallest, seed, N_NETWORKS)
+    members, outputs = outputs_of(data, [(g, seed) for g in genomes], recipe(), seconds / N_NETWORKS)
+    order = sorted(range(N_NETWORKS), key=lambda i: -members[i]["validation"]["ari"])
+    ordered = {split: [found[i] for i in order] for split, found in outputs.items()}
+    return [genomes[i] for i in order], [members[i] for i in order], ordered
+
+
+def genenet(name, data, seed):
+    """Return the ensemble of a search: the best networks, as many as give the best validation."""
+    genomes, members, outputs = search(data, seed)
+    sizes = range(1, N_NETWORKS + 1)
+    best = max(sizes, key=lambda n: ensemble_scores(data, "validation", outputs["validation"][:n])["ari"])
+    test = ensemble_scores(data, "test", outputs["test"][:best])
+    return {"members": members, "n_members": best, "best": genomes[0].deltas, "test": test}
+
+
+def one(name, data, seed):
+    """Return one architecture with several seeds: that of genenet's cell, which is computed before."""
+    chosen = Genome("one", CELLS.read()[name, "genenet", seed]["best"])
+    trainings = [(chosen, 100 * seed + i) for i in range(N_NETWORKS)]
+    members, outputs = outputs_of(data, trainings, recipe(), SECONDS / N_NETWORKS)
+    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
+
+
+def resenc(name, data, seed):
+    """Return the baseline as one long training."""
+    smallest = min(min(image.image.shape[1:]) for image in data.train)
+    options = {**RESENC, "input_size": min(RESENC["input_size"], smallest)}
+    genome = BASELINES["resenc"].genome(**BASELINES["resenc"].options(**options).model_dump())
+    members, outputs = outputs_of(data, [(genome, seed)], recipe(), SECONDS)
+    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
+
+
+def in_environment(program, name, data, seed):
+    """Run a peer's program in its own environment, on images as files; return its scores and facts."""
+    make_environment()
+    with tempfile.TemporaryDirectory() as folder:
+        images = {"train": [*data.train, *data.validation], "test": data.test}
+        arrays = {f"{split}_{i}": image.image for split, of in images.items() for i, image in enumerate(of)}
+        labels = {f"labels_{i}": image.labels for i, image in enumerate(images["train"])}
+        np.savez(Path(folder, "images.npz"), **arrays, **labels)
+        task = {"n_classes": data.n_classes, "seconds": SECONDS, "seed": seed}
+        Path(folder, "task.json").write_text(json.dumps(task))
+        python = ENVIRONMENT / "bin/python"
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        environment |= {
+            f"nnUNet_{kind}": str(Path(folder, kind)) for kind in ("raw", "preprocessed", "results")
+        }
+        command = [python, ROOT / "benchmarks" / program, folder]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        with np.load(Path(folder, "probabilities.npz")) as found:
+            outputs = [[found[f"test_{i}"]] for i in range(len(data.test))]
+        facts = json.loads(Path(folder, "facts.json").read_text())
+    return {"members": [facts], "test": scored(data.test, outputs, data.n_classes)}
+
+
+def make_environment():
+    """Install the peers, once."""
+    done = ENVIRONMENT / "installed"
+    if done.exists() and done.read_text().split() == REQUIREMENTS:
+        return
+    subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+    subprocess.run([ENVIRONMENT / "bin/pip", "install", "-q", *REQUIREMENTS], check=True)
+    done.write_text("\n".join(REQUIREMENTS))
+
+
+PEERS = {
+    "genenet": genenet,
+    "one": one,
+    "resenc": resenc,
+    "monai": functools.partial(in_environment, "peer_monai.py"),
+    "nnunet": functools.partial(in_environment, "peer_nnunet.py"),
+}
+
+
+def cell(data_name, peer, seed):
+    """Compute one cell."""
+    data = TRANSFER_SETS[data_name]("image")
+    return {"data": data_name, "peer": peer, "seed": seed, **where(), **PEERS[peer](data_name, data, seed)}
+
+
+def main():
+    """Compute cells if asked to, and print the table."""
+    arguments = parser(__doc__)
+    arguments.add_argument("what", nargs="?", choices=["run", "table"], default="table")
+    arguments.add_argument("--data", nargs="+", choices=TRANSFER_SETS, default=list(TRANSFER_SETS))
+    arguments.add_argument("--peer", nargs="+", choices=PEERS, default=list(PEERS))
+    arguments.add_argument("--seeds", type=int, default=3)
+    options = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    if options.what == "run":
+        CELLS.run(cell, options.data, options.peer, options.seeds)
+    CELLS.print_table(TRANSFER_SETS, PEERS)
+
+
+if __name__ == "__main__":
+    main()
