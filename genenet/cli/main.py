@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from genenet.cli import console
-from genenet.cli.commands import app, data, genomes, reports, rounds, starting, training, volumes
+from genenet.cli.commands import app, controls, data, genomes, reports, rounds, starting, training, volumes
 
 GROUPS = (
+    controls,
     data,
     genomes,
     reports,

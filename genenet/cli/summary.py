@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from genenet.core.atomic_files import read_csv
+from genenet.core.atomic_files import optional_json, read_csv
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.description import EnsembleDescription, read_description
+from genenet.ensembles.comparison import comparison
+from genenet.ensembles.controls import ControlFile, read_controls
+from genenet.ensembles.description import EnsembleDescription, read_description, read_test_scores
+from genenet.ensembles.ranking import read_runs
 from genenet.search.retry import advice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHOWN = 15  # rows of the ranking
 
@@ -40,11 +47,17 @@ def print_summary(results: Path) -> None:
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more in {paths.ranking}")
-    for line in _failures(rows, paths):
+    controls = read_controls(paths, (optional_json(paths.settings("report")) or {}).get("controls", ()))
+    for line in _failures(rows, controls, paths):
         console.print(line, soft_wrap=True, highlight=False)
     for name, share in ensemble.untrained_classes.items():
         line = f"class {name} has no voxel in the training labels: networks can't learn it"
         console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
+    compared = comparison(
+        ensemble, read_test_scores(Path(paths.test_scores)), read_runs(paths, members), controls
+    )
+    for line in [compared.verdict, *compared.reservations] if compared else ():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False, markup=False)
 
 
@@ -52,12 +65,11 @@ def _number(text: str, digits: int) -> str:
     return f"{float(text):.{digits}f}" if text else "-"
 
 
-def _failures(rows: list[dict[str, str]], paths: ResultPaths) -> list[str]:
-    failed = [row for row in rows if row["status"] != "ok"]
-    lines = [
-        f"{row['run']} {row['status']}: {row['reason']}\n  log: {paths.train_log(row['run'])}"
-        for row in failed
-    ]
+def _failures(rows: list[dict[str, str]], controls: Sequence[ControlFile], paths: ResultPaths) -> list[str]:
+    failed = [(row["run"], row["status"], row["reason"]) for row in rows if row["status"] != "ok"]
+    own = [each for control in controls for each in control.trainings if each.run in control.own_runs]
+    failed += [(each.run, each.status, each.reason) for each in own if not each.is_ok]
+    lines = [f"{run} {status}: {reason}\n  log: {paths.train_log(run)}" for run, status, reason in failed]
     return ["", *lines, advice(paths)] if failed else []
 
 

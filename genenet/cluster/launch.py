@@ -17,6 +17,7 @@ from genenet.cluster.submitit_launcher import choose_cluster, run_locally, run_o
 from genenet.cluster.workflow import make
 from genenet.config import stages
 from genenet.config.model import Config, read_config
+from genenet.config.planned_controls import needs_ranking
 from genenet.core.errors import InputError
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths
@@ -56,10 +57,13 @@ def submit(file: Path, options: Options) -> bool:
     if image:
         check_search_container(config, image, apptainer_args)
     program = [*command_inside(image, apptainer_args), "genenet"] if image else OWN_PROGRAM
-    jobs = [training_job(paths, run, program, options.pause_seconds) for run in stages.runs(config)]
+    runs = [run for run in stages.all_runs(config) if not needs_ranking(run)]
+    jobs = [training_job(paths, run, program, options.pause_seconds) for run in runs]
     _make_inputs(config, file, jobs, image, apptainer_args)
     missing = [job for job in jobs if not job.is_done()]
     print(f"{len(jobs)} trainings, {len(missing)} of them to do", flush=True)
+    if n_later := len(stages.all_runs(config)) - len(runs):
+        print(f"{n_later} more are controls of the best network; snakemake trains them after the selection")
     if missing:
         run = run_on_slurm if cluster == "slurm" else run_locally
         with closing(run(missing, paths.results / "logs", options, config.training.threads)) as ended:

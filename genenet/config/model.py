@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from genenet.config.baselines import Baselines
+from genenet.config.controls import Controls
 from genenet.config.data import Data
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.presets import PRESETS, TEXTS, Preset, with_preset
@@ -51,6 +52,9 @@ class Config(Closed):
     baselines: Baselines = Baselines()
     training: Training = Training()
     ensemble: EnsembleSettings = EnsembleSettings()
+    controls: Controls | None = Field(
+        None, description="trainings that the report compares the ensemble with; null: none"
+    )
     segmentation: SegmentationAndAfter = SegmentationAndAfter()
 
     @model_validator(mode="before")
@@ -81,6 +85,12 @@ class Config(Closed):
     @model_validator(mode="after")
     def _rungs_are_apart(self) -> Self:
         rounds(self.search, self.training.iterations, self.training.validation_interval)
+        return self
+
+    @model_validator(mode="after")
+    def _controls_are_switched_on(self) -> Self:
+        if self.controls:
+            self.controls.check(self.baselines.chosen())
         return self
 
     @model_validator(mode="after")

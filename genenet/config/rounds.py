@@ -81,6 +81,16 @@ def rounds(search: Search, iterations: int, validation_interval: int) -> list[Ro
     return found
 
 
+def planned_iterations(rounds: Iterable[Round], iterations: int) -> int:
+    """Return the iterations of all trainings of a search together; a whole training has ``iterations``."""
+    total = 0
+    for each in rounds:
+        for rung in each.rungs or (Rung(iterations, each.n_genomes),):
+            before = each.before(rung.iterations)
+            total += rung.n_slots * (rung.iterations - (before.iterations if before else 0))
+    return total
+
+
 def rung_iterations(search: Search, iterations: int, validation_interval: int) -> list[int]:
     """Return after how many iterations each rung ends: multiples of the validation interval, but for the last."""
     eta, k = search.halving.eta, search.halving.rungs

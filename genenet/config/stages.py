@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
 from genenet.config.data import Image
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.normalisation import NormalisationSettings
+from genenet.config.planned_controls import control_runs, control_settings, controls, long_iterations
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
@@ -25,7 +28,7 @@ from genenet.core.atomic_files import read_json
 from genenet.core.contents import contents
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
-from genenet.core.paths import ResultPaths, of_baseline, slot_name
+from genenet.core.paths import CONTROLS, LONG, ResultPaths, of_baseline, of_control, slot_name
 from genenet.core.validation import validate
 from genenet.genes.baselines import BASELINES
 from genenet.genes.hyperparameters import HYPERPARAMETERS
@@ -139,6 +142,13 @@ class ReportSettings(Closed):
     volumes: dict[str, ImageFiles]
     labels: LabelChoice | None = None
     ignore_label: int | None = None
+    controls: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_no_controls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``controls`` if there are none, so that the settings of such a search are as they always were."""
+        values: dict[str, Any] = handler(self)
+        return values if self.controls else {key: values[key] for key in values if key != "controls"}
 
 
 def label_choice(config: Config) -> LabelChoice:
@@ -211,7 +221,25 @@ def _segment(config: Config, name: str) -> SegmentSettings:
 
 def _report(config: Config, _: str) -> ReportSettings:
     volumes = {name: image_files(config, volume) for name, volume in config.data.volumes.items()}
-    return ReportSettings(volumes=volumes, labels=label_choice(config), ignore_label=config.data.ignore_label)
+    return ReportSettings(
+        volumes=volumes,
+        labels=label_choice(config),
+        ignore_label=config.data.ignore_label,
+        controls=[control.name for control in controls(config)],
+    )
+
+
+def _train(config: Config, repeat: str) -> TrainSettings:
+    """Return the settings of a training: ``repeat`` is its number, empty for the first, or ``long``."""
+    is_long, training = repeat == LONG, config.training
+    if is_long:
+        training = training.model_copy(update={"iterations": long_iterations(config)})
+    return TrainSettings(
+        seed=config.search.seed,
+        repeat=1 if is_long else int(repeat or 1),
+        normalisation=config.data.normalisation,
+        training=training,
+    )
 
 
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
@@ -226,12 +254,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "baseline": lambda c, name: BaselineSettings(
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
     ),
-    "train": lambda c, repeat: TrainSettings(
-        seed=c.search.seed,
-        repeat=int(repeat or 1),
-        normalisation=c.data.normalisation,
-        training=c.training,
-    ),
+    "train": _train,
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
     "segment": _segment,
     "postprocess": lambda c, _: c.segmentation.postprocessing,
@@ -241,6 +264,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
         labels=label_choice(c),
     ),
     "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
+    "control": control_settings,
     "report": _report,
 }
 
@@ -261,8 +285,13 @@ def search_rounds(config: Config) -> list[Round]:
 
 
 def runs(config: Config) -> list[str]:
-    """Return the names of all trainings: ``r0/000`` …, ``baselines/unet2015``, ``baselines/unet2015_2`` and so on."""
+    """Return the names of the trainings that are ranked: ``r0/000`` …, ``baselines/unet2015``, ``…_2`` and so on."""
     return [run for each in search_rounds(config) for run in each.runs] + baseline_runs(config)
+
+
+def all_runs(config: Config) -> list[str]:
+    """Return the names of all trainings: those that are ranked, and then those of the controls."""
+    return runs(config) + control_runs(config)
 
 
 def baseline_runs(config: Config) -> list[str]:
@@ -284,13 +313,17 @@ def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:
 
 def train_stage(run: str) -> str:
     """Return the stage whose settings a training reads."""
+    if run.startswith(CONTROLS):
+        _, repeat = of_control(run)
+        return f"train_{LONG if repeat is None else repeat}"
     _, seed = of_baseline(run)
     return "train" if seed == 1 else f"train_{seed}"
 
 
 def baseline_stage(run: str) -> str:
     """Return the stage whose settings a baseline's genome is made from."""
-    return f"baseline_{of_baseline(run)[0]}"
+    name, _ = of_control(run) if run.startswith(CONTROLS) else of_baseline(run)
+    return f"baseline_{name}"
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

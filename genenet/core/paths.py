@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+CONTROLS = "controls/"  # in the names of the trainings of controls
+LONG = "long"
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -153,6 +156,10 @@ class ResultPaths:
         """The ensemble's scores on the test images."""
         return f"{self.results}/test_scores.json"
 
+    def control(self, name: str) -> str:
+        """Return the scores of a control, such as ``best``."""
+        return f"{self.results}/controls/{name}.json"
+
     @property
     def report(self) -> str:
         """The report."""
@@ -191,6 +198,17 @@ def of_baseline(name: str) -> tuple[str, int]:
     run = name.removeprefix("baselines/")
     baseline, _, training = run.rpartition("_")
     return (baseline, int(training)) if baseline and training.isdecimal() else (run, 1)
+
+
+def control_run(name: str, repeat: int | None) -> str:
+    """Name a control's training: ``controls/best_2`` is the second of that network; None names the long one."""
+    return f"{CONTROLS}{name}_{LONG if repeat is None else repeat}"
+
+
+def of_control(run: str) -> tuple[str, int | None]:
+    """Return which network a control's training is of, and which of its trainings; None is the long one."""
+    name, _, repeat = run.removeprefix(CONTROLS).rpartition("_")
+    return name, int(repeat) if repeat.isdecimal() else None
 
 
 def slot_name(index: int) -> str:

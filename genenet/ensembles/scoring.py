@@ -21,6 +21,8 @@ from genenet.networks.weights import load_network
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from genenet.core.paths import ResultPaths
@@ -48,16 +50,34 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
 def evaluate_strategies(
     paths: ResultPaths, folder: Path, data: Path, device: torch.device
 ) -> dict[str, ClassScores]:
-    """Return the scores of the strategies that weren't chosen, by name, over all images of a prepared file.
+    """Return the scores of the strategies that weren't chosen, by name, over all images of a prepared file."""
+    others = {e.strategy: e.members for e in read_strategies(Path(paths.strategies)) if not e.chosen}
+    weights = {name: {member.run: member.weight for member in members} for name, members in others.items()}
+    return evaluate_means(paths, weights, folder, data, device)
+
+
+def evaluate_means(
+    paths: ResultPaths,
+    weights: Mapping[str, Mapping[str, float]],
+    folder: Path,
+    data: Path,
+    device: torch.device,
+) -> dict[str, ClassScores]:
+    """Return the scores of weighted means of trainings, by name, over all images of a prepared file.
 
     Each network predicts only once, even if it is a member of several ensembles. One slice of each is in memory.
+
+    Args:
+        paths: of the search.
+        weights: by name of the mean and training; those of one mean have the sum 1.
+        folder: of the search's ensemble, which says how images are normalised.
+        data: the prepared images.
+        device: that the networks run on.
     """
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
-    others = {e.strategy: e.members for e in read_strategies(Path(paths.strategies)) if not e.chosen}
-    runs = sorted({member.run for members in others.values() for member in members})
+    runs = sorted({run for of_run in weights.values() for run in of_run})
     predictors = [Predictor([_network(paths, run, len(ensemble.classes))], device) for run in runs]
-    weights = {name: {member.run: member.weight for member in members} for name, members in others.items()}
-    tables = {name: Contingency.empty(len(ensemble.classes)) for name in others}
+    tables = {name: Contingency.empty(len(ensemble.classes)) for name in weights}
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)
         volume = image.volume

@@ -93,8 +93,8 @@ def _iterations(runs: Sequence[Outcome]) -> list[str]:
     return [f"{n:,} {name}" for name, n in sums.items() if n]
 
 
-def cost(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Return the section about cost, as texts by title."""
+def cost(runs: Sequence[Outcome], controls: Sequence[Outcome] = ()) -> dict[str, str]:
+    """Return the section about cost, as texts by title; the trainings of controls are counted apart."""
     hours = [run.cost.job_seconds / 3600 for run in runs]
     n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
     if not n_jobs:
@@ -102,6 +102,10 @@ def cost(runs: Sequence[Outcome]) -> dict[str, str]:
     n_more = n_jobs - sum(run.cost.n_jobs > 0 for run in runs)
     of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
     training = sum(run.seconds or 0 for run in runs) / 3600
+    of_controls = sum(run.cost.job_seconds for run in controls) / 3600
+    beside = (
+        {"Hours of controls' jobs": f"{of_controls:.2f} in {len(controls)} trainings"} if controls else {}
+    )
     unknown = f"; the time of {n_killed} killed job{'s' * (n_killed > 1)} is unknown" if n_killed else ""
     return {
         "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of them for baselines; "
@@ -109,6 +113,7 @@ def cost(runs: Sequence[Outcome]) -> dict[str, str]:
         "Hours of training": f"{training:.2f}",
         "Iterations": " and ".join(_iterations(runs)),
         "Jobs": f"{n_jobs} for {len(runs)} trainings, {n_more} of them to resume or repeat a training",
+        **beside,
     }
 
 

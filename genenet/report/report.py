@@ -19,6 +19,8 @@ from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.core.validation import validate
 from genenet.ensembles import claims
+from genenet.ensembles.comparison import comparison
+from genenet.ensembles.controls import read_controls
 from genenet.ensembles.description import read_description, read_strategies, read_test_scores
 from genenet.ensembles.ranking import read_runs
 from genenet.genes.genome import read_genome
@@ -26,6 +28,7 @@ from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, slices
 from genenet.report.provenance import cost, provenance, settings_of
+from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
 from genenet.volumes.label_images import class_labels
@@ -95,6 +98,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     test = read_test_scores(Path(paths.test_scores))
     runs = read_runs(paths, {member.run for member in ensemble.members})
     contenders = claims.contenders(ensemble, runs)
+    controls = read_controls(paths, settings.controls)
+    of_controls = [read_outcome(paths, run) for run in dict.fromkeys(r for c in controls for r in c.own_runs)]
     classes = ensemble.classes
     return {
         "ensemble": ensemble,
@@ -110,6 +115,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "n_below": plots.n_below(runs, ensemble.metric),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": test,
+        "comparison": comparison(ensemble, test, runs, controls),
         "volumes": [
             _volume_section(paths, name, files, settings) for name, files in settings.volumes.items()
         ],
@@ -121,10 +127,11 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "roles": ROLES,
         "metrics": [metric for metric in METRICS.values() if metric.is_headline],
         "drawings": _drawings(paths, ensemble),
-        "cost": cost(runs),
+        "cost": cost(runs, of_controls),
         "settings": settings_of(paths),
         "results": str(paths.results),
-        "failures": [(run, paths.train_log(run.run)) for run in runs if run.status != "ok"],
+        "n_trainings": len(runs) + len(of_controls),
+        "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble.members),
     }
 

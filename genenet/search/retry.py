@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, get_args
 from genenet.core import lock_holder
 from genenet.core.atomic_files import remove
 from genenet.core.errors import InputError
+from genenet.core.paths import CONTROLS, LONG, of_control
 from genenet.core.tolerant_read import try_read
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import RETRIED
@@ -89,9 +90,17 @@ def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenU
         outcome = read_outcome(paths, run)
         if outcome.status is None or outcome.status not in statuses:
             continue
-        later = [Path(paths.ranking), Path(paths.report)]
+        later = [*_made_from(paths, run), Path(paths.report)]
         files = (*slots.get(run, ()), *later, *map(Path, outcome.files.outputs()))
         yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
+
+
+def _made_from(paths: ResultPaths, run: str) -> list[Path]:
+    """Return what is made from a training before the report: the ranking, or the scores of its control."""
+    if not run.startswith(CONTROLS):
+        return [Path(paths.ranking)]
+    name, repeat = of_control(run)
+    return [Path(paths.control(f"{name}_{LONG}" if repeat is None else name))]
 
 
 def _slots(paths: ResultPaths, statuses: Collection[str]) -> dict[str, list[Path]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from genenet.config.planned_controls import controls
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import as_number, names_in, try_read, written
@@ -16,6 +17,7 @@ from genenet.search.retry import given_up_part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from genenet.config.controls import Control
     from genenet.config.model import Config
     from genenet.search.retry import GivenUp
     from genenet.training.outcomes import Outcome
@@ -43,15 +45,18 @@ class StageState:
 def read_stages(config: Config, paths: ResultPaths, runs: Sequence[Outcome]) -> list[StageState]:
     """Return the progress of images, selection, test, each volume and the report."""
     logs = f"{paths.results}/logs"
-    selection = _selection(paths, runs)
+    selection = _selection(paths, [run for run in runs if not run.is_control])
     since = written(f"{paths.ensemble}/ensemble.json") if selection.state == "done" else None
     later = [selection]
     if config.data.test:
         later.append(_file("test images", paths.test_scores, f"{logs}/test.log", since))
     later += [_volume(config, paths, name, since) for name in config.data.volumes]
+    later += [_control(paths, each, runs, since) for each in controls(config)]
     newest = None
     if since is not None and all(stage.state == "done" for stage in later):
-        newest = max([since, *(written(paths.tiff(name)) or 0.0 for name in config.data.volumes)])
+        made = [paths.tiff(name) for name in config.data.volumes]
+        made += [paths.control(each.name) for each in controls(config)]
+        newest = max([since, *(written(path) or 0.0 for path in made)])
     return [_images(config, paths), *later, _file("report", paths.report, f"{logs}/report.log", newest)]
 
 
@@ -76,6 +81,22 @@ def _selection(paths: ResultPaths, runs: Sequence[Outcome]) -> StageState:
             "selection", "waiting", "; ".join(filter(None, (f"for {many(left, 'training')}", old)))
         )
     return _by_logs("selection", [f"{paths.results}/logs/select.log"], since, old)
+
+
+def _control(
+    paths: ResultPaths, control: Control, runs: Sequence[Outcome], since: float | None
+) -> StageState:
+    """Return the progress of a control: its trainings, and then its scores."""
+    name, own = f"control {control.name}", [run for run in runs if run.run in control.runs]
+    if left := sum(not run.is_over for run in own):
+        return StageState(name, "waiting", f"for {many(left, 'training')}")
+    if since is None:
+        return StageState(name, "waiting", "for the ranking")
+    newest = max(
+        [written(paths.settings(f"control_{control.name}")) or 0.0, *(r.published or 0.0 for r in own)]
+    )
+    log = f"{paths.results}/logs/controls/{control.name}.log"
+    return _file(name, paths.control(control.name), log, newest)
 
 
 def _members(paths: ResultPaths) -> str:

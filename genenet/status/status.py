@@ -69,7 +69,7 @@ class Status:
     @property
     def best(self) -> Outcome | None:
         """The genome with the highest score so far, in training or done."""
-        return self._best(run for run in self.runs if not run.is_baseline)
+        return self._best(run for run in self.runs if not run.is_baseline and not run.is_control)
 
     @property
     def best_baselines(self) -> dict[str, Outcome]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.config import stages
+from genenet.config.planned_controls import long_iterations, long_runs, needs_ranking
+from genenet.core.paths import CONTROLS
 from genenet.core.tolerant_read import names_in, try_read, written
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import BASELINES, Expected, Outcome
@@ -24,16 +26,17 @@ def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[
     """Read the outcomes of all trainings; folders that don't exist are not read."""
     rounds = stages.search_rounds(config)
     aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
+    wholes = dict.fromkeys(long_runs(config), long_iterations(config))
     bred = {run for each in rounds if each.is_bred for run in each.runs}
     may_end_early = config.training.stopping.patience is not None
     since = _inputs_written(paths)
     folders = {
         name: set(names_in(paths.run(name).folder))
-        for name in {run.partition("/")[0] for run in stages.runs(config)}
+        for name in {run.partition("/")[0] for run in stages.all_runs(config)}
     }
     found = []
-    for run in stages.runs(config):
-        aim, (folder, name) = aims.get(run, iterations), run.split("/")
+    for run in stages.all_runs(config):
+        aim, (folder, name) = aims.get(run, wholes.get(run, iterations)), run.split("/")
         if name in folders[folder]:
             expected = Expected(aim, since(run, run in bred), run not in aims or may_end_early)
             found.append(read_outcome(paths, run, expected))
@@ -49,10 +52,12 @@ def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
 
     def since(run: str, is_bred: bool) -> float:
         genome = "breed" if is_bred else "generate"  # genomes are as old as their settings
-        is_baseline = run.startswith(BASELINES)
+        is_baseline = run.startswith((BASELINES, CONTROLS)) and not needs_ranking(run)
         names = [stages.train_stage(run), stages.baseline_stage(run) if is_baseline else genome]
         names += ["prepare_train", "prepare_validation"]
         files = [paths.settings(name) for name in names] + [paths.data("train"), paths.data("validation")]
+        if needs_ranking(run):  # its genome is as old as the choice of the best network
+            files.append(paths.genome(run))
         return max(map(time_of, files))
 
     return since

@@ -136,9 +136,12 @@ def _head(status: Status) -> Group:
     table.add_column(width=LABEL_WIDTH, style="bold")
     table.add_column(overflow="fold")
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    n_baselines = sum(run.is_baseline for run in status.runs)
-    what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines, "genome")
+    n_baselines, n_controls = (
+        sum(getattr(r, f"is_{k}") for r in status.runs) for k in ("baseline", "control")
+    )
+    what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines - n_controls, "genome")
     what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
+    what += f", {many(n_controls, 'control training')}" * bool(n_controls)
     most = "at most " * status.may_end_earlier
     what += f", {most}{many(status.iterations, 'iteration')} each"
     table.add_row("trainings", _counts(status))

@@ -10,7 +10,7 @@ from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
-from genenet.core.paths import of_baseline
+from genenet.core.paths import CONTROLS, of_baseline
 from genenet.core.tolerant_read import as_number
 from genenet.genes.baselines import title_of
 
@@ -76,7 +76,7 @@ class Outcome:
     """One training, as its files show it. Seconds are ages at the time of reading.
 
     Attributes:
-        run: its name, such as r0/000 or baselines/unet2015.
+        run: its name, such as r0/000, baselines/unet2015 or controls/best_2.
         files: in its folder.
         genome_file: of the genome that it trains.
         phase: done and failed have published results; interrupted has begun and isn't running.
@@ -115,8 +115,15 @@ class Outcome:
         return self.run.startswith(BASELINES)
 
     @property
-    def kind(self) -> Literal["member", "baseline", "other"]:
+    def is_control(self) -> bool:
+        """Whether only a control needs it. Such trainings are neither ranked nor members."""
+        return self.run.startswith(CONTROLS)
+
+    @property
+    def kind(self) -> Literal["member", "baseline", "control", "other"]:
         """The role of the training in the report."""
+        if self.is_control:
+            return "control"
         return "baseline" if self.is_baseline else "member" if self.is_member else "other"
 
     @property

@@ -60,6 +60,15 @@ def slots_of(wildcards):
     ]
 
 
+def control_trainings(wildcards):
+    runs = CONTROLS[wildcards.control].runs
+    return [path for run in runs for path in PATHS.run(run).outputs()]
+
+
+def control_genomes(wildcards):
+    return [PATHS.genome(run) for run in CONTROLS[wildcards.control].runs]
+
+
 def as_share(wildcards):
     part, n_parts = wildcards.part.split("-of-")
     return f"{int(part)}/{int(n_parts)}"

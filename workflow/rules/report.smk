@@ -7,6 +7,7 @@ rule report:
         tiffs=[PATHS.tiff(name) for name in VOLUMES],
         scores=[PATHS.volume_scores(name) for name in LABELLED],
         test=[PATHS.test_scores] if CONFIG.data.test else [],
+        controls=[PATHS.control(name) for name in CONTROLS],
         settings=PATHS.settings("report"),
     output:
         PATHS.report,

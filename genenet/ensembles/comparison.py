@@ -1,0 +1,244 @@
+"""The ensemble beside the controls: a row for each, and whether the variety of the networks pays."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genenet.genes.baselines import title_of
+from genenet.metrics.table import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from genenet.ensembles.controls import ControlFile, ControlTraining
+    from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+    from genenet.metrics.scores import ClassScores
+    from genenet.training.outcomes import Outcome
+
+COMPARED = ("ari", "mean_iou")  # the metrics of the table and of the verdict
+
+
+@dataclass(frozen=True)
+class Row:
+    """The ensemble, a single network, a baseline or a control, with what it cost.
+
+    Attributes:
+        title: what it is.
+        kind: member (the ensemble), other (a network), baseline or control.
+        validation: scores by metric; a baseline of several seeds has their means.
+        test: the same on the test images; None where it wasn't measured.
+        own_seconds: of the trainings of its own networks.
+        all_seconds: of all trainings that it needs, the search that its networks were found by included.
+        notes: trainings that failed, and why.
+    """
+
+    title: str
+    kind: str
+    validation: dict[str, float | None]
+    test: dict[str, float | None] | None
+    own_seconds: float
+    all_seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether at least one training was successful."""
+        return any(value is not None for value in self.validation.values())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table of the controls, and the sentence below it.
+
+    Attributes:
+        rows: the ensemble first.
+        verdict: whether variety beats the controls.
+        reservations: sentences on what the verdict doesn't say.
+        has_test: whether the verdict is about the test images.
+        spread: standard deviation of the ARI over the seeds of each control, by its title.
+    """
+
+    rows: list[Row]
+    verdict: str
+    reservations: list[str]
+    has_test: bool
+    spread: dict[str, float]
+
+
+def comparison(
+    ensemble: EnsembleDescription,
+    test: ScoresOnTestImages | None,
+    runs: Sequence[Outcome],
+    controls: Sequence[ControlFile],
+) -> Comparison | None:
+    """Compare an ensemble with its controls; None if there are none.
+
+    Args:
+        ensemble: the chosen one.
+        test: its scores on the test images, if there are any.
+        runs: all ranked trainings, best first.
+        controls: what is known of them.
+    """
+    if not controls:
+        return None
+    search = sum(run.seconds or 0.0 for run in runs if not run.is_baseline)
+    tested = {each.run: each.test for control in controls for each in control.trainings if each.test}
+    members = {member.run for member in ensemble.members}
+    of_members = sum(run.seconds or 0.0 for run in runs if run.run in members)
+    first = Row(
+        f"Ensemble of {many(len(members), 'network')}",
+        "member",
+        _scores(ensemble.validation),
+        _scores(test) if test else None,
+        of_members,
+        search,
+    )
+    rows = [first, *_single(runs, tested, search), *_baselines(runs, tested)]
+    rows += [_control(each, search) for each in controls]
+    has_test = test is not None
+    reservations = list(_reservations(len(members), rows))
+    return Comparison(rows, verdict(rows, has_test), reservations, has_test, _spreads(controls, has_test))
+
+
+def _reservations(n_members: int, rows: Sequence[Row]) -> Iterator[str]:
+    if n_members == 1:
+        yield "The ensemble has a single network, so this says nothing about variety."
+    for row in rows:
+        if row.kind == "control" and not row.has_scores:
+            yield f"{row.title}: none of the trainings of this control was successful, so it isn't compared."
+
+
+def many(number: int, thing: str) -> str:
+    """Return ``1 network`` or ``2 networks``."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _scores(scores: ClassScores | None) -> dict[str, float | None]:
+    return {name: scores.metrics.get(name) if scores else None for name in COMPARED}
+
+
+def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: float) -> Iterator[Row]:
+    """Yield the best network of the search."""
+    best = next((run for run in runs if run.is_ok and not run.is_baseline), None)
+    if best and best.scores:
+        test = tested.get(best.run)
+        yield Row(
+            f"Best single network, {best.title}",
+            "other",
+            _scores(best.scores.validation),
+            _scores(test) if test else None,
+            best.seconds or 0.0,
+            search,
+        )
+
+
+def _baselines(runs: Sequence[Outcome], tested: dict[str, ClassScores]) -> Iterator[Row]:
+    """Yield each baseline of the ranking, with the means over its seeds."""
+    baselines = [run for run in runs if run.is_baseline and run.is_ok]
+    for title in dict.fromkeys(run.title for run in baselines):
+        of_one = [run for run in baselines if run.title == title]
+        tests = [tested[run.run] for run in of_one if run.run in tested]
+        seconds = _mean(run.seconds for run in of_one) or 0.0
+        yield Row(
+            title if len(of_one) == 1 else f"{title}, mean of {len(of_one)} seeds",
+            "baseline",
+            _means([run.scores.validation for run in of_one if run.scores and run.scores.validation]),
+            _means(tests) if len(tests) == len(of_one) else None,
+            seconds,
+            seconds,
+        )
+
+
+def _means(scores: Sequence[ClassScores]) -> dict[str, float | None]:
+    return {name: _mean(each.metrics.get(name) for each in scores) for name in COMPARED}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _control(control: ControlFile, search: float) -> Row:
+    """Return the row of a control; one of the best network also needs the search that found it."""
+    is_best, own = control.baseline is None, control.seconds
+    beside = sum(each.seconds or 0.0 for each in control.trainings[1:])  # the first one is the search's
+    return Row(
+        title_of_control(control),
+        "control",
+        _scores(control.validation),
+        _scores(control.test) if control.test else None,
+        own,
+        search + beside if is_best else own,
+        tuple(_note(each) for each in control.trainings if not each.is_ok),
+    )
+
+
+def _note(training: ControlTraining) -> str:
+    return f"{training.run} {training.status}" + (f": {training.reason}" if training.reason else "")
+
+
+def title_of_control(control: ControlFile) -> str:
+    """Return what the report calls a control, with the number of networks that it has."""
+    what = title_of(control.baseline) if control.baseline else control.trainings[0].run
+    if control.is_long:
+        (training,) = control.trainings
+        return f"{what}, one training of {training.iterations or 0:,} iterations" if training.is_ok else what
+    good, n = sum(each.is_ok for each in control.trainings), len(control.trainings)
+    return f"{what}, ensemble of {good if good == n else f'{good} of {n}'} seeds"
+
+
+def _spreads(controls: Sequence[ControlFile], has_test: bool) -> dict[str, float]:
+    """Return the standard deviation of the ARI over the seeds of each control that has several networks."""
+    found = {}
+    for control in controls:
+        scores = [each.test if has_test else each.validation for each in control.trainings if each.is_ok]
+        aris = [each.ari for each in scores if each and each.ari is not None]
+        if len(aris) > 1:
+            found[title_of_control(control)] = statistics.stdev(aris)
+    return found
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """By how much the ensemble is ahead of the best control in a metric; negative if it is behind."""
+
+    metric: str
+    lead: float
+    rival: Row
+
+    @property
+    def text(self) -> str:
+        amount = f"{abs(self.lead):.3f}"
+        how = "equals" if not self.lead else f"is {amount} {'ahead of' if self.lead > 0 else 'behind'}"
+        return f"in {METRICS[self.metric].title} it {how} the best control ({self.rival.title})"
+
+
+def verdict(rows: Sequence[Row], has_test: bool) -> str:
+    """Return the sentence that says whether the ensemble is ahead of every control, in each of the metrics."""
+    ensemble, controls = rows[0], [row for row in rows if row.kind == "control"]
+    leads = [lead for metric in COMPARED if (lead := _lead(metric, ensemble, controls, has_test))]
+    if not leads:
+        return "Whether variety beats the controls can't be said: there is no score that both have."
+    won = [METRICS[each.metric].title for each in leads if each.lead > 0]
+    lost = [METRICS[each.metric].title for each in leads if each.lead <= 0]
+    answer = "Variety beats the controls" if won else "Variety doesn't beat the controls"
+    if won and lost:
+        answer += f" in {' and '.join(won)}, but not in {' and '.join(lost)}"
+    where = "test" if has_test else "validation"
+    return f"{answer}: on the {where} images, {', and '.join(each.text for each in leads)}."
+
+
+def _lead(metric: str, ensemble: Row, controls: Sequence[Row], has_test: bool) -> _Lead | None:
+    """Compare the ensemble with the best control; None if one of them has no such score."""
+
+    def score(row: Row) -> float | None:
+        return ((row.test or {}) if has_test else row.validation).get(metric)
+
+    known = [(value, row) for row in controls if (value := score(row)) is not None]
+    own = score(ensemble)
+    if own is None or not known:
+        return None
+    value, rival = max(known, key=lambda pair: pair[0])
+    return _Lead(metric, own - value, rival)
