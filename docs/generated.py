@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from genenet.config.controls import Controls
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
@@ -97,6 +98,7 @@ BLOCKS = {
     "baselines": baselines_table,
     "training": lambda: options_table(Training),
     "segmentation": lambda: options_table(Segmentation),
+    "controls": lambda: options_table(Controls),
     "ensemble": lambda: options_table(EnsembleSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,

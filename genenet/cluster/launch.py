@@ -57,7 +57,7 @@ def submit(file: Path, options: Options) -> bool:
     if image:
         check_search_container(config, image, apptainer_args)
     program = [*command_inside(image, apptainer_args), "genenet"] if image else OWN_PROGRAM
-    runs = [run for run in stages.all_runs(config) if not needs_ranking(run)]
+    runs = independent_runs(config)
     jobs = [training_job(paths, run, program, options.pause_seconds) for run in runs]
     _make_inputs(config, file, jobs, image, apptainer_args)
     missing = [job for job in jobs if not job.is_done()]
@@ -70,6 +70,11 @@ def submit(file: Path, options: Options) -> bool:
             for job in ended:
                 print(f"{job.run:<20} {': '.join(ending(job, paths))}", flush=True)
     return print_summary(jobs, paths, cluster) if options.wait else True
+
+
+def independent_runs(config: Config) -> list[str]:
+    """Return the names of the trainings that can begin before the networks are ranked."""
+    return [run for run in stages.all_runs(config) if not needs_ranking(run)]
 
 
 def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str | None, args: str) -> None:

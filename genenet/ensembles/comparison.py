@@ -183,8 +183,12 @@ def title_of_control(control: ControlFile) -> str:
     """Return what the report calls a control, with the number of networks that it has."""
     what = title_of(control.baseline) if control.baseline else control.trainings[0].run
     if control.is_long:
-        (training,) = control.trainings
-        return f"{what}, one training of {training.iterations or 0:,} iterations" if training.is_ok else what
+        iterations = control.trainings[0].iterations
+        return (
+            f"{what}, one training of {iterations:,} iterations"
+            if iterations
+            else f"{what}, one long training"
+        )
     good, n = sum(each.is_ok for each in control.trainings), len(control.trainings)
     return f"{what}, ensemble of {good if good == n else f'{good} of {n}'} seeds"
 
@@ -210,9 +214,15 @@ class _Lead:
 
     @property
     def text(self) -> str:
-        amount = f"{abs(self.lead):.3f}"
-        how = "equals" if not self.lead else f"is {amount} {'ahead of' if self.lead > 0 else 'behind'}"
-        return f"in {METRICS[self.metric].title} it {how} the best control ({self.rival.title})"
+        name = _in_text(self.metric)
+        how = f"{abs(self.lead):.3f} {name} {'ahead of' if self.lead > 0 else 'behind'}"
+        return how if self.lead else f"as good in {name} as"
+
+
+def _in_text(metric: str) -> str:
+    """Return a metric's title as it stands in a sentence: ARI, mean IoU."""
+    title = METRICS[metric].title
+    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def verdict(rows: Sequence[Row], has_test: bool) -> str:
@@ -221,13 +231,18 @@ def verdict(rows: Sequence[Row], has_test: bool) -> str:
     leads = [lead for metric in COMPARED if (lead := _lead(metric, ensemble, controls, has_test))]
     if not leads:
         return "Whether variety beats the controls can't be said: there is no score that both have."
-    won = [METRICS[each.metric].title for each in leads if each.lead > 0]
-    lost = [METRICS[each.metric].title for each in leads if each.lead <= 0]
+    won = [_in_text(each.metric) for each in leads if each.lead > 0]
+    lost = [_in_text(each.metric) for each in leads if each.lead <= 0]
     answer = "Variety beats the controls" if won else "Variety doesn't beat the controls"
     if won and lost:
         answer += f" in {' and '.join(won)}, but not in {' and '.join(lost)}"
     where = "test" if has_test else "validation"
-    return f"{answer}: on the {where} images, {', and '.join(each.text for each in leads)}."
+    rivals = dict.fromkeys(each.rival.title for each in leads)
+    texts = {
+        rival: " and ".join(each.text for each in leads if each.rival.title == rival) for rival in rivals
+    }
+    beside = " and ".join(f"{text} the best control ({rival})" for rival, text in texts.items())
+    return f"{answer}: on the {where} images the ensemble is {beside}."
 
 
 def _lead(metric: str, ensemble: Row, controls: Sequence[Row], has_test: bool) -> _Lead | None:

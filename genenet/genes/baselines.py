@@ -36,17 +36,19 @@ class Baseline(Choice):
         title: what reports call it.
 
     Raises:
-        ValueError: If the name ends in an underscore and a number, which is how a repeated training is named.
+        ValueError: If the name ends in an underscore and a number, which is how a repeated training is named, or if
+            a control has this name (``genenet.config.controls``).
     """
 
     title: str = ""
     options: type[BaselineOptions] = BaselineOptions
 
     def __post_init__(self) -> None:
-        if re.search(r"_\d+$", self.name) or not re.fullmatch(r"[a-z]\w*", self.name):
+        if re.search(r"_(\d+|long)$|^best$", self.name) or not re.fullmatch(r"[a-z]\w*", self.name):
             raise ValueError(
                 f"a baseline can't be named {self.name}: use lower-case letters, digits and underscores, without _2 or "
-                "another number at the end, which names the second training of a baseline"
+                "another number at the end, which names the second training of a baseline; best and _long at the end "
+                "name controls"
             )
 
     def genome(self, **options: Any) -> Genome:

@@ -168,7 +168,18 @@ class Search:
         files = [[self.root / f"{name}-{kind}.tif"] for kind in ("image", "labels")]
         return ImageFiles(image=files[0], labels=files[1] if labels else None, region=None)
 
-    def page(self, **volumes: ImageFiles) -> Page:
+    def control(self, name: str, **facts: object) -> str:
+        """Write the scores of a control of two trainings, the second of which has failed; return its name."""
+        own = f"controls/{name}_2"
+        write_json(self.paths.run(own).scores, FAILED)
+        scores = {"ari": 0.6543, "mean_iou": 0.5678}
+        first = {"run": "r0/000", "status": "ok", "seconds": 12.3, "validation": {"ari": 0.7}}
+        trainings = [{**first, "test": {"ari": 0.55, "mean_iou": 0.5}}, {"run": own, **FAILED}]
+        values = {"control": name, "trainings": trainings, "validation": scores, "test": scores, **facts}
+        write_json(Path(self.paths.control(name)), {"format": "genenet.control/1", **values})
+        return name
+
+    def page(self, *controls: str, **volumes: ImageFiles) -> Page:
         out = self.root / "report.html"
-        write_report(self.paths.results, ReportSettings(volumes=volumes), out)
+        write_report(self.paths.results, ReportSettings(volumes=volumes, controls=list(controls)), out)
         return Page(out.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from genenet.cluster.submitit_launcher import (
     slurm_parameters,
     submit_array,
 )
+from genenet.config.model import check_config
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 
@@ -204,6 +205,16 @@ def test_fresh_is_all_there_and_not_older_than_inputs(tmp_path):
     assert is_fresh([new], [new])
     assert not is_fresh([new, old], [new])
     assert not is_fresh([new], [old, tmp_path / "nowhere"])
+
+
+def test_controls_of_the_best_network_are_left_to_the_workflow():
+    """They can't begin before the networks are ranked; those of baselines can."""
+    config = check_config({**yaml.safe_load(TINY.read_text()), "controls": {"seeds": 2}})
+    baselines = ["baselines/unet2015", "controls/unet2015_2", "controls/unet2015_long"]
+    assert launch.independent_runs(config) == ["r0/000", "r0/001", "r0/002", *baselines]
+    job = launch.training_job(RESULTS, "controls/unet2015_long", ["genenet"])
+    assert "results/settings/train_long.json" in job.inputs
+    assert "results/genomes/controls/unet2015_long.json" in job.inputs
 
 
 def test_an_image_that_isnt_there_is_one_line(tmp_path, monkeypatch):

@@ -121,6 +121,56 @@ def test_test_scores_stand_apart(search: Search) -> None:
     assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
 
 
+def test_controls_are_a_table_with_a_verdict(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+    """On validation images, and on test images if there are any; the end of a run says the verdict as well."""
+    assert "Variety" not in search.page().text
+    name = search.control("best")
+    page = search.page(name)
+    head, *rows = page.rows["compared"]
+    assert head[1:] == ["Validation ARI", "Validation mean IoU", "Seconds of its networks", "Seconds in all"]
+    assert rows == [
+        ["Ensemble of 1 network", "0.712", "0.543", "12", "25"],
+        ["Best single network, r0/000", "0.700", "0.400", "12", "25"],
+        ["U-Net 2015", "0.600", "0.400", "12", "12"],
+        [
+            f"r0/000, ensemble of 1 of 2 seedscontrols/best_2 diverged: {FAILED['reason']}",
+            "0.654",
+            "0.568",
+            "12",
+            "25",
+        ],
+    ]
+    said = (
+        "Variety beats the controls in ARI, but not in mean IoU: on the validation images the ensemble is 0.058 ARI "
+        "ahead of and 0.025 mean IoU behind the best control (r0/000, ensemble of 1 of 2 seeds)."
+    )
+    assert said in page.text
+    assert "The ensemble has a single network, so this says nothing about variety." in page.text
+    write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6})
+    rows = search.page(name).rows["compared"]
+    assert rows[0][3:5] == ["Test ARI", "Test mean IoU"]
+    assert [row[3:5] for row in rows[1:]] == [
+        ["0.600", "0.543"],
+        ["0.550", "0.500"],
+        ["–", "–"],
+        ["0.654", "0.568"],
+    ]
+    write_json(Path(search.paths.settings("report")), {"volumes": {}, "controls": [name]})
+    print_summary(search.paths.results)
+    printed = capsys.readouterr().out
+    assert (
+        "Variety doesn't beat the controls: on the test images the ensemble is 0.054 ARI behind and 0.025"
+        in printed
+    )
+    assert "controls/best_2 diverged: the loss was <nan> at iteration 5" in printed
+
+
+def test_failed_trainings_of_controls_are_among_the_failures(search: Search) -> None:
+    page = search.page(search.control("best"))
+    assert "controls/best_2" in page.text.split("Failures")[-1]
+    assert search.paths.train_log("controls/best_2") in page.text
+
+
 def test_the_ranking_holds_all_runs_with_their_part(page: Page) -> None:
     head, *rows = page.rows["runs"]
     columns = dict(zip(head, zip(*rows, strict=True), strict=True))

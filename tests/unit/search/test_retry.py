@@ -94,6 +94,24 @@ def test_what_later_rounds_were_bred_from_is_left(paths):
 
 
 @pytest.mark.process
+def test_a_training_of_a_control_leaves_the_ranking(paths):
+    """Its control is scored again, and the report written; nothing that the ensemble depends on."""
+    for run in ("controls/best_2", "controls/unet2015_long"):
+        give_up(paths, run, "failed")
+    made = [paths.control(name) for name in ("best", "unet2015", "unet2015_long")]
+    for path in map(Path, [*made, paths.ranking, paths.report]):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    done = runs.run(genenet("retry", paths.results, "controls/best_2"))
+    assert done.stdout.splitlines()[0] == "controls/best_2: failed: controls/best_2 is failed"
+    assert [Path(path).exists() for path in made] == [False, True, True]
+    assert [Path(path).exists() for path in (paths.ranking, paths.report)] == [True, False]
+    runs.run(genenet("retry", paths.results, "controls/unet2015_long"))
+    assert [Path(path).exists() for path in made] == [False, True, False]
+    assert not paths.run("controls/unet2015_long").scores.exists()
+
+
+@pytest.mark.process
 def test_parts_of_segmentations(paths):
     receipts = [Path(paths.receipt("demo", f"00{part}-of-002")) for part in (1, 2)]
     for path, status in zip(receipts, ("done", "unfinished"), strict=True):

@@ -74,8 +74,8 @@ class Search:
         for path in self.folder.rglob("*"):
             os.utime(path, (OLD, OLD))
 
-    def write_config(self, **training):
-        values = {**VALUES, "results": str(self.paths.results)}
+    def write_config(self, controls=None, **training):
+        values = {**VALUES, "results": str(self.paths.results), "controls": controls}
         values["training"] = {**VALUES["training"], **training}
         (self.folder / "config.yaml").write_text(yaml.safe_dump(values))
 
@@ -388,6 +388,37 @@ def segment(search, n_blocks):
 
 def receipt(search, part):
     write_json(Path(search.paths.receipt("demo", part_name(part, 2))), {"blocks": 6})
+
+
+def test_controls(search):
+    """The selection doesn't wait for their trainings, and the report does for their scores."""
+    search.write_config(controls={"seeds": 2})
+    config = search.config()
+    for stage in ("train_long", "control_best", "control_unet2015", "control_unet2015_long"):
+        write_json(Path(search.paths.settings(stage)), json.loads(stages.settings_json(config, stage)))
+        os.utime(search.paths.settings(stage), (OLD, OLD))
+    search.finish_trainings()
+    search.choose()
+    assert search.stage("selection").state == "done"
+    assert [search.stage(f"control {name}").text for name in ("best", "unet2015", "unet2015_long")] == [
+        "for 1 training",  # the second seed of the baseline is one of its n_seeds
+        "",
+        "for 1 training",
+    ]
+    assert search.of("controls/unet2015_long").iterations == 4 * 1000
+    assert "4 genomes, 2 baselines, 2 control trainings" in search.text(120)
+    Genome("g", {"net": {}}).write(search.paths.genome("controls/best_2"))
+    search.publish("controls/best_2", 0.99)
+    assert search.of("controls/best_2").phase == "done"
+    assert search.read().best.run != "controls/best_2"
+    Path(search.paths.control("best")).parent.mkdir()
+    Path(search.paths.control("best")).touch()
+    assert search.stage("control best").state == "done"
+    Path(search.paths.report).touch()
+    assert search.stage("report").state == "waiting"
+    os.utime(search.paths.genome("controls/best_2"), (time.time() + 5,) * 2)  # another one is the best now
+    assert search.of("controls/best_2").phase == "waiting"
+    assert search.stage("control best").text == "for 1 training"
 
 
 def test_segmentation_and_report(search):

@@ -1,0 +1,260 @@
+"""Controls: the genome that is picked, the scores of their networks, and the comparison with the ensemble."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from genenet.config.planned_controls import ControlSettings
+from genenet.core.errors import InputError
+from genenet.core.paths import ResultPaths
+from genenet.ensembles.comparison import COMPARED, comparison
+from genenet.ensembles.control_scoring import score_control
+from genenet.ensembles.controls import ControlFile, ControlTraining, pick_best, read_controls, write_control
+from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+from genenet.ensembles.ranking import write_ranking
+from genenet.genes.genome import Genome, read_genome
+from genenet.metrics.scores import ClassScores
+from genenet.training.outcome_reader import read_outcomes
+from genenet.training.prepared import open_prepared
+from genenet.training.probabilities import write_probabilities
+from genenet.training.scores import Scores
+from tests.support import runs
+
+CPU = torch.device("cpu")
+SETTINGS = ControlSettings(control="best", runs=["controls/best_2"], has_test=False, threads=1, device="cpu")
+
+
+class Search:
+    """A search whose networks have answered the validation images, each in its own noisy way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = ResultPaths(folder / "results")
+        data = Path(self.paths.data("validation"))
+        data.parent.mkdir(parents=True)
+        runs.write_split(folder, "validation", (2, 40, 48), 2)
+        (folder / "validation.zarr.zip").rename(data)
+        self.validation = open_prepared(data)
+        (self.labels,) = (image.labels[...] for image in self.validation.images)
+
+    def publish(self, run: str, kernels: int, seed: int, noise: float, **scores: object) -> None:
+        rng, n = np.random.default_rng(seed), len(self.validation.classes)
+        answer = (self.labels == np.arange(n)[:, None, None, None]) + noise * rng.random(
+            (n, *self.labels.shape)
+        )
+        levels = np.rint(255 * answer / answer.sum(axis=0)).astype(np.uint8)
+        files, genome = self.paths.run(run), Genome(run, {"net": {"n_convkernels": kernels}})
+        genome.write(self.paths.genome(run))
+        files.folder.mkdir(parents=True)
+        slices = ((z, levels[:, z : z + 1]) for z in range(self.labels.shape[0]))
+        write_probabilities(files.validation, self.validation.checksum, n, [(self.labels.shape, slices)])
+        ari = adjusted_rand_score(self.labels.ravel(), levels.argmax(axis=0).ravel())
+        facts = {
+            "status": "ok",
+            "seconds": 10.0 * seed,
+            "iterations": 40,
+            "validation": {"ari": ari},
+            **scores,
+        }
+        Scores.model_validate({"name": run, "genome": genome.id, **facts}).write(files.scores)
+        files.history.write_text("iteration,training_loss,learning_rate,validation_ari,seconds\n")
+
+    def rank(self, *names: str) -> None:
+        write_ranking(Path(self.paths.ranking), read_outcomes(self.paths, names))
+
+    def stored(self, run: str) -> np.ndarray:
+        from genenet.training.probabilities import open_probabilities
+
+        with open_probabilities(self.paths.run(run).validation) as file:
+            return file.arrays[0][...].astype(np.float64)
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    """A baseline with the highest ARI, three genomes, of which r0/001 is the best, and its training of a control."""
+    found = Search(tmp_path)
+    found.publish("baselines/unet2015", 5, 1, 1.0)
+    for index, noise in enumerate((1.7, 1.4, 2.5)):
+        found.publish(f"r0/00{index}", 6 + index, 2 + index, noise)
+    found.rank("r0/000", "r0/001", "r0/002", "baselines/unet2015")
+    found.publish("controls/best_2", 7, 9, 1.5)
+    return found
+
+
+def test_the_best_network_of_the_search_is_picked_and_no_baseline(search: Search, tmp_path: Path) -> None:
+    pick_best(search.paths, tmp_path / "picked.json")
+    assert read_genome(tmp_path / "picked.json") == read_genome(search.paths.genome("r0/001"))
+
+
+def test_without_a_ranking_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"ranking\.csv: no successful training of the search; select an ensemble"
+    ):
+        pick_best(ResultPaths(tmp_path), tmp_path / "picked.json")
+
+
+def test_the_mean_of_the_seeds_is_scored_with_the_searchs_own_training_as_the_first(search: Search) -> None:
+    found = score_control(search.paths, SETTINGS, CPU)
+    assert [each.run for each in found.trainings] == ["r0/001", "controls/best_2"]
+    assert found.seconds == 30.0 + 90.0
+    assert found.own_runs == ["controls/best_2"]
+    mean = (search.stored("r0/001") + search.stored("controls/best_2")).argmax(axis=0)
+    assert found.validation is not None
+    assert found.validation.ari == pytest.approx(
+        adjusted_rand_score(search.labels.ravel(), mean.ravel()), abs=1e-12
+    )
+    singles = [each.validation.ari for each in found.trainings if each.validation]
+    assert found.validation.ari > max(singles) > 0.1  # their noise is independent
+    path = Path(search.paths.control("best"))
+    write_control(path, found)
+    assert read_controls(search.paths, ["best", "unet2015"]) == [found]  # the other one isn't scored yet
+
+
+def test_the_ranking_may_have_another_best_network_meanwhile(search: Search) -> None:
+    """The first of the seeds is the training of the genome that was picked."""
+    search.publish("r0/003", 3, 5, 0.9)
+    search.rank("r0/000", "r0/001", "r0/002", "r0/003")
+    assert score_control(search.paths, SETTINGS, CPU).trainings[0].run == "r0/001"
+
+
+def test_trainings_without_weights_are_left_out_and_named(search: Search) -> None:
+    search.publish(
+        "controls/best_3", 7, 3, 1.0, status="diverged", reason="the loss was nan", validation=None
+    )
+    more = SETTINGS.model_copy(update={"runs": ["controls/best_2", "controls/best_3"]})
+    found = score_control(search.paths, more, CPU)
+    assert found.validation == score_control(search.paths, SETTINGS, CPU).validation
+    assert [(each.status, each.reason) for each in found.trainings][2] == ("diverged", "the loss was nan")
+    alone = SETTINGS.model_copy(update={"runs": ["controls/best_3"], "baseline": "unet2015"})
+    assert score_control(search.paths, alone, CPU).validation is None
+
+
+def scores(ari: float | None, iou: float | None) -> ClassScores:
+    return ClassScores(metrics={"ari": ari, "mean_iou": iou})
+
+
+def control(name: str, test: ClassScores | None, *statuses: str, **facts: object) -> ControlFile:
+    trainings = [
+        ControlTraining(
+            run=f"controls/{name}_{i}" if i > 1 or facts else "r0/001",
+            status=status,
+            reason="" if status == "ok" else "the loss was nan",
+            seconds=10.0 if status == "ok" else None,
+            iterations=1200 if status == "ok" else None,
+            validation=scores(0.5 + i / 10, 0.5) if status == "ok" else None,
+            test=scores(0.4 + i / 10, 0.4) if test and status == "ok" else None,
+        )
+        for i, status in enumerate(statuses, start=1)
+    ]
+    validation = scores(0.7, 0.5) if "ok" in statuses else None
+    return ControlFile(control=name, trainings=trainings, validation=validation, test=test, **facts)
+
+
+def compared(search: Search, test: ClassScores | None, *controls: ControlFile, n_members: int = 2):
+    outcomes = read_outcomes(search.paths, ["r0/000", "r0/001", "r0/002", "baselines/unet2015"])
+    members = [{"folder": f"m/{i}", "run": f"r0/00{i}", "genome": "0" * 12} for i in range(n_members)]
+    ensemble = EnsembleDescription.model_validate(
+        {
+            "classes": ["a", "b"],
+            "voxel_size_nm": (1, 1, 1),
+            "normalisation": {"mode": "volume", "mean": 0, "deviation": 1},
+            "members": members,
+            "validation": {"ari": 0.8, "mean_iou": 0.6},
+        }
+    )
+    tested = ScoresOnTestImages(volumes=["t"], metrics=test.metrics) if test else None
+    return comparison(ensemble, tested, outcomes, controls)
+
+
+def test_without_controls_nothing_is_compared(search: Search) -> None:
+    assert compared(search, None) is None
+
+
+def test_rows_have_scores_and_seconds(search: Search) -> None:
+    """Seconds of trainings: baseline 10, genomes 20, 30, 40; the search is the sum of the genomes."""
+    best = control("best", scores(0.55, 0.45), "ok", "ok", "diverged")
+    long = control("unet2015_long", scores(0.5, 0.3), "ok", baseline="unet2015", is_long=True)
+    found = compared(search, scores(0.6, 0.4), best, long)
+    assert found is not None
+    rows = {row.title: row for row in found.rows}
+    assert list(rows) == [
+        "Ensemble of 2 networks",
+        "Best single network, r0/001",
+        "U-Net 2015",
+        "r0/001, ensemble of 2 of 3 seeds",
+        "U-Net 2015, one training of 1,200 iterations",
+    ]
+    assert [(row.own_seconds, row.all_seconds) for row in found.rows] == [
+        (50, 90),
+        (30, 90),
+        (10, 10),
+        (20, 100),
+        (10, 10),
+    ]
+    tests = [row.test and tuple(row.test[name] for name in COMPARED) for row in found.rows]
+    assert tests == [(0.6, 0.4), (0.5, 0.4), None, (0.55, 0.45), (0.5, 0.3)]
+    assert rows["r0/001, ensemble of 2 of 3 seeds"].notes == ("controls/best_3 diverged: the loss was nan",)
+    assert found.spread == {"r0/001, ensemble of 2 of 3 seeds": pytest.approx(0.1 / 2**0.5)}
+    assert found.reservations == []
+
+
+@pytest.mark.parametrize(
+    ("of_control", "says"),
+    [
+        (
+            (0.55, 0.35),
+            "Variety beats the controls: on the test images the ensemble is 0.050 ARI ahead of and 0.050 mean IoU "
+            "ahead of the best control (NAME).",
+        ),
+        (
+            (0.55, 0.45),
+            "Variety beats the controls in ARI, but not in mean IoU: on the test images the ensemble is 0.050 ARI "
+            "ahead of and 0.050 mean IoU behind the best control (NAME).",
+        ),
+        (
+            (0.6, 0.45),
+            "Variety doesn't beat the controls: on the test images the ensemble is as good in ARI as and 0.050 mean "
+            "IoU behind the best control (NAME).",
+        ),
+        (
+            (None, 0.45),
+            "Variety doesn't beat the controls: on the test images the ensemble is 0.050 mean IoU behind the best "
+            "control (NAME).",
+        ),
+        (
+            (None, None),
+            "Whether variety beats the controls can't be said: there is no score that both have.",
+        ),
+    ],
+)
+def test_the_verdict_is_plain(
+    search: Search, of_control: tuple[float | None, float | None], says: str
+) -> None:
+    weak = control("unet2015_long", scores(0.1, 0.1), "ok", baseline="unet2015", is_long=True)
+    best = control("best", scores(*of_control), "ok", "ok")
+    found = compared(search, scores(0.6, 0.4), *([best] if None in of_control else [weak, best]))
+    assert found is not None
+    assert found.verdict == says.replace("NAME", "r0/001, ensemble of 2 seeds")
+
+
+def test_without_test_images_the_verdict_is_about_validation(search: Search) -> None:
+    found = compared(search, None, control("best", None, "ok", "ok"))
+    assert found is not None
+    assert (
+        "Variety beats the controls: on the validation images the ensemble is 0.100 ARI ahead"
+        in found.verdict
+    )
+    assert not found.has_test
+
+
+def test_what_the_verdict_does_not_say_is_said(search: Search) -> None:
+    """A single member is no variety, and a control without networks isn't compared."""
+    failed = control("unet2015_long", None, "diverged", baseline="unet2015", is_long=True)
+    found = compared(search, None, control("best", None, "ok", "ok"), failed, n_members=1)
+    assert found is not None
+    assert found.reservations == [
+        "The ensemble has a single network, so this says nothing about variety.",
+        "U-Net 2015, one long training: none of the trainings of this control was successful, so it isn't compared.",
+    ]
