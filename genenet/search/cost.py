@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from genenet.config.planned_controls import control_runs, long_iterations, long_runs
+from genenet.config.rounds import planned_iterations
 from genenet.config.stages import search_rounds
 from genenet.core.logs import quiet
+from genenet.core.paths import of_control
 from genenet.genes import generation
 from genenet.genes.baselines import BASELINES
 from genenet.genes.plan import plan
 
 if TYPE_CHECKING:
     from genenet.config.model import Config
-    from genenet.config.rounds import Round
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
 
@@ -35,12 +36,14 @@ class TrainingsCost:
     Attributes:
         n_genomes: that are trained, some of them not to the end if the search halves.
         n_baselines: trainings of baselines.
-        iterations: of a whole training.
+        n_controls: trainings that only controls need.
+        iterations: of the longest training.
         operations: of all trainings.
     """
 
     n_genomes: int
     n_baselines: int
+    n_controls: int
     iterations: int
     operations: float
 
@@ -55,14 +58,19 @@ class TrainingsCost:
         """
         rounds, iterations = search_rounds(config), config.training.iterations
         n_genomes = sum(each.n_genomes for each in rounds)
-        steps = sum(_iterations(each, iterations) for each in rounds)
-        operations = steps * _mean_step(config, min(n_genomes, MOST_DRAWN))
+        mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
+        operations = planned_iterations(rounds, iterations) * mean
         baselines = config.baselines.chosen()
-        for name, options in baselines.items():
-            genome = BASELINES[name].genome(**options.model_dump())
-            operations += options.n_seeds * iterations * _step(genome, config)
+        steps = {
+            name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()
+        }
+        operations += sum(o.n_seeds * iterations * steps[name] for name, o in baselines.items())
+        for run in control_runs(config):
+            name, repeat = of_control(run)
+            operations += (iterations if repeat else long_iterations(config)) * steps.get(name, mean)
         n_baselines = sum(options.n_seeds for options in baselines.values())
-        return cls(n_genomes, n_baselines, iterations, operations)
+        longest = long_iterations(config) if long_runs(config) else iterations
+        return cls(n_genomes, n_baselines, len(control_runs(config)), longest, operations)
 
 
 def _mean_step(config: Config, n: int) -> float:
@@ -75,12 +83,3 @@ def _mean_step(config: Config, n: int) -> float:
 
 def _step(genome: Genome, config: Config) -> float:
     return step_operations(plan(genome.net, len(config.data.classes)), config.training.batch_size)
-
-
-def _iterations(round_: Round, iterations: int) -> int:
-    """Return the iterations of all trainings of a round; a rung continues the trainings of the rung before it."""
-    if not round_.rungs:
-        return round_.n_genomes * iterations
-    first = round_.rungs[0]
-    more = (b.n_slots * (b.iterations - a.iterations) for a, b in pairwise(round_.rungs))
-    return first.n_slots * first.iterations + sum(more)

@@ -76,12 +76,14 @@ def check(config: ConfigFile = CONFIG) -> None:
 
 def _cost(found: TrainingsCost) -> str:
     """Write what trainings cost for people."""
+    from genenet.core.choices import listed
     from genenet.status.time_left import short
 
-    n, operations = found.n_baselines, f"{found.operations:.1e}".replace("e+", "e")
-    baselines = f" and {n} of baselines" if n else ""
+    operations = f"{found.operations:.1e}".replace("e+", "e")
+    counts = {"genomes": found.n_genomes, "baselines": found.n_baselines, "controls": found.n_controls}
+    trainings = listed([f"{n} of {what}" for what, n in counts.items() if n])
     return (
-        f"trainings: {found.n_genomes} of genomes{baselines}, of up to {found.iterations:,} iterations: {operations} "
+        f"trainings: {trainings}, of up to {found.iterations:,} iterations: {operations} "
         f"operations, about {short(found.operations / GPU)} on a GPU with 1e13 of them a second, or "
         f"{short(found.operations / CPU_CORE)} on a CPU core with 4e10"
     )

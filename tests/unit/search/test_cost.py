@@ -15,12 +15,13 @@ from tests.support.configs import DEFAULT
 REGIONS = {"net": {"n_convkernels": [4, 8], "n_stacks": 1, "input_size": 64}}
 
 
-def cost(search, training=None, baselines=None):
+def cost(search, training=None, baselines=None, controls=None):
     values = {
         "data": DEFAULT["data"],
         "search": {"regions": REGIONS, **search},
         "training": {"iterations": 900, "batch_size": 2, "validation_interval": 100, **(training or {})},
         "baselines": baselines or {},
+        "controls": controls,
     }
     config = check_config(values)
     return TrainingsCost.of(config), config
@@ -44,6 +45,16 @@ def test_each_genome_and_baseline_counts():
     assert (found.n_genomes, found.n_baselines, found.iterations) == (3, 2, 900)
     unet = BASELINES["unet2015"].genome(n_convkernels=4)
     assert found.operations == pytest.approx(900 * (3 * mean_step(config, 3) + 2 * step(unet)))
+
+
+def test_trainings_of_controls_count_and_the_long_one_is_as_long_as_the_search():
+    found, config = cost(
+        {"n_genomes": 3}, baselines={"unet2015": {"n_convkernels": 4}}, controls={"seeds": 3}
+    )
+    assert (found.n_genomes, found.n_baselines, found.n_controls) == (3, 1, 2 + 2 + 1)
+    assert found.iterations == 3 * 900
+    unet = step(BASELINES["unet2015"].genome(n_convkernels=4))
+    assert found.operations == pytest.approx(900 * ((3 + 2) * mean_step(config, 3) + (1 + 2 + 3) * unet))
 
 
 @pytest.mark.parametrize(
