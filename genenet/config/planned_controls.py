@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genenet.config.controls import BEST
 from genenet.config.rounds import planned_iterations, rounds
+from genenet.config.selection_metrics import SelectionMetricName
 from genenet.config.types import Device
 from genenet.core.models import Closed
 from genenet.core.paths import CONTROLS, of_control
@@ -13,6 +14,12 @@ from genenet.core.paths import CONTROLS, of_control
 if TYPE_CHECKING:
     from genenet.config.controls import Control
     from genenet.config.model import Config
+
+
+class PickSettings(Closed):
+    """By what the best network of the search is chosen; the rest is in the ranking."""
+
+    metric: SelectionMetricName
 
 
 class ControlSettings(Closed):

@@ -16,7 +16,13 @@ from genenet.config.data import Image
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.normalisation import NormalisationSettings
-from genenet.config.planned_controls import control_runs, control_settings, controls, long_iterations
+from genenet.config.planned_controls import (
+    PickSettings,
+    control_runs,
+    control_settings,
+    controls,
+    long_iterations,
+)
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.rounds import Round, rounds
 from genenet.config.search import Draws, Evolution
@@ -264,6 +270,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
         labels=label_choice(c),
     ),
     "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
+    "pick": lambda c, _: PickSettings(metric=c.ensemble.metric),
     "control": control_settings,
     "report": _report,
 }

@@ -65,8 +65,8 @@ def test_the_config_says_how_many_jobs_they_are(search):
     without, with_controls = search.before
     assert not {"pick", "control", "control_baseline"} & set(without)
     more = {rule: n - without.get(rule, 0) for rule, n in with_controls.items() if n != without.get(rule, 0)}
-    # settings: of the second training, the long one, and each of three controls
-    assert more == {"settings": 5, "pick": 1, "control_baseline": 2, "train": 3, "control": 3}
+    # settings: of the second training, the long one, the choice of the best network, and each of three controls
+    assert more == {"settings": 6, "pick": 1, "control_baseline": 2, "train": 3, "control": 3}
 
 
 def test_trainings_of_controls_are_not_ranked(search):
@@ -151,6 +151,8 @@ def test_the_verdict_is_about_the_test_images(search):
 def test_another_ensemble_of_the_same_networks_has_the_same_controls(search):
     jobs = {"settings": 1, "select": 1, "test": 1, "report": 1, "all": 1}
     assert search.planned("ensemble: {size: 1}") == jobs
+    by_iou = search.planned("ensemble: {metric: mean_iou}")
+    assert by_iou == {**jobs, "settings": 2, "pick": 1, "train": 1, "control": 1}  # it may be another network
 
 
 def test_another_network_may_be_the_best(search):
