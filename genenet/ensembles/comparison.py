@@ -98,11 +98,13 @@ def comparison(
     rows = [first, *_single(runs, tested, search), *_baselines(runs, tested)]
     rows += [_control(each, search) for each in controls]
     has_test = test is not None
-    reservations = list(_reservations(len(members), rows))
+    reservations = list(_reservations(len(members), rows, has_test))
     return Comparison(rows, verdict(rows, has_test), reservations, has_test, _spreads(controls, has_test))
 
 
-def _reservations(n_members: int, rows: Sequence[Row]) -> Iterator[str]:
+def _reservations(n_members: int, rows: Sequence[Row], has_test: bool) -> Iterator[str]:
+    if not has_test:
+        yield "The ensemble was selected on the validation images, which favours it; test images (data.test) would not."
     if n_members == 1:
         yield "The ensemble has a single network, so this says nothing about variety."
     for row in rows:

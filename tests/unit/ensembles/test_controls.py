@@ -255,6 +255,7 @@ def test_what_the_verdict_does_not_say_is_said(search: Search) -> None:
     found = compared(search, None, control("best", None, "ok", "ok"), failed, n_members=1)
     assert found is not None
     assert found.reservations == [
+        "The ensemble was selected on the validation images, which favours it; test images (data.test) would not.",
         "The ensemble has a single network, so this says nothing about variety.",
         "U-Net 2015, one long training: none of the trainings of this control was successful, so it isn't compared.",
     ]

@@ -32,7 +32,7 @@ def page(tmp_path_factory):
     files = {name: search.segment(name) for name in ("demo", "more")}
     scores = {"ari": 0.5, "mean_iou": 0.4, "accuracy": 0.3, "iou": [1, 1, 1]}
     write_json(Path(search.paths.volume_scores("demo")), scores)
-    search.page(**files, **{HOSTILE: files["demo"]})
+    search.page(search.control("best"), **files, **{HOSTILE: files["demo"]})
     return (search.root / "report.html").as_uri()
 
 
@@ -154,6 +154,20 @@ def test_the_wheel_turns_slices_where_the_stage_was_clicked(driver):
     assert number.text == "3 of 3"
     stage.send_keys(",")
     assert number.text == "2 of 3"
+
+
+def test_the_table_of_controls_is_read_without_scrolling(driver):
+    """On a wide page; the reason of a failure is wrapped and in the colour of failures."""
+    box = elements(driver, "#controls .scroll")[0]
+    assert driver.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box)
+    (note,) = elements(driver, "#compared .bad")
+    assert note.text.startswith("controls/best_2 diverged: the loss was")
+    assert [row.text for row in elements(driver, "#compared tbody td:nth-child(2)")] == [
+        "0.712",
+        "0.700",
+        "0.600",
+        "0.654",
+    ]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(400, False), (400, True), (1200, True)])
