@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from genenet.config.normalisation import NormalisationSettings
     from genenet.core.geometry import Triple
-    from genenet.training.prepare import Source
     from genenet.training.prepared_images import LabelledArray
+    from genenet.training.sources import Source
     from genenet.volumes.normalisation import NormalisationRule
 
 Pair = tuple[ArrayLike, ArrayLike]
@@ -102,7 +102,7 @@ def labelled_arrays(
 
 
 def _source(pair: Pair, prefix: str, ids: ClassIds) -> Source:
-    from genenet.training.prepare import Source
+    from genenet.training.sources import Source
 
     n_classes, ignore_label = ids
     image = volume_of(pair[0], f"{prefix}image")

@@ -90,6 +90,11 @@ class LabelledImage(Image):
         description="only for data.train: the share of the patches that come from an image is proportional to "
         "its weight times its number of labelled voxels",
     )
+    voxel_size_nm: VoxelSize | None = Field(
+        None,
+        description="voxel size in nm along z, y, x, if it isn't that of data: image, labels and mask are resampled to "
+        "data.voxel_size_nm (along z only if a network may be 3D); null: it is that of data",
+    )
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:

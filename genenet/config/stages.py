@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from genenet.config.data import Image
+from genenet.config.depth import sees_depth
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
 from genenet.config.normalisation import NormalisationSettings
@@ -58,7 +59,7 @@ class ImageFiles(Closed):
     mask: list[Path] | None = None
     flip: FlippedAxes | None = None
     weight: float = 1.0
-    voxel_size_nm: VoxelSize | None = None  # of a volume to segment, if it is known better than by the file
+    voxel_size_nm: VoxelSize | None = None  # if it is known better than by the file
 
     @property
     def all(self) -> list[Path]:
@@ -77,6 +78,9 @@ class PrepareSettings(Closed):
     smallest_input_voxels: int | None = None
     split: Split | None = None  # what the images are for; None in settings of version 0.1
     normalisation: NormalisationSettings | None = None  # None: one whose statistics are always recorded
+    sees_depth: bool = (
+        False  # whether a network may see several slices, so that images are resampled along z too
+    )
 
 
 class BaselineSettings(Closed):
@@ -202,17 +206,18 @@ def _with_contents(settings: Closed, config: Config) -> Closed:
 
 
 def _prepare(config: Config, split: str) -> PrepareSettings:
-    data = config.data
+    data, images = config.data, [image_files(config, image) for image in getattr(config.data, split)]
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
-        images=[image_files(config, image) for image in getattr(data, split)],
+        images=images,
         classes=data.classes,
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,
         smallest_input_voxels=int(smallest) if split == "train" else None,
         split=cast(Split, split),
         normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
+        sees_depth=any(image.voxel_size_nm for image in images) and sees_depth(config),
     )
 
 

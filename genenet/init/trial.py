@@ -17,8 +17,8 @@ from genenet.genes.plan import plan
 from genenet.init.files import FileSet
 from genenet.init.sizes import PRESET
 from genenet.networks.device import choose_device, set_threads
-from genenet.training.prepare import Source
 from genenet.training.prepared_images import LabelledArray
+from genenet.training.sources import Source
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import crop
 from genenet.volumes.labels import ClassLabels

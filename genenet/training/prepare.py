@@ -20,16 +20,12 @@ from zarr.storage import ZipStore
 
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, by, tiles
+from genenet.core.geometry import Box, Triple, tiles
 from genenet.training.prepared import FORMAT, RecordedStatistics
 from genenet.training.shown_classes import check_shown_classes
-from genenet.volumes.base import Volume, crop
-from genenet.volumes.grid import size_text
-from genenet.volumes.labels import ClassLabels
+from genenet.training.sources import Source, open_source
 from genenet.volumes.masks import check_finite
-from genenet.volumes.measure import ImageInMask, measure, measure_together
-from genenet.volumes.opening import open_files
-from genenet.volumes.readers.zarr import warn_of_missing_chunks
+from genenet.volumes.measure import measure, measure_together
 from genenet.volumes.sampling import slab_chunks, slabs
 from genenet.volumes.statistics import EXACT_VOXELS, Moments, as_arrays, image_moments
 
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.config.normalisation import NormalisationSettings
-    from genenet.config.stages import ImageFiles, PrepareSettings
+    from genenet.config.stages import PrepareSettings
     from genenet.volumes.measure import CentreAndScale
 
 log = logging.getLogger(__name__)
@@ -54,7 +50,7 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
     """
     if not settings.images:
         raise InputError("no labelled images are given; give at least one")
-    sources = [_open(files, settings) for files in settings.images]
+    sources = [open_source(files, settings) for files in settings.images]
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
     checked = [check(source, settings.normalisation) for source in sources]
     check_shown_classes(settings, np.sum([facts.counts for facts in checked], axis=0).tolist())
@@ -108,50 +104,6 @@ def _recorded(settings: NormalisationSettings, measured: CentreAndScale) -> dict
     return {"normalisation": RecordedStatistics(settings, *measured).as_attribute()}
 
 
-@dataclass(frozen=True)
-class Source:
-    """A labelled image that is to be read; ``cut_from`` is the whole image if it is a region of one."""
-
-    name: str
-    image: Volume
-    labels: ClassLabels
-    weight: float
-    cut_from: ImageInMask | None = None
-
-    @property
-    def inside(self) -> ImageInMask:
-        """The image in its mask."""
-        return ImageInMask(self.image, self.mask)
-
-    @property
-    def mask(self) -> Volume | None:
-        """Of the same shape; where it is 0, nothing of the image counts."""
-        return self.labels.mask
-
-
-def _open(files: ImageFiles, settings: PrepareSettings) -> Source:
-    """Open an image and its labels, and check all that their headers say."""
-    opened = open_files(files)
-    warn_of_missing_chunks(files.image)
-    labels = opened.class_labels(len(settings.classes), settings.ignore_label)
-    image, labels = crop(opened.image, files.region), labels.crop(files.region)
-    if image.grid.differs_from(settings.voxel_size_nm):
-        log.warning(
-            "%s: its file says that its voxels are %s nm (z, y, x), data.voxel_size_nm says %s, which results carry",
-            *(image.name, size_text(image.grid.sizes_nm), size_text(settings.voxel_size_nm)),
-        )
-    smallest = settings.smallest_input_voxels
-    if smallest and min(image.shape[1:]) < smallest:
-        raise InputError(
-            f"{image.name}: is {by(image.shape[1:])} voxels, smaller than every genome's input: at least "
-            f"{smallest} x {smallest} are needed; or lower search.regions.net.input_size"
-        )
-    region = files.region or (None, None, None)
-    text = "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
-    cut_from = ImageInMask(opened.image, opened.mask) if text else None
-    return Source(image.name + text, image, labels, files.weight, cut_from)
-
-
 @dataclass
 class Facts:
     """What is found out about an image and its labels.
@@ -202,9 +154,7 @@ def check(source: Source, settings: NormalisationSettings | None = None) -> Fact
     counts, n_inside, hashes = _count_and_hash(source)
     if not counts.any():
         masked = f" or masked by {source.mask.name}" if source.mask else ""
-        raise InputError(
-            f"{source.labels.volume.name}: all voxels are ignored{masked}; at least one needs a class"
-        )
+        raise InputError(f"{source.labels.name}: all voxels are ignored{masked}; at least one needs a class")
     slices = image_moments(source.image, per_slice=True, mask=source.mask)
     shape, whole = source.image.shape, slices
     if Box.of_shape(shape).n_voxels > EXACT_VOXELS:  # the sample stands for all voxels, beside other images

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.training.prepare import Source
     from genenet.training.prepared import Prepared
+    from genenet.training.sources import Source
     from genenet.volumes.base import Volume
 
 BORDER_MAP_BYTES = 4  # for each voxel

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genenet.config.data import VolumeToSegment
+from genenet.config.data import LabelledImage, VolumeToSegment
+from genenet.config.depth import sees_depth
 from genenet.config.stages import image_files
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.core.logs import each_once
 from genenet.volumes import opening
 from genenet.volumes.base import crop
-from genenet.volumes.rescale import check_rescaling
+from genenet.volumes.rescale import RescaledVolume, check_rescaling, training_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -69,4 +70,10 @@ def _describe(config: Config, image: Image) -> str:
     volume = crop(opening.open_files(files).image, files.region)
     if isinstance(image, VolumeToSegment) and config.segmentation.rescale:
         check_rescaling(volume, files, config.data.voxel_size_nm)
-    return f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}"
+    text = f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}"
+    if not isinstance(image, LabelledImage) or files.voxel_size_nm is None:
+        return text
+    wanted = training_size(volume, config.data.voxel_size_nm, sees_depth(config))
+    if not volume.grid.differs_from(wanted):
+        return text
+    return f"{text}, resampled to {by(RescaledVolume(volume, wanted).shape)}"

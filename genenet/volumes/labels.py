@@ -39,6 +39,11 @@ class ClassLabels:
     origin: Triple = (0, 0, 0)
 
     @property
+    def name(self) -> str:
+        """How messages call them."""
+        return self.volume.name
+
+    @property
     def first(self) -> int:
         """The label of the first class."""
         return first_label(self.ignore_label)

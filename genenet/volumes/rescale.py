@@ -13,6 +13,8 @@ from genenet.core.geometry import Box, each
 from genenet.volumes.base import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from genenet.config.stages import ImageFiles
@@ -28,12 +30,13 @@ class RescaledVolume(Volume):
     Args:
         volume: its voxel size is known.
         voxel_size_nm: that is wanted along z, y, x. What the volume gets differs a little: voxels are whole.
+        mask: of the volume; where it is 0, voxels count nowhere. A new voxel that has none is 0.
     """
 
-    def __init__(self, volume: Volume, voxel_size_nm: VoxelSize) -> None:
+    def __init__(self, volume: Volume, voxel_size_nm: VoxelSize, mask: Volume | None = None) -> None:
         assert volume.voxel_size_nm is not None
         self._take_over(volume)
-        self._volume, self.is_mapped, self.chunk_start = volume, False, (0, 0, 0)
+        self._volume, self._mask, self.is_mapped, self.chunk_start = volume, mask, False, (0, 0, 0)
         self.shape = each(
             lambda n, own, new: max(1, round(n * own / new)),
             volume.shape,
@@ -49,11 +52,31 @@ class RescaledVolume(Volume):
             return np.empty(box.shape, self.dtype)
         taps = each(_taps, box.start, box.stop, self._factors, self._volume.shape)
         start = each(lambda tap: int(tap[0].min()), taps)
-        data = self._volume.read(Box(start, each(lambda tap: int(tap[0].max()) + 1, taps)))
+        old = Box(start, each(lambda tap: int(tap[0].max()) + 1, taps))
+        data = self._volume.read(old)
         data = data.astype(np.float32 if data.itemsize < 4 else np.float64)
-        for axis, (places, weights) in enumerate(taps):
-            data = _weigh(data, axis, places - start[axis], weights.astype(data.dtype))
+        relative = [(places - first, weights) for (places, weights), first in zip(taps, start, strict=True)]
+        if self._mask is None:
+            data = _weigh_all(data, relative)
+        else:
+            inside = self._mask.read(old) != 0
+            data[~inside] = 0
+            share = _weigh_all(inside.astype(data.dtype), relative)
+            data = _weigh_all(data, relative) / np.where(share > 0, share, 1)
         return (np.rint(data) if self.dtype.kind in "bui" else data).astype(self.dtype)
+
+
+def training_size(image: Volume, of_data: VoxelSize, sees_depth: bool) -> VoxelSize:
+    """Return the voxel size that an image is brought to: that of the data, but along z its own if nothing sees z.
+
+    Args:
+        image: its voxel size is known.
+        of_data: ``data.voxel_size_nm``.
+        sees_depth: whether a network may see more than one slice. A single slice stays one in any case.
+    """
+    assert image.voxel_size_nm is not None
+    own_z = image.voxel_size_nm[0]
+    return (of_data[0] if sees_depth and image.shape[0] > 1 else own_z, *of_data[1:])
 
 
 def check_rescaling(volume: Volume, files: ImageFiles, trained: VoxelSize) -> None:
@@ -102,8 +125,24 @@ def _taps(start: int, stop: int, factor: float, n: int) -> tuple[NDArray[np.int6
     return places.clip(0, n - 1), weights / weights.sum(axis=1, keepdims=True)
 
 
-def _weigh(data: NDArray[Any], axis: int, places: NDArray[np.int64], weights: NDArray[Any]) -> NDArray[Any]:
-    """Sum the taps one after the other: a product of matrices would round differently in other boxes."""
+def _weigh_all(
+    data: NDArray[Any], taps: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
+) -> NDArray[Any]:
+    """Sum the taps along z, y and x."""
+    for axis, (places, weights) in enumerate(taps):
+        data = weigh(data, axis, places, weights.astype(data.dtype))
+    return data
+
+
+def weigh(data: NDArray[Any], axis: int, places: NDArray[np.int64], weights: NDArray[Any]) -> NDArray[Any]:
+    """Sum the taps one after the other: a product of matrices would round differently in other boxes.
+
+    Args:
+        data: (Z, Y, X).
+        axis: 0, 1 or 2.
+        places: along the axis, (n, K): the taps of each voxel of the result.
+        weights: of the taps, (n, K).
+    """
     shape = [1, 1, 1]
     shape[axis] = -1
     total: NDArray[Any] = data.take(places[:, 0], axis) * weights[:, 0].reshape(shape)
