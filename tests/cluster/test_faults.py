@@ -8,19 +8,24 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from genenet.training.stopping import minutes_to_use
 from tests.support.searches import ClusterSearch, digest, until
 
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
-# trainings take themselves to have so many minutes; jobs have ten, so that a busy machine starts them in time
-TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=10")
+# Trainings take themselves to have so many minutes. Jobs have an hour, so that none reaches its limit unless the story
+# wants it to, however slow the machine is.
+TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=60")
 SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
-TRAINING_S = 22  # long enough for faults to hit it, on two cores of any speed
+SLICE_S = 60 * minutes_to_use(1)
+YOUNG_S = SLICE_S / 2  # a training of this age has time left in its slice
 DOWN_S = 60  # accounting
+LONG = 600  # minutes
 # A wait fails when nothing changes for so long: a busy machine may be slow, and the successor of a controller waits
 # up to five minutes for jobs that don't end.
 SILENCE_S = 600
@@ -30,7 +35,6 @@ DATA = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
 def prepare(search):
     """Make all that comes before training with the local profile; spoil three genomes."""
     genomes = [f"results/genomes/{run}.json" for run in GOOD + BAD]
-    search.add("length.yaml", f"training: {{iterations: {search.iterations_in(TRAINING_S)}}}")
     search.snakemake(*DATA, *genomes, "results/settings/train.json")
     wild = {"log_learning_rate": 0, "log_alpha1": 0, "log_alpha2": 0, "decay_rate": 1}  # 0 / 0 in Adam
     spoil(search, DIVERGES, **wild, n_convlayers=6, input_size=80, activation=1)
@@ -45,15 +49,11 @@ def spoil(search, run, **deltas):
     path.write_text(json.dumps(genome))
 
 
-def references(search, runs, folder):
-    """Train genomes undisturbed, outside of the cluster; return the digests of their weights."""
-
-    def train(run):
-        search.genenet_train(run, folder / run)
-        return digest(folder / run / "model.safetensors")
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(runs, pool.map(train, runs), strict=True))
+def reference(search, run):
+    """Train a genome undisturbed, outside of the cluster; return the digest of its weights."""
+    out = search.folder / "undisturbed" / run
+    search.genenet_train(run, out)
+    return digest(out / "model.safetensors")
 
 
 def finished(search, run):
@@ -82,49 +82,73 @@ class Story:
     def ended(self, job):
         return not self.slurm.run("squeue", "-h", "-j", job, check=False)
 
+    def others(self):
+        """Return the trainings that nothing has happened to yet."""
+        return [run for run in GOOD if run not in self.run.values()]
+
+    def hold(self):
+        """Freeze each training that nothing has happened to when it has a checkpoint, until its slice is over.
+
+        On a machine of any speed, no training ends before something happens to it. Each stops by its clock after its
+        slice, so that other jobs can take its place.
+        """
+        for run in filter(self.search.trainer, self.others()):
+            if self.search.age_s(run) < YOUNG_S:
+                self.search.freeze(run)
+            elif self.search.age_s(run) > SLICE_S:
+                self.search.resume(run)
+
+    def hold_until(self, condition):
+        def met():
+            self.hold()
+            return condition()
+
+        return self.until(met)
+
     def at_work(self, runs, node=None):
-        """Find a training whose job has just begun, on ``node`` if given: run, job's id, job's name."""
+        """Find a training that has just begun, on ``node`` if given: run, job's id, job's name."""
         assert " ends with " not in self.search.log(), self.search.log()
         running = self.slurm.run("squeue", "-h", "-t", "R", "-o", "%A %i %N").splitlines()
         names = {job: (name, where) for job, name, where in map(str.split, running)}
         for run in runs:
-            job = self.search.holder(run).get("slurm_job_id")
+            job = self.search.trainer(run).get("slurm_job_id")
             name, where = names.get(job, (None, None))
-            there = name and node in (None, where)
-            if there and self.search.has_checkpoint(run) and self.search.is_young(run, job):
+            if name and node in (None, where) and self.search.age_s(run) < YOUNG_S:
                 return run, job, name
         return None
 
     def befalls(self, fault, node=None):
-        """Choose a training that nothing has happened to yet; note its run and job, return the job's name."""
-        others = [run for run in GOOD if run not in self.run.values()]
-        self.run[fault], self.job[fault], name = self.until(lambda: self.at_work(others, node))
+        """Choose a training that nothing has happened to yet; note its run and job, return the job's name.
+
+        It is frozen.
+        """
+        self.run[fault], self.job[fault], name = self.hold_until(lambda: self.at_work(self.others(), node))
+        self.search.freeze(self.run[fault])
         # not its first, if its node had died
         self.attempt[fault] = len(self.search.attempts(self.run[fault])) - 1
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
-    def freeze(self, fault):
-        """Stop a training where it is, so that it neither ends nor keeps to its clock."""
-        os.kill(self.search.holder(self.run[fault])["pid"], signal.SIGSTOP)
-
     def end_in(self, minutes, job):
         """Let Slurm itself end a job, which it looks for twice a minute."""
         elapsed = self.slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
-        self.slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={int(elapsed) + minutes}")
+        self.limit(job, int(elapsed) + minutes)
+
+    def limit(self, job, minutes):
+        self.slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
 
     def jobs_are_hit(self):
         """A node dies; one job is requeued, one hangs, one is cancelled, one is held for later."""
         name = self.befalls("node", "n2")
         self.slurm.kill_node("n2")
         on_n1 = ["squeue", "-h", "-j", name, "-t", "R", "-w", "n1"]
-        self.until(lambda: self.slurm.run(*on_n1, check=False))
+        self.hold_until(lambda: self.slurm.run(*on_n1, check=False))
         self.slurm.start_node("n2")
         self.slurm.run("scontrol", "requeue", self.befalls("requeue"))
         self.hung = self.befalls("hang")
-        self.freeze("hang")
         self.slurm.run("scancel", self.befalls("scancel"))
         self.befalls("orphan")
-        self.freeze("orphan")
+        for run in self.others():
+            self.search.resume(run)
 
     def accounting_is_down(self):
         """For a minute, in which a job reaches its time limit and others end."""
@@ -139,9 +163,11 @@ class Story:
         """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
         self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
         self.end_in(2, self.first)
+        self.until(lambda: "it requeues itself" in self.search.log())
+        self.limit(self.first, LONG)  # or its successor would have the short one
         self.until(lambda: self.search.log().count("starts snakemake") == 2)
         self.until(lambda: self.at_work([self.run["orphan"]]))
-        self.freeze("orphan")
+        self.search.freeze(self.run["orphan"])
         (snakemake,) = re.findall(r"snakemake is process (\d+)", self.search.log())[1:]
         os.kill(int(snakemake), signal.SIGKILL)
         self.until(lambda: self.ended(self.first))
@@ -149,11 +175,14 @@ class Story:
         self.until(lambda: self.ended(last))
 
     def happens(self):
-        """Let it all happen."""
+        """Let it all happen; train once more, undisturbed, what something happens to."""
         self.first = self.search.sbatch_controller("results/ranking.csv", *SLICES, sbatch=["--nodelist=n1"])
         self.jobs_are_hit()
-        self.accounting_is_down()
-        self.controllers_die()
+        with ThreadPoolExecutor(1) as pool:  # Slurm and Snakemake wait most of the time
+            references = pool.map(partial(reference, self.search), self.run.values())
+            self.accounting_is_down()
+            self.controllers_die()
+            self.expected = dict(zip(self.run.values(), references, strict=True))
         self.log = self.search.log()
         self.jobs = self.slurm.sacct("JobID", "JobIDRaw", "State", "NodeList", "Start", "End")
 
@@ -167,7 +196,6 @@ def story(slurm, tmp_path_factory):
         story.happens()
     finally:
         slurm.cancel_all()
-    story.expected = references(story.search, list(story.run.values()), folder / "undisturbed")
     return story
 
 

@@ -25,7 +25,7 @@ class Submitted(ClusterSearch):
         self.values = yaml.safe_load((Path(__file__).parent / "faults.yaml").read_text())
         self.values["search"]["n_genomes"] = n_genomes
         self.runs = [f"r0/{index:03d}" for index in range(n_genomes)]
-        self.processes = []
+        self.processes, self.frozen = [], set()
         self.iterate(iterations)
 
     def iterate(self, iterations):
@@ -49,6 +49,13 @@ class Submitted(ClusterSearch):
 
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(train, self.runs))
+
+    def freezes_all(self):
+        """Freeze trainings that have a checkpoint, so that none ends in its first job; whether all are frozen."""
+        for run in filter(self.trainer, self.runs):
+            self.freeze(run)
+            self.frozen.add(run)
+        return len(self.frozen) == len(self.runs)
 
     def weights(self):
         return [weights(self.run_folder(run)) for run in self.runs]
@@ -80,15 +87,19 @@ def finish(process, seconds):
 def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
-    search = new_search(n_genomes=2, iterations=1000)
-    search.iterate(search.iterations_in(30))  # a job of a minute trains for a quarter of it
+    search = new_search(n_genomes=2, iterations=2000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
     process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
-    until(lambda: search.has_checkpoint("r0/000") and search.holder("r0/000"), 600, "r0/000 trains")
-    slurm.run("scontrol", "requeue", search.holder("r0/000")["slurm_job_id"])
-    output = finish(process, 600)
+    requeued, timed = search.runs
+    until(search.freezes_all, 600, "both train")
+    slurm.run("scontrol", "requeue", search.holder(requeued)["slurm_job_id"])
+    with ThreadPoolExecutor(1) as pool:
+        expected = pool.submit(search.undisturbed, tmp_path / "undisturbed")
+        until(lambda: search.is_asked_to_stop(timed), 600, f"the time of {timed} is over")
+        search.resume(timed)
+        output = finish(process, 600)
     assert "2 of 2 trainings ok" in output
-    for run in search.runs:  # both needed more than a job's minute
+    for run in search.runs:  # neither ended in its first job
         attempts = search.attempts(run)
         *before, last = [a["exit"] for a in attempts]
         assert before
@@ -99,7 +110,7 @@ def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
         assert f"in {image}" in (search.results / f"logs/train/{run}.log").read_text()
     (array,) = {j["JobID"].partition("_")[0] for j in slurm.sacct() if j["JobName"] == "genenet-submit"}
     assert f"Slurm job {array}; " in output
-    assert search.weights() == search.undisturbed(tmp_path / "undisturbed")
+    assert search.weights() == expected.result()
     assert not {"generate", "baseline", "train"} & set(search.planned())
 
 

@@ -1,16 +1,20 @@
 """Run the workflow on the cluster as a user would, and look at what became of it."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from genenet.training.stopping import SIGNALS
 from tests.support.search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
@@ -20,7 +24,6 @@ QUICK = [  # the profile's numbers are for clusters with hundreds of jobs; here 
     *("--slurm-init-seconds-before-status-checks", str(FIRST_CHECK_S), "--latency-wait", "20", "--jobs", "5"),
     *("--default-resources", "slurm_account=lab", "runtime=10", "mem_mb=1000", "disk_mb=1000"),
 ]
-SAMPLE = 2000  # iterations of a training by which a machine's speed is measured
 
 
 def until(condition, seconds, what, state=lambda: None):
@@ -103,28 +106,6 @@ class ClusterSearch(Search):
         command = [sys.executable, "-m", "genenet", "train", *genome, *(x for pair in options for x in pair)]
         subprocess.run(command, capture_output=True, check=True)
 
-    def iterations_in(self, seconds, run="r0/000"):
-        """How many iterations, in thousands, a training makes in about that time on a core of its own.
-
-        It is measured in processor time: a machine that is busy now may be quiet when the trainings run, and they must
-        not end before something can happen to them. The training's inputs are made; nothing else of the results is.
-        """
-        inputs = [f"data/{split}.zarr.zip" for split in ("train", "validation")] + ["settings/train.json"]
-        self.snakemake(*(f"results/{name}" for name in (*inputs, f"genomes/{run}.json")))
-        settings = json.loads((self.results / "settings/train.json").read_text())
-
-        def processor_seconds(iterations):
-            settings["training"]["iterations"] = iterations
-            path = self.folder / f"sample-{iterations}.json"
-            path.write_text(json.dumps(settings))
-            before = os.times()
-            self.genenet_train(run, self.folder / f"sample-{iterations}", path)
-            after = os.times()
-            return sum(after[2:4]) - sum(before[2:4])  # of child processes
-
-        start_up, whole = processor_seconds(1), processor_seconds(1 + SAMPLE)
-        return max(2000, 1000 * round(seconds * SAMPLE / (whole - start_up) / 1000))
-
     def run_folder(self, run):
         return self.results / "runs" / run
 
@@ -133,11 +114,9 @@ class ClusterSearch(Search):
         path = self.run_folder(run) / "attempts.json"
         return json.loads(path.read_text())["attempts"] if path.exists() else []
 
-    def is_young(self, run, job, seconds=8):
-        """Whether the attempt that ``job`` makes has begun lately, and won't stop by its clock just now."""
-        attempt = self.attempts(run)[-1]
-        age = datetime.now(UTC) - datetime.fromisoformat(attempt["began"])
-        return attempt["slurm_job_id"] == job and attempt["exit"] is None and age < timedelta(seconds=seconds)
+    def age_s(self, run):
+        """Return how long ago the last attempt at a training began."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.attempts(run)[-1]["began"])).total_seconds()
 
     def holder(self, run):
         """Return who trains in a run directory now: host, pid, slurm_job_id; {} if nobody."""
@@ -145,6 +124,32 @@ class ClusterSearch(Search):
             return json.loads((self.run_folder(run) / "lock").read_text())
         except (OSError, json.JSONDecodeError):
             return {}
+
+    def trainer(self, run):
+        """Return who trains now and has a checkpoint to continue from, as ``holder`` does; {} if nobody."""
+        holder, attempts = self.holder(run), self.attempts(run)
+        job = holder.get("slurm_job_id")
+        begun = attempts and attempts[-1]["exit"] is None and attempts[-1]["slurm_job_id"] == job
+        return holder if begun and self.has_checkpoint(run) else {}
+
+    def freeze(self, run):
+        """Stop a training where it is, so that it neither ends nor keeps to its clock, until it continues."""
+        self._send(run, signal.SIGSTOP)
+
+    def resume(self, run):
+        """Let a frozen training continue."""
+        self._send(run, signal.SIGCONT)
+
+    def is_asked_to_stop(self, run):
+        """Whether a frozen training has been sent a signal to stop, which it hears when it continues."""
+        status = Path(f"/proc/{self.holder(run)['pid']}/status").read_text()
+        pending = int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16)
+        return any(pending >> (number - 1) & 1 for number in SIGNALS)
+
+    def _send(self, run, number):
+        if pid := self.holder(run).get("pid"):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
 
     def published(self, run):
         return (self.run_folder(run) / "scores.json").exists()

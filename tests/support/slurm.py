@@ -2,7 +2,7 @@
 
 `python -m tests.support.slurm FOLDER` starts one by hand, prints the lines that a shell needs, and stops it on Ctrl-C.
 
-All state lies in one folder and every port is a free one, so that clusters side by side don't meet.
+Clusters side by side don't meet: all state lies in one folder, every port is a free one, and so are the job ids.
 """
 
 import atexit
@@ -31,6 +31,11 @@ POLL_S = 0.1
 LOG_TAIL_LINES = 25
 LINE_CHARACTERS = 160
 SOCKET_PATH_BYTES = 107  # the kernel's limit
+JOB_IDS = 1000  # as many for each port, so that no two clusters give a job the same id
+CONF_FOLDER = Path("/etc/slurm")  # where programs look that don't know SLURM_CONF
+# Starts a daemon that sees the folder $0 there, as all its jobs do: the plugin removes SLURM_CONF from the environment
+# of its job steps. No other process of this machine sees it.
+WITH_OWN_CONF = f'mount --bind "$0" {CONF_FOLDER} && exec "$@"'
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Nodes are described, not measured (config_overrides): a smaller machine does too. Without DefMemPerCPU a job takes
@@ -41,6 +46,7 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={slurmctld_port}
 SlurmUser=root
+FirstJobId={first_job}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire={requeue_s}
 StateSaveLocation={folder}/state
@@ -122,11 +128,12 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.conf = self.folder / "slurm.conf"
-        longest = self.folder / "spool-n1" / "n1_1000000.4294967291"
+        longest = self.folder / "spool-n1" / "n1_65535999.4294967291"
         if len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
             raise ValueError(f"{self.folder} is too long: sockets have at most {SOCKET_PATH_BYTES} bytes")
         own = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
         self.environment = own | {"SLURM_CONF": str(self.conf), "PATH": f"{own.get('PATH', '')}:{PATH}"}
+        self._jobs = range(0)  # ids that this cluster may give
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}  # in the order of their start
 
     def __enter__(self) -> "Slurm":
@@ -153,7 +160,7 @@ class Slurm:
             for added in ("cluster test", "account lab", "user root account=lab"):
                 self.run("sacctmgr", "-i", "add", *added.split())
             self.run("sacctmgr", "-i", "modify", "user", "root", "set", "defaultaccount=lab")
-            self._launch("slurmctld", "slurmctld", "-D")
+            self._launch("slurmctld", *self._own_conf(), "slurmctld", "-D")
             self._wait("slurmctld", lambda: "is UP" in self.run("scontrol", "ping", check=False))
             for name in NODES:
                 self.start_node(name)
@@ -171,9 +178,6 @@ class Slurm:
         for name in reversed(list(self._daemons)):
             self._end(name)
         self.kill_leftovers()
-        for link in self._links():
-            if link.is_symlink() and link.resolve().parent == self.folder:
-                link.unlink()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run one of Slurm's programs; its stdout.
@@ -197,20 +201,20 @@ class Slurm:
         """What a failure needs: ends of the daemons' logs, jobs that haven't ended, and processes of jobs."""
         logs = [f"{name}: {line}" for name in ("slurmctld", *NODES) for line in self._log_tail(name)]
         jobs = self.run("squeue", "-a", "-o", "%i %A %T %N %r %j %M", check=False)
-        processes = ",".join(map(str, _job_processes()))
+        processes = ",".join(map(str, self._job_processes()))
         columns = "pid,ppid,pgid,stat,etimes,args"
         there = self.run("ps", "-ww", "-o", columns, "-p", processes, check=False).splitlines()
         return "\n".join([*logs, jobs, *(line[:LINE_CHARACTERS] for line in there)])
 
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node; don't wait until the node is idle."""
-        self._launch(name, "slurmd", "-D", "-N", name)
+        self._launch(name, *self._own_conf(), "slurmd", "-D", "-N", name)
 
     def kill_node(self, name: str) -> None:
         """Kill the node's slurmd, its jobs and all their processes, as a loss of power would."""
         jobs = set(self.run("squeue", "-h", "-w", name, "-o", "%A", check=False).split())
         self._end(name, signal.SIGKILL)
-        _kill_all(lambda: [pid for pid, job in _job_processes().items() if job in jobs])
+        _kill_all(lambda: [pid for pid, job in self._job_processes().items() if job in jobs])
 
     def start_accounting(self) -> None:
         """Start slurmdbd; return when it answers."""
@@ -230,14 +234,33 @@ class Slurm:
     def kill_leftovers(self) -> None:
         """Kill processes of jobs that have ended: those that left their process group outlive their job."""
         jobs = set(self.run("squeue", "-h", "-o", "%A", check=False).split())
-        _kill_all(lambda: [pid for pid, job in _job_processes().items() if job not in jobs])
+        _kill_all(lambda: [pid for pid, job in self._job_processes().items() if job not in jobs])
+
+    def _job_processes(self) -> dict[int, str]:
+        """Processes of this cluster's jobs, slurmstepd included, and the jobs' ids."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().decode(errors="replace")
+                variables = (process / "environ").read_bytes().decode(errors="replace")
+            except OSError:  # it has ended
+                continue
+            match = re.match(r"slurmstepd: \[(\d+)\.", command) or re.search(
+                r"(?:^|\0)SLURM_JOB_ID=(\d+)", variables
+            )
+            if match and int(match[1]) in self._jobs:
+                found[int(process.name)] = match[1]
+        return found
 
     def _configure(self) -> None:
         for name in ("logs", "state"):
             (self.folder / name).mkdir(parents=True)
         ports = _free_ports(2 + len(NODES))
+        self._jobs = range(JOB_IDS * ports[0], JOB_IDS * (ports[0] + 1))
+        CONF_FOLDER.mkdir(exist_ok=True)
         values = {
             "folder": self.folder,
+            "first_job": self._jobs.start,
             "host": socket.gethostname().split(".")[0],
             "slurmctld_port": ports[0],
             "slurmdbd_port": ports[1],
@@ -259,17 +282,9 @@ class Slurm:
         accounting.touch(mode=0o600)  # slurmdbd insists
         accounting.write_text(SLURMDBD_CONF.format(**values))
         self._make_gpus()
-        for link in self._links():
-            if link.exists() and not _is_abandoned(link):
-                raise RuntimeError(
-                    f"{link}: there is a Slurm already on this machine; its configuration is left alone"
-                )
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.folder / link.name)
 
-    def _links(self) -> list[Path]:
-        """Where programs look that don't know SLURM_CONF: the plugin removes it from its job steps' environment."""
-        return [Path("/etc/slurm") / name for name in ("slurm.conf", "gres.conf")]
+    def _own_conf(self) -> tuple[str, ...]:
+        return ("unshare", "--mount", "sh", "-c", WITH_OWN_CONF, str(self.folder))
 
     def _make_gpus(self) -> None:
         lines = []
@@ -345,31 +360,6 @@ class Slurm:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
-
-
-def _is_abandoned(link: Path) -> bool:
-    """Whether it belongs to a cluster of tests that were killed."""
-    environment = os.environ | {"SLURM_CONF": str(link.parent / "slurm.conf")}
-    ping = ["timeout", "5", "scontrol", "ping"]
-    answer = subprocess.run(ping, capture_output=True, text=True, env=environment, check=False).stdout
-    return link.is_symlink() and "is UP" not in answer
-
-
-def _job_processes() -> dict[int, str]:
-    """Processes of jobs, slurmstepd included, and the jobs' ids; but none of the job that this process is in."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace")
-            variables = (process / "environ").read_bytes().decode(errors="replace")
-        except OSError:  # it has ended
-            continue
-        match = re.match(r"slurmstepd: \[(\d+)\.", command) or re.search(
-            r"(?:^|\0)SLURM_JOB_ID=(\d+)", variables
-        )
-        if match and match[1] != os.environ.get("SLURM_JOB_ID"):
-            found[int(process.name)] = match[1]
-    return found
 
 
 def _kill_all(find: Callable[[], list[int]]) -> None:
