@@ -18,11 +18,11 @@ from tests.support.searches import ClusterSearch, digest, until
 
 GOOD = [f"r0/00{i}" for i in range(6)]
 DIVERGES, TOO_LARGE, CRASHES = BAD = [f"r0/00{i}" for i in range(6, 9)]
-# Trainings take themselves to have so many minutes. Jobs have an hour, so that none reaches its limit unless the story
-# wants it to, however slow the machine is.
+# Trainings are told that their jobs have two or ten minutes. Jobs have an hour, so that on a slow machine too, none
+# reaches its limit before it is meant to.
 TRAIN = ("--set-resources", "train:mem_mb=1500", "train:slurm_extra=--gpus\\=1 --time\\=60")
-SLICES, WHOLE = (*TRAIN, "train:runtime=1"), (*TRAIN, "train:runtime=10")
-SLICE_S = 60 * minutes_to_use(1)
+SLICES, WHOLE = (*TRAIN, "train:runtime=2"), (*TRAIN, "train:runtime=10")
+SLICE_S = 60 * minutes_to_use(2)
 YOUNG_S = SLICE_S / 2  # a training of this age has time left in its slice
 DOWN_S = 60  # accounting
 LONG = 600  # minutes
@@ -128,14 +128,6 @@ class Story:
         self.attempt[fault] = len(self.search.attempts(self.run[fault])) - 1
         return name  # 4_7, a task of an array; its raw id 4 would stand for the whole array
 
-    def end_in(self, minutes, job):
-        """Let Slurm itself end a job, which it looks for twice a minute."""
-        elapsed = self.slurm.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")[-2]
-        self.limit(job, int(elapsed) + minutes)
-
-    def limit(self, job, minutes):
-        self.slurm.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
-
     def jobs_are_hit(self):
         """A node dies; one job is requeued, one hangs, one is cancelled, one is held for later."""
         name = self.befalls("node", "n2")
@@ -154,7 +146,7 @@ class Story:
         """For a minute, in which a job reaches its time limit and others end."""
         self.slurm.stop_accounting()
         began = time.monotonic()
-        self.end_in(1, self.hung)
+        self.slurm.end_in(1, self.hung)
         self.until(lambda: self.ended(self.hung))
         time.sleep(max(0, began + DOWN_S - time.monotonic()))
         self.slurm.start_accounting()
@@ -162,9 +154,9 @@ class Story:
     def controllers_die(self):
         """The first one's time is over, its successor's Snakemake is killed, another controller finishes."""
         self.finished = {run: finished(self.search, run) for run in GOOD + BAD if self.search.published(run)}
-        self.end_in(2, self.first)
+        self.slurm.end_in(2, self.first)
         self.until(lambda: "it requeues itself" in self.search.log())
-        self.limit(self.first, LONG)  # or its successor would have the short one
+        self.slurm.limit(self.first, LONG)  # or its successor would have the short one
         self.until(lambda: self.search.log().count("starts snakemake") == 2)
         self.until(lambda: self.at_work([self.run["orphan"]]))
         self.search.freeze(self.run["orphan"])

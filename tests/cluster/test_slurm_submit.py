@@ -84,21 +84,20 @@ def finish(process, seconds):
     return output
 
 
-def test_an_array_in_the_container_with_short_jobs_and_a_requeue_in_the_middle(
+def test_an_array_in_the_container_with_a_time_limit_and_a_requeue_in_the_middle(
     slurm, image, tmp_path, new_search
 ):
     search = new_search(n_genomes=2, iterations=1000)
     gpu = ("--partition", "gpu", "--account", "lab", "--gpu", "gres=gpu:k80:1,lscratch:10")
-    process = search.submit(*gpu, "--minutes", "1", "--container", str(image))
+    process = search.submit(*gpu, "--minutes", "10", "--container", str(image))
     until(search.freezes_all, 600, "both train")
     array = min(int(search.holder(run)["slurm_job_id"]) for run in search.runs)
     slurm.run("scontrol", "requeue", f"{array}_0")
+    slurm.end_in(2, f"{array}_1")  # Slurm asks the training to stop, and lets it continue for that
     with ThreadPoolExecutor(1) as pool:
         expected = pool.submit(search.undisturbed, tmp_path / "undisturbed")
-        until(lambda: search.is_asked_to_stop("r0/001"), 600, "the time of r0/001 is over")
-        search.resume("r0/001")
-        # on a slow machine, the start takes most of a minute
-        slurm.run("scontrol", "update", f"JobId={array}", "TimeLimit=60")
+        until(lambda: search.attempts("r0/001")[0]["exit"], 600, "the time of r0/001 is over")
+        slurm.limit(array, 60)  # minutes, also for its next job
         output = finish(process, 600)
     assert "2 of 2 trainings ok" in output
     for run in search.runs:  # neither ended in its first job

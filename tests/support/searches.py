@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from genenet.training.stopping import SIGNALS
 from tests.support.search import ROOT, Search
 
 SLURM_PROFILE = ROOT / "profiles/slurm"
@@ -139,12 +137,6 @@ class ClusterSearch(Search):
     def resume(self, run):
         """Let a frozen training continue."""
         self._send(run, signal.SIGCONT)
-
-    def is_asked_to_stop(self, run):
-        """Whether a frozen training has been sent a signal to stop, which it hears when it continues."""
-        status = Path(f"/proc/{self.holder(run)['pid']}/status").read_text()
-        pending = int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16)
-        return any(pending >> (number - 1) & 1 for number in SIGNALS)
 
     def _send(self, run, number):
         if pid := self.holder(run).get("pid"):

@@ -206,6 +206,19 @@ class Slurm:
         there = self.run("ps", "-ww", "-o", columns, "-p", processes, check=False).splitlines()
         return "\n".join([*logs, jobs, *(line[:LINE_CHARACTERS] for line in there)])
 
+    def limit(self, job: str | int, minutes: int) -> None:
+        """Set the time limit of a job that hasn't ended; it holds after a requeue too."""
+        self.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+
+    def end_in(self, minutes: int, job: str | int) -> None:
+        """Let Slurm itself end a job within so many minutes, and a half: it looks for that twice a minute."""
+        elapsed = self.run(
+            "squeue", "-h", "-j", str(job), "-o", "%M"
+        ).strip()  # [[days-]hours:]minutes:seconds
+        *hours, whole, _ = map(int, elapsed.replace("-", ":").split(":"))
+        assert not hours, elapsed
+        self.limit(job, whole + minutes)
+
     def start_node(self, name: str) -> None:
         """Start the slurmd of a node; don't wait until the node is idle."""
         self._launch(name, *self._own_conf(), "slurmd", "-D", "-N", name)
