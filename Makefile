@@ -20,7 +20,7 @@ demo: install
 check: lint
 	pytest -n 2 --dist loadgroup -m "not (process or slow or docs or browser)" --durations=10 tests/unit
 
-# Three workers for two cores: one of them runs the cluster's tests, which wait for Slurm half of the time.
+# Three workers for two cores: two of them run the cluster's tests, which wait for Slurm half of the time.
 test: lint
 	pytest -n 3 --dist loadgroup --hypothesis-profile=full --durations=20 tests/cluster tests/workflow tests/unit
 

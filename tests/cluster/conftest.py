@@ -1,4 +1,4 @@
-"""One real cluster for all tests of this folder, and one image; elsewhere the tests say what is missing."""
+"""Real clusters for all tests of this folder, and one image; elsewhere the tests say what is missing."""
 
 import tempfile
 from pathlib import Path
@@ -9,13 +9,16 @@ from tests.support import container, debian
 from tests.support import slurm as slurm_module
 from tests.support.required import lacking
 
+WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # about as long as all the others together
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Let one worker run all tests of this folder, since there is one cluster."""
+    """Let two workers run the tests of this folder, each with a cluster of its own, and one of them with the image."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+            group = "cluster" if item.path.name in WITHOUT_IMAGE else "cluster-image"
+            item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.cluster)
 
 

@@ -42,7 +42,7 @@ def test_a_search_whose_folder_has_every_odd_character(tmp_path):
     name = "-r~/$HOME/J&J/run(1)/o'brien/a;b"
     search = Search(tmp_path, "tiny.yaml")
     more = "segmentation: {postprocessing: {min_size_voxels: 20, objects: [mitochondrion]}}"
-    search.add("name.yaml", f"results: {quoted(name)}\nsearch: {{n_genomes: 3}}\n{more}")
+    search.add("name.yaml", f"results: {quoted(name)}\nsearch: {{n_genomes: 2}}\n{more}")
     output = search.snakemake()
     results = tmp_path / name
     assert (results / "report.html").exists()
