@@ -114,6 +114,8 @@ def missing() -> list[str]:
         reasons.append("not Debian 12")
     if shutil.which("apt-get") is None:
         reasons.append("no apt-get")
+    if subprocess.run(["sh", "-c", "unshare --mount true"], capture_output=True, check=False).returncode != 0:
+        reasons.append("no mount namespaces")
     return reasons
 
 
