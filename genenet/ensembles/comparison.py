@@ -21,7 +21,7 @@ COMPARED = ("ari", "mean_iou")  # the metrics of the table and of the verdict
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """The ensemble, a single network, a baseline or a control, with what it cost.
 
     Attributes:
@@ -60,7 +60,7 @@ class Comparison:
         spread: standard deviation of the ARI over the seeds of each control, by its title.
     """
 
-    rows: list[Row]
+    rows: list[ComparedRow]
     verdict: str
     reservations: list[str]
     has_test: bool
@@ -87,7 +87,7 @@ def comparison(
     tested = {each.run: each.test for control in controls for each in control.trainings if each.test}
     members = {member.run for member in ensemble.members}
     of_members = sum(run.seconds or 0.0 for run in runs if run.run in members)
-    first = Row(
+    first = ComparedRow(
         f"Ensemble of {many(len(members), 'network')}",
         "member",
         _scores(ensemble.validation),
@@ -102,7 +102,7 @@ def comparison(
     return Comparison(rows, verdict(rows, has_test), reservations, has_test, _spreads(controls, has_test))
 
 
-def _reservations(n_members: int, rows: Sequence[Row], has_test: bool) -> Iterator[str]:
+def _reservations(n_members: int, rows: Sequence[ComparedRow], has_test: bool) -> Iterator[str]:
     if not has_test:
         yield "The ensemble was selected on the validation images, which favours it; test images (data.test) would not."
     if n_members == 1:
@@ -121,12 +121,12 @@ def _scores(scores: ClassScores | None) -> dict[str, float | None]:
     return {name: scores.metrics.get(name) if scores else None for name in COMPARED}
 
 
-def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: float) -> Iterator[Row]:
+def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: float) -> Iterator[ComparedRow]:
     """Yield the best network of the search."""
     best = next((run for run in runs if run.is_ok and not run.is_baseline), None)
     if best and best.scores:
         test = tested.get(best.run)
-        yield Row(
+        yield ComparedRow(
             f"Best single network, {best.title}",
             "other",
             _scores(best.scores.validation),
@@ -136,14 +136,14 @@ def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: flo
         )
 
 
-def _baselines(runs: Sequence[Outcome], tested: dict[str, ClassScores]) -> Iterator[Row]:
+def _baselines(runs: Sequence[Outcome], tested: dict[str, ClassScores]) -> Iterator[ComparedRow]:
     """Yield each baseline of the ranking, with the means over its seeds."""
     baselines = [run for run in runs if run.is_baseline and run.is_ok]
     for title in dict.fromkeys(run.title for run in baselines):
         of_one = [run for run in baselines if run.title == title]
         tests = [tested[run.run] for run in of_one if run.run in tested]
         seconds = _mean(run.seconds for run in of_one) or 0.0
-        yield Row(
+        yield ComparedRow(
             title if len(of_one) == 1 else f"{title}, mean of {len(of_one)} seeds",
             "baseline",
             _means([run.scores.validation for run in of_one if run.scores and run.scores.validation]),
@@ -162,11 +162,11 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _control(control: ControlFile, search: float) -> Row:
+def _control(control: ControlFile, search: float) -> ComparedRow:
     """Return the row of a control; one of the best network also needs the search that found it."""
     is_best, own = control.baseline is None, control.seconds
     beside = sum(each.seconds or 0.0 for each in control.trainings[1:])  # the first one is the search's
-    return Row(
+    return ComparedRow(
         title_of_control(control),
         "control",
         _scores(control.validation),
@@ -212,7 +212,7 @@ class _Lead:
 
     metric: str
     lead: float
-    rival: Row
+    rival: ComparedRow
 
     @property
     def text(self) -> str:
@@ -227,7 +227,7 @@ def _in_text(metric: str) -> str:
     return title if title.isupper() else title[0].lower() + title[1:]
 
 
-def verdict(rows: Sequence[Row], has_test: bool) -> str:
+def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
     """Return the sentence that says whether the ensemble is ahead of every control, in each of the metrics."""
     ensemble, controls = rows[0], [row for row in rows if row.kind == "control"]
     leads = [lead for metric in COMPARED if (lead := _lead(metric, ensemble, controls, has_test))]
@@ -247,10 +247,12 @@ def verdict(rows: Sequence[Row], has_test: bool) -> str:
     return f"{answer}: on the {where} images the ensemble is {beside}."
 
 
-def _lead(metric: str, ensemble: Row, controls: Sequence[Row], has_test: bool) -> _Lead | None:
+def _lead(
+    metric: str, ensemble: ComparedRow, controls: Sequence[ComparedRow], has_test: bool
+) -> _Lead | None:
     """Compare the ensemble with the best control; None if one of them has no such score."""
 
-    def score(row: Row) -> float | None:
+    def score(row: ComparedRow) -> float | None:
         return ((row.test or {}) if has_test else row.validation).get(metric)
 
     known = [(value, row) for row in controls if (value := score(row)) is not None]
