@@ -48,7 +48,7 @@ def kill_between_rounds(slurm, there):
         until((there.results / "rounds/r0.json").exists, 600, there.log)
         (snakemake,) = re.findall(r"snakemake is process (\d+)", there.log())
         os.kill(int(snakemake), signal.SIGKILL)
-        until(lambda: not slurm.run("squeue", "-h", "-j", first, check=False), 60, there.log)
+        until(lambda: not slurm.run("squeue", "-h", "-j", first, check=False), 300, there.log)
         there.was_complete = (there.results / "ranking.csv").exists()
         last = there.sbatch_controller("results/ranking.csv", *RUNG)
         until(lambda: not slurm.run("squeue", "-h", "-j", last, check=False), 600, there.log)

@@ -145,7 +145,7 @@ def test_after_an_error_of_the_machine_a_job_returns_to_the_queue(slurm, new_sea
 )
 def test_what_slurm_refuses_is_one_line(new_search, options, said):
     process = new_search(n_genomes=2, iterations=10).submit(*options)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("genenet: error: Slurm doesn't take the trainings: ")
     assert said in output.splitlines()[-1]
