@@ -15,6 +15,7 @@ from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import RunPaths
 from genenet.ensembles.ranking import read_runs
+from genenet.genes.layer_parts import NORMS
 from genenet.metrics.table import METRICS
 from genenet.report import figures, plot_style, plots, report
 from genenet.training.outcomes import Outcome
@@ -202,7 +203,7 @@ def test_scores_are_shown_against_what_differs_among_the_networks(search: Search
     assert list(shown) == ["parameters", "n_convkernels", "norm"]
     points = plotted(shown["n_convkernels"])
     assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
-    assert shown["norm"].xaxis[0].major_label_overrides == {0: "none", 1: "batch"}
+    assert shown["norm"].xaxis[0].major_label_overrides == dict(enumerate(NORMS))
 
 
 def with_ari(run: Outcome, name: str, ari: float) -> Outcome:
