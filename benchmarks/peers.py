@@ -9,7 +9,6 @@ continues. The peers:
 
 genenet     six networks of preset: modern; the ensemble of the best, as many as validation says
 one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
-resenc      genenet's residual-encoder U-Net, one training of 600 s
 monai       MONAI's BasicUNet (16 to 128 features) in a plain loop: Adam, Dice and cross-entropy, flips, turns and
             random grey values, each image normalised by itself
 nnunet      nnU-Net v2, 2D, its plan shrunk to a processor's size: 16 to 128 features, patches of at most 256 voxels,
@@ -35,7 +34,6 @@ from bench_tools import ROOT, parser
 from cells import Cells
 from genenet.config.presets import preset_values
 from genenet.core.resources import keep_freed_memory
-from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
 from transfer_data import TRANSFER_SETS
@@ -45,7 +43,6 @@ ENVIRONMENT = ROOT / "benchmarks/.peers"
 REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
 SECONDS = 600
 N_NETWORKS = 6
-RESENC = {"n_convkernels": 16, "input_size": 224, "log_learning_rate": -2.5}
 
 
 def recipe():
@@ -80,15 +77,6 @@ def one(name, data, seed):
     chosen = Genome("one", CELLS.read()[name, "genenet", seed]["best"])
     trainings = [(chosen, 100 * seed + i) for i in range(N_NETWORKS)]
     members, outputs = outputs_of(data, trainings, recipe(), SECONDS / N_NETWORKS)
-    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
-
-
-def resenc(name, data, seed):
-    """Return the baseline as one long training."""
-    smallest = min(min(image.image.shape[1:]) for image in data.train)
-    options = {**RESENC, "input_size": min(RESENC["input_size"], smallest)}
-    genome = BASELINES["resenc"].genome(**BASELINES["resenc"].options(**options).model_dump())
-    members, outputs = outputs_of(data, [(genome, seed)], recipe(), SECONDS)
     return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
 
 
@@ -129,7 +117,6 @@ def make_environment():
 PEERS = {
     "genenet": genenet,
     "one": one,
-    "resenc": resenc,
     "monai": functools.partial(in_environment, "peer_monai.py"),
     "nnunet": functools.partial(in_environment, "peer_nnunet.py"),
 }
