@@ -117,8 +117,8 @@ def make_environment():
 PEERS = {
     "genenet": genenet,
     "one": one,
-    "monai": functools.partial(in_environment, "peer_monai.py"),
-    "nnunet": functools.partial(in_environment, "peer_nnunet.py"),
+    "monai": functools.partial(in_environment, "peer_programs/basic_unet.py"),
+    "nnunet": functools.partial(in_environment, "peer_programs/nnunet_v2.py"),
 }
 
 

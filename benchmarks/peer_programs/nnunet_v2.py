@@ -1,4 +1,4 @@
-"""nnU-Net v2 on a processor, for benchmarks/peers.py: python peer_nnunet.py FOLDER, in the peers' environment.
+"""nnU-Net v2 on a processor, for benchmarks/peers.py: python nnunet_v2.py FOLDER, in the peers' environment.
 
 FOLDER holds images.npz and task.json; probabilities.npz and facts.json are written into it. The plan is nnU-Net's own
 2D plan with fewer features, patches of at most 256 voxels and batches of 2. Planning isn't counted.

@@ -1,4 +1,4 @@
-"""MONAI's BasicUNet in a plain loop, for benchmarks/peers.py: python peer_monai.py FOLDER, in the peers' environment.
+"""MONAI's BasicUNet in a plain loop, for benchmarks/peers.py: python basic_unet.py FOLDER, in the peers' environment.
 
 FOLDER holds images.npz and task.json; probabilities.npz and facts.json are written into it.
 """
