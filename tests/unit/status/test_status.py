@@ -406,7 +406,7 @@ def test_controls(search):
         "for 1 training",
     ]
     assert search.of("controls/unet2015_long").iterations == 4 * 1000
-    assert "4 genomes, 2 baselines, 2 control trainings" in search.text(120)
+    assert "4 genomes, 2 baselines, 2 control trainings" in " ".join(search.text(120).split())
     Genome("g", {"net": {}}).write(search.paths.genome("controls/best_2"))
     search.publish("controls/best_2", 0.99)
     assert search.of("controls/best_2").phase == "done"
