@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from genenet.core.atomic_files import atomic_path
+from genenet.core.atomic_files import atomic_path, checked_before_renames
 from genenet.core.errors import MachineError
 from genenet.core.lock_holder import STALE_SECONDS, Holder, identity, look
 
@@ -193,4 +193,6 @@ def _heartbeat(
         with suppress(OSError):
             os.utime(held.path)
         if on_beat:
-            on_beat()
+            # this thread may be suspended between the question above and a rename
+            with suppress(LockLostError), checked_before_renames(held.check):
+                on_beat()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -112,6 +113,26 @@ def test_a_heart_that_beats_lives_whatever_its_clock_shows(tmp_path, monkeypatch
     assert not watch.is_stale(watch.look())
     elapsed[0] += 1.1 * QUICK.stale_after  # it beats no more
     assert watch.is_stale(watch.look())
+
+
+def test_a_heartbeat_writes_nothing_once_another_process_holds_the_lock(tmp_path):
+    """Its thread may be suspended between its look at the lock and the rename."""
+    path, state, beaten = tmp_path / "lock", tmp_path / "state.json", threading.Event()
+
+    def on_beat():
+        path.write_text(elsewhere())
+        write_text(state, "of this process")
+
+    def beat():
+        try:
+            on_beat()
+        finally:
+            beaten.set()
+
+    with lock.exclusive(path, beat, QUICK):
+        assert beaten.wait(60)
+    assert not state.exists()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_heart_beats(tmp_path):
