@@ -6,9 +6,28 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from bench_tools import parser
 from genenet.core.atomic_files import write_json
+from genenet.core.resources import keep_freed_memory
 
 METRICS = ("ari", "mean_iou")
+
+
+def main(doc, cells, compute, data_sets, variants):
+    """Compute the cells that the command line asks for, each by ``compute(data, variant, seed)``; print the table."""
+    arguments = parser(doc)
+    arguments.add_argument("what", nargs="?", choices=["run", "table"], default="table")
+    arguments.add_argument("--data", nargs="+", choices=data_sets, default=list(data_sets))
+    arguments.add_argument(f"--{cells.variant}", nargs="+", choices=variants, default=list(variants))
+    arguments.add_argument("--seeds", type=int, default=3)
+    options = arguments.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    if options.what == "run":
+        cells.run(compute, options.data, getattr(options, cells.variant), options.seeds)
+    cells.print_table(data_sets, variants)
 
 
 @dataclass(frozen=True)

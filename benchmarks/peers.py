@@ -28,17 +28,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from bench_tools import ROOT, parser
-from cells import Cells
+import cells
+from bench_tools import ROOT
 from genenet.config.presets import preset_values
-from genenet.core.resources import keep_freed_memory
 from genenet.genes.genome import Genome
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
 from transfer_data import TRANSFER_SETS
 
-CELLS = Cells(ROOT / "benchmarks/data/peers.json", "peer", "genenet")
+CELLS = cells.Cells(ROOT / "benchmarks/data/peers.json", "peer", "genenet")
 ENVIRONMENT = ROOT / "benchmarks/.peers"
 REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
 SECONDS = 600
@@ -128,20 +126,5 @@ def cell(data_name, peer, seed):
     return {"data": data_name, "peer": peer, "seed": seed, **where(), **PEERS[peer](data_name, data, seed)}
 
 
-def main():
-    """Compute cells if asked to, and print the table."""
-    arguments = parser(__doc__)
-    arguments.add_argument("what", nargs="?", choices=["run", "table"], default="table")
-    arguments.add_argument("--data", nargs="+", choices=TRANSFER_SETS, default=list(TRANSFER_SETS))
-    arguments.add_argument("--peer", nargs="+", choices=PEERS, default=list(PEERS))
-    arguments.add_argument("--seeds", type=int, default=3)
-    options = arguments.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(1)
-    if options.what == "run":
-        CELLS.run(cell, options.data, options.peer, options.seeds)
-    CELLS.print_table(TRANSFER_SETS, PEERS)
-
-
 if __name__ == "__main__":
-    main()
+    cells.main(__doc__, CELLS, cell, TRANSFER_SETS, PEERS)

@@ -17,18 +17,16 @@ import time
 from datetime import date
 
 import numpy as np
-import torch
 import yaml
 
-from bench_tools import ROOT, parser, processor_name
-from cells import Cells
+import cells
+from bench_tools import ROOT, processor_name
 from genenet.config.search import Draws
-from genenet.core.resources import keep_freed_memory
 from genenet.genes.generation import draw
 from genenet.metrics.contingency import Contingency, scores
 from transfer_data import TRANSFER_SETS
 
-CELLS = Cells(ROOT / "benchmarks/data/recipe.json", "recipe", "init")
+CELLS = cells.Cells(ROOT / "benchmarks/data/recipe.json", "recipe", "init")
 RECIPES = yaml.safe_load((ROOT / "benchmarks/recipes.yaml").read_text())
 SECONDS = 300
 N_NETWORKS = 3
@@ -135,20 +133,5 @@ def outputs_of(data, genomes, recipe, seconds):
     return members, outputs
 
 
-def main():
-    """Compute cells if asked to, and print the table."""
-    arguments = parser(__doc__)
-    arguments.add_argument("what", nargs="?", choices=["run", "table"], default="table")
-    arguments.add_argument("--data", nargs="+", choices=TRANSFER_SETS, default=list(TRANSFER_SETS))
-    arguments.add_argument("--recipe", nargs="+", choices=RECIPES, default=list(RECIPES))
-    arguments.add_argument("--seeds", type=int, default=3)
-    options = arguments.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(1)
-    if options.what == "run":
-        CELLS.run(cell, options.data, options.recipe, options.seeds)
-    CELLS.print_table(TRANSFER_SETS, RECIPES)
-
-
 if __name__ == "__main__":
-    main()
+    cells.main(__doc__, CELLS, cell, TRANSFER_SETS, RECIPES)

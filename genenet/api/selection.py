@@ -11,7 +11,7 @@ import numpy as np
 from genenet.api.ensemble import Ensemble, load_ensemble
 from genenet.config import types
 from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
-from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetric
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
@@ -67,15 +67,8 @@ def make_ensemble(
     _check_alike(trained)
     values = {"size": size, "combination": combination, "metric": metric, "voxel_size_nm": voxel_size_nm}
     chosen = validate(_Choice, {**values, "max_size": 10**6}, "make_ensemble")
-    by_score = SELECTION_METRICS[chosen.metric]
-    scores = {id(each): _or_lowest(by_score.of_scores(each.scores)) for each in trained}
-    ranked = sorted(trained, key=lambda t: -scores[id(t)])
-    first, of_ranked = ranked[0], [scores[id(each)] for each in ranked]
-    if by_score.of_scores(first.scores) is None:
-        raise InputError(
-            f"make_ensemble: no network has a score ({by_score.title}), since the validation labels show fewer than "
-            "two classes; validate on an image with at least two"
-        )
+    ranked, of_ranked = _ranked(trained, SELECTION_METRICS[chosen.metric])
+    first = ranked[0]
     curve = curve_of(
         [first.labels],
         [[t.probabilities] for t in ranked],
@@ -116,9 +109,21 @@ def _description(
     )
 
 
-def _or_lowest(score: float | None) -> float:
-    """Return a score, or -1 if it isn't defined, so that it ranks last."""
-    return -1.0 if score is None else score
+def _ranked(trained: Sequence[Trained], metric: SelectionMetric) -> tuple[list[Trained], list[float]]:
+    """Return networks, best first, and their scores: -1 where one isn't defined, so that it ranks last.
+
+    Raises:
+        InputError: If no network has a score.
+    """
+    scores = {id(each): metric.of_scores(each.scores) for each in trained}
+    if all(score is None for score in scores.values()):
+        raise InputError(
+            f"make_ensemble: no network has a score ({metric.title}), since the validation labels show fewer than "
+            "two classes; validate on an image with at least two"
+        )
+    found = {key: -1.0 if score is None else score for key, score in scores.items()}
+    ranked = sorted(trained, key=lambda each: -found[id(each)])
+    return ranked, [found[id(each)] for each in ranked]
 
 
 def _check_alike(trained: Sequence[Trained]) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from genenet.core.choices import OneOf
 from genenet.core.models import Closed
-from genenet.core.paths import LONG, control_run
+from genenet.core.paths import LONG, baseline_run, control_run
 from genenet.genes.baselines import BASELINES
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _run_of(baseline: str, repeat: int, n_seeds: int) -> str:
     """Return the name of a baseline's training: one of ``baselines:``, as long as these are enough."""
     if repeat > n_seeds:
         return control_run(baseline, repeat)
-    return f"baselines/{baseline}" + (f"_{repeat}" if repeat > 1 else "")
+    return baseline_run(baseline, repeat)
 
 
 @dataclass(frozen=True)

@@ -51,5 +51,8 @@ SELECTION_METRICS = Table(
         ),
     ],
 )
+SCORES = tuple(
+    dict.fromkeys(name for entry in SELECTION_METRICS.values() for name in entry.of)
+)  # ari, mean_iou
 SelectionMetricName = Annotated[str, OneOf(SELECTION_METRICS)]
 RANKING_METRIC = "ari"  # networks are compared by it unless the config names another

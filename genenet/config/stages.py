@@ -35,7 +35,7 @@ from genenet.core.atomic_files import read_json
 from genenet.core.contents import contents
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
-from genenet.core.paths import CONTROLS, LONG, ResultPaths, of_baseline, of_control, slot_name
+from genenet.core.paths import CONTROLS, LONG, ResultPaths, baseline_run, of_baseline, of_control, slot_name
 from genenet.core.validation import validate
 from genenet.genes.baselines import BASELINES
 from genenet.genes.hyperparameters import HYPERPARAMETERS
@@ -309,7 +309,7 @@ def all_runs(config: Config) -> list[str]:
 def baseline_runs(config: Config) -> list[str]:
     """Return the names of the baselines' trainings."""
     return [
-        f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
+        baseline_run(name, seed)
         for name, options in config.baselines.chosen().items()
         for seed in range(1, options.n_seeds + 1)
     ]

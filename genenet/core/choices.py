@@ -109,3 +109,8 @@ class OneOf:
 def listed(names: Sequence[str]) -> str:
     """Join names for a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def many(number: int, thing: str) -> str:
+    """Count things in a sentence: ``1 part``, ``2 parts``."""
+    return f"{number} {thing}{'s' * (number != 1)}"

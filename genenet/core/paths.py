@@ -190,6 +190,11 @@ class ResultPaths:
         return f"{self.results}/segmentations/{volume}/scores.json"
 
 
+def baseline_run(name: str, seed: int) -> str:
+    """Name a baseline's training: ``baselines/unet2015``, and from the second seed on ``baselines/unet2015_2``."""
+    return f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
+
+
 def of_baseline(name: str) -> tuple[str, int]:
     """Return a baseline's name and which of its trainings this is, from 1: ``unet_3d_2`` is the second of ``unet_3d``.
 

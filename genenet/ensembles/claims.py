@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genenet.config.selection_metrics import SELECTION_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from genenet.ensembles.description import (
         EnsembleDescription,
@@ -55,10 +55,10 @@ def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[C
         title, score = f"Best single network, {single.title}", single.score(metric)
         lead = _minus(reached, score)
         found.append(Contender(title, "other", single.ari, single.mean_iou, score, lead))
-    return found + [_of_seeds(of_one, metric, reached) for of_one in _by_title(runs)]
+    return found + [_of_seeds(of_one, metric, reached) for of_one in by_title(runs)]
 
 
-def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
+def by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     """Yield each baseline's successful trainings."""
     baselines = [run for run in runs if run.is_ok and run.is_baseline]
     for title in dict.fromkeys(run.title for run in baselines):
@@ -67,12 +67,12 @@ def _by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
 
 def _of_seeds(runs: Sequence[Outcome], metric: str, of_ensemble: float | None) -> Contender:
     scores = [score for run in runs if (score := run.score(metric)) is not None]
-    mean = _mean(scores)
+    mean = mean_of_known(scores)
     return Contender(
         runs[0].title,
         "baseline",
-        _mean([run.ari for run in runs if run.ari is not None]),
-        _mean([run.mean_iou for run in runs if run.mean_iou is not None]),
+        mean_of_known(run.ari for run in runs),
+        mean_of_known(run.mean_iou for run in runs),
         mean,
         _minus(of_ensemble, mean),
         len(runs),
@@ -80,8 +80,10 @@ def _of_seeds(runs: Sequence[Outcome], metric: str, of_ensemble: float | None) -
     )
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def beaten(runs: Sequence[Outcome], compared: Sequence[Contender], metric: str) -> list[Beaten]:

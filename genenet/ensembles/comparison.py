@@ -6,18 +6,19 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genenet.config.selection_metrics import SCORES
+from genenet.core.choices import many
+from genenet.ensembles.claims import by_title, mean_of_known
 from genenet.genes.baselines import title_of
 from genenet.metrics.table import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from genenet.ensembles.controls import ControlFile, ControlTraining
     from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
-
-COMPARED = ("ari", "mean_iou")  # the metrics of the table and of the verdict
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,8 @@ def _reservations(n_members: int, rows: Sequence[ComparedRow], has_test: bool) -
             yield f"{row.title}: none of the trainings of this control was successful, so it isn't compared."
 
 
-def many(number: int, thing: str) -> str:
-    """Return ``1 network`` or ``2 networks``."""
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
 def _scores(scores: ClassScores | None) -> dict[str, float | None]:
-    return {name: scores.metrics.get(name) if scores else None for name in COMPARED}
+    return {name: scores.metrics.get(name) if scores else None for name in SCORES}
 
 
 def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: float) -> Iterator[ComparedRow]:
@@ -138,11 +134,10 @@ def _single(runs: Sequence[Outcome], tested: dict[str, ClassScores], search: flo
 
 def _baselines(runs: Sequence[Outcome], tested: dict[str, ClassScores]) -> Iterator[ComparedRow]:
     """Yield each baseline of the ranking, with the means over its seeds."""
-    baselines = [run for run in runs if run.is_baseline and run.is_ok]
-    for title in dict.fromkeys(run.title for run in baselines):
-        of_one = [run for run in baselines if run.title == title]
+    for of_one in by_title(runs):
+        title = of_one[0].title
         tests = [tested[run.run] for run in of_one if run.run in tested]
-        seconds = _mean(run.seconds for run in of_one) or 0.0
+        seconds = mean_of_known(run.seconds for run in of_one) or 0.0
         yield ComparedRow(
             title if len(of_one) == 1 else f"{title}, mean of {len(of_one)} seeds",
             "baseline",
@@ -154,12 +149,7 @@ def _baselines(runs: Sequence[Outcome], tested: dict[str, ClassScores]) -> Itera
 
 
 def _means(scores: Sequence[ClassScores]) -> dict[str, float | None]:
-    return {name: _mean(each.metrics.get(name) for each in scores) for name in COMPARED}
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    return {name: mean_of_known(each.metrics.get(name) for each in scores) for name in SCORES}
 
 
 def _control(control: ControlFile, search: float) -> ComparedRow:
@@ -230,7 +220,7 @@ def _in_text(metric: str) -> str:
 def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
     """Return the sentence that says whether the ensemble is ahead of every control, in each of the metrics."""
     ensemble, controls = rows[0], [row for row in rows if row.kind == "control"]
-    leads = [lead for metric in COMPARED if (lead := _lead(metric, ensemble, controls, has_test))]
+    leads = [lead for metric in SCORES if (lead := _lead(metric, ensemble, controls, has_test))]
     if not leads:
         return "Whether variety beats the controls can't be said: there is no score that both have."
     won = [_in_text(each.metric) for each in leads if each.lead > 0]

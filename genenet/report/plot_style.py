@@ -14,6 +14,8 @@ from bokeh.embed import components
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from genenet.config.selection_metrics import SELECTION_METRICS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -73,6 +75,11 @@ def legend_below(plot: Figure) -> Figure:
         legend.label_text_color = INK
         legend.click_policy = "hide"
     return plot
+
+
+def score_title(metric: str) -> str:
+    """Return how axes and tips call a score of SELECTION_METRICS."""
+    return SELECTION_METRICS[metric].title
 
 
 def or_nan(value: float | None) -> float:

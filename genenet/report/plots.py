@@ -1,6 +1,6 @@
 """The interactive plots of the report. A new plot is a function here, a line of `plots_of`, and a text in the template.
 
-In plots of scores, networks far below the others are drawn at the lower edge, as triangles (see `ScoreAxis`).
+Plots with a dot for each network are in `network_plots`.
 """
 
 from __future__ import annotations
@@ -10,42 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import (
-    BasicTicker,
-    ColumnDataSource,
-    FixedTicker,
-    HoverTool,
-    LinearColorMapper,
-    NumeralTickFormatter,
-)
-from bokeh.models.annotations import Span
+from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper
 from bokeh.palettes import Blues256
 
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.core.tolerant_read import as_number
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ranking import rows
-from genenet.genes.hyperparameters import HYPERPARAMETERS
-from genenet.report.plot_style import COLOURS, INK, KINDS, QUIET, ScoreAxis, axes, legend_below, or_nan
+from genenet.report.network_plots import family
+from genenet.report.plot_style import COLOURS, INK, KINDS, ScoreAxis, axes, legend_below, score_title
 from genenet.report.provenance import devices
 
 if TYPE_CHECKING:
     from bokeh.model import Model
-    from bokeh.models.renderers import DataRenderer
     from bokeh.plotting import figure as Figure
     from numpy.typing import NDArray
 
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.claims import Contender
     from genenet.ensembles.description import EnsembleDescription
-    from genenet.genes.hyperparameters import Hyperparameter
     from genenet.training.outcomes import Outcome
 
 DASHES = ("dashed", "dotted", "dotdash", "dashdot")
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
-BELOW = "inverted_triangle"  # marker of an outlier
-ROUND_WIDTH = 0.6  # share of the distance between rounds over which the networks of one round are spread
-LOG_MANTISSAS = ((1,), (1, 3), (1, 2, 5))
 
 
 def plots_of(
@@ -88,10 +75,6 @@ def _score(row: Mapping[str, str], columns: Mapping[str, str], metric: str) -> f
     return SELECTION_METRICS[metric].of_scores(scores)
 
 
-def _title(metric: str) -> str:
-    return SELECTION_METRICS[metric].title
-
-
 def ensemble_curve(
     scores: Sequence[float | None],
     chosen: int,
@@ -109,8 +92,8 @@ def ensemble_curve(
     points = [(size, score) for size, score in enumerate(scores, start=1) if score is not None]
     if not points:
         return None
-    tips = [("networks", "@k"), (_title(metric), "@ari{0.0000}")]
-    plot = axes("networks in the ensemble", f"validation {_title(metric)}", tips=tips)
+    tips = [("networks", "@k"), (score_title(metric), "@ari{0.0000}")]
+    plot = axes("networks in the ensemble", f"validation {score_title(metric)}", tips=tips)
     source = ColumnDataSource({"k": [k for k, _ in points], "ari": [ari for _, ari in points]})
     style: dict[str, Any] = {"color": COLOURS["member"], "legend_label": "best-k ensemble"}
     plot.line("k", "ari", source=source, line_width=2, **style)
@@ -141,7 +124,7 @@ def learning_curves(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> Fi
     lowest = [min(score for _, score in histories[run.run]) for run in known]
     axis = ScoreAxis.of(lowest, [score for run in known for _, score in histories[run.run]])
     tips = [("run", "@run"), ("status", "@status")]
-    plot = axes("iteration", f"validation {_title(metric)}", tips=tips, y_range=axis.range)
+    plot = axes("iteration", f"validation {score_title(metric)}", tips=tips, y_range=axis.range)
     for kind, title in KINDS.items():
         of_kind = [run for run in known if run.kind == kind]
         columns = {
@@ -177,7 +160,7 @@ def anytime(
     tips = [("trained", "@n"), ("last", "@run"), (unit, "@x{0.0}"), ("ensemble", "@ensemble{0.000}")]
     tips += [("best network", "@best{0.000}"), ("iterations", "@iterations{0,0}")]
     where = f" on {device}" if device else ""
-    plot = axes(f"{unit} of training jobs so far{where}", f"validation {_title(metric)}", tips=tips)
+    plot = axes(f"{unit} of training jobs so far{where}", f"validation {score_title(metric)}", tips=tips)
     columns = {of: {"ari": f"{of}_ari", "mean_iou": f"{of}_mean_iou"} for of in ("best", "ensemble")}
     source = ColumnDataSource(
         {
@@ -232,132 +215,3 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     plot.xaxis.major_label_orientation = 0.6
     plot.grid.grid_line_color = None
     return plot
-
-
-def n_below(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> int:
-    """Return how many networks are drawn as outliers at the lower edge."""
-    known = _networks(runs, metric)
-    return _dots(known, _score_axis(known, metric), metric)["marker"].count(BELOW) if known else 0
-
-
-def _networks(runs: Sequence[Outcome], metric: str) -> list[Outcome]:
-    return [run for run in runs if run.kind != "baseline" and run.score(metric) is not None]
-
-
-def _score_axis(runs: Sequence[Outcome], metric: str, shown: Sequence[float] = ()) -> ScoreAxis:
-    return ScoreAxis.of([or_nan(run.score(metric)) for run in runs], shown)
-
-
-def _dots(runs: Sequence[Outcome], axis: ScoreAxis, metric: str) -> dict[str, Any]:
-    """Return height, marker, score and name of the dot of each network."""
-    scores = [or_nan(run.score(metric)) for run in runs]
-    return {
-        "y": [axis.height(score) for score in scores],
-        "marker": [BELOW if score < axis.lowest else "circle" for score in scores],
-        "ari": scores,
-        "run": [run.run for run in runs],
-    }
-
-
-def hyperparameters(
-    runs: Sequence[Outcome], of_ensemble: float | None, metric: str = RANKING_METRIC
-) -> dict[str, Figure]:
-    """Plot the scores of the networks against each root value that differs among them, by its name.
-
-    The number of parameters comes first; a line shows the ensemble. The result is empty if no network has a score.
-    """
-    known = _networks(runs, metric)
-    if not known:
-        return {}
-    axis = _score_axis(known, metric, [] if of_ensemble is None else [of_ensemble])
-    sizes = [run.n_parameters or 1 for run in known]
-    first = _against("parameters", sizes, known, axis, metric, x_axis_type="log")
-    first.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
-    first.xaxis.ticker = FixedTicker(ticks=log_ticks(min(sizes), max(sizes)))
-    plots = {"parameters": first}
-    for name, hyperparameter in HYPERPARAMETERS.items():
-        values = [run.values.get(name) for run in known]
-        if len(set(values)) > 1:
-            plots[name] = _against(name, values, known, axis, metric)
-            _mark_values(plots[name], hyperparameter)
-    if of_ensemble is not None:
-        for plot in plots.values():
-            plot.add_layout(Span(location=of_ensemble, line_color=COLOURS["member"], line_width=1))
-    return plots
-
-
-def _against(
-    name: str, values: Sequence[Any], runs: Sequence[Outcome], axis: ScoreAxis, metric: str, **more: Any
-) -> Figure:
-    tips = [("run", "@run"), (name, "@x{0.[0000]}"), (_title(metric), "@ari{0.000}")]
-    plot = axes(name, "", 210, tips, y_range=axis.range, **more)
-    colours = [COLOURS[run.kind] for run in runs]
-    columns = {**_dots(runs, axis, metric), "x": [or_nan(value) for value in values], "colour": colours}
-    plot.scatter(
-        "x", "y", source=ColumnDataSource(columns), marker="marker", size=7, fill_color="colour",
-        line_color="colour", fill_alpha=0.5,
-    )  # fmt: skip
-    return plot
-
-
-def _mark_values(plot: Figure, h: Hyperparameter) -> None:
-    """Put the ticks at values that can be drawn: at integers, or at choices with their names."""
-    if h.choices:
-        plot.xaxis.ticker = FixedTicker(ticks=list(range(len(h.choices))))
-        plot.xaxis.major_label_overrides = {i: h.word(i) for i in range(len(h.choices))}
-    elif not h.is_float:
-        plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers for a logarithmic axis: at least two and only a few, as far as there are any."""
-    decades = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
-    for mantissas in LOG_MANTISSAS:
-        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
-        if len(ticks) >= 2:
-            break
-    return ticks or [low]
-
-
-def family(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> Figure | None:
-    """Plot the score of genomes by round, with lines from parents to children; None if no genome has parents."""
-    known = _networks(runs, metric)
-    if not any(run.parents for run in known):
-        return None
-    by_id = {run.genome: run for run in reversed(known)}  # of equal genomes the best
-    axis = _score_axis(known, metric)
-    places = {run.run: (_place(run.run, known), axis.height(or_nan(run.score(metric)))) for run in known}
-    pairs = [(places[by_id[p].run], places[run.run]) for run in known for p in run.parents if p in by_id]
-    plot = axes("round", f"validation {_title(metric)}", 360, y_range=axis.range)
-    plot.multi_line(
-        [[parent[0], child[0]] for parent, child in pairs], [[parent[1], child[1]] for parent, child in pairs],
-        color=QUIET, line_width=1, line_alpha=0.5, legend_label="parent to child",
-    )  # fmt: skip
-    dots: list[DataRenderer] = []
-    for kind in ("other", "member"):
-        of_kind = [run for run in known if run.kind == kind]
-        x, parents = [places[run.run][0] for run in of_kind], [_parents(run, by_id) for run in of_kind]
-        source = ColumnDataSource({**_dots(of_kind, axis, metric), "x": x, "parents": parents})
-        style: dict[str, Any] = {"color": COLOURS[kind], "size": 8, "legend_label": KINDS[kind]}
-        if of_kind:
-            dots.append(plot.scatter("x", "y", source=source, marker="marker", **style))
-    tips = [("run", "@run"), (_title(metric), "@ari{0.000}"), ("parents", "@parents")]
-    plot.add_tools(HoverTool(renderers=dots, tooltips=tips))
-    plot.xaxis.ticker = FixedTicker(ticks=sorted({_round(run.run) for run in known}))
-    plot.xgrid.grid_line_color = None
-    return legend_below(plot)
-
-
-def _round(run: str) -> int:
-    return int(run.partition("/")[0][1:])
-
-
-def _place(run: str, known: Sequence[Outcome]) -> float:
-    """Return the x of a genome: its round, and beside the others of that round in the order of their names."""
-    number = _round(run)
-    beside = sorted(each.run for each in known if _round(each.run) == number)
-    return number + ROUND_WIDTH * ((beside.index(run) + 0.5) / len(beside) - 0.5)
-
-
-def _parents(run: Outcome, by_id: Mapping[str, Outcome]) -> str:
-    return ", ".join(by_id[p].run if p in by_id else p for p in run.parents) or "none: drawn at random"

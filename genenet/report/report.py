@@ -26,7 +26,7 @@ from genenet.ensembles.ranking import read_runs
 from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
-from genenet.report import figures, plot_style, plots, slices
+from genenet.report import figures, network_plots, plot_style, plots, slices
 from genenet.report.provenance import cost, provenance, settings_of
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
@@ -78,7 +78,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     contents = report_contents(paths, settings)
     runs, contenders = contents["runs"], contents["contenders"]
     ensemble: EnsembleDescription = contents["ensemble"]
-    against = plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
+    against = network_plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
     models = plots.plots_of(paths, ensemble, runs, contenders)
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
@@ -112,7 +112,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "metric": SELECTION_METRICS[ensemble.metric],
         "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_baselines": sum(run.kind == "baseline" for run in runs),
-        "n_below": plots.n_below(runs, ensemble.metric),
+        "n_below": network_plots.n_below(runs, ensemble.metric),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": test,
         "comparison": comparison(ensemble, test, runs, controls),

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, NonNegativeInt
 
-from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetricName
+from genenet.config.selection_metrics import RANKING_METRIC, SCORES, SELECTION_METRICS, SelectionMetricName
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -36,7 +36,7 @@ class TrainingResult(Closed):
     @classmethod
     def of(cls, run: str, scores: Scores, validation: Mapping[str, float | None]) -> TrainingResult:
         """Return the result of a training that has published these scores; ``validation`` has ARI and mean IoU."""
-        of_run = {name: validation.get(name) for name in ("ari", "mean_iou")}
+        of_run = {name: validation.get(name) for name in SCORES}
         return cls(run=run, genome=scores.genome, status=scores.status, **of_run)
 
     @property

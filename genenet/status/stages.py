@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genenet.config.planned_controls import controls
+from genenet.core.choices import many
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import as_number, names_in, try_read, written
@@ -190,8 +191,3 @@ def _by_logs(name: str, logs: Sequence[str], since: float, text: str) -> StageSt
             return StageState(name, "error", last.removeprefix(ERROR), log)
         started = started or StageState(name, "started", text, log, max(0.0, time.time() - seen.time))
     return started or StageState(name, "waiting", text)
-
-
-def many(number: int, thing: str) -> str:
-    """Return ``1 part`` or ``2 parts``."""
-    return f"{number} {thing}{'s' * (number != 1)}"

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from genenet.core.choices import many
 from genenet.core.paths import ResultPaths
-from genenet.status.stages import many
 from genenet.status.time_left import duration, seconds_left, short
 from genenet.training.outcomes import BASELINES
 
@@ -136,9 +136,8 @@ def _head(status: Status) -> Group:
     table.add_column(width=LABEL_WIDTH, style="bold")
     table.add_column(overflow="fold")
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    n_baselines, n_controls = (
-        sum(getattr(r, f"is_{k}") for r in status.runs) for k in ("baseline", "control")
-    )
+    n_baselines = sum(run.is_baseline for run in status.runs)
+    n_controls = sum(run.is_control for run in status.runs)
     what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines - n_controls, "genome")
     what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
     what += f", {many(n_controls, 'control training')}" * bool(n_controls)

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from genenet.config.training import Augmentation
 
 
-MOVED = (
-    0.5  # share of the patches that are rotated and scaled; the others stay as sharp as images to segment are
-)
+# Share of the patches that are rotated and scaled; the others stay as sharp as images to segment are
+MOVED = 0.5
 CURVE_POINTS = 6  # that a random curve is drawn through, its ends included
 
 
@@ -47,8 +46,8 @@ class Augmenter:
         """Whether all settings are off, so that patches stay as they are."""
         s = self.settings
         grey = s.blur_voxels or s.contrast or s.brightness or s.gamma or s.noise or s.missing_slices
-        more_grey = s.curves or s.random_convolutions
-        return not (self._deforms or (s.shifted_slices and s.shifted_slices_voxels) or grey or more_grey)
+        grey = grey or s.curves or s.random_convolutions
+        return not (self._deforms or (s.shifted_slices and s.shifted_slices_voxels) or grey)
 
     @property
     def _deforms(self) -> bool:
@@ -210,17 +209,21 @@ def _correlated(values: Tensor, kernels: Tensor, axis: int) -> Tensor:
 
 def to_the_power(slices: Tensor, exponents: Tensor) -> Tensor:
     """Raise (B, Z, Y, X), scaled to 0 to 1 within each patch's own range, to ``exponents`` (B, 1, 1, 1)."""
+    low, span, unit = _unit_range(slices)
+    return torch.addcmul(low, unit**exponents, span)
+
+
+def _unit_range(slices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the lowest value and the range of each patch, (B, 1, 1, 1), and (B, Z, Y, X) scaled to 0 to 1 by them."""
     low, high = slices.amin((1, 2, 3), keepdim=True), slices.amax((1, 2, 3), keepdim=True)
     span = high - low
-    unit = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny)
-    return torch.addcmul(low, unit**exponents, span)
+    return low, span, (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny)
 
 
 def through_curve(slices: Tensor, curves: Tensor) -> Tensor:
     """Map (B, Z, Y, X), scaled to 0 to 1 within each patch's own range, through piecewise linear ``curves`` (B, P)."""
-    low, high = slices.amin((1, 2, 3), keepdim=True), slices.amax((1, 2, 3), keepdim=True)
-    span = high - low
-    place = (slices - low) / span.clamp(min=torch.finfo(slices.dtype).tiny) * (curves.shape[1] - 1)
+    low, span, unit = _unit_range(slices)
+    place = unit * (curves.shape[1] - 1)
     left = place.floor().clamp(max=curves.shape[1] - 2)
     index = left.long().flatten(1)
     at_left, at_right = (curves.gather(1, index + i).view_as(slices) for i in (0, 1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from genenet.config.selection_metrics import SELECTION_METRICS
+from genenet.config.selection_metrics import SCORES, SELECTION_METRICS
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
@@ -68,7 +68,7 @@ def score_of_row(row: Mapping[str, str], metric: str) -> float | None:
 
 def scores_of_row(row: Mapping[str, str]) -> dict[str, float | None]:
     """Return ARI and mean IoU of a row of ``history.csv``; version 0.1 wrote no mean IoU."""
-    return {name: as_number(row.get(f"validation_{name}", "")) for name in ("ari", "mean_iou")}
+    return {name: as_number(row.get(f"validation_{name}", "")) for name in SCORES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,6 @@ from genenet.core.errors import InputError
 if TYPE_CHECKING:
     from genenet.search.cost import TrainingsCost
 
-CPU_CORE = (
-    4e10  # operations a second of a training in float32: 2e10 to 6e10 were measured, more with more kernels
-)
-GPU = 1e13  # a round number, since GPUs differ by a factor of ten
-
 
 @app.command(rich_help_panel=FIRST_STEPS)
 def phantom(
@@ -77,6 +72,7 @@ def check(config: ConfigFile = CONFIG) -> None:
 def _cost(found: TrainingsCost) -> str:
     """Write what trainings cost for people."""
     from genenet.core.choices import listed
+    from genenet.search.cost import CPU_CORE, GPU
     from genenet.status.time_left import short
 
     operations = f"{found.operations:.1e}".replace("e+", "e")

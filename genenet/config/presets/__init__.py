@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Preset = Literal["modern", "published"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 TEXTS = {
-    "modern": "same-padded networks with batch normalisation, Dice, AdamW, grey-value augmentation",
+    "modern": "same-padded networks with batch normalisation, Dice, AdamW, rotations, scalings and random grey values",
     "published": "the search space of Guay (2017), with its 100 000 iterations",
 }
 

@@ -14,7 +14,7 @@ from genenet.core.paths import ResultPaths, RunPaths
 from genenet.ensembles.anytime import Attempt, _Spent, moments, write_moments
 from genenet.ensembles.curve import curve_of
 from genenet.genes.genome import Genome
-from genenet.report import plots
+from genenet.report import network_plots, plots
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.training.prepared import open_prepared
@@ -152,9 +152,9 @@ def a_run(folder, run, genome, ari, parents=()):
 
 def test_children_are_joined_to_their_parents_by_ari_and_round(tmp_path):
     drawn = [a_run(tmp_path, "r0/000", "a", 0.5), a_run(tmp_path, "r0/001", "b", 0.6)]
-    assert plots.family(drawn) is None
+    assert network_plots.family(drawn) is None
     child = a_run(tmp_path, "r1/000", "c", 0.7, ("a", "b"))
-    plot = plots.family([child, *drawn, replace(child, run="baselines/unet2015")])
+    plot = network_plots.family([child, *drawn, replace(child, run="baselines/unet2015")])
     lines = plot.renderers[0].data_source.data
     assert sorted(map(tuple, lines["ys"])) == [(0.5, 0.7), (0.6, 0.7)]
     dots = plot.renderers[1].data_source.data

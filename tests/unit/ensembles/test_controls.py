@@ -8,9 +8,10 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from genenet.config.planned_controls import ControlSettings
+from genenet.config.selection_metrics import SCORES
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.comparison import COMPARED, comparison
+from genenet.ensembles.comparison import comparison
 from genenet.ensembles.control_scoring import score_control
 from genenet.ensembles.controls import ControlFile, ControlTraining, pick_best, read_controls, write_control
 from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
@@ -193,7 +194,7 @@ def test_rows_have_scores_and_seconds(search: Search) -> None:
         (20, 100),
         (10, 10),
     ]
-    tests = [row.test and tuple(row.test[name] for name in COMPARED) for row in found.rows]
+    tests = [row.test and tuple(row.test[name] for name in SCORES) for row in found.rows]
     assert tests == [(0.6, 0.4), (0.5, 0.4), None, (0.55, 0.45), (0.5, 0.3)]
     assert rows["r0/001, ensemble of 2 of 3 seeds"].notes == ("controls/best_3 diverged: the loss was nan",)
     assert found.spread == {"r0/001, ensemble of 2 of 3 seeds": pytest.approx(0.1 / 2**0.5)}

@@ -17,7 +17,7 @@ from genenet.core.paths import RunPaths
 from genenet.ensembles.ranking import read_runs
 from genenet.genes.layer_parts import NORMS
 from genenet.metrics.table import METRICS
-from genenet.report import figures, plot_style, plots, report
+from genenet.report import figures, network_plots, plot_style, plots, report
 from genenet.training.outcomes import Outcome
 from genenet.training.scores import Scores
 from genenet.volumes.palette import class_colours
@@ -199,7 +199,7 @@ def plotted(model: object) -> dict[str, list[object]]:
 
 def test_scores_are_shown_against_what_differs_among_the_networks(search: Search) -> None:
     runs = read_runs(search.paths, {"r0/000"})
-    shown = plots.hyperparameters(runs, 0.7)
+    shown = network_plots.hyperparameters(runs, 0.7)
     assert list(shown) == ["parameters", "n_convkernels", "norm"]
     points = plotted(shown["n_convkernels"])
     assert (points["x"], points["y"], points["run"]) == ([4, 5], [0.7, 0.5], ["r0/000", "r0/001"])
@@ -223,15 +223,15 @@ def test_networks_far_below_the_others_stand_at_the_lower_edge_and_do_not_press_
 ) -> None:
     (run, *_) = read_runs(search.paths, {"r0/000"})
     runs = [with_ari(run, f"r0/00{i}", ari) for i, ari in enumerate((0.9, 0.88, 0.86, 0.85, 0.82, 0.0))]
-    plot = plots.hyperparameters(runs, 0.92)["parameters"]
+    plot = network_plots.hyperparameters(runs, 0.92)["parameters"]
     points = plotted(plot)
     assert points["marker"] == [*["circle"] * 5, "inverted_triangle"]
     assert points["y"][:5] == points["ari"][:5]
     assert plot.y_range.start < points["y"][5] < 0.82
     assert plot.y_range.end > 0.92  # the ensemble's line
     assert points["ari"][5] == 0
-    assert plots.n_below(runs) == 1
-    assert plots.n_below(runs[:-1]) == plots.n_below([]) == 0
+    assert network_plots.n_below(runs) == 1
+    assert network_plots.n_below(runs[:-1]) == network_plots.n_below([]) == 0
 
 
 def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(search: Search) -> None:
@@ -257,7 +257,7 @@ def test_curves_that_stay_far_below_the_others_are_drawn_at_the_lower_edge(searc
 def test_ticks_of_numbers_of_parameters_are_round_and_few(
     low: float, high: float, ticks: list[float]
 ) -> None:
-    assert plots.log_ticks(low, high) == ticks
+    assert network_plots.log_ticks(low, high) == ticks
 
 
 def test_confusion_is_in_shares_of_the_true_class() -> None:
