@@ -26,6 +26,9 @@ WIDTH = 140  # of what doesn't go to a terminal
 def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, Any]:
     """Return numbers of the network; shapes are (B, C, Z, Y, X), sizes in voxels, FLOPs per output voxel.
 
+    ``taught_per_teraflop`` is the number of output voxels, which the loss compares with labels, for each 10^12
+    operations of training; times the operations per second of a machine, it is the voxels taught per second.
+
     The memory is an estimate of a training step's, torch included, images and validation not.
     """
     p = plan(genome.net, n_classes)
@@ -43,6 +46,7 @@ def inspect(genome: Genome, n_classes: int, batch_size: int = 4) -> dict[str, An
         "n_convkernels": p.stacks[0].layers[0].out_channels,
         "log_learning_rate": float(genome.net.value("log_learning_rate")),
         "flops_per_voxel": p.flops_per_voxel,
+        "taught_per_teraflop": p.taught_per_teraflop,
         "batch_size": batch_size,
         "training_memory_mb": {name: round(n / 1e6) for name, n in memory.items()},
         "hyperparameters": {name: _readable(name, value) for name, value in genome.net.values().items()},
@@ -123,6 +127,7 @@ def _sums(description: dict[str, Any]) -> list[str]:
         f"input {by(input_size)} → output {by(output_size)} (z × y × x), halo {by(description['halo'])}, "
         f"receptive field {by(description['receptive_field'])}",
         _optimisation(description["hyperparameters"]),
+        f"training teaches {description['taught_per_teraflop']:,.0f} voxels for each 10^12 operations",
         f"training with batches of {description['batch_size']} takes about {memory}, torch included",
         "MFLOPs and MB (what backward needs) are of one patch; sees: the voxels that one voxel depends on",
     ]

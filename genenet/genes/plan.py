@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genenet.genes.gene_graph import NetGene, StackGene
 
 AXES: Triple = (0, 1, 2)
+BACKWARD = 3  # a training step takes about three times the operations of a forward pass
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,15 @@ class Plan:
     def flops_per_voxel(self) -> float:
         """Floating-point operations (a multiply-add is two) of the convolutions for each output voxel."""
         return sum(step.flops for step in self.steps()) / math.prod(self.output_shape)
+
+    def step_flops(self, batch_size: int) -> float:
+        """Return the operations of a training step; a multiply-add is two."""
+        return float(sum(step.flops for step in self.steps()) * BACKWARD * batch_size)
+
+    @property
+    def taught_per_teraflop(self) -> float:
+        """Output voxels, which the loss compares with labels, for each 10^12 operations of training."""
+        return 1e12 * math.prod(self.output_shape) / self.step_flops(1)
 
     def shapes(self, shape: Triple | None = None) -> Iterator[tuple[Layer, Triple, Triple]]:
         """Yield all layers with the shapes of their convolution's input and output, for an input of ``shape``.

@@ -19,7 +19,6 @@ from genenet.genes.gene_graph import grow
 from genenet.genes.generation import draw, drawn, lower_input_size
 from genenet.genes.memory import TORCH_BYTES, training_bytes
 from genenet.genes.plan import plan
-from genenet.search.cost import step_operations
 
 if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
@@ -237,7 +236,7 @@ def costs(sizes: Sizes, n_classes: int) -> list[TrainingCost]:
 def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> TrainingCost:
     """Return what a genome costs."""
     built = plan(genome.net, n_classes)
-    flops = step_operations(built, sizes.batch_size)
+    flops = built.step_flops(sizes.batch_size)
     memory = TORCH_BYTES + training_bytes(built, sizes.batch_size, 4)
     n_taught = sizes.batch_size * math.prod(built.output_shape)
     return TrainingCost(genome, built.n_parameters, flops, memory, n_taught, built.input_shape[2])

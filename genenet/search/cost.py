@@ -18,18 +18,11 @@ from genenet.genes.plan import plan
 if TYPE_CHECKING:
     from genenet.config.model import Config
     from genenet.genes.genome import Genome
-    from genenet.genes.plan import Plan
 
-BACKWARD = 3  # a training step takes about three times the operations of a forward pass
 # Operations a second of a training in float32: 2e10 to 6e10 were measured on a CPU core, more with more kernels. GPUs
 # differ by a factor of ten.
 CPU_CORE, GPU = 4e10, 1e13
 MOST_DRAWN = 20  # genomes whose mean stands for all
-
-
-def step_operations(built: Plan, batch_size: int) -> float:
-    """Return the operations of a training step; a multiplication and an addition are two."""
-    return float(sum(step.flops for step in built.steps()) * BACKWARD * batch_size)
 
 
 @dataclass(frozen=True)
@@ -85,4 +78,4 @@ def _mean_step(config: Config, n: int) -> float:
 
 
 def _step(genome: Genome, config: Config) -> float:
-    return step_operations(plan(genome.net, len(config.data.classes)), config.training.batch_size)
+    return plan(genome.net, len(config.data.classes)).step_flops(config.training.batch_size)

@@ -106,6 +106,7 @@ def test_the_layers_numbers_are_those_of_independent_counters(index):
     assert said["flops_per_voxel"] * np.prod(said["output_shape"][2:]) == pytest.approx(
         sum(x["flops"] for x in said["layers"])
     )
+    assert said["taught_per_teraflop"] == pytest.approx(1e12 / (3 * said["flops_per_voxel"]))
 
 
 @pytest.mark.slow
