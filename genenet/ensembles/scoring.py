@@ -41,7 +41,9 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
     table = Contingency.empty(len(ensemble.classes))
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)
-        for z, probabilities in predictor.slices(image.volume, norm):
+        for z, probabilities in predictor.for_volume(image.volume, norm, image.inside).slices(
+            image.volume, norm
+        ):
             table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
     volumes = [image.name for image in prepared.images]
     return ScoresOnTestImages.model_validate({"volumes": volumes, **scores(table)})
@@ -81,9 +83,10 @@ def evaluate_means(
     for image in prepared.images:
         norm = ensemble.normalisation.of(image.statistics)
         volume = image.volume
+        fixed = [predictor.for_volume(volume, norm, image.inside) for predictor in predictors]
         for z in range(volume.shape[0]):
             box = Box.of_shape((1, *volume.shape[1:]), (z, 0, 0))
-            found = [predictor.probabilities(volume, norm, box) for predictor in predictors]
+            found = [predictor.probabilities(volume, norm, box) for predictor in fixed]
             for name, of_run in weights.items():
                 mean = sum(of_run[r] * p for r, p in zip(runs, found, strict=True) if r in of_run)
                 tables[name].add(image.labels[z : z + 1], np.asarray(mean).argmax(axis=0))

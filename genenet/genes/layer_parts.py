@@ -34,12 +34,15 @@ class Norm(Choice):
         n_kept: arrays of the layer's output size that backward needs beside the layer's output.
         n_kept_for_each_voxel: numbers that backward needs for each voxel, however many channels the voxel has.
         n_parameters: trained numbers for each channel.
+        fixed_as: the norm that it becomes when its statistics are fixed for a volume, with the same parameters; empty
+            if it needs no statistics of the volume.
     """
 
     title: str = ""
     n_kept: int = 0
     n_kept_for_each_voxel: int = 0
     n_parameters: int = 0
+    fixed_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,16 @@ NORMS = Table(
             n_kept=1,
             n_kept_for_each_voxel=2,
             n_parameters=2,
+        ),
+        Norm(
+            "instance",
+            "instance normalisation: training uses the statistics of each patch, prediction those of a sample of the "
+            "volume's tiles, which are fixed before the volume is segmented",
+            "genenet.networks.parts:instance_norm",
+            title="instance normalisation",
+            n_kept=1,
+            n_parameters=2,
+            fixed_as="batch",
         ),
     ],
 )

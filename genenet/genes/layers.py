@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import add, floordiv
 from typing import TYPE_CHECKING, Literal
@@ -172,6 +172,11 @@ class Stack:
     def out_channels(self) -> int:
         """Channels after the last layer."""
         return self.layers[-1].out_channels
+
+    def with_fixed_norms(self) -> Stack:
+        """Return the stack in which each norm that needs statistics of a volume is the norm that it becomes."""
+        layers = (replace(layer, norm=NORMS[layer.norm].fixed_as or layer.norm) for layer in self.layers)
+        return replace(self, layers=tuple(layers))
 
 
 @dataclass(frozen=True)

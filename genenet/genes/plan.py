@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import floordiv, mul, sub
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple, each
 from genenet.genes import sizes
-from genenet.genes.layer_parts import SPATIAL_MODES
+from genenet.genes.layer_parts import NORMS, SPATIAL_MODES
 from genenet.genes.layers import Convolution, Layer, LayerStep, Stack, layer_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ class Plan:
     def layers(self) -> list[Layer]:
         """All convolution layers, in the order in which data passes them."""
         return [layer for stack in self.stacks for layer in stack.layers]
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether statistics of a volume must be fixed before the network predicts it."""
+        return any(NORMS[layer.norm].fixed_as for layer in self.layers)
+
+    def with_fixed_norms(self) -> Plan:
+        """Return the plan in which each norm that needs statistics of a volume is the norm that it becomes."""
+        return replace(self, stacks=tuple(stack.with_fixed_norms() for stack in self.stacks))
 
     @property
     def is_same(self) -> bool:
@@ -179,7 +188,7 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
     """Work out what a gene graph builds.
 
     Raises:
-        InputError: If no input size up to the genome's is feasible.
+        InputError: If no input size up to the genome's is feasible, or a norm has too few voxels.
     """
     stacks: list[Stack] = []
     channels = in_channels
@@ -190,7 +199,19 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
     has_depth = any(layer.has_depth for stack in stacks for layer in stack.layers)
     width = _largest(stacks, 2, net.integer("input_size"), "input_size")
     depth = _largest(stacks, 0, net.integer("input_depth"), "input_depth") if has_depth else 1
-    return Plan(tuple(stacks), n_classes, (depth, width, width))
+    planned = Plan(tuple(stacks), n_classes, (depth, width, width))
+    _check_statistics(planned)
+    return planned
+
+
+def _check_statistics(planned: Plan) -> None:
+    """Refuse a layer that would be normalised by the statistics of a single voxel: its output would be constant."""
+    for layer, _, shape in planned.shapes():
+        if NORMS[layer.norm].fixed_as and math.prod(shape) == 1:
+            raise InputError(
+                f"{layer.path}: norm {layer.norm} needs more than one voxel, and a patch of {planned.input_shape[-1]} "
+                "leaves one here; raise input_size or lower n_stacks"
+            )
 
 
 def _largest(stacks: list[Stack], axis: int, asked: int, name: str) -> int:

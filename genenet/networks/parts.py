@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from genenet.networks.norms import ChannelNorm
+from genenet.networks.norms import ChannelNorm, InstanceNorm
 
 if TYPE_CHECKING:
     from genenet.networks.modules import Modules
@@ -41,6 +41,11 @@ def batch_norm(n_channels: int, modules: Modules) -> nn.Module:
 def channel_norm(n_channels: int, modules: Modules) -> nn.Module:
     """Return a layer normalisation over the channels of each voxel (Ba et al. 2016; Liu et al. 2022, ConvNeXt)."""
     return ChannelNorm(n_channels)
+
+
+def instance_norm(n_channels: int, modules: Modules) -> nn.Module:
+    """Return an instance normalisation (Ulyanov et al. 2016)."""
+    return InstanceNorm(n_channels)
 
 
 def max_pooling(n_channels: int, factors: tuple[int, ...], modules: Modules) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, reduce
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.networks.symmetry import Turn
 from genenet.networks.tile_sizes import tile_shape
 from genenet.networks.tiling import Reading, readings, union
+from genenet.networks.volume_statistics import volume_statistics, with_statistics
 from genenet.volumes.base import Volume
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.reflection import read_reflected
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from genenet.core.geometry import Triple
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
+    from genenet.networks.volume_statistics import Statistics
 
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = 1e9  # of a tile, on each core
@@ -121,6 +124,41 @@ class Predictor:
     def _tile_shape(self) -> Callable[[Triple], Triple]:
         """The shape of the tiles that a box of some shape is cut into; most boxes have the same shape."""
         return cache(lambda shape: tile_shape(self.plans, shape, self.memory_bytes, 2 if self.type else 4))
+
+    def statistics(
+        self, volume: Volume, normalisation: Normalisation, mask: Volume | None = None
+    ) -> list[Statistics]:
+        """Return what must be fixed for a volume before it is predicted, for each network; see volume_statistics.
+
+        If no network needs any, the list is empty.
+        """
+        if not self._needs_statistics:
+            return []
+        return [volume_statistics(network, volume, normalisation, mask) for network in self.networks]
+
+    def with_statistics(self, statistics: Sequence[Statistics]) -> Predictor:
+        """Return a predictor whose networks use these statistics; itself if no network needs any.
+
+        Raises:
+            InputError: If the statistics aren't those of the networks.
+        """
+        if not self._needs_statistics:
+            return self
+        if len(statistics) != len(self.networks):
+            raise InputError(
+                f"statistics of {len(self.networks)} networks are needed, not of {len(statistics)}"
+            )
+        return replace(self, networks=list(map(with_statistics, self.networks, statistics)))
+
+    @property
+    def _needs_statistics(self) -> bool:
+        return any(plan.needs_statistics for plan in self.plans)
+
+    def for_volume(
+        self, volume: Volume, normalisation: Normalisation, mask: Volume | None = None
+    ) -> Predictor:
+        """Return the predictor of a volume: statistics of norms that depend on the volume are fixed."""
+        return self.with_statistics(self.statistics(volume, normalisation, mask))
 
     def cut(self, box: Box) -> list[Box]:
         """Cut a box into the tiles in which it is computed."""

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from genenet.config.stages import ImageFiles
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import LoadedEnsemble
+    from genenet.networks.predictor import Predictor
     from genenet.segmentation.pipeline import WriteBlock
 
+NORM_STATISTICS = "norm_statistics"  # of each member, in the attributes of a store
 CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,10 @@ class SegmentationJob:
     def block(self) -> Triple:
         """Voxels written in one piece, z, y, x."""
         return self.ensemble.block(self.settings)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return self.ensemble.predictor(self.device, self.settings)
 
     def run(self, part: int = 1, n_parts: int = 1, show: Show = show_nothing) -> Receipt:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
@@ -111,7 +117,7 @@ class SegmentationJob:
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
         image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
-            self.ensemble.predictor(self.device, self.settings),
+            self._predictor.with_statistics(store.attributes[NORM_STATISTICS]),
             mask.applied_to(image) if mask else image,
             Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
             Channels.of(self.settings),
@@ -135,6 +141,7 @@ class SegmentationJob:
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
             norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
+            seen, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
             grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
@@ -151,6 +158,7 @@ class SegmentationJob:
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
                     "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
+                    NORM_STATISTICS: self._predictor.statistics(seen, norm, inside),
                     **mask_facts(self.source),
                 },
             )
@@ -187,10 +195,12 @@ def segment_in_memory(
     Raises:
         InputError: If the volume can't be normalised.
     """
+    norm = _normalisation(volume, ensemble, mask)
+    image, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
     pipeline = Pipeline(
-        ensemble.predictor(device, settings),
-        mask.applied_to(volume) if mask else volume,
-        _normalisation(volume, ensemble, mask),
+        ensemble.predictor(device, settings).for_volume(image, norm, inside),
+        image,
+        norm,
         Channels.of(settings),
         write,
         mask,

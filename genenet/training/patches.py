@@ -14,6 +14,7 @@ from genenet.core.ignore import IGNORE
 from genenet.core.random_streams import Stream
 from genenet.networks.symmetry import Turn
 from genenet.volumes.reflection import read_reflected
+from genenet.volumes.sampling import random_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ class PatchSampler:
     ) -> Triple:
         """Draw the position of the output in an image, so that it holds ``voxel``, if given."""
         shape = self.images[index].labels.shape
-        z, y, x = (_start(rng, *sizes) for sizes in zip(shape, self.output_shape, voxel, strict=True))
+        z, y, x = (random_start(rng, *sizes) for sizes in zip(shape, self.output_shape, voxel, strict=True))
         return z, y, x
 
     def _labelled_start(self, index: int, start: Triple, key: tuple[int, int]) -> Triple:
@@ -158,15 +159,6 @@ class PatchSampler:
         labels = self.images[index].labels
         inside = Box.of_shape(self.output_shape, start).intersect(Box.of_shape(labels.shape))
         return bool((labels[inside.slices] != IGNORE).any())
-
-
-def _start(rng: Generator, n: int, m: int, voxel: int | None) -> int:
-    """Draw the start of ``m`` of ``n`` voxels so that they hold ``voxel``, if given; they are centred if m > n."""
-    if m >= n:
-        return -((m - n) // 2)
-    if voxel is None:
-        return int(rng.integers(n - m + 1))
-    return min(max(voxel - int(rng.integers(m)), 0), n - m)
 
 
 def _read_filled(array: NDArray[Scalar], box: Box, fill: Scalar) -> NDArray[Scalar]:

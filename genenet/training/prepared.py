@@ -101,7 +101,12 @@ class PreparedImage:
     def volume(self) -> Volume:
         """The image as networks see it: outside the mask voxels are NaN, and so normalised to 0."""
         image = ArrayVolume(self.image, self.name)
-        return MaskedVolume(image, ArrayVolume(self.mask, self.name)) if self.mask is not None else image
+        return MaskedVolume(image, self.inside) if self.inside else image
+
+    @property
+    def inside(self) -> Volume | None:
+        """The mask; None if all is inside."""
+        return None if self.mask is None else ArrayVolume(self.mask, self.name)
 
     def statistics(self, settings: NormalisationSettings) -> CentreAndScale:
         """Return centre and scale by the settings, (1,), or (Z,) of slices.

@@ -49,6 +49,14 @@ class LabelledArray:
     normalisation: Normalisation
     weight: float = 1.0
 
+    @property
+    def inside(self) -> Volume | None:
+        """What lies inside the mask, 1 or 0; None if the image has no mask."""
+        if self.image.dtype.kind != "f":
+            return None
+        inside = np.isfinite(self.image)
+        return None if inside.all() else ArrayVolume(inside.astype(np.uint8), self.name)
+
     @classmethod
     def of(cls, source: Source, normalisation: Normalisation) -> LabelledArray:
         """Read an image and its labels into memory.

@@ -226,9 +226,9 @@ class Trainer:
             Diverged: If they aren't finite. The last step can cause that without any loss having shown it.
         """
         self.network.eval()
-        for z, probabilities in self.predictor.slices(
-            ArrayVolume(image.image, image.name), image.normalisation
-        ):
+        volume, norm = ArrayVolume(image.image, image.name), image.normalisation
+        predictor = self.predictor.for_volume(volume, norm, image.inside)
+        for z, probabilities in predictor.slices(volume, norm):
             if not np.isfinite(probabilities).all():
                 raise Diverged(f"the network's output isn't finite after iteration {self.iteration}")
             yield z, to_uint8(probabilities)

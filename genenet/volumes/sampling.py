@@ -172,3 +172,12 @@ def _choose(inside: NDArray[np.int64], n_voxels: int, rng: np.random.Generator) 
         before = np.cumsum(of_slice[meeting]) - of_slice[meeting]
         row[meeting] = (before < n_voxels) | (np.arange(len(meeting)) < _LEAST_BOXES)
     return chosen
+
+
+def random_start(rng: np.random.Generator, n: int, m: int, voxel: int | None) -> int:
+    """Draw the start of ``m`` of ``n`` voxels so that they hold ``voxel``, if given; they are centred if m > n."""
+    if m >= n:
+        return -((m - n) // 2)
+    if voxel is None:
+        return int(rng.integers(n - m + 1))
+    return min(max(voxel - int(rng.integers(m)), 0), n - m)

@@ -34,6 +34,8 @@ class StoreFacts(BaseModel):
         region: the region of the image that was segmented, half-open, in voxels; None is a whole axis.
         fingerprint: of all that the blocks depend on.
         mask: absolute paths of the files of the mask; None if there was none, and in stores of older versions.
+        norm_statistics: mean and variance of each channel, by name, for each member of the ensemble whose networks need
+            statistics of the volume; none if no member needs any, and in stores of older versions.
         flip: axes along which the mask is mirrored if it is MRC; None without a mask.
     """
 
@@ -47,6 +49,7 @@ class StoreFacts(BaseModel):
     region: tuple[Interval, Interval, Interval] | None = None
     fingerprint: str = ""
     mask: list[FilePath] | None = Field(None, min_length=1, max_length=100_000)
+    norm_statistics: list[dict[str, list[FiniteFloat]]] = Field(default_factory=list, max_length=1000)
     flip: tuple[Literal["z", "y", "x"], ...] | None = Field(None, max_length=3)
 
 

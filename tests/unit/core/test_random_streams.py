@@ -13,6 +13,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "GREEDY_ENSEMBLES": 5,
         "TRIAL_DRAWS": 9,
         "LABELLED_PATCHES": 10,
+        "NORM_STATISTICS": 12,
     }
 
 

@@ -82,7 +82,7 @@ def test_tiles_are_those_of_the_whole_volume(name, entry):
     rng = np.random.default_rng(0)
     data = rng.normal(size=(4, 30, 30)).astype(np.float32)
     volume, norm, box = ArrayVolume(data, "v"), Normalisation.of_volume(0, 1), Box.of_shape(data.shape)
-    predictor = Predictor([network], torch.device("cpu"), threads=1)
+    predictor = Predictor([network], torch.device("cpu"), threads=1).for_volume(volume, norm)
     whole = replace(predictor, tile=data.shape).probabilities(volume, norm, box)
     tiled = replace(predictor, tile=(2, 16, 10)).probabilities(volume, norm, box)
     assert np.abs(whole.sum(axis=0) - 1).max() < 1e-5

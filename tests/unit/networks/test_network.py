@@ -28,7 +28,7 @@ REGIONS = {
         "n_convlayers": [1, 3],
         "input_size": [40, 120],
         "kernel_width": [1, 5],
-        "norm": ["none", "batch", "channel"],
+        "norm": ["none", "batch", "channel", "instance"],
         "pooling": ["max", "conv"],
         "padding": ["valid", "same"],
         "residual": [False, True],
@@ -86,7 +86,7 @@ def test_what_is_planned_is_what_is_built(index):
 def test_the_layers_numbers_are_those_of_independent_counters(index):
     genome = draw(Search(regions=REGIONS).feasible_regions(), seed=8, index=index)
     said = inspect(genome, 4)
-    network = Network(plan(genome.net, 4)).eval()
+    network = Network(plan(genome.net, 4).with_fixed_norms()).eval()
     with FlopCounterMode(display=False, depth=3) as counter:
         network(torch.empty(1, 1, *said["input_shape"][2:]))
     summary = torchinfo.summary(network, said["input_shape"], verbose=0, depth=2, device="cpu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genenet.networks.norms import ChannelNorm
+from genenet.networks.norms import ChannelNorm, InstanceNorm
 
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -54,3 +54,27 @@ def test_channel_norm_stays_in_the_precision_of_its_input():
         y = norm(x.bfloat16())
     assert y.dtype == torch.bfloat16
     assert torch.allclose(y.float(), norm(x), atol=0.05)
+
+
+def test_training_uses_the_mean_and_deviation_of_each_patch_and_channel_by_hand():
+    norm = InstanceNorm(2)
+    norm.load_state_dict({"weight": torch.tensor([1.0, 2.0]), "bias": torch.tensor([0.0, 10.0])})
+    x = torch.tensor([[[1.0, 3.0], [0.0, 8.0]], [[5.0, 5.0], [-1.0, -3.0]]]).view(2, 2, 1, 2)
+    expected = [[-1, 1], [8, 12], [0, 0], [12, 8]]
+    assert norm(x).view(4, 2).tolist() == pytest.approx(np.array(expected), abs=1e-4)
+
+
+def test_a_patch_is_normalised_alike_in_every_batch_and_memory_format():
+    norm, x = InstanceNorm(3), torch.randn(4, 3, 9, 8)
+    torch.nn.init.normal_(norm.weight)
+    y = norm(x)
+    assert torch.equal(norm(x[2:3])[0], y[2])
+    assert torch.allclose(norm(x.contiguous(memory_format=torch.channels_last)), y, atol=1e-5)
+    assert norm(x.contiguous(memory_format=torch.channels_last)).is_contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def test_instance_norm_predicts_only_with_fixed_statistics():
+    with pytest.raises(RuntimeError, match="only after its statistics were fixed for a volume"):
+        InstanceNorm(3).eval()(torch.zeros(1, 3, 4, 4))

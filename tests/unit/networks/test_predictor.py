@@ -22,6 +22,12 @@ CPU = torch.device("cpu")
 NORM = Normalisation.of_volume(0.5, 0.3)
 
 
+def fixed(*networks):
+    """Networks whose norms have the statistics of a small volume."""
+    predictor, volume = Predictor(networks, CPU), volume_of((2, 70, 80), seed=1)
+    return predictor.for_volume(volume, NORM).networks
+
+
 def network(seed=0, **values):
     net = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 60, **values}
     torch.manual_seed(seed)
@@ -36,6 +42,7 @@ NETWORKS = {
     "valid": lambda: [network()],
     "same": lambda: [network(padding="same", norm="batch")],
     "channel norm": lambda: [network(norm="channel"), network(padding="same", norm="channel")],
+    "instance norm": lambda: fixed(network(norm="instance"), network(padding="same", norm="instance")),
     "wide": lambda: [network(kernel_width=5, pooling="conv")],
     "3d": lambda: [network(spatial_mode="3d", n_stacks=1)],
     "3d same": lambda: [network(spatial_mode="3d", n_stacks=1, padding="same")],

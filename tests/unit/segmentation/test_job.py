@@ -97,6 +97,30 @@ def test_jobs_in_any_order_fill_one_store(segmented):
     assert_equal(segmented / "a.ome.zarr", segmented / "parts.ome.zarr")
 
 
+@pytest.mark.parametrize("mask", [False, True])
+def test_jobs_share_the_statistics_of_the_norms_whatever_their_tiles(tmp_path, mask):
+    write_ensemble(tmp_path / "ensemble", n_stacks=(1, 2), net={"norm": "instance"})
+    shape = write_image(tmp_path, (5, 70, 90)).shape
+    inside = np.zeros(shape, np.uint8)
+    inside[1:, 20:60] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", inside, photometric="minisblack")
+    source = {"mask": [tmp_path / "mask.tif"]} if mask else {}
+    job(tmp_path, source=source).run()
+    for part in (2, 1):
+        job(tmp_path, "parts.ome.zarr", source=source).run(part, 2)
+    job(tmp_path, "large.ome.zarr", source=source, tile=(5, 70, 90), block=(5, 128, 128)).run()
+    assert_equal(tmp_path / "a.ome.zarr", tmp_path / "parts.ome.zarr")
+    a, _ = arrays(tmp_path / "a.ome.zarr")
+    assert np.abs(a - arrays(tmp_path / "large.ome.zarr")[0]).max() < 1e-5
+    assert np.allclose(a[1:].sum(axis=0), inside if mask else 1, atol=1e-5)
+    stored = [
+        ome_zarr.open_store(tmp_path / name).attributes["norm_statistics"]
+        for name in ("a.ome.zarr", "parts.ome.zarr", "large.ome.zarr")
+    ]
+    assert stored[0] == stored[1] == stored[2]
+    assert [len(of_member) for of_member in stored[0]] == [6, 10]  # mean and variance of 3 and of 5 layers
+
+
 @pytest.mark.parametrize("settings", [{}, {"turns": True}, {"block": (5, 70, 90), "tile": None}])
 def test_any_number_of_threads_gives_the_same_bits(folder, settings):
     source = {"region": ((0, 2), None, None)} if settings.get("turns") else {}  # eight times as much to do

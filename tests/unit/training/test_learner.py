@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from genenet.config.stages import TrainSettings
 from genenet.config.training import Training
 from genenet.genes.genome import Genome
+from genenet.genes.layer_parts import NORMS
 from genenet.metrics.contingency import Contingency
 from genenet.networks.device import compute_type, is_faster_in_bfloat16
 from genenet.networks.network import Network
@@ -79,6 +80,21 @@ def test_a_training_goes_on_on_another_processor(kind, first, then, monkeypatch)
     layouts = [[p.stride() for p in t.network.parameters()] for t in (whole, goes_on)]
     assert layouts[0] != layouts[1]
     assert torch.allclose(weights(whole), weights(goes_on), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_with_any_norm_a_training_that_was_interrupted_ends_with_the_same_bits(norm):
+    recipe = {"optimiser": {"ema_decay": 0.9}, "iterations": 10}
+    whole, begun, again = (trainer({"norm": norm}, **recipe) for _ in range(3))
+    train(whole)
+    for _ in begun.run(until=7):
+        pass
+    again.restore(begun.state())
+    train(again)
+    assert all(torch.equal(tensor, again.best[name]) for name, tensor in whole.best.items())
+    assert torch.equal(weights(whole), weights(again))
+    scores = [[row.validation_ari for row in t.history] for t in (whole, again)]
+    assert scores[0] == scores[1]
 
 
 def test_auto_is_bfloat16_where_the_hardware_computes_it():

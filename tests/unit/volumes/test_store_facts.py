@@ -66,6 +66,8 @@ def test_what_genenet_wrote_is_kept(store):
         ("translation_nm", ["a", 0, 0], "translation_nm.0: "),
         ("region", [[0, 1]], "region"),
         ("fingerprint", 5, "fingerprint: "),
+        ("norm_statistics", [{"a": ["b"]}], "norm_statistics.0.a.0: "),
+        ("norm_statistics", [{"a": [float("nan")]}], "norm_statistics.0.a.0: "),
     ],
 )
 def test_absurd_attributes_are_one_line(store, key, value, message):
