@@ -50,6 +50,11 @@ class Layer:
         return PADDINGS[self.padding].keeps_size
 
     @property
+    def needs_statistics(self) -> bool:
+        """Whether statistics of a volume must be fixed before the layer predicts it."""
+        return bool(NORMS[self.norm].fixed_as)
+
+    @property
     def has_depth(self) -> bool:
         """Whether it takes several slices at a time."""
         return SPATIAL_MODES[self.spatial_mode].n_axes == 3

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple, each
 from genenet.genes import sizes
-from genenet.genes.layer_parts import NORMS, SPATIAL_MODES
+from genenet.genes.layer_parts import SPATIAL_MODES
 from genenet.genes.layers import Convolution, Layer, LayerStep, Stack, layer_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Plan:
     @property
     def needs_statistics(self) -> bool:
         """Whether statistics of a volume must be fixed before the network predicts it."""
-        return any(NORMS[layer.norm].fixed_as for layer in self.layers)
+        return any(layer.needs_statistics for layer in self.layers)
 
     def with_fixed_norms(self) -> Plan:
         """Return the plan in which each norm that needs statistics of a volume is the norm that it becomes."""
@@ -207,7 +207,7 @@ def plan(net: NetGene, n_classes: int, in_channels: int = 1) -> Plan:
 def _check_statistics(planned: Plan) -> None:
     """Refuse a layer that would be normalised by the statistics of a single voxel: its output would be constant."""
     for layer, _, shape in planned.shapes():
-        if NORMS[layer.norm].fixed_as and math.prod(shape) == 1:
+        if layer.needs_statistics and math.prod(shape) == 1:
             raise InputError(
                 f"{layer.path}: norm {layer.norm} needs more than one voxel, and a patch of {planned.input_shape[-1]} "
                 "leaves one here; raise input_size or lower n_stacks"

@@ -8,6 +8,7 @@ for practical domain adaptation") do the same for batch normalisation.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple
 from genenet.core.random_streams import Stream
 from genenet.genes.memory import prediction_bytes
-from genenet.networks.network import Network
+from genenet.networks.network import ConvLayer, Network
 from genenet.volumes.reflection import read_reflected
 from genenet.volumes.sampling import random_start, sample_boxes
 
@@ -37,6 +38,7 @@ MOST_TILES, LEAST_TILES = 16, 2
 SAMPLE_BYTES = 500_000_000  # about what the forward of all sampled tiles may take
 MASK_VOXELS = 2**24  # of a large mask, about as many are searched for voxels that are inside
 
+STATISTICS = "running_mean", "running_var"  # of a batch normalisation, by their names in torch
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
 
 
@@ -60,14 +62,14 @@ def volume_statistics(
     sampled = sampled_tiles(network.plan, volume, normalisation, mask)
     fixed = _with_batch_norms(network)
     device = network.head.weight.device
-    for norm in _norms(fixed).values():
+    for norm in _fixed_norms(fixed, network).values():
         norm.train().momentum = 1.0  # the running statistics are those of the next batch
     with _one_core(), torch.inference_mode():
         fixed(torch.from_numpy(sampled).to(device))
     return {
         f"{name}.{key}": [float(f"{value:.9g}") for value in getattr(norm, key).tolist()]  # exact for float32
-        for name, norm in _norms(fixed).items()
-        for key in ("running_mean", "running_var")
+        for name, norm in _fixed_norms(fixed, network).items()
+        for key in STATISTICS
     }
 
 
@@ -83,9 +85,9 @@ def with_statistics(network: Network, statistics: Statistics) -> Network:
         return network
     fixed = _with_batch_norms(network)
     wanted = {
-        name: len(t)
-        for name, t in fixed.state_dict().items()
-        if name.endswith(("running_mean", "running_var"))
+        f"{name}.{key}": norm.num_features
+        for name, norm in _fixed_norms(fixed, network).items()
+        for key in STATISTICS
     }
     if {name: len(values) for name, values in statistics.items()} != wanted:
         raise InputError("the statistics of the norms aren't those of this network")
@@ -122,10 +124,16 @@ def _voxel_inside(rng: Generator, mask: Volume, boxes: list[Box]) -> Triple:
 
 
 def _with_batch_norms(network: Network) -> Network:
-    """Return the network with batch normalisations in place of the norms that need statistics; weights are shared."""
+    """Return the network with batch normalisations in place of the norms that need statistics; weights are shared.
+
+    Its other norms are copies: a batch normalisation keeps the statistics of the training, and one that was merged into
+    its convolution stays merged.
+    """
     device = network.head.weight.device
     with torch.device("meta"):  # no memory, and no random numbers
         fixed = Network(network.plan.with_fixed_norms())
+    for name in network.layers.keys() - _layers_to_fix(network):
+        fixed.layers[name].norm = copy.deepcopy(network.layers[name].norm)
     state = network.state_dict()
     new = {name: tensor for name, tensor in fixed.state_dict().items() if name not in state}
     state |= {name: torch.zeros_like(tensor, device=device) for name, tensor in new.items()}
@@ -133,8 +141,17 @@ def _with_batch_norms(network: Network) -> Network:
     return fixed.eval()
 
 
-def _norms(network: Network) -> dict[str, BatchNorm]:
-    return {name: module for name, module in network.named_modules() if isinstance(module, BatchNorm)}
+def _fixed_norms(fixed: Network, network: Network) -> dict[str, BatchNorm]:
+    """Return those norms of a fixed network, by name, that need statistics in the network it was made from."""
+    names = [f"layers.{name}.norm" for name in _layers_to_fix(network)]
+    norms = {name: fixed.get_submodule(name) for name in names}
+    return {name: norm for name, norm in norms.items() if isinstance(norm, BatchNorm)}
+
+
+def _layers_to_fix(network: Network) -> list[str]:
+    """Return the names of the layers whose norms need statistics."""
+    layers = network.layers.items()
+    return [name for name, layer in layers if isinstance(layer, ConvLayer) and layer.layer.needs_statistics]
 
 
 @contextmanager

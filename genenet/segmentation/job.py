@@ -117,7 +117,7 @@ class SegmentationJob:
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
         image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
-            self._predictor.with_statistics(store.attributes[NORM_STATISTICS]),
+            self._predictor.with_statistics(store.attributes.get(NORM_STATISTICS, [])),
             mask.applied_to(image) if mask else image,
             Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
             Channels.of(self.settings),

@@ -25,17 +25,12 @@ from genenet.volumes.normalisation import Normalisation
 CPU = torch.device("cpu")
 NORM = Normalisation.of_volume(0.5, 0.3)
 FIRST, SECOND = "layers.decode_stack0_layer0.norm", "layers.decode_stack0_layer1.norm"
+LAST = "net/decode/stack0/layer1"
+VALUES = {"n_convkernels": 3, "n_stacks": 1, "n_convlayers": 1, "input_size": 20, "norm": "instance"}
 
 
 def network(**values):
-    net = {
-        "n_convkernels": 3,
-        "n_stacks": 1,
-        "n_convlayers": 1,
-        "input_size": 20,
-        "norm": "instance",
-        **values,
-    }
+    net = {**VALUES, **values}
     torch.manual_seed(0)
     made = Network(plan(Genome("n", {"net": net}).net, 3))
     for name, parameter in made.named_parameters():
@@ -150,6 +145,32 @@ def test_members_that_need_none_have_none():
     assert predictor.for_volume(volume, NORM) is predictor
     mixed = Predictor([made, network()], CPU).statistics(volume, NORM)
     assert [bool(of_member) for of_member in mixed] == [False, True]
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+@torch.inference_mode()
+def test_beside_a_layer_with_batch_normalisation_only_the_instance_norm_is_fixed(is_merged):
+    """A search can draw the norm of each layer; a batch normalisation keeps the statistics of the training."""
+    genome = Genome(
+        "n", {"net": {**VALUES, "n_stacks": 0, "n_convlayers": 2, "norm": "batch"}, LAST: {"norm": 2}}
+    )
+    torch.manual_seed(0)
+    made, volume = Network(plan(genome.net, 3)).eval(), volume_of((1, 40, 40))
+    first, second = made.layers.values()
+    first.norm.running_mean.normal_(), first.norm.running_var.uniform_(1, 2)
+    x = torch.from_numpy(NORM.apply(volume.read(Box.of_shape(volume.shape)), 0))[None]
+    y = first(x)
+    if is_merged:
+        made.without_norms()
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    found = volume_statistics(made, volume, NORM)
+    assert list(found) == [f"{SECOND}.running_mean", f"{SECOND}.running_var"]
+    mean, variance = (torch.tensor(values) for values in found.values())
+    y = F.conv2d(y, second.conv.weight, second.conv.bias)
+    y = F.relu(F.batch_norm(y, mean, variance, second.norm.weight, second.norm.bias))
+    expected = F.conv2d(y, made.head.weight, made.head.bias)
+    assert torch.allclose(with_statistics(made, found)(x[None])[:, :, 0], expected, atol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
 
 
 @pytest.mark.parametrize(

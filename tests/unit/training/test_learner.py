@@ -11,13 +11,16 @@ from torch.nn.functional import cross_entropy
 
 from genenet.config.stages import TrainSettings
 from genenet.config.training import Training
+from genenet.core.geometry import Box
 from genenet.genes.genome import Genome
 from genenet.genes.layer_parts import NORMS
 from genenet.metrics.contingency import Contingency
 from genenet.networks.device import compute_type, is_faster_in_bfloat16
 from genenet.networks.network import Network
+from genenet.networks.predictor import Predictor
 from genenet.training.run import OBSERVERS, VERSION, Inputs
 from genenet.training.trainer import Row
+from genenet.volumes.base import ArrayVolume
 from tests.support.trainers import train, trainer, weights
 
 CPU = torch.device("cpu")
@@ -95,6 +98,22 @@ def test_with_any_norm_a_training_that_was_interrupted_ends_with_the_same_bits(n
     assert torch.equal(weights(whole), weights(again))
     scores = [[row.validation_ari for row in t.history] for t in (whole, again)]
     assert scores[0] == scores[1]
+
+
+def test_validation_fixes_statistics_as_a_segmentation_does():
+    """The weights that are published give the scored probabilities, in tiles of another size."""
+    t = train(trainer({"norm": "instance"}, optimiser={"ema_decay": 0.9}))
+    t.use_best()
+    (image,) = t.validation
+    volume, box = ArrayVolume(image.image, image.name), Box.of_shape(image.image.shape)
+    scored = np.concatenate([probabilities for _, probabilities in t.predict(image)], axis=1)
+    published = Network(t.network.plan)
+    published.load_state_dict(t.network.state_dict())
+    predictor = Predictor([published], CPU, tile=(1, 17, 23)).for_volume(volume, image.normalisation)
+    assert np.abs(predictor.probabilities(volume, image.normalisation, box) - scored / 255).max() < 0.6 / 255
+    table = Contingency.empty(3)
+    table.add(image.labels, scored.argmax(axis=0))
+    assert table.adjusted_rand_index == t.chosen_row.validation_ari
 
 
 def test_auto_is_bfloat16_where_the_hardware_computes_it():
