@@ -85,11 +85,11 @@ def genenet(*arguments):
     return [sys.executable, "-m", "genenet", *map(str, arguments)]
 
 
-def run_without_torch(*arguments):
-    """Run genenet in a process of its own, and see that it didn't import torch, which takes seconds."""
+def run_without(module, *arguments):
+    """Run genenet in a process of its own, and see that it didn't import a module, which takes seconds."""
     code = "import sys; sys.argv[:] = {}; from genenet.cli.main import main"
-    code += "\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = run([sys.executable, "-c", code.format(["genenet", *map(str, arguments)])])
+    code += "\ntry: main()\nfinally: print({!r} in sys.modules)"
+    done = run([sys.executable, "-c", code.format(["genenet", *map(str, arguments)], module)])
     assert done.stdout.splitlines()[-1] == "False", done.stderr
     return done
 

@@ -58,7 +58,7 @@ def test_completion_imports_no_torch(monkeypatch):
         "COMP_CWORD": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    done = runs.run_without_torch()
+    done = runs.run_without("torch")
     assert done.stdout.splitlines()[:-1] == ["segment"]
 
 

@@ -103,6 +103,19 @@ def kill_when(command, is_time):
 
 
 @pytest.mark.process
+def test_the_compiler_is_imported_only_where_it_compiles(undisturbed, tmp_path):
+    """It takes as long as torch itself, in each process; torch's own optimisers import it."""
+    _, command, reference = undisturbed
+    module = "torch._dynamo"
+    options = command[len(runs.genenet()) :]
+    stopped = runs.run_without(module, *options, "--out", tmp_path, "--stop-after-minutes", "0.0001")
+    assert "a checkpoint is kept" in stopped.stderr
+    done = runs.run_without(module, *options, "--out", tmp_path)
+    assert "continuing from iteration 1 of 40" in done.stderr
+    assert_same(tmp_path, reference)
+
+
+@pytest.mark.process
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(tmp_path):
     command = runs.make(tmp_path, iterations=400, checkpoint_seconds=0.2)
     reference, run = tmp_path / "reference", tmp_path / "run"
