@@ -28,6 +28,8 @@ def show_training(name: str) -> Iterator[Callable[[Trainer], None]]:
             news = len(trainer.history) > n_rows >= 0
             n_rows = len(trainer.history)
             text = f"ARI {trainer.history[-1].validation_ari:.3f}" if trainer.history else "ARI -"
+            if not trainer.validation:  # all images are trained on
+                text = f"loss {trainer.history[-1].training_loss:.3f}" if trainer.history else "loss -"
             rate = done / trainer.seconds if trainer.seconds else 0.0
             report(done, all_, f"{text}  {rate:.1f} iterations/s", news)
 

@@ -110,6 +110,17 @@ class EnsembleSettings(Closed):
         1, description="number of successful trainings below which selection ends with an error"
     )
     combination: Combination = Field("mean", description=f"{COMBINATIONS.text}. Only with strategy: best_n")
+    refit: bool = Field(
+        False,
+        description="after the selection, train the members anew with training and validation images together, for "
+        "as many iterations; members and weights stay those that validation chose, and validation scores are of the "
+        "networks before",
+    )
+
+    @property
+    def most_members(self) -> int:
+        """The largest number of members that a strategy may choose."""
+        return self.max_size if self.size == "auto" else self.size
 
     @model_validator(mode="after")
     def _size_is_on_the_curve(self) -> Self:

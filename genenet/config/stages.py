@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from genenet.config.data import Image
+from genenet.config.data import Image, LabelledImage
 from genenet.config.depth import sees_depth
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.model import Config
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from genenet.genes.genome import Genome
 
+REFIT_REPEAT = 10**6  # of trainings on all images, so that they share random numbers with no other training
 LONGEST_ARGUMENT = 120_000  # of 131 072 bytes that Linux lets an argument have
 
 Model = TypeVar("Model", bound="BaseModel")
@@ -221,6 +222,26 @@ def _prepare(config: Config, split: str) -> PrepareSettings:
     )
 
 
+def labelled_images(config: Config, split: str) -> list[LabelledImage]:
+    """Return the labelled images of a split; those of ``refit`` are the training and the validation images."""
+    data = config.data
+    images: list[LabelledImage] = (
+        [*data.train, *data.validation] if split == "refit" else getattr(data, split)
+    )
+    return images
+
+
+def _refit(config: Config, _: str) -> TrainSettings:
+    """Return the settings of trainings on all images: no validation is left that could stop them or choose weights."""
+    stopping = config.training.stopping.model_copy(update={"patience": None, "weights": "last"})
+    return TrainSettings(
+        seed=config.search.seed,
+        repeat=REFIT_REPEAT,
+        normalisation=config.data.normalisation,
+        training=config.training.model_copy(update={"stopping": stopping}),
+    )
+
+
 def _segment(config: Config, name: str) -> SegmentSettings:
     return SegmentSettings(
         volume=image_files(config, config.data.volumes[name]),
@@ -266,6 +287,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
     ),
     "train": _train,
+    "refit": _refit,
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
     "segment": _segment,
     "postprocess": lambda c, _: c.segmentation.postprocessing,
@@ -313,6 +335,12 @@ def baseline_runs(config: Config) -> list[str]:
         for name, options in config.baselines.chosen().items()
         for seed in range(1, options.n_seeds + 1)
     ]
+
+
+def refit_ranks(config: Config) -> list[str]:
+    """Return the ranks at which the ensemble may have a member that is trained anew: ``000`` and so on."""
+    n = min(config.ensemble.most_members, sum(each.n_genomes for each in search_rounds(config)))
+    return [slot_name(rank) for rank in range(n)] if config.ensemble.refit else []
 
 
 def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:

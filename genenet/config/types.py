@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 Interval = tuple[NonNegativeInt, NonNegativeInt]
 ImageRegion = tuple[Interval | None, Interval | None, Interval | None]
-Split = Literal["train", "validation", "test"]  # what labelled images are for
+Split = Literal["train", "validation", "test", "refit"]  # what labelled images are for; refit: the first two
 Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "float32", "bfloat16"]
 FlippedAxes = tuple[Literal["z", "y", "x"], ...]

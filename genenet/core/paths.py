@@ -95,7 +95,7 @@ class ResultPaths:
         return f"{self.results}/phantoms/{name}/{kind}.tif"
 
     def data(self, split: str) -> str:
-        """Return the prepared images of ``train``, ``validation``, ``test`` or a labelled volume."""
+        """Return the prepared images of ``train``, ``validation``, ``test``, or ``refit``: the first two together."""
         return f"{self.results}/data/{split}.zarr.zip"
 
     def genome(self, run: str) -> str:
@@ -130,6 +130,20 @@ class ResultPaths:
     def ensemble(self) -> str:
         """The folder that is all that segmenting needs."""
         return f"{self.results}/ensemble"
+
+    @property
+    def selected(self) -> str:
+        """The ensemble before its members are trained anew; only with ``ensemble.refit``."""
+        return f"{self.results}/selected"
+
+    def refit(self, rank: str) -> str:
+        """Return the receipt of the refit of a member: ``000`` is the first."""
+        return f"{self.results}/refits/{rank}.json"
+
+    @property
+    def refits(self) -> str:
+        """Which members of the ensemble were trained anew."""
+        return f"{self.results}/refits.json"
 
     @property
     def ranking(self) -> str:
@@ -214,6 +228,11 @@ def of_control(run: str) -> tuple[str, int | None]:
     """Return which network a control's training is of, and which of its trainings; None is the long one."""
     name, _, repeat = run.removeprefix(CONTROLS).rpartition("_")
     return name, int(repeat) if repeat.isdecimal() else None
+
+
+def refit_run(rank: str) -> str:
+    """Name the refit of a member: ``refit/000`` is that of the first."""
+    return f"refit/{rank}"
 
 
 def slot_name(index: int) -> str:

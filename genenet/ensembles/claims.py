@@ -129,9 +129,14 @@ def _strategy_row(entry: StrategyEntry, test: ScoresOnTestImages | None, first: 
         entry.chosen,
         [(member.run, member.weight / total) for member in entry.members],
         entry.validation,
-        test if entry.chosen else others.get(entry.strategy),
+        _chosen_on_test(test) if entry.chosen else others.get(entry.strategy),
         price / first if price and first else None,
     )
+
+
+def _chosen_on_test(test: ScoresOnTestImages | None) -> ClassScores | None:
+    """Return the scores of the chosen ensemble before a refit, since the others' members aren't refitted."""
+    return (test.before_refit or test) if test else None
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

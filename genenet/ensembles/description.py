@@ -16,6 +16,7 @@ from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate
 from genenet.metrics.scores import ClassScores
+from genenet.metrics.table import METRICS
 from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
@@ -78,6 +79,20 @@ class ClassVoxels(Closed):
     validation: list[NonNegativeInt]
 
 
+class Refit(Closed):
+    """What became of the training of the members with training and validation images together.
+
+    Attributes:
+        images: that the new weights were trained on.
+        refitted: runs of the members with new weights.
+        failed: runs of the members whose refit failed, with the reason.
+    """
+
+    images: list[str]
+    refitted: list[str]
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
 class EnsembleDescription(Closed):
     """``ensemble.json``.
 
@@ -88,6 +103,8 @@ class EnsembleDescription(Closed):
         strategy: by which the members were chosen; None for an ensemble made in Python.
         class_voxels: of the training and the validation images; None if an older version made the ensemble.
         baselines: validation ARIs of the baselines, by name.
+        refit: what became of the members' training on all images; scores and weights are of the networks before it.
+            None if there was none.
     """
 
     format: Literal["genenet.ensemble/1"] = FORMAT
@@ -102,6 +119,7 @@ class EnsembleDescription(Closed):
     combination: Combination = "mean"
     class_voxels: ClassVoxels | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
+    refit: Refit | None = None
     members: list[MemberEntry] = Field(min_length=1)
 
     @property
@@ -136,11 +154,17 @@ class ScoresOnTestImages(ClassScores):
     Attributes:
         volumes: names of the test images.
         strategies: scores of the ensembles of the strategies that weren't chosen.
+        before_refit: scores of the ensemble before its members were trained anew; None if they weren't.
     """
 
     format: Literal["genenet.test_scores/1"] = "genenet.test_scores/1"
     volumes: list[str]
     strategies: dict[str, ClassScores] = Field(default_factory=dict)
+    before_refit: ClassScores | None = None
+
+    def of_classes(self) -> ClassScores:
+        """Return the ensemble's scores alone."""
+        return ClassScores.model_validate(self.model_dump(include={*ClassScores.model_fields, *METRICS}))
 
 
 def read_test_scores(path: Path) -> ScoresOnTestImages | None:

@@ -44,6 +44,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         trainings ──► ranking ──► best networks with a score ─► ensemble of each strategy
                       ranking.csv     curve of best_n               │  ensemble_strategies.json
                                       ensemble_curve.csv            ├──► the configured strategy: ensemble/
+                                                                    │    (selected/, if it is to be refitted)
                                                                     └──► best_n over time: anytime.csv
 
     Args:
@@ -69,7 +70,8 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     write_moments(Path(paths.anytime), over_time)
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
-    write_ensemble(Path(paths.ensemble), members, description)
+    folder = paths.selected if settings.ensemble.refit else paths.ensemble
+    write_ensemble(Path(folder), members, description)
     if not_found := description.validation.not_found(description.classes):
         log.warning("classes on the validation images: %s", not_found)
 

@@ -47,11 +47,6 @@ class Pool:
     curve: Sequence[Point]
     settings: EnsembleSettings
 
-    @property
-    def most_members(self) -> int:
-        """The largest number of members that a strategy may choose."""
-        return self.settings.max_size if self.settings.size == "auto" else self.settings.size
-
 
 def best_n(pool: Pool) -> Weights:
     """Choose the networks with the highest score: as many as the settings ask for, or as are best on the curve."""
@@ -63,13 +58,13 @@ def greedy(pool: Pool) -> Weights:
     """Add networks one by one, on a sample of voxels (``selection.greedy``)."""
     rng = np.random.Generator(PCG64(SeedSequence(0, spawn_key=(Stream.GREEDY_ENSEMBLES,))))
     voxels = selection.sample(pool.labels, pool.probabilities, rng)
-    return selection.greedy(voxels, pool.most_members, rng, pool.settings.metric)
+    return selection.greedy(voxels, pool.settings.most_members, rng, pool.settings.metric)
 
 
 def weighted(pool: Pool) -> Weights:
     """Weigh networks for the least squared error (``selection.weighted``)."""
     products = selection.ProbabilityProducts.of(pool.labels, pool.probabilities)
-    return selection.weighted(products, pool.most_members)
+    return selection.weighted(products, pool.settings.most_members)
 
 
 @dataclass(frozen=True)

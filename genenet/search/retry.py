@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, get_args
 from genenet.core import lock_holder
 from genenet.core.atomic_files import remove
 from genenet.core.errors import InputError
-from genenet.core.paths import CONTROLS, LONG, of_control
+from genenet.core.paths import CONTROLS, LONG, of_control, refit_run
 from genenet.core.tolerant_read import try_read
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import RETRIED
@@ -96,7 +96,10 @@ def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenU
 
 
 def _made_from(paths: ResultPaths, run: str) -> list[Path]:
-    """Return what is made from a training before the report: the ranking, or the scores of its control."""
+    """Return what is made from a training before the report: the ranking, the scores of its control, the ensemble."""
+    rank = run.partition("/")[2]
+    if run == refit_run(rank):
+        return [Path(paths.refit(rank)), Path(paths.refits)]
     if not run.startswith(CONTROLS):
         return [Path(paths.ranking)]
     name, repeat = of_control(run)

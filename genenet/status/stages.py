@@ -14,6 +14,7 @@ from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import as_number, names_in, try_read, written
 from genenet.search.retry import given_up_part
+from genenet.status.refits import is_received, selected_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +44,15 @@ class StageState:
     silent_seconds: float | None = None
 
 
-def read_stages(config: Config, paths: ResultPaths, runs: Sequence[Outcome]) -> list[StageState]:
-    """Return the progress of images, selection, test, each volume and the report."""
+def read_stages(
+    config: Config, paths: ResultPaths, runs: Sequence[Outcome], refits: Sequence[Outcome] = ()
+) -> list[StageState]:
+    """Return the progress of images, selection, refit, test, each volume and the report."""
     logs = f"{paths.results}/logs"
-    selection = _selection(paths, [run for run in runs if not run.is_control])
-    since = written(f"{paths.ensemble}/ensemble.json") if selection.state == "done" else None
-    later = [selection]
+    later = [_selection(paths, [run for run in runs if not run.is_control], selected_folder(config, paths))]
+    if config.ensemble.refit:
+        later.append(_refit(paths, later[0], refits))
+    since = written(f"{paths.ensemble}/ensemble.json") if later[-1].state == "done" else None
     if config.data.test:
         later.append(_file("test images", paths.test_scores, f"{logs}/test.log", since))
     later += [_volume(config, paths, name, since) for name in config.data.volumes]
@@ -70,10 +74,10 @@ def _images(config: Config, paths: ResultPaths) -> StageState:
     return _by_logs("images", logs, 0.0, f"{', '.join(missing)} not prepared yet")
 
 
-def _selection(paths: ResultPaths, runs: Sequence[Outcome]) -> StageState:
+def _selection(paths: ResultPaths, runs: Sequence[Outcome], folder: str) -> StageState:
     left = sum(not run.is_over for run in runs)
     since = max([run.published for run in runs if run.published] + [written(paths.settings("select")) or 0.0])
-    made, text = written(paths.ranking), _members(paths)
+    made, text = written(paths.ranking), _members(folder)
     if text and made is not None and made >= since and not left:
         return StageState("selection", "done", text)
     old = f"there is one of earlier results: {text}" if text else ""
@@ -100,9 +104,27 @@ def _control(
     return _file(name, paths.control(control.name), log, newest)
 
 
-def _members(paths: ResultPaths) -> str:
+def _refit(paths: ResultPaths, selection: StageState, refits: Sequence[Outcome]) -> StageState:
+    """Return the progress of the members' training on all images."""
+    since = written(f"{paths.selected}/ensemble.json")
+    if selection.state != "done" or since is None:
+        return StageState("refit", "waiting", "for the selection")
+    logs = f"{paths.results}/logs"
+    missing = [run for run in refits if not is_received(paths, run.run, since)]
+    text = f"{len(refits) - len(missing)} of {many(len(refits), 'member')}"
+    failed = [f"{run.run} {run.status}: {run.reason}" for run in refits if run.phase == "failed"]
+    if failed:
+        text += f"; {'; '.join(failed)}; once the cause is removed: genenet retry {paths.results}, then start again"
+    if missing:
+        return _by_logs("refit", [paths.train_log(run.run) for run in missing], since, text)
+    if (written(paths.refits) or 0.0) < since:
+        return _by_logs("refit", [f"{logs}/refit_ensemble.log"], since, text)
+    return StageState("refit", "done", text)
+
+
+def _members(folder: str) -> str:
     """Return the ensemble's size and score; an empty text if there is none."""
-    seen = try_read(f"{paths.ensemble}/ensemble.json")
+    seen = try_read(f"{folder}/ensemble.json")
     members, scores = (seen.json().get(key) if seen else None for key in ("members", "validation"))
     if not isinstance(members, list):
         return ""

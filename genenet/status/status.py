@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,6 +15,7 @@ from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.core.tolerant_read import names_in, try_read
+from genenet.status.refits import read_refits
 from genenet.status.stages import StageState, read_stages
 from genenet.status.time_left import TimeLeft, time_left
 from genenet.status.trainings import open_iterations, read_trainings
@@ -56,6 +57,7 @@ class Status:
     stages: list[StageState]
     changed: list[str]  # training settings in which the config differs from those that the trainings have
     metric: str = RANKING_METRIC  # by which trainings are compared
+    refits: list[Outcome] = field(default_factory=list)  # of the members of the ensemble
 
     def of_phase(self, phase: Phase) -> list[Outcome]:
         """Return the trainings in a phase."""
@@ -112,7 +114,7 @@ def read_status(config: Config) -> Status:
     iterations = kept.get("training.iterations")
     if not isinstance(iterations, int):
         iterations = config.training.iterations
-    runs = read_trainings(config, paths, iterations)
+    runs, refits = read_trainings(config, paths, iterations), read_refits(config, paths)
     has_rungs = any(each.rungs for each in stages.search_rounds(config))
     return Status(
         results=config.results,
@@ -120,9 +122,10 @@ def read_status(config: Config) -> Status:
         may_end_earlier=config.training.stopping.patience is not None or has_rungs,
         runs=runs,
         left=time_left(runs, open_iterations(config, paths)),
-        stages=read_stages(config, paths, runs),
+        stages=read_stages(config, paths, runs, refits),
         changed=_changes(kept, config),
         metric=config.ensemble.metric,
+        refits=refits,
     )
 
 
@@ -160,8 +163,13 @@ def as_json(status: Status) -> dict[str, Any]:
         "left": asdict(status.left),
         "settings_changed": status.changed,
         "stages": [asdict(stage) for stage in status.stages],
-        "runs": [{NAMES.get(name, name): getattr(run, name) for name in PUBLIC} for run in status.runs],
+        "runs": [_public(run) for run in status.runs],
+        "refits": [_public(run) for run in status.refits],
     }
+
+
+def _public(run: Outcome) -> dict[str, Any]:
+    return {NAMES.get(name, name): getattr(run, name) for name in PUBLIC}
 
 
 def print_json(status: Status) -> None:

@@ -86,7 +86,8 @@ def _console() -> Console:
 
 def render(status: Status, most_training: int) -> Group:
     """Return the whole text, with at most ``most_training`` rows for running trainings."""
-    paths, at_work = ResultPaths(status.results), status.of_phase("training")
+    paths = ResultPaths(status.results)
+    at_work = [*status.of_phase("training"), *(run for run in status.refits if run.phase == "training")]
     interrupted = [(_name(run), _interruption(run)) for run in status.of_phase("interrupted")]
     failures = [(_name(run), _failure(run, paths)) for run in status.failures]
     return Group(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +155,10 @@ class Prepared:
             return NormalisationRule(settings, self.mean, self.deviation)
         (centre,), (scale,) = _recorded_for(settings, self.recorded, "the training images")
         return NormalisationRule(settings, float(centre), float(scale))
+
+    def without_images(self) -> Prepared:
+        """Return a file with the same classes and no image: the validation of a training on all images."""
+        return replace(self, class_counts=[0] * len(self.classes), checksum="", images=[])
 
 
 # A file server that doesn't answer, or too many open files: the file itself may be sound.

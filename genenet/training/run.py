@@ -59,18 +59,20 @@ class TrainingRun:
     Attributes:
         genome: to be trained.
         train: prepared images.
-        validation: prepared images.
+        validation: prepared images; None: all images are trained on, and the last weights are kept.
         settings: of the training, as the workflow writes them.
         files: that the training writes.
         until: the iteration at which it pauses, published as it is; None: it is trained to the end.
+        iterations: instead of those of the settings; None: those of the settings.
     """
 
     genome: Path
     train: Path
-    validation: Path
+    validation: Path | None
     settings: Path
     files: RunPaths
     until: int | None = None
+    iterations: int | None = None
 
     def run(self, stop: Stop | None = None, show: Show = show_nothing, timing: Timing = TIMING) -> bool:
         """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint.
@@ -161,7 +163,8 @@ class _Session:
     def run(self) -> bool:
         """Train and publish; False if it had to stop before."""
         given = (self.paths.genome, self.paths.settings, self.paths.train, self.paths.validation)
-        before = Attempts(self.files.attempts, fingerprint_of_files(given), self.states.token)
+        files = [path for path in given if path]
+        before = Attempts(self.files.attempts, fingerprint_of_files(files), self.states.token)
         inputs = before.prepare(self._read)
         if isinstance(inputs, Verdict):
             return self._give_up(inputs)
@@ -186,7 +189,11 @@ class _Session:
         genome = read_genome(self.paths.genome)
         self.publication = replace(self.publication, genome=genome)
         settings = read_settings(self.paths.settings, TrainSettings)
-        train, validation = open_prepared(self.paths.train), open_prepared(self.paths.validation)
+        if self.paths.iterations:
+            training = settings.training.model_copy(update={"iterations": self.paths.iterations})
+            settings = settings.model_copy(update={"training": training})
+        train = open_prepared(self.paths.train)
+        validation = open_prepared(self.paths.validation) if self.paths.validation else train.without_images()
         self.publication = replace(self.publication, validation=validation)
         return Inputs(genome, settings, train, validation)
 

@@ -14,12 +14,12 @@ def image_inputs(image):
 
 
 def given_inputs(wildcards):
-    images = getattr(CONFIG.data, wildcards.split)
+    images = stages.labelled_images(CONFIG, wildcards.split)
     return [path for i in images if not i.phantom for path in image_inputs(i)]
 
 
 def phantom_inputs(wildcards):
-    images = getattr(CONFIG.data, wildcards.split)
+    images = stages.labelled_images(CONFIG, wildcards.split)
     return [path for i in images if i.phantom for path in image_inputs(i)]
 
 
@@ -85,7 +85,7 @@ def stop_before_the_job_ends(wildcards, resources):
 def limit_retries():
     most = 0 if workflow.executor_plugin.name == "local" else 2
     for each in workflow.rules:
-        if each.name not in ("train", "rung", "segment"):
+        if each.name not in ("train", "rung", "refit", "segment"):
             each.restart_times = min(most, each.restart_times)
 
 

@@ -14,7 +14,7 @@ rule select:
         validation=PATHS.data("validation"),
         settings=PATHS.settings("select"),
     output:
-        ensemble=directory(PATHS.ensemble),
+        ensemble=directory(PATHS.selected if CONFIG.ensemble.refit else PATHS.ensemble),
         ranking=PATHS.ranking,
         curve=PATHS.curve,
         strategies=PATHS.strategies,
@@ -34,6 +34,7 @@ rule select:
 rule test:
     input:
         ensemble=PATHS.ensemble,
+        selected=[PATHS.selected] if CONFIG.ensemble.refit else [],
         strategies=PATHS.strategies,
         data=PATHS.data("test"),
         settings=PATHS.settings("test"),
@@ -44,8 +45,11 @@ rule test:
     threads: CONFIG.training.threads
     params:
         results=lambda wildcards: PATHS.results,
+        before=lambda wildcards: (
+            f"--before {quote(PATHS.selected)}" if CONFIG.ensemble.refit else ""
+        ),
     message:
         "score the ensemble on the test images"
     shell:
         "genenet evaluate --ensemble {input.ensemble:q} --data {input.data:q} --settings {input.settings:q}"
-        " --results {params.results:q} --out {output:q} --log {log:q}"
+        " --results {params.results:q} {params.before} --out {output:q} --log {log:q}"

@@ -8,6 +8,7 @@ rule report:
         scores=[PATHS.volume_scores(name) for name in LABELLED],
         test=[PATHS.test_scores] if CONFIG.data.test else [],
         controls=[PATHS.control(name) for name in CONTROLS],
+        refits=[PATHS.refits] if CONFIG.ensemble.refit else [],
         settings=PATHS.settings("report"),
     output:
         PATHS.report,

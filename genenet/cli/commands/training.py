@@ -57,6 +57,40 @@ def select(
     run(ResultPaths(results), expanded(runs), read_settings(settings, SelectSettings))
 
 
+@app.command(rich_help_panel=BY_HAND)
+def refit(
+    results: Annotated[Path, typer.Option(help="the results folder")],
+    rank: Annotated[int, typer.Option(min=0, help="rank of the member in the ensemble, from 0")],
+    settings: Settings,
+    stop_after_minutes: StopAfter = None,
+) -> None:
+    """Train a member of the ensemble anew with training and validation images together (ensemble.refit)."""
+    from genenet.cli.progress import show_training
+    from genenet.core.attempts import exit_codes_by_ending
+    from genenet.core.paths import ResultPaths, slot_name
+    from genenet.core.resources import keep_freed_memory
+    from genenet.ensembles.refit import refit as run
+    from genenet.training.stopping import Stop
+
+    keep_freed_memory()
+    with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
+        finished = run(ResultPaths(results), slot_name(rank), settings, stop, show_training)
+    if not finished:
+        sys.exit(exit_codes.STOPPED)
+
+
+@app.command("refit-ensemble", rich_help_panel=BY_HAND)
+def refit_ensemble(
+    results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings
+) -> None:
+    """Write the ensemble with the weights of its refitted members."""
+    from genenet.config.stages import SelectSettings, read_settings
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.refit import refit_ensemble as run
+
+    run(ResultPaths(results), read_settings(settings, SelectSettings))
+
+
 @app.command(rich_help_panel=SEARCH)
 @options_of(Options)
 def submit(config: ConfigFile = CONFIG, **options: Any) -> None:

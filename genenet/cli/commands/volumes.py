@@ -206,6 +206,9 @@ def evaluate(
         Path | None,
         typer.Option(help="the results folder, to score the ensembles of the other strategies as well"),
     ] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="the ensemble before its members were refitted, to score it as well")
+    ] = None,
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""
     from genenet.config.stages import EvaluateSettings, TestSettings, read_settings
@@ -228,6 +231,9 @@ def evaluate(
         if results:
             others = evaluate_strategies(ResultPaths(results), ensemble, data, device)
             found = found.model_copy(update={"strategies": others})
+        if before:
+            former = evaluate_ensemble(before, data, device)
+            found = found.model_copy(update={"before_refit": former.of_classes()})
         write_json(out, found.model_dump(mode="json"))
     else:
         raise InputError("give --segmentation, or --ensemble and --data")

@@ -1,0 +1,183 @@
+"""Trains the members of a chosen ensemble anew, with training and validation images together (``ensemble.refit``).
+
+::
+
+    select ─► selected/ ─┬─► runs/refit/000 ─► refits/000.json ─┐
+                         ├─► runs/refit/001 ─► refits/001.json ─┼─► ensemble/, refits.json
+                         └─► (no member)    ─► refits/002.json ─┘
+
+The number of refits is known from the config, that of the members after the selection: a rank without a member ends at
+once. Members, weights and scores stay those that validation chose. No image is left that could score the new networks.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genenet.core.atomic_files import read_json, remove, write_json
+from genenet.core.errors import InputError
+from genenet.core.models import Closed
+from genenet.core.paths import refit_run
+from genenet.core.validation import validate
+from genenet.ensembles.description import ClassVoxels, NormalisationEntry, Refit, read_description
+from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, write_ensemble
+from genenet.training.prepared import open_prepared
+from genenet.training.run import TrainingRun, show_nothing
+from genenet.training.scores import Status, read_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.config.stages import SelectSettings
+    from genenet.core.paths import ResultPaths
+    from genenet.ensembles.description import EnsembleDescription, MemberEntry
+    from genenet.training.loop import Show
+    from genenet.training.prepared import Prepared
+    from genenet.training.stopping import Stop
+
+log = logging.getLogger(__name__)
+
+
+class RefitReceipt(Closed):
+    """``refits/000.json``: how the training of one rank has ended.
+
+    Attributes:
+        member: the run that was trained anew; None if the ensemble has no member of this rank.
+        genome: its id.
+        status: of the training; ``empty`` without a member.
+        reason: why there are no new weights.
+    """
+
+    format: Literal["genenet.refit/1"] = "genenet.refit/1"
+    member: str | None = None
+    genome: str | None = None
+    status: Status | Literal["empty"] = "empty"
+    reason: str | None = None
+
+
+def refit(
+    paths: ResultPaths, rank: str, settings: Path, stop: Stop | None = None, show: Show = show_nothing
+) -> bool:
+    """Train the member of a rank on all images, and write the receipt; False if it had to stop before its end.
+
+    It is trained for as many iterations as the member was.
+
+    Args:
+        paths: of the search.
+        rank: ``000`` is the first.
+        settings: of the training.
+        stop: tells when to stop.
+        show: as in ``TrainingRun.run``.
+
+    Raises:
+        InputError, MachineError: As ``TrainingRun.run``.
+    """
+    receipt, files = Path(paths.refit(rank)), paths.run(refit_run(rank))
+    members = read_description(Path(paths.selected) / DESCRIPTION).members
+    if int(rank) >= len(members):
+        log.info("the ensemble has %d members, none of rank %s", len(members), rank)
+        for path in files.outputs():  # of an earlier selection
+            remove(Path(path))
+        write_json(receipt, RefitReceipt().model_dump(mode="json"))
+        return True
+    member = members[int(rank)]
+    iterations = read_scores(paths.run(member.run).scores).iterations
+    genome, data = Path(paths.genome(member.run)), Path(paths.data("refit"))
+    run = TrainingRun(genome, data, None, settings, files, iterations=iterations)
+    if not run.run(stop, show):
+        return False
+    scores = read_scores(files.scores)
+    ended = RefitReceipt(member=member.run, genome=scores.genome, status=scores.status, reason=scores.reason)
+    write_json(receipt, ended.model_dump(mode="json"))
+    return True
+
+
+def read_receipt(path: Path) -> RefitReceipt:
+    """Read a receipt; raises InputError if it is missing, or isn't one."""
+    return validate(RefitReceipt, read_json(path), str(path))
+
+
+@dataclass(frozen=True)
+class _Refitted:
+    """The members of the ensemble, each with the receipt of its refit."""
+
+    paths: ResultPaths
+    entries: list[MemberEntry]
+    receipts: list[RefitReceipt]
+
+    def failures(self) -> dict[str, str]:
+        """Return the members that have no new weights, and why."""
+        return {
+            entry.run: f"{receipt.status}: {receipt.reason}"
+            for entry, receipt in zip(self.entries, self.receipts, strict=True)
+            if receipt.status != "ok"
+        }
+
+    def member(self, rank: int, is_new: bool) -> Member:
+        """Return a member with its new or its former weights."""
+        entry = self.entries[rank]
+        before = Path(self.paths.selected) / entry.folder
+        weights = self.paths.run(refit_run(f"{rank:03d}")).weights if is_new else before / WEIGHTS
+
+        def copy(folder: Path) -> None:
+            shutil.copyfile(before / GENOME, folder / GENOME)
+            shutil.copyfile(weights, folder / WEIGHTS)
+
+        return Member(entry.run, entry.genome, entry.validation_ari, entry.weight, copy)
+
+
+def refit_ensemble(paths: ResultPaths, settings: SelectSettings) -> None:
+    """Write the ensemble's folder with the new weights; a member whose refit failed keeps the former ones.
+
+    With ``normalisation: training`` the new networks expect another mean and deviation than the former ones. An
+    ensemble has one rule for all its members, so if a refit fails then, all members keep their former weights.
+
+    Raises:
+        InputError: If a receipt is missing, or is that of another member.
+    """
+    description = read_description(Path(paths.selected) / DESCRIPTION)
+    entries = description.members
+    receipts = [read_receipt(Path(paths.refit(f"{rank:03d}"))) for rank in range(len(entries))]
+    for entry, receipt in zip(entries, receipts, strict=True):
+        if receipt.member != entry.run or receipt.genome not in (entry.genome, ""):
+            raise InputError(
+                f"{paths.refits}: the refits are those of another selection; start the workflow again"
+            )
+    found = _Refitted(paths, entries, receipts)
+    failed = found.failures()
+    for run, reason in failed.items():
+        log.warning("the refit of %s failed (%s); it keeps its former weights", run, reason)
+    train = open_prepared(Path(paths.data("refit")))
+    is_shared = settings.normalisation.over == "training"
+    if failed and is_shared:
+        log.warning(
+            "normalisation: training: all members keep their former weights, since one rule is for all"
+        )
+    kept = set(failed) if not is_shared or not failed else {entry.run for entry in entries}
+    members = [found.member(rank, entry.run not in kept) for rank, entry in enumerate(entries)]
+    done = Refit(
+        images=[image.name for image in train.images],
+        refitted=[entry.run for entry in entries if entry.run not in kept],
+        failed=failed,
+    )
+    changes = {"refit": done} if not done.refitted else _changes(description, train, done, settings)
+    write_ensemble(Path(paths.ensemble), members, description.model_copy(update=changes))
+    write_json(Path(paths.refits), done.model_dump(mode="json"))
+
+
+def _changes(
+    description: EnsembleDescription, train: Prepared, done: Refit, settings: SelectSettings
+) -> dict[str, object]:
+    """Return what the new weights change in the description."""
+    voxels = description.class_voxels
+    of_validation: Sequence[int] = voxels.validation if voxels else [0] * len(train.classes)
+    return {
+        "refit": done,
+        "normalisation": NormalisationEntry.of(train.rule(settings.normalisation)),
+        "dtypes": sorted({image.image.dtype.name for image in train.images}),
+        "class_voxels": ClassVoxels(train=train.class_counts, validation=list(of_validation)),
+    }

@@ -1,0 +1,207 @@
+"""The members of an ensemble trained anew on all labelled images: settings, receipts, the ensemble's folder, retry."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genenet.config.model import check_config
+from genenet.config.stages import SelectSettings, TrainSettings, labelled_images, refit_ranks, stage_settings
+from genenet.core.atomic_files import write_json
+from genenet.core.errors import InputError
+from genenet.core.paths import ResultPaths
+from genenet.ensembles.description import read_description
+from genenet.ensembles.ensemble import load_ensemble
+from genenet.ensembles.refit import RefitReceipt, read_receipt, refit, refit_ensemble
+from genenet.genes.genome import Genome
+from genenet.genes.plan import plan
+from genenet.networks.network import Network
+from genenet.networks.weights import save_weights
+from genenet.search.retry import find
+from genenet.status.refits import read_refits
+from genenet.training.prepared import open_prepared
+from tests.support import runs
+from tests.support.trainers import train, trainer
+
+PHANTOM = {"phantom": {"shape": [1, 64, 64], "seed": 1}}
+DATA = {
+    "classes": runs.CLASSES,
+    "voxel_size_nm": [40, 10, 10],
+    "train": [PHANTOM],
+    "validation": [{"phantom": {"shape": [1, 64, 64], "seed": 2}}],
+}
+NET = {"n_convkernels": 2, "n_stacks": 1, "n_convlayers": 1, "input_size": 40}
+
+
+def config(**ensemble):
+    return check_config({"data": DATA, "search": {"n_genomes": 5}, "ensemble": {"refit": True, **ensemble}})
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "n"), [({}, 5), ({"max_size": 3}, 3), ({"size": 2}, 2), ({"refit": False}, 0)]
+)
+def test_there_is_a_refit_for_each_member_that_there_may_be(ensemble, n):
+    assert refit_ranks(config(**ensemble)) == [f"{rank:03d}" for rank in range(n)]
+
+
+def test_a_refit_has_all_images_its_own_random_numbers_and_the_last_weights():
+    wanted = config()
+    assert [image.phantom.seed for image in labelled_images(wanted, "refit")] == [1, 2]
+    train_, refit_ = (stage_settings(wanted, stage) for stage in ("train", "refit"))
+    assert isinstance(refit_, TrainSettings)
+    assert refit_.repeat > 1000  # more than any baseline has seeds
+    assert (refit_.training.stopping.patience, refit_.training.stopping.weights) == (None, "last")
+    changed = {"repeat": train_.repeat, "training": train_.training}
+    assert refit_.model_copy(update=changed) == train_
+    prepared = stage_settings(wanted, "prepare_refit")
+    assert len(prepared.images) == 2
+
+
+def test_a_training_on_all_images_keeps_the_last_weights_and_has_no_score():
+    t = trainer(stopping={"weights": "last"})
+    t.validation = []
+    train(t)
+    assert [row.iteration for row in t.history] == [5, 10, 15, 20]
+    assert all(np.isnan(row.validation_ari) and np.isnan(row.validation_mean_iou) for row in t.history)
+    own = t.network.state_dict()
+    assert all(torch.equal(t.best[name], own[name]) for name in own)
+
+
+class Selected:
+    """A search whose ensemble of three members has been selected, and whose members are trained anew."""
+
+    def __init__(self, folder, mode="volume"):
+        self.paths = ResultPaths(folder / "results")
+        data = Path(self.paths.data("refit")).parent
+        data.mkdir(parents=True)
+        for split, seed in (("train", 1), ("refit", 2)):
+            runs.write_split(data, split, (1, 48, 48), seed)
+        self.settings = SelectSettings(normalisation=mode, ensemble={"refit": True})
+        train_ = open_prepared(Path(self.paths.data("train")))
+        members = []
+        for rank in range(3):
+            run, place = f"r0/{5 - rank:03d}", Path(self.paths.selected) / f"members/{rank:02d}"
+            genome = Genome(run, {"net": {**NET, "n_convkernels": 2 + rank}})
+            genome.write(place / "genome.json")
+            self.write_weights(genome, place / "model.safetensors")
+            entry = {"folder": f"members/{rank:02d}", "run": run, "genome": genome.id, "weight": 1.0 + rank}
+            members.append(entry)
+            self.refitted(rank, genome)
+        description = {
+            "format": "genenet.ensemble/1",
+            "classes": runs.CLASSES,
+            "voxel_size_nm": [40, 10, 10],
+            "normalisation": {"mode": mode, "mean": train_.mean, "deviation": train_.deviation},
+            "validation": {"ari": 0.5},
+            "class_voxels": {"train": [1, 0, 0][: len(runs.CLASSES)], "validation": [1] * len(runs.CLASSES)},
+            "members": members,
+        }
+        write_json(Path(self.paths.selected) / "ensemble.json", description)
+
+    def write_weights(self, genome, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        network = Network(plan(genome.net, len(runs.CLASSES)))
+        save_weights(network.state_dict(), genome.id, path)
+
+    def refitted(self, rank, genome):
+        self.write_weights(genome, self.paths.run(f"refit/{rank:03d}").weights)
+        self.receive(rank, member=genome.name, genome=genome.id, status="ok")
+
+    def receive(self, rank, **values):
+        write_json(Path(self.paths.refit(f"{rank:03d}")), RefitReceipt(**values).model_dump(mode="json"))
+
+    def fail(self, rank, status="failed"):
+        receipt = read_receipt(Path(self.paths.refit(f"{rank:03d}")))
+        values = {**receipt.model_dump(), "status": status, "reason": "the disk is full"}
+        self.receive(rank, **values)
+
+    def ensemble_is_new(self):
+        """Whether each member of the written ensemble has its new weights."""
+        found = []
+        for rank in range(3):
+            new = self.paths.run(f"refit/{rank:03d}").weights.read_bytes()
+            old = (Path(self.paths.selected) / f"members/{rank:02d}/model.safetensors").read_bytes()
+            has = (Path(self.paths.ensemble) / f"members/{rank:02d}/model.safetensors").read_bytes()
+            assert has in (new, old)
+            assert new != old
+            found.append(has == new)
+        return found
+
+
+@pytest.fixture
+def selected(tmp_path):
+    return Selected(tmp_path)
+
+
+def test_the_ensemble_has_the_new_weights_and_keeps_members_scores_and_shares(selected):
+    refit_ensemble(selected.paths, selected.settings)
+    assert selected.ensemble_is_new() == [True] * 3
+    before = read_description(Path(selected.paths.selected) / "ensemble.json")
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json")
+    assert (found.members, found.validation) == (before.members, before.validation)
+    assert found.refit.refitted == ["r0/005", "r0/004", "r0/003"]
+    assert found.refit.failed == {}
+    data = open_prepared(Path(selected.paths.data("refit")))
+    assert found.class_voxels.train == data.class_counts
+    assert found.class_voxels.validation == before.class_voxels.validation
+    assert found.normalisation.mean == data.mean != before.normalisation.mean
+    assert load_ensemble(Path(selected.paths.ensemble)).weights == [1, 2, 3]
+    written = json.loads(Path(selected.paths.refits).read_text())
+    assert written == found.refit.model_dump(mode="json")
+
+
+def test_a_member_whose_refit_failed_keeps_its_weights_and_that_is_said(selected, caplog):
+    selected.fail(1)
+    refit_ensemble(selected.paths, selected.settings)
+    assert selected.ensemble_is_new() == [True, False, True]
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json").refit
+    assert found.refitted == ["r0/005", "r0/003"]
+    assert found.failed == {"r0/004": "failed: the disk is full"}
+    assert "the refit of r0/004 failed (failed: the disk is full); it keeps its former weights" in caplog.text
+
+
+def test_with_one_normalisation_for_all_no_member_is_changed_if_one_failed(tmp_path, caplog):
+    selected = Selected(tmp_path, "training")
+    before = read_description(Path(selected.paths.selected) / "ensemble.json")
+    selected.fail(2, "diverged")
+    refit_ensemble(selected.paths, selected.settings)
+    assert selected.ensemble_is_new() == [False] * 3
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json")
+    assert found.model_copy(update={"refit": None}) == before
+    assert (found.refit.refitted, list(found.refit.failed)) == ([], ["r0/003"])
+    assert "all members keep their former weights" in caplog.text
+
+
+def test_receipts_of_another_selection_are_refused(selected):
+    selected.receive(0, member="r0/009", genome="0" * 12, status="ok")
+    with pytest.raises(InputError, match="the refits are those of another selection"):
+        refit_ensemble(selected.paths, selected.settings)
+
+
+def test_a_rank_without_a_member_ends_at_once_and_leaves_no_earlier_results(selected):
+    old = selected.paths.run("refit/003")
+    old.folder.mkdir(parents=True)
+    old.scores.write_text("{}")
+    assert refit(selected.paths, "003", Path("none.json"))
+    assert read_receipt(Path(selected.paths.refit("003"))) == RefitReceipt(status="empty")
+    assert not old.scores.exists()
+
+
+def test_a_failed_refit_is_retried_and_the_ensemble_is_made_again(selected):
+    files = selected.paths.run("refit/001")
+    write_json(files.scores, {"status": "unfinished", "reason": "the disk is full"})
+    (work,) = find(selected.paths, ("unfinished",))
+    assert (work.name, work.obstacle) == ("refit/001", "")
+    again = {selected.paths.refit("001"), selected.paths.refits, selected.paths.report}
+    assert {str(path) for path in work.files} == again | set(files.outputs())
+
+
+def test_status_reads_the_refits_of_members_only(selected):
+    wanted = config().model_copy(update={"results": selected.paths.results})
+    assert [outcome.run for outcome in read_refits(wanted, selected.paths)] == [
+        "refit/000",
+        "refit/001",
+        "refit/002",
+    ]

@@ -1,0 +1,102 @@
+"""A search whose members are trained anew on all labelled images (``ensemble.refit``): what runs, and what is made."""
+
+import json
+
+import pytest
+import yaml
+
+from genenet.ensembles.ensemble import load_ensemble
+from genenet.training.prepared import open_prepared
+from tests.support.search import CONFIGS, Search
+
+pytestmark = pytest.mark.xdist_group("refit")
+OFF, ON = "ensemble: {refit: false}", "ensemble: {refit: true}"
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """The tiny search without its baseline and third genome, from which one member of at most two is chosen."""
+    search = Search(tmp_path_factory.mktemp("refit"))
+    values = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
+    del values["baselines"]
+    values["search"]["n_genomes"] = 2
+    values["segmentation"]["jobs"] = 1
+    values["ensemble"] = {"max_size": 2, "size": "auto"}
+    search.add("small.yaml", yaml.safe_dump(values))
+    search.before = {name: search.planned(text) for name, text in (("off", OFF), ("on", ON))}
+    search.plain = search.planned()
+    search.add("refit.yaml", ON)
+    search.output = search.snakemake()
+    return search
+
+
+def described(searched, folder):
+    return json.loads((searched.results / folder / "ensemble.json").read_text())
+
+
+def test_refits_are_planned_only_if_they_are_asked_for(searched):
+    off, on = searched.before["off"], searched.before["on"]
+    assert searched.plain == off
+    assert "refit" not in off
+    more = {rule: n - off.get(rule, 0) for rule, n in on.items() if n != off.get(rule, 0)}
+    # settings: refit and prepare_refit
+    assert more == {"refit": 2, "refit_ensemble": 1, "prepare": 1, "settings": 2}
+
+
+def test_the_ensemble_has_the_weights_that_all_images_gave(searched):
+    before, after = described(searched, "selected"), described(searched, "ensemble")
+    assert after["members"] == before["members"]
+    assert after["validation"] == before["validation"]
+    runs = [member["run"] for member in after["members"]]
+    assert after["refit"] == json.loads((searched.results / "refits.json").read_text())
+    assert (after["refit"]["refitted"], after["refit"]["failed"]) == (runs, {})
+    for rank, member in enumerate(after["members"]):
+        new, old, own = (
+            (searched.results / folder / "model.safetensors").read_bytes()
+            for folder in (
+                f"ensemble/{member['folder']}",
+                f"selected/{member['folder']}",
+                f"runs/refit/{rank:03d}",
+            )
+        )
+        assert new == own != old
+        scores = json.loads((searched.results / f"runs/refit/{rank:03d}/scores.json").read_text())
+        assert (scores["status"], scores["best_iteration"], scores["volumes"]) == ("ok", 20, [])
+    train, validation, both = (
+        open_prepared(searched.results / f"data/{split}.zarr.zip")
+        for split in ("train", "validation", "refit")
+    )
+    assert both.class_counts == [
+        a + b for a, b in zip(train.class_counts, validation.class_counts, strict=True)
+    ]
+    assert after["class_voxels"]["train"] == both.class_counts
+
+
+def test_a_rank_without_a_member_ends_with_an_empty_receipt(searched):
+    n = len(described(searched, "ensemble")["members"])
+    receipts = [json.loads((searched.results / f"refits/{rank:03d}.json").read_text()) for rank in range(2)]
+    assert [receipt["status"] for receipt in receipts] == ["ok"] * n + ["empty"] * (2 - n)
+
+
+def test_volumes_and_test_images_are_those_of_the_refitted_ensemble(searched):
+    store = json.loads((searched.results / "segmentations/demo.ome.zarr/zarr.json").read_text())
+    new, old = (load_ensemble(searched.results / folder).fingerprint for folder in ("ensemble", "selected"))
+    assert new in json.dumps(store["attributes"])
+    assert old not in json.dumps(store["attributes"])
+    scores = json.loads((searched.results / "test_scores.json").read_text())
+    assert scores["before_refit"]["n_voxels"] == scores["n_voxels"]
+    assert scores["before_refit"]["confusion"] != scores["confusion"]
+    page = (searched.results / "report.html").read_text()
+    assert "Before the refit: ARI" in page
+    assert "were trained anew on training" in page
+    assert "trained anew on all labelled images; the scores are from before" in searched.output
+
+
+def test_other_settings_dont_refit(searched):
+    assert searched.planned() == {}
+    planned = searched.planned("segmentation: {turns: true}")
+    assert planned["segment"] == 1
+    assert not planned.keys() & {"train", "select", "refit", "refit_ensemble", "test"}
+    planned = searched.planned(OFF)
+    assert planned["select"] == planned["segment"] == 1
+    assert not planned.keys() & {"train", "refit", "refit_ensemble", "prepare"}
