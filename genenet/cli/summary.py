@@ -73,7 +73,7 @@ def _failures(rows: list[dict[str, str]], controls: Sequence[ControlFile], paths
     return ["", *lines, advice(paths)] if failed else []
 
 
-def _refit(ensemble: EnsembleDescription) -> list[str]:
+def _refit(ensemble: EnsembleDescription, paths: ResultPaths) -> list[str]:
     """Return lines that say which members were trained anew on all labelled images."""
     done = ensemble.refit
     if not done:
@@ -82,7 +82,8 @@ def _refit(ensemble: EnsembleDescription) -> list[str]:
     lines = [
         f"refit         {n} of {all_} members trained anew on all labelled images; the scores are from before"
     ]
-    return lines + [f"  {run} keeps its former weights: {reason}" for run, reason in done.failed.items()]
+    lines += [f"  {run} keeps its former weights: {reason}" for run, reason in done.failed.items()]
+    return lines + [advice(paths)] * bool(done.failed)
 
 
 def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
@@ -92,7 +93,7 @@ def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
     ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
     lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
-    lines += _refit(ensemble)
+    lines += _refit(ensemble, paths)
     not_found = scores.not_found(ensemble.classes)
     lines += [f"classes on the validation images: {not_found}"] if not_found else []
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []

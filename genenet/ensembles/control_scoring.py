@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from genenet.core.errors import InputError
 from genenet.ensembles.controls import ControlFile, ControlTraining, best_of_ranking
 from genenet.ensembles.curve import open_run, point_of
+from genenet.ensembles.description import read_description
+from genenet.ensembles.ensemble import DESCRIPTION
 from genenet.ensembles.scoring import evaluate_means
 from genenet.genes.genome import read_genome
 from genenet.metrics.contingency import class_scores
@@ -82,4 +84,6 @@ def _test_scores(
         return {}
     weights = {outcome.run: {outcome.run: 1.0} for outcome in outcomes}
     weights[settings.control] = {outcome.run: 1 / len(outcomes) for outcome in outcomes}
-    return evaluate_means(paths, weights, Path(paths.ensemble), Path(paths.data("test")), device)
+    is_refitted = read_description(Path(paths.ensemble) / DESCRIPTION).refit
+    folder = paths.selected if is_refitted else paths.ensemble  # whose networks had the same training images
+    return evaluate_means(paths, weights, Path(folder), Path(paths.data("test")), device)

@@ -117,6 +117,12 @@ def cost(runs: Sequence[Outcome], controls: Sequence[Outcome] = ()) -> dict[str,
     }
 
 
+def refit_cost(refits: Sequence[Outcome]) -> dict[str, str]:
+    """Return what the training of the members on all labelled images took; nothing if there was none."""
+    hours = sum(run.cost.job_seconds for run in refits) / 3600
+    return {"Hours of refits": f"{hours:.2f} for {len(refits)}"} if refits else {}
+
+
 def commit() -> str | None:
     """Return the commit of the clone that this package runs from; None if it is installed."""
     folder = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from genenet.config.selection_metrics import SELECTION_METRICS, SelectionMetric
 from genenet.core.atomic_files import read_json, write_text
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.core.paths import ResultPaths
+from genenet.core.paths import ResultPaths, refit_run, slot_name
 from genenet.core.validation import validate
 from genenet.ensembles import claims
 from genenet.ensembles.comparison import comparison
@@ -27,7 +27,7 @@ from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, network_plots, plot_style, plots, slices
-from genenet.report.provenance import cost, provenance, settings_of
+from genenet.report.provenance import cost, provenance, refit_cost, settings_of
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
@@ -127,7 +127,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "roles": ROLES,
         "metrics": [metric for metric in METRICS.values() if metric.is_headline],
         "drawings": _drawings(paths, ensemble),
-        "cost": cost(runs, of_controls),
+        "cost": cost(runs, of_controls) | refit_cost(_refits(paths, ensemble)),
         "settings": settings_of(paths),
         "results": str(paths.results),
         "n_trainings": len(runs) + len(of_controls),
@@ -135,6 +135,12 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble.members),
     }
+
+
+def _refits(paths: ResultPaths, ensemble: EnsembleDescription) -> list[Outcome]:
+    """Return the trainings of the members on all labelled images; none if there were none."""
+    ranks = range(len(ensemble.members)) if ensemble.refit else []
+    return [read_outcome(paths, refit_run(slot_name(rank))) for rank in ranks]
 
 
 def _drawings(paths: ResultPaths, ensemble: EnsembleDescription) -> list[tuple[str, list[figures.Picture]]]:

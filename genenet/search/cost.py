@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genenet.config.planned_controls import control_runs, long_iterations, long_runs
 from genenet.config.rounds import planned_iterations
-from genenet.config.stages import search_rounds
+from genenet.config.stages import refit_ranks, search_rounds
 from genenet.core.logs import quiet
 from genenet.core.paths import of_control
 from genenet.genes import generation
@@ -34,7 +34,7 @@ class TrainingsCost:
         n_baselines: trainings of baselines.
         n_controls: trainings that only controls need.
         iterations: of the longest training.
-        operations: of all trainings.
+        operations: of all trainings, with those of the members on all images (``ensemble.refit``).
     """
 
     n_genomes: int
@@ -55,7 +55,8 @@ class TrainingsCost:
         rounds, iterations = search_rounds(config), config.training.iterations
         n_genomes = sum(each.n_genomes for each in rounds)
         mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
-        operations = planned_iterations(rounds, iterations) * mean
+        refits = len(refit_ranks(config)) * iterations
+        operations = (planned_iterations(rounds, iterations) + refits) * mean
         baselines = config.baselines.chosen()
         steps = {
             name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()

@@ -88,7 +88,7 @@ def test_volumes_and_test_images_are_those_of_the_refitted_ensemble(searched):
     assert scores["before_refit"]["confusion"] != scores["confusion"]
     page = (searched.results / "report.html").read_text()
     assert "Before the refit: ARI" in page
-    assert "were trained anew on training" in page
+    assert "the members were trained anew on training and validation images together" in page
     assert "trained anew on all labelled images; the scores are from before" in searched.output
 
 

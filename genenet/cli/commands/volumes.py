@@ -229,7 +229,7 @@ def evaluate(
         device = choose_device(wanted.device)
         found = evaluate_ensemble(ensemble, data, device)
         if results:
-            others = evaluate_strategies(ResultPaths(results), ensemble, data, device)
+            others = evaluate_strategies(ResultPaths(results), before or ensemble, data, device)
             found = found.model_copy(update={"strategies": others})
         if before:
             former = evaluate_ensemble(before, data, device)

@@ -8,8 +8,16 @@ import pytest
 import torch
 
 from genenet.config.model import check_config
-from genenet.config.stages import SelectSettings, TrainSettings, labelled_images, refit_ranks, stage_settings
+from genenet.config.stages import (
+    REFIT_REPEAT,
+    SelectSettings,
+    TrainSettings,
+    labelled_images,
+    refit_ranks,
+    stage_settings,
+)
 from genenet.core.atomic_files import write_json
+from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.description import read_description
@@ -22,6 +30,9 @@ from genenet.networks.weights import save_weights
 from genenet.search.retry import find
 from genenet.status.refits import read_refits
 from genenet.training.prepared import open_prepared
+from genenet.training.prepared_images import read_images
+from genenet.training.scores import read_scores
+from genenet.training.trainer import Trainer
 from tests.support import runs
 from tests.support.trainers import train, trainer
 
@@ -205,3 +216,42 @@ def test_status_reads_the_refits_of_members_only(selected):
         "refit/001",
         "refit/002",
     ]
+
+
+@pytest.mark.slow
+def test_a_refit_trains_on_all_images_as_long_as_the_member_and_is_not_repeated(selected):
+    paths, entry = (
+        selected.paths,
+        read_description(Path(selected.paths.selected) / "ensemble.json").members[0],
+    )
+    genome = Genome(entry.run, {"net": NET})
+    genome.write(Path(paths.genome(entry.run)))
+    write_json(paths.run(entry.run).scores, {"status": "ok", "iterations": 6, "validation": {"ari": 0.5}})
+    training = {"iterations": 99, "batch_size": 2, "threads": 1, "validation_interval": 3, "device": "cpu"}
+    values = {"training": {**training, "precision": "float32", "stopping": {"weights": "last"}}}
+    settings = TrainSettings(seed=1, repeat=REFIT_REPEAT, normalisation="training", **values)
+    write_json(Path(paths.settings("refit")), settings.model_dump(mode="json"))
+
+    assert refit(paths, "000", Path(paths.settings("refit")))
+    receipt, files = read_receipt(Path(paths.refit("000"))), paths.run("refit/000")
+    assert (receipt.member, receipt.genome, receipt.status) == (entry.run, genome.id, "ok")
+    scores = read_scores(files.scores)
+    assert (scores.iterations, scores.best_iteration, scores.ari) == (6, 6, None)
+    weights, attempts = files.weights.read_bytes(), len(read_attempts(files.attempts))
+
+    data = open_prepared(Path(paths.data("refit")))
+    (images,) = read_images((data,), data.rule(settings.normalisation), 1e9)
+    short = settings.training.model_copy(update={"iterations": 6})
+    network_plan = plan(genome.net, len(runs.CLASSES))
+    alone = Trainer(
+        genome, network_plan, images, [], data.class_counts, short, 1, torch.device("cpu"), REFIT_REPEAT
+    )
+    train(alone)
+    save_weights(alone.network.state_dict(), genome.id, Path(paths.results) / "alone.safetensors")
+    assert (Path(paths.results) / "alone.safetensors").read_bytes() == weights
+
+    Path(paths.refit("000")).unlink()
+    assert refit(paths, "000", Path(paths.settings("refit")))
+    assert files.weights.read_bytes() == weights
+    again = read_attempts(files.attempts)[attempts:]
+    assert [each.began_at_iteration for each in again] in ([], [6])

@@ -106,6 +106,29 @@ def test_classes_that_the_ensemble_never_predicts_are_named(
     assert f"classes on the validation images: {says}" in capsys.readouterr().out
 
 
+def test_the_report_says_what_a_refit_has_changed(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    refit = {"images": ["a.tif", "b.tif"], "refitted": [], "failed": {"r0/000": "failed: no <disk>"}}
+    write_json(path, {**read_json(path), "refit": refit})
+    write_json(search.paths.run("refit/000").scores, {"status": "failed", "reason": "no <disk>"})
+    scores = {"volumes": ["test.tif"], **SCORES, "ari": 0.6789}
+    write_json(Path(search.paths.test_scores), {**scores, "before_refit": {**SCORES, "ari": 0.5}})
+    text = search.page().text
+    assert (
+        "changed none of them. The refit of r0/000 failed (failed: no <disk>); it keeps its former weights."
+        in text
+    )
+    assert "ARI 0.679, mean IoU 0.543. Before the refit: ARI 0.500, mean IoU 0.543." in text
+    print_summary(search.paths.results)
+    said = capsys.readouterr().out
+    assert "0 of 1 members trained anew on all labelled images; the scores are from before" in said
+    assert "r0/000 keeps its former weights: failed: no <disk>" in said
+    assert "1 given up; once the cause is removed: genenet retry" in said
+    write_json(path, {**read_json(path), "refit": {**refit, "refitted": ["r0/000"], "failed": {}}})
+    says = "the members were trained anew on training and validation images together, 1 of 1 successfully."
+    assert says in search.page().text
+
+
 def test_claims_are_made_in_the_metric_of_the_selection(search: Search) -> None:
     path = Path(search.paths.ensemble) / "ensemble.json"
     write_json(path, {**read_json(path), "metric": "mean_iou"})
