@@ -207,7 +207,7 @@ def _with_contents(settings: Closed, config: Config) -> Closed:
 
 
 def _prepare(config: Config, split: str) -> PrepareSettings:
-    data, images = config.data, [image_files(config, image) for image in getattr(config.data, split)]
+    data, images = config.data, [image_files(config, image) for image in labelled_images(config, split)]
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
