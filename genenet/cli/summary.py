@@ -12,6 +12,7 @@ from rich.table import Table
 from genenet.core.atomic_files import optional_json, read_csv
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
+from genenet.ensembles.claims import refit_gain
 from genenet.ensembles.comparison import comparison
 from genenet.ensembles.controls import ControlFile, read_controls
 from genenet.ensembles.description import EnsembleDescription, read_description, read_test_scores
@@ -20,6 +21,8 @@ from genenet.search.retry import advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from genenet.ensembles.description import ScoresOnTestImages
 
 SHOWN = 15  # rows of the ranking
 
@@ -53,12 +56,11 @@ def print_summary(results: Path) -> None:
     for name, share in ensemble.untrained_classes.items():
         line = f"class {name} has no voxel in the training labels: networks can't learn it"
         console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
-    compared = comparison(
-        ensemble, read_test_scores(Path(paths.test_scores)), read_runs(paths, members), controls
-    )
+    test = read_test_scores(Path(paths.test_scores))
+    compared = comparison(ensemble, test, read_runs(paths, members), controls)
     for line in [compared.verdict, *compared.reservations] if compared else ():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print(_answer(ensemble, paths), soft_wrap=True, highlight=False, markup=False)
+    console.print(_answer(ensemble, test, paths), soft_wrap=True, highlight=False, markup=False)
 
 
 def _number(text: str, digits: int) -> str:
@@ -73,7 +75,7 @@ def _failures(rows: list[dict[str, str]], controls: Sequence[ControlFile], paths
     return ["", *lines, advice(paths)] if failed else []
 
 
-def _refit(ensemble: EnsembleDescription, paths: ResultPaths) -> list[str]:
+def _refit(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths: ResultPaths) -> list[str]:
     """Return lines that say which members were trained anew on all labelled images."""
     done = ensemble.refit
     if not done:
@@ -82,18 +84,20 @@ def _refit(ensemble: EnsembleDescription, paths: ResultPaths) -> list[str]:
     lines = [
         f"refit         {n} of {all_} members trained anew on all labelled images; the scores are from before"
     ]
+    gain = refit_gain(ensemble, test)
+    lines += [f"  {gain}"] if gain else []
     lines += [f"  {run} keeps its former weights: {reason}" for run, reason in done.failed.items()]
     return lines + [advice(paths)] * bool(done.failed)
 
 
-def _answer(ensemble: EnsembleDescription, paths: ResultPaths) -> str:
+def _answer(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths: ResultPaths) -> str:
     scores, members, baselines = ensemble.validation, ensemble.members, ensemble.baselines
     size = f"{len(members)} network{'s' * (len(members) > 1)}"
     aris = {"best single": members[0].validation_ari, **baselines}
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
     ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
     lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
-    lines += _refit(ensemble, paths)
+    lines += _refit(ensemble, test, paths)
     not_found = scores.not_found(ensemble.classes)
     lines += [f"classes on the validation images: {not_found}"] if not_found else []
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []

@@ -6,7 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genenet.config.selection_metrics import SELECTION_METRICS
+from genenet.config.selection_metrics import SCORES, SELECTION_METRICS
+from genenet.metrics.table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -129,14 +130,25 @@ def _strategy_row(entry: StrategyEntry, test: ScoresOnTestImages | None, first: 
         entry.chosen,
         [(member.run, member.weight / total) for member in entry.members],
         entry.validation,
-        _chosen_on_test(test) if entry.chosen else others.get(entry.strategy),
+        (test.comparable if test else None) if entry.chosen else others.get(entry.strategy),
         price / first if price and first else None,
     )
 
 
-def _chosen_on_test(test: ScoresOnTestImages | None) -> ClassScores | None:
-    """Return the scores of the chosen ensemble before a refit, since the others' members aren't refitted."""
-    return (test.before_refit or test) if test else None
+def refit_gain(ensemble: EnsembleDescription, test: ScoresOnTestImages | None) -> str | None:
+    """Return the sentence on what the refit changed on the test images; None without refitted members or a score."""
+    before = test.before_refit if test and ensemble.refit and ensemble.refit.refitted else None
+    if not test or not before:
+        return None
+    gains = {name: _minus(test.metrics.get(name), before.metrics.get(name)) for name in SCORES}
+    texts = [f"{in_text(name)} by {gain:+.3f}" for name, gain in gains.items() if gain is not None]
+    return f"On the test images, the refit changed {' and '.join(texts)}." if texts else None
+
+
+def in_text(metric: str) -> str:
+    """Return a metric's title as it stands in a sentence: ARI, mean IoU."""
+    title = METRICS[metric].title
+    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES
 from genenet.core.choices import many
-from genenet.ensembles.claims import by_title, mean_of_known
+from genenet.ensembles.claims import by_title, in_text, mean_of_known, refit_gain
 from genenet.genes.baselines import title_of
-from genenet.metrics.table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
     from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
+
+BEFORE_REFIT = (
+    "Controls learned from the training images only, so the ensemble is compared as before the refit."
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def comparison(
 ) -> Comparison | None:
     """Compare an ensemble with its controls; None if there are none.
 
+    Controls and baselines learn from the training images only, so the ensemble is compared as it was before a refit.
+
     Args:
         ensemble: the chosen one.
         test: its scores on the test images, if there are any.
@@ -88,11 +93,12 @@ def comparison(
     tested = {each.run: each.test for control in controls for each in control.trainings if each.test}
     members = {member.run for member in ensemble.members}
     of_members = sum(run.seconds or 0.0 for run in runs if run.run in members)
+    is_refitted = ensemble.refit is not None and bool(ensemble.refit.refitted)
     first = ComparedRow(
-        f"Ensemble of {many(len(members), 'network')}",
+        f"Ensemble of {many(len(members), 'network')}" + ", before the refit" * is_refitted,
         "member",
         _scores(ensemble.validation),
-        _scores(test) if test else None,
+        _scores(test.comparable) if test else None,
         of_members,
         search,
     )
@@ -100,6 +106,8 @@ def comparison(
     rows += [_control(each, search) for each in controls]
     has_test = test is not None
     reservations = list(_reservations(len(members), rows, has_test))
+    if is_refitted:
+        reservations += [BEFORE_REFIT, *filter(None, [refit_gain(ensemble, test)])]
     return Comparison(rows, verdict(rows, has_test), reservations, has_test, _spreads(controls, has_test))
 
 
@@ -206,15 +214,9 @@ class _Lead:
 
     @property
     def text(self) -> str:
-        name = _in_text(self.metric)
+        name = in_text(self.metric)
         how = f"{abs(self.lead):.3f} {name} {'ahead of' if self.lead > 0 else 'behind'}"
         return how if self.lead else f"as good in {name} as"
-
-
-def _in_text(metric: str) -> str:
-    """Return a metric's title as it stands in a sentence: ARI, mean IoU."""
-    title = METRICS[metric].title
-    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
@@ -223,8 +225,8 @@ def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
     leads = [lead for metric in SCORES if (lead := _lead(metric, ensemble, controls, has_test))]
     if not leads:
         return "Whether variety beats the controls can't be said: there is no score that both have."
-    won = [_in_text(each.metric) for each in leads if each.lead > 0]
-    lost = [_in_text(each.metric) for each in leads if each.lead <= 0]
+    won = [in_text(each.metric) for each in leads if each.lead > 0]
+    lost = [in_text(each.metric) for each in leads if each.lead <= 0]
     answer = "Variety beats the controls" if won else "Variety doesn't beat the controls"
     if won and lost:
         answer += f" in {' and '.join(won)}, but not in {' and '.join(lost)}"

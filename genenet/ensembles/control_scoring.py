@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from genenet.core.errors import InputError
 from genenet.ensembles.controls import ControlFile, ControlTraining, best_of_ranking
 from genenet.ensembles.curve import open_run, point_of
-from genenet.ensembles.description import read_description
-from genenet.ensembles.ensemble import DESCRIPTION
 from genenet.ensembles.scoring import evaluate_means
 from genenet.genes.genome import read_genome
 from genenet.metrics.contingency import class_scores
@@ -28,8 +26,17 @@ if TYPE_CHECKING:
     from genenet.training.outcomes import Outcome
 
 
-def score_control(paths: ResultPaths, settings: ControlSettings, device: torch.device) -> ControlFile:
+def score_control(
+    paths: ResultPaths, settings: ControlSettings, device: torch.device, ensemble: Path | None = None
+) -> ControlFile:
     """Return the scores of a control; trainings without weights are left out of the mean.
+
+    Args:
+        paths: of the search.
+        settings: of the control.
+        device: that the networks predict the test images on.
+        ensemble: folder of the search's ensemble before a refit, which says how the networks that learned from the
+            training images expect images; None: the ensemble.
 
     Raises:
         InputError: If a training has no results, or the networks of the search aren't ranked yet.
@@ -42,7 +49,7 @@ def score_control(paths: ResultPaths, settings: ControlSettings, device: torch.d
         if each.scores is None:
             raise InputError(each.problem or f"{each.files.scores}: no such file")
     good = [each for each in outcomes if each.is_ok]
-    test = _test_scores(paths, settings, good, device)
+    test = _test_scores(paths, settings, good, device, ensemble or Path(paths.ensemble))
     return ControlFile(
         control=settings.control,
         baseline=settings.baseline,
@@ -77,13 +84,15 @@ def _validation_scores(paths: ResultPaths, outcomes: Sequence[Outcome]) -> Class
 
 
 def _test_scores(
-    paths: ResultPaths, settings: ControlSettings, outcomes: Sequence[Outcome], device: torch.device
+    paths: ResultPaths,
+    settings: ControlSettings,
+    outcomes: Sequence[Outcome],
+    device: torch.device,
+    ensemble: Path,
 ) -> dict[str, ClassScores]:
     """Return the scores on the test images: of each network by its run, and of their mean by the control's name."""
     if not settings.has_test or not outcomes:
         return {}
     weights = {outcome.run: {outcome.run: 1.0} for outcome in outcomes}
     weights[settings.control] = {outcome.run: 1 / len(outcomes) for outcome in outcomes}
-    is_refitted = read_description(Path(paths.ensemble) / DESCRIPTION).refit
-    folder = paths.selected if is_refitted else paths.ensemble  # whose networks had the same training images
-    return evaluate_means(paths, weights, Path(folder), Path(paths.data("test")), device)
+    return evaluate_means(paths, weights, ensemble, Path(paths.data("test")), device)

@@ -162,6 +162,11 @@ class ScoresOnTestImages(ClassScores):
     strategies: dict[str, ClassScores] = Field(default_factory=dict)
     before_refit: ClassScores | None = None
 
+    @property
+    def comparable(self) -> ClassScores:
+        """The scores to compare with those of networks that learned from training images only: before the refit."""
+        return self.before_refit or self
+
     def of_classes(self) -> ClassScores:
         """Return the ensemble's scores alone."""
         return ClassScores.model_validate(self.model_dump(include={*ClassScores.model_fields, *METRICS}))

@@ -132,6 +132,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "results": str(paths.results),
         "n_trainings": len(runs) + len(of_controls),
         "refit": ensemble.refit,
+        "refit_gain": claims.refit_gain(ensemble, test),
         "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble.members),
     }

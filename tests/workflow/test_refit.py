@@ -7,7 +7,9 @@ import torch
 import yaml
 
 from genenet.ensembles.scoring import evaluate_ensemble
+from genenet.report.report import number
 from genenet.training.prepared import open_prepared
+from tests.support.results import Page
 from tests.support.search import CONFIGS, Search
 
 pytestmark = pytest.mark.xdist_group("refit")
@@ -16,13 +18,14 @@ OFF, ON = "ensemble: {refit: false}", "ensemble: {refit: true}"
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """The tiny search without its baseline and third genome, from which one member of at most two is chosen."""
+    """The tiny search without its baseline and third genome, with at most two members, and one control."""
     search = Search(tmp_path_factory.mktemp("refit"))
     values = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
     del values["baselines"]
     values["search"]["n_genomes"] = 2
     values["segmentation"]["jobs"] = 1
     values["ensemble"] = {"max_size": 2, "size": "auto"}
+    values["controls"] = {"seeds": 2}
     search.add("small.yaml", yaml.safe_dump(values))
     search.before = {name: search.planned(text) for name, text in (("off", OFF), ("on", ON))}
     search.plain = search.planned()
@@ -90,8 +93,20 @@ def test_the_test_images_are_scored_before_and_after_the_refit(searched):
     assert new != old
     page = (searched.results / "report.html").read_text()
     assert "Before the refit: ARI" in page
+    assert "On the test images, the refit changed ARI by " in page
     assert "the members were trained anew on training and validation images together" in page
     assert "trained anew on all labelled images; the scores are from before" in searched.output
+
+
+def test_the_control_is_compared_with_the_ensemble_before_the_refit(searched):
+    """Its networks learned from the training images only."""
+    test = json.loads((searched.results / "test_scores.json").read_text())
+    rows = Page((searched.results / "report.html").read_text()).rows["compared"]
+    (ours,) = (row for row in rows if row[0].endswith("before the refit"))
+    control = json.loads((searched.results / "controls/best.json").read_text())
+    (of_control,) = (row for row in rows if row[0].endswith("ensemble of 2 seeds"))
+    for row, scores in ((ours, test["before_refit"]), (of_control, control["test"])):
+        assert row[3:5] == [number(scores[name]) for name in ("ari", "mean_iou")]
 
 
 def test_other_settings_dont_refit(searched):

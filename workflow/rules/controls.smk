@@ -49,7 +49,8 @@ rule control:
         validation=PATHS.data("validation"),
         test=[PATHS.data("test")] if CONFIG.data.test else [],
         ranking=ancient(PATHS.ranking),
-        ensemble=ancient(PATHS.ensemble),  # for the normalisation
+        # for the normalisation of networks that learned from the training images
+        ensemble=ancient(PATHS.selected if CONFIG.ensemble.refit else PATHS.ensemble),
         settings=PATHS.settings("control_{control}"),
     output:
         PATHS.control("{control}"),
@@ -61,4 +62,5 @@ rule control:
     message:
         "score the control {wildcards.control}"
     shell:
-        "genenet control --results {params.results:q} --settings {input.settings:q} --out {output:q} --log {log:q}"
+        "genenet control --results {params.results:q} --settings {input.settings:q} --ensemble {input.ensemble:q}"
+        " --out {output:q} --log {log:q}"

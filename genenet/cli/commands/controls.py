@@ -22,7 +22,14 @@ def pick(results: Results, out: Out) -> None:
 
 
 @app.command(rich_help_panel=BY_HAND)
-def control(results: Results, settings: Settings, out: Out) -> None:
+def control(
+    results: Results,
+    settings: Settings,
+    out: Out,
+    ensemble: Annotated[
+        Path | None, typer.Option(help="folder of the ensemble before a refit; without it, ensemble/")
+    ] = None,
+) -> None:
     """Score a control: the mean of its networks on the validation images, and on the test images if there are any."""
     from genenet.config.planned_controls import ControlSettings
     from genenet.config.stages import read_settings
@@ -33,4 +40,4 @@ def control(results: Results, settings: Settings, out: Out) -> None:
 
     wanted = read_settings(settings, ControlSettings)
     set_threads(wanted.threads)
-    write_control(out, score_control(ResultPaths(results), wanted, choose_device(wanted.device)))
+    write_control(out, score_control(ResultPaths(results), wanted, choose_device(wanted.device), ensemble))

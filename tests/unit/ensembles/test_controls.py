@@ -153,7 +153,14 @@ def control(name: str, test: ClassScores | None, *statuses: str, **facts: object
     return ControlFile(control=name, trainings=trainings, validation=validation, test=test, **facts)
 
 
-def compared(search: Search, test: ClassScores | None, *controls: ControlFile, n_members: int = 2):
+def compared(
+    search: Search,
+    test: ClassScores | None,
+    *controls: ControlFile,
+    n_members: int = 2,
+    before_refit: ClassScores | None = None,
+    refitted: tuple[str, ...] = (),
+):
     outcomes = read_outcomes(search.paths, ["r0/000", "r0/001", "r0/002", "baselines/unet2015"])
     members = [{"folder": f"m/{i}", "run": f"r0/00{i}", "genome": "0" * 12} for i in range(n_members)]
     ensemble = EnsembleDescription.model_validate(
@@ -163,9 +170,12 @@ def compared(search: Search, test: ClassScores | None, *controls: ControlFile, n
             "normalisation": {"mode": "volume", "mean": 0, "deviation": 1},
             "members": members,
             "validation": {"ari": 0.8, "mean_iou": 0.6},
+            "refit": {"images": ["t", "v"], "refitted": refitted} if before_refit else None,
         }
     )
-    tested = ScoresOnTestImages(volumes=["t"], metrics=test.metrics) if test else None
+    tested = (
+        ScoresOnTestImages(volumes=["t"], metrics=test.metrics, before_refit=before_refit) if test else None
+    )
     return comparison(ensemble, tested, outcomes, controls)
 
 
@@ -248,6 +258,32 @@ def test_without_test_images_the_verdict_is_about_validation(search: Search) -> 
         in found.verdict
     )
     assert not found.has_test
+
+
+def test_the_ensemble_is_compared_as_it_was_before_its_refit(search: Search) -> None:
+    """Controls and baselines learn from the training images only, refitted members from the validation images too."""
+    best = control("best", scores(0.65, 0.35), "ok", "ok")
+    found = compared(
+        search, scores(0.7, 0.5), best, before_refit=scores(0.6, 0.52), refitted=("r0/000", "r0/001")
+    )
+    assert found is not None
+    first = found.rows[0]
+    assert (first.title, first.test) == (
+        "Ensemble of 2 networks, before the refit",
+        {"ari": 0.6, "mean_iou": 0.52},
+    )
+    assert "the ensemble is 0.050 ARI behind and 0.170 mean IoU ahead of the best control" in found.verdict
+    assert found.reservations == [
+        "Controls learned from the training images only, so the ensemble is compared as before the refit.",
+        "On the test images, the refit changed ARI by +0.100 and mean IoU by -0.020.",
+    ]
+
+
+def test_a_refit_that_changed_no_member_added_nothing(search: Search) -> None:
+    same = scores(0.6, 0.4)
+    found = compared(search, same, control("best", scores(0.5, 0.3), "ok", "ok"), before_refit=same)
+    assert found is not None
+    assert (found.rows[0].title, found.reservations) == ("Ensemble of 2 networks", [])
 
 
 def test_what_the_verdict_does_not_say_is_said(search: Search) -> None:
