@@ -81,6 +81,7 @@ def config_text(choices: Choices) -> str:
         "is_cubic": choices.voxel_size.is_nearly_cubic,
         "preset": PRESET,
         "reasons": REASONS,
+        "reason_to_refit": choices.parts.reason_to_refit(choices.classes),
     }
     return environment.get_template("config.yaml.j2").render(values)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from genenet.core.choices import many
 from genenet.core.geometry import by
 from genenet.init.classes import counts_of
 from genenet.init.config_text import count
@@ -112,7 +113,7 @@ def cost(found: SearchCost) -> None:
         table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, time)
     print()
     _print(table)
-    notes([*_times(found), *_too_much_memory(found)])
+    notes([*_times(found), *_refits(found), *_too_much_memory(found)])
 
 
 def _times(found: SearchCost) -> Iterator[str]:
@@ -132,6 +133,18 @@ def _times(found: SearchCost) -> Iterator[str]:
     yield (
         f"on a cluster, one job for each: {len(times)} jobs of about {short(usual)}, the longest "
         f"{short(max(times))}, on hardware like this"
+    )
+
+
+def _refits(found: SearchCost) -> Iterator[str]:
+    """Yield what it costs to train the members again."""
+    if not found.n_refits:
+        return
+    seconds = found.refit_seconds / min(found.machine.n_at_once, found.n_refits) if found.speed else None
+    yield (
+        f"after the selection, the members, at most {found.n_refits}, are trained again with the validation images "
+        f"(ensemble.refit): up to {many(found.n_refits, 'more training')} without validations"
+        + (f", about {short(seconds)} here" if seconds is not None else "")
     )
 
 

@@ -32,6 +32,7 @@ N_DRAWN = 20  # genomes that are drawn to see what a search costs
 N_TRIED = 60  # draws to see how many of them are feasible
 N_SEEN = 9  # networks whose receptive fields are compared with the patch
 CHOSEN = ("n_convkernels", "n_stacks", "input_size")  # always written, since they depend on images or machine
+MAX_MEMBERS = 10  # of the ensemble
 SMALLEST_SHARE = 3 / 4  # of the largest patch that the images allow
 
 
@@ -99,6 +100,11 @@ class Sizes:
     def regions(self) -> dict[str, dict[str, Any]]:
         """All regions, the preset's included."""
         return dict(preset_regions(PRESET, self.own))
+
+    @property
+    def max_members(self) -> int:
+        """The largest number of members of the ensemble."""
+        return min(MAX_MEMBERS, self.n_genomes)
 
     @property
     def validation_interval(self) -> int:
@@ -253,6 +259,7 @@ class SearchCost:
         unet: the baseline.
         feasible: share of draws that can be built.
         n_validation: voxels of a validation.
+        n_refits: the largest number of members that are trained again on all images.
         speed: None if nothing was tried.
         untried: why nothing was tried, if a trial was wanted.
     """
@@ -263,15 +270,18 @@ class SearchCost:
     unet: TrainingCost
     feasible: float
     n_validation: int
+    n_refits: int = 0
     speed: Speed | None = None
     untried: str | None = None
 
     @classmethod
-    def of(cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int) -> SearchCost:
+    def of(
+        cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int, n_refits: int = 0
+    ) -> SearchCost:
         """Return what is known without a trial."""
         unet = cost_of(BASELINES["unet2015"].genome(**sizes.baseline), sizes, n_classes)
         share = feasible_share(feasible_regions(sizes.regions))
-        return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation)
+        return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation, n_refits)
 
     @property
     def ordered(self) -> list[TrainingCost]:
@@ -287,6 +297,14 @@ class SearchCost:
         """Return how long a training takes; only after a trial."""
         assert self.speed
         return self.speed.seconds(self.sizes, self.n_validation, cost.flops / self.median.flops)
+
+    @property
+    def refit_seconds(self) -> float:
+        """How long all refits take one after the other, which have no validations; only after a trial."""
+        assert self.speed
+        genomes = self.genomes[: self.sizes.n_genomes]
+        factor = fmean(cost.flops for cost in genomes) / self.median.flops
+        return self.n_refits * self.speed.seconds(self.sizes, 0, factor)
 
     @property
     def needs_too_much_memory(self) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.3  # of the labelled voxels, for validation
 LEAST_SHARE = 0.1  # of an axis, also if validation is large
+REFIT_SHARE = 0.1  # of the labelled voxels: as many are worth training the members again, on all of them
 GAP = 2  # slices left out between two regions along z, since neighbouring slices are nearly the same
 
 
@@ -82,6 +83,21 @@ class Split:
         both = (np.sum([p.counts[columns] for p in parts], axis=0) for parts in (self.train, self.validation))
         train, validation = both
         return train, validation
+
+    def reason_to_refit(self, classes: Classes) -> str | None:
+        """Return why the members should be trained again on all images in the end; None if there is little to gain.
+
+        It pays if the validation shows another image, or holds a good part of what was labelled.
+        """
+        if not self.is_of_one_image:
+            return (
+                "Validation is an image of its own"
+                if len(self.validation) == 1
+                else "Validation has its own images"
+            )
+        train, validation = (int(counts.sum()) for counts in self.counts(classes))
+        share = validation / max(1, train + validation)
+        return f"Validation has {share:.0%} of the labelled voxels" if share >= REFIT_SHARE else None
 
     def has_two_classes(self, classes: Classes) -> bool:
         """Return whether training and validation have two classes at least."""

@@ -125,7 +125,8 @@ def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) ->
     """Choose what to draw, and try the median genome."""
     sizes = _sizes(request, parts, classes, machine)
     with quiet(generation.__name__):
-        cost = SearchCost.of(sizes, machine, len(classes.names), parts.n_validation)
+        n_refits = sizes.max_members if parts.reason_to_refit(classes) else 0
+        cost = SearchCost.of(sizes, machine, len(classes.names), parts.n_validation, n_refits)
     return _tried(cost, parts, classes) if request.trial else cost
 
 

@@ -33,13 +33,15 @@ class TrainingsCost:
         n_genomes: that are trained, some of them not to the end if the search halves.
         n_baselines: trainings of baselines.
         n_controls: trainings that only controls need.
+        n_refits: the largest number of members that are trained again on all images (``ensemble.refit``).
         iterations: of the longest training.
-        operations: of all trainings, with those of the members on all images (``ensemble.refit``).
+        operations: of all trainings.
     """
 
     n_genomes: int
     n_baselines: int
     n_controls: int
+    n_refits: int
     iterations: int
     operations: float
 
@@ -55,8 +57,8 @@ class TrainingsCost:
         rounds, iterations = search_rounds(config), config.training.iterations
         n_genomes = sum(each.n_genomes for each in rounds)
         mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
-        refits = len(refit_ranks(config)) * iterations
-        operations = (planned_iterations(rounds, iterations) + refits) * mean
+        n_refits = len(refit_ranks(config))
+        operations = (planned_iterations(rounds, iterations) + n_refits * iterations) * mean
         baselines = config.baselines.chosen()
         steps = {
             name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()
@@ -67,7 +69,7 @@ class TrainingsCost:
             operations += (iterations if repeat else long_iterations(config)) * steps.get(name, mean)
         n_baselines = sum(options.n_seeds for options in baselines.values())
         longest = long_iterations(config) if long_runs(config) else iterations
-        return cls(n_genomes, n_baselines, len(control_runs(config)), longest, operations)
+        return cls(n_genomes, n_baselines, len(control_runs(config)), n_refits, longest, operations)
 
 
 def _mean_step(config: Config, n: int) -> float:

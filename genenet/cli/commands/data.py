@@ -77,7 +77,8 @@ def _cost(found: TrainingsCost) -> str:
 
     operations = f"{found.operations:.1e}".replace("e+", "e")
     counts = {"genomes": found.n_genomes, "baselines": found.n_baselines, "controls": found.n_controls}
-    trainings = listed([f"{n} of {what}" for what, n in counts.items() if n])
+    texts = [f"{n} of {what}" for what, n in counts.items() if n]
+    trainings = listed([*texts, *[f"up to {found.n_refits} of refits"] * bool(found.n_refits)])
     return (
         f"trainings: {trainings}, of up to {found.iterations:,} iterations: {operations} "
         f"operations, about {short(found.operations / GPU)} on a GPU with 1e13 of them a second, or "

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -21,11 +22,14 @@ from genenet.core.errors import InputError
 from genenet.genes.generation import draw
 from genenet.genes.plan import plan
 from genenet.init import prompts
+from genenet.init.classes import Classes
 from genenet.init.config_text import flow, volume_names
 from genenet.init.files import FileSet
 from genenet.init.machine import Machine
 from genenet.init.sizes import SCALES, SearchCost, choose_sizes, costs, feasible_regions, feasible_share
-from genenet.init.survey import look_at_volume
+from genenet.init.split import split
+from genenet.init.survey import look_at_volume, look_labelled
+from genenet.init.trial import Speed
 from tests.support import runs
 from tests.support.required import require_data
 from tests.support.search import Search
@@ -100,6 +104,11 @@ def test_one_image_becomes_two_regions_and_a_valid_config():
     assert "100.0 %" not in text
     for word in ("median", "largest", "U-Net 2015", "snakemake --profile profiles/local"):
         assert word in text
+    assert config.ensemble.refit
+    assert "# Validation has 30% of the labelled voxels: after" in Path("config.yaml").read_text()
+    n = config.ensemble.max_size
+    assert f"the members, at most {n}, are trained again with the validation images (ensemble.refit)" in text
+    assert f"up to {n} more trainings without validations" in text
 
 
 def test_frequencies_are_those_of_the_labels(caplog):
@@ -135,6 +144,35 @@ def test_of_several_images_the_last_validates():
     assert [str(image.path[0]) for image in data.validation] == ["b.tif"]
     assert data.normalisation.over == "image"
     assert data.train[0].region is None
+    assert read_config(Path("config.yaml")).ensemble.refit
+    assert "# Validation is an image of its own: after" in Path("config.yaml").read_text()
+
+
+def test_a_small_part_for_validation_is_not_worth_a_refit():
+    """A tenth of a large image is enough for a validation; at both ends of this one half of it isn't labelled."""
+    image, ids = runs.blobs((1, 64, 600), 1)
+    write("em.tif", image)
+    for ends, reason in ((0, "Validation has 10% of the labelled voxels"), (30, None)):
+        ids[..., :ends] = ids[..., 600 - ends :] = 255
+        write("labels.tif", ids)
+        seen = look_labelled(FileSet(Path("em.tif"), Path("labels.tif")), 255)
+        classes = Classes(["ground", "blob"], 255)
+        parts = split([seen], [], classes, 64 * 60)
+        assert parts.validation[0].shape == (1, 64, 60)
+        assert parts.reason_to_refit(classes) == reason
+
+
+def test_refits_cost_as_much_as_trainings_without_validations():
+    sizes = choose_sizes(200, 3, CPU, 4, 100)
+    cost = SearchCost.of(sizes, CPU, 3, 10**6, sizes.max_members)
+    assert cost.n_refits == 4
+    speed = Speed(seconds_per_step=0.5, seconds_per_voxel=1e-6, is_busy=False)
+    cost = replace(cost, speed=speed)
+    trainings = sum(cost.seconds(each) for each in cost.genomes[:4])
+    steps = sum(0.5 * 100 * each.flops / cost.median.flops for each in cost.genomes[:4])
+    assert cost.refit_seconds == pytest.approx(steps)
+    assert cost.refit_seconds < trainings
+    assert choose_sizes(200, 3, CPU, 50, 100).max_members == 10
 
 
 def test_validation_as_told_and_a_volume_to_segment():
@@ -647,6 +685,7 @@ def test_a_trial_says_how_long_it_takes():
     assert "not measured" not in text
     assert re.search(r"all 2 genomes and the U-Net here.*: about \d", text)
     assert re.search(r"on a cluster, one job for each: 3 jobs of about \d", text)
+    assert re.search(r"up to 2 more trainings without validations, about \d.* here", text)
 
 
 def test_words_of_yaml_are_quoted():
@@ -664,7 +703,8 @@ def test_snakemake_finds_nothing_wrong_with_it(folder):
     search.configs = [folder / "config.yaml"]
     jobs = search.planned()
     assert jobs["train"] == 4
-    assert jobs["prepare"] == 2
+    assert jobs["prepare"] == 3  # training, validation, and both together
+    assert jobs["refit"] == 3
     assert jobs["segment"] == 1
 
 

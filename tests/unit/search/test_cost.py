@@ -15,13 +15,14 @@ from tests.support.configs import DEFAULT
 REGIONS = {"net": {"n_convkernels": [4, 8], "n_stacks": 1, "input_size": 64}}
 
 
-def cost(search, training=None, baselines=None, controls=None):
+def cost(search, training=None, baselines=None, controls=None, ensemble=None):
     values = {
         "data": DEFAULT["data"],
         "search": {"regions": REGIONS, **search},
         "training": {"iterations": 900, "batch_size": 2, "validation_interval": 100, **(training or {})},
         "baselines": baselines or {},
         "controls": controls,
+        "ensemble": ensemble or {},
     }
     config = check_config(values)
     return TrainingsCost.of(config), config
@@ -55,6 +56,13 @@ def test_trainings_of_controls_count_and_the_long_one_is_as_long_as_the_search()
     assert found.iterations == 3 * 900
     unet = step(BASELINES["unet2015"].genome(n_convkernels=4))
     assert found.operations == pytest.approx(900 * ((3 + 2) * mean_step(config, 3) + (1 + 2 + 3) * unet))
+
+
+def test_refits_count_as_many_as_there_may_be():
+    found, config = cost({"n_genomes": 5}, ensemble={"refit": True, "max_size": 3})
+    assert found.n_refits == 3
+    assert found.operations == pytest.approx(900 * (5 + 3) * mean_step(config, 5))
+    assert cost({"n_genomes": 5})[0].n_refits == 0
 
 
 @pytest.mark.parametrize(
