@@ -23,13 +23,33 @@ def selected_folder(config: Config, paths: ResultPaths) -> str:
 
 def read_refits(config: Config, paths: ResultPaths) -> list[Outcome]:
     """Read the outcomes of the refits of the members that were selected; none before the selection."""
-    seen = try_read(f"{paths.selected}/ensemble.json") if config.ensemble.refit else None
-    members = seen.json().get("members") if seen else None
-    n = len(members) if isinstance(members, list) else 0
     inputs = [paths.settings("refit"), paths.data("refit")]
     since = max(written(path) or 0.0 for path in inputs)
-    expected = Expected(config.training.iterations, since)
-    return [read_outcome(paths, refit_run(rank), expected) for rank in stages.refit_ranks(config)[:n]]
+    members = zip(stages.refit_ranks(config), _members(paths) or [], strict=False)
+    return [
+        read_outcome(paths, refit_run(rank), Expected(_iterations(config, paths, member), since))
+        for rank, member in members
+    ]
+
+
+def open_refits(config: Config, paths: ResultPaths) -> list[int]:
+    """Return the iterations of all refits that there may be, as long as the members aren't selected."""
+    ranks = stages.refit_ranks(config)
+    return [config.training.iterations for _ in ranks] if _members(paths) is None else []
+
+
+def _members(paths: ResultPaths) -> list[object] | None:
+    """Return the members of the ensemble that was selected; None before the selection."""
+    seen = try_read(f"{paths.selected}/ensemble.json")
+    members = seen.json().get("members") if seen else None
+    return members if isinstance(members, list) else None
+
+
+def _iterations(config: Config, paths: ResultPaths, member: object) -> int:
+    """Return how long a member was trained, which is how long it is refitted."""
+    run = member.get("run") if isinstance(member, dict) else None
+    trained = read_outcome(paths, run).iterations if isinstance(run, str) else None
+    return trained or config.training.iterations
 
 
 def is_received(paths: ResultPaths, run: str, since: float) -> bool:

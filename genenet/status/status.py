@@ -15,7 +15,7 @@ from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.core.tolerant_read import names_in, try_read
-from genenet.status.refits import read_refits
+from genenet.status.refits import open_refits, read_refits
 from genenet.status.stages import StageState, read_stages
 from genenet.status.time_left import TimeLeft, time_left
 from genenet.status.trainings import open_iterations, read_trainings
@@ -121,7 +121,7 @@ def read_status(config: Config) -> Status:
         iterations=iterations,
         may_end_earlier=config.training.stopping.patience is not None or has_rungs,
         runs=runs,
-        left=time_left(runs, open_iterations(config, paths)),
+        left=time_left([*runs, *refits], [*open_iterations(config, paths), *open_refits(config, paths)]),
         stages=read_stages(config, paths, runs, refits),
         changed=_changes(kept, config),
         metric=config.ensemble.metric,
