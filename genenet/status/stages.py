@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genenet.config.planned_controls import controls
+from genenet.config.selection_metrics import RANKING_METRIC, SCORES, SELECTION_METRICS
 from genenet.core.choices import many
 from genenet.core.logs import ERROR
 from genenet.core.paths import ResultPaths, part_name
@@ -128,8 +129,11 @@ def _members(folder: str) -> str:
     members, scores = (seen.json().get(key) if seen else None for key in ("members", "validation"))
     if not isinstance(members, list):
         return ""
-    ari = as_number(scores.get("ari")) if isinstance(scores, dict) else None
-    return many(len(members), "network") + (f", ARI {ari:.3f}" if ari is not None else "")
+    named = str(seen.json().get("metric")) if seen else ""
+    metric = SELECTION_METRICS.get(named, SELECTION_METRICS[RANKING_METRIC])
+    known = {name: as_number(scores.get(name)) for name in SCORES} if isinstance(scores, dict) else {}
+    score = metric.of_scores(known)
+    return many(len(members), "network") + (f", {metric.title} {score:.3f}" if score is not None else "")
 
 
 def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) -> StageState:

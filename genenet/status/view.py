@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.choices import many
 from genenet.core.paths import ResultPaths
 from genenet.status.time_left import duration, seconds_left, short
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 MOST_TRAINING, MOST_OTHERS = 20, 5  # rows
 OTHER_LINES = 18  # around the rows of those that train, roughly
 LABEL_WIDTH, LOG_WIDTH = 10, 110
-MOST_OF_HOST = 10  # letters, so that all fits into 80 columns
+MOST_OF_HOST, WIDEST_SCORE = 10, 8  # letters, so that all fits into 80 columns
 _STYLES: dict[Phase, str] = {
     "done": "green",
     "failed": "red",
@@ -92,7 +93,9 @@ def render(status: Status, most_training: int) -> Group:
     failures = [(_name(run), _failure(run, paths)) for run in status.failures]
     return Group(
         _head(status),
-        *_section("training", _training_table(at_work[:most_training]), len(at_work) - most_training),
+        *_section(
+            "training", _training_table(at_work[:most_training], status.metric), len(at_work) - most_training
+        ),
         Text("\nstages", "bold"),
         _stages(status.stages),
         *_section("interrupted", _pairs(interrupted[:MOST_OTHERS]), len(interrupted) - MOST_OTHERS),
@@ -146,9 +149,9 @@ def _head(status: Status) -> Group:
     what += f", {most}{many(status.iterations, 'iteration')} each"
     table.add_row("trainings", _counts(status))
     table.add_row("", _bar(status.runs))
-    table.add_row("best", _score(status.best) if status.best else "none yet")
+    table.add_row("best", _score(status.best, status.metric) if status.best else "none yet")
     for title, run in status.best_baselines.items():
-        table.add_row("", _score(run, title))
+        table.add_row("", _score(run, status.metric, title))
     table.add_row("time left", _left(status))
     for text in _notes(status):
         table.add_row(Text("note", "yellow"), text)
@@ -172,10 +175,10 @@ def _bar(runs: list[Outcome]) -> Table:
     return bar
 
 
-def _score(run: Outcome, title: str = "") -> str:
+def _score(run: Outcome, metric: str, title: str = "") -> str:
     name = f"{title} ({run.run})" if title else run.run
     note = "" if run.is_over else f", so far: iteration {run.iteration} of {run.iterations}"
-    return f"ARI {run.ari or 0.0:.3f}  {name}{note}"
+    return f"{SELECTION_METRICS[metric].title} {run.score(metric) or 0.0:.3f}  {name}{note}"
 
 
 def _left(status: Status) -> str:
@@ -207,10 +210,11 @@ def _notes(status: Status) -> list[str]:
     return notes
 
 
-def _training_table(runs: list[Outcome]) -> Table:
+def _training_table(runs: list[Outcome], metric: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("  run", no_wrap=True)
-    for title in ("iteration", "ARI", "left", "alive", "news"):
+    name = SELECTION_METRICS[metric].title
+    for title in ("iteration", name if len(name) <= WIDEST_SCORE else "score", "left", "alive", "news"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("host", no_wrap=True)
     table.add_column("job", no_wrap=True)
@@ -219,7 +223,7 @@ def _training_table(runs: list[Outcome]) -> Table:
         table.add_row(
             "  " + _name(run),
             f"{run.iteration}/{run.iterations}",
-            "-" if run.ari is None else f"{run.ari:.3f}",
+            "-" if (score := run.score(metric)) is None else f"{score:.3f}",
             short(None if pace is None else seconds_left(run, pace)),
             short(run.heartbeat_seconds),
             short(run.progress_seconds),

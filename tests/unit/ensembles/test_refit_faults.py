@@ -16,7 +16,7 @@ from genenet.search.retry import find, retry
 from tests.support import runs
 from tests.support.refits import Selected
 
-ITERATIONS = 800  # so many that a training is killed long before its end
+ITERATIONS = 400  # so many that a training is killed long before its end
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_refit_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
     whole, killed = Selected(tmp_path / "whole"), Selected(tmp_path / "killed")
     for each in (whole, killed):
         each.trained(0, ITERATIONS)
-        each.settings_of_refits(checkpoint_seconds=0.05, optimiser={"ema_decay": 0.9})
+        each.settings_of_refits(checkpoint_seconds=0.1, validation_interval=50, optimiser={"ema_decay": 0.9})
         Path(each.paths.refit("000")).unlink()
     settings, files = Path(killed.paths.settings("refit")), killed.paths.run("refit/000")
     command = runs.genenet("refit", "--results", killed.paths.results, "--rank", 0, "--settings", settings)
@@ -59,7 +59,7 @@ def test_a_refit_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
 
 @pytest.mark.slow
 def test_a_refit_that_diverges_changes_nothing_and_the_search_goes_on(selected):
-    selected.trained(0, 500, log_learning_rate=0)
+    selected.trained(0, 500, log_learning_rate=0, log_gamma2=0)
     settings = selected.settings_of_refits(optimiser={"kind": "sgd"})
     assert refit(selected.paths, "000", settings)
     receipt = read_receipt(Path(selected.paths.refit("000")))

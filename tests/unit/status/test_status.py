@@ -30,6 +30,7 @@ from genenet.core.lock_holder import identity
 from genenet.core.paths import ResultPaths, part_name
 from genenet.core.tolerant_read import try_read
 from genenet.ensembles.description import FORMAT
+from genenet.ensembles.refit import RefitReceipt
 from genenet.genes.genome import Genome
 from genenet.status import status, view
 from genenet.status.time_left import time_left
@@ -74,8 +75,9 @@ class Search:
         for path in self.folder.rglob("*"):
             os.utime(path, (OLD, OLD))
 
-    def write_config(self, controls=None, **training):
-        values = {**VALUES, "results": str(self.paths.results), "controls": controls}
+    def write_config(self, controls=None, ensemble=None, **training):
+        more = {"controls": controls, "ensemble": ensemble or {}}
+        values = {**VALUES, "results": str(self.paths.results), **more}
         values["training"] = {**VALUES["training"], **training}
         (self.folder / "config.yaml").write_text(yaml.safe_dump(values))
 
@@ -98,18 +100,18 @@ class Search:
         validation = open_prepared(Path(self.paths.data("validation")))
         return Publication(self.paths.run(run), Genome("g", {"net": {}}), None, validation)
 
-    def publish(self, run, ari, seconds=500.0):
+    def publish(self, run, ari, seconds=500.0, **scores):
         self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
         outcome = {"iterations": 1000, "best_iteration": 900, "seconds": seconds}
-        self.publication(run).write_scores("ok", **outcome, validation={"ari": ari})
+        self.publication(run).write_scores("ok", **outcome, validation={"ari": ari, **scores})
 
     def attempts(self, run):
         self.paths.run(run).folder.mkdir(parents=True, exist_ok=True)
         return Attempts(self.paths.run(run).attempts, "x", "token")
 
-    def rows(self, run, *iterations, ari=0.5, token="token", of=1000):
+    def rows(self, run, *iterations, ari=0.5, iou=0.5, token="token", of=1000):
         """What a training writes that has validated after these iterations, and has just done the last one."""
-        rows = [Row(i, 0.5, 1e-3, ari + i / 10_000, i / 10) for i in iterations]
+        rows = [Row(i, 0.5, 1e-3, ari + i / 10_000, i / 10, iou) for i in iterations]
         write_history(self.paths.run(run).progress, rows)
         states = StateWriter(self.paths.run(run).state)
         states.token = token
@@ -134,10 +136,10 @@ class Search:
         if iterations:
             self.rows(run, *iterations)
 
-    def choose(self):
+    def choose(self, folder=None, **more):
         members = [{"run": "r0/000"}, {"run": "r0/001"}]
-        facts = {"format": FORMAT, "members": members, "validation": {"ari": 0.8125}}
-        write_json(Path(self.paths.ensemble) / "ensemble.json", facts)
+        facts = {"format": FORMAT, "members": members, "validation": {"ari": 0.8125, "mean_iou": 0.5}, **more}
+        write_json(Path(folder or self.paths.ensemble) / "ensemble.json", facts)
         Path(self.paths.ranking).write_text("")
 
     def finish_trainings(self):
@@ -378,6 +380,65 @@ def test_selection(search):
         "done",
         "2 networks, ARI 0.812",
     )
+
+
+def refit_of(search, rank, member="r0/000", status="ok"):
+    """What a refit publishes."""
+    search.publish(f"refit/{rank}", None)
+    receipt = {"member": member, "genome": "0" * 12, "status": status}
+    write_json(Path(search.paths.refit(rank)), RefitReceipt(**receipt).model_dump(mode="json"))
+
+
+def test_refits(search):
+    """They are counted after the selection, which writes another folder; the ensemble is there after them."""
+    search.write_config(ensemble={"refit": True, "max_size": 3})
+    search.train("r0/002", 100, 200)
+    search.rows("r0/002", 100, 200)
+    in_all = search.read().left.seconds_in_all
+    assert in_all == pytest.approx(
+        0.1 * (800 + 5 * 1000 + 3 * 1000)
+    )  # with one refit for each possible member
+    search.finish_trainings()
+    assert search.stage("refit").text == "for the selection"
+    search.choose(search.paths.selected)
+    assert search.stage("selection").state == "done"
+    assert (search.stage("refit").state, search.stage("refit").text) == ("waiting", "0 of 2 members")
+    assert search.stage("volume demo").text == "for the ensemble"
+    assert [run.phase for run in search.read().refits] == ["waiting", "waiting"]
+    search.train("refit/000", 300)
+    search.rows("refit/000", 300)
+    assert "refit/000 300/1000" in " ".join(search.text().split())
+    Path(search.paths.run("refit/000").lock).unlink()
+    refit_of(search, "000")
+    assert search.stage("refit").text == "1 of 2 members"
+    refit_of(search, "001")
+    assert search.stage("refit").state == "waiting"  # the ensemble isn't written yet
+    write_json(Path(search.paths.refits), {})
+    search.choose()
+    assert search.stage("refit").state == "done"
+    assert search.stage("volume demo").text == "0 of 2 parts"
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_best", "column"),
+    [("mean_iou", "mean IoU 0.650 r0/002", "mean IoU"), ("both", "mean of ARI and mean IoU 0.585", "score")],
+)
+def test_the_score_is_that_of_the_selection(search, metric, of_best, column):
+    search.write_config(ensemble={"metric": metric})
+    search.publish("r0/000", 0.7, mean_iou=0.4)
+    search.train("r0/002", 200)
+    search.rows("r0/002", 200, iou=0.65)
+    text = " ".join(search.text().split())
+    assert f"best {of_best}" in text
+    assert f"iteration {column} left" in text
+    assert max(map(len, search.text().splitlines())) <= 80
+    found = status.as_json(search.read())
+    assert (found["metric"], found["runs"][0]["mean_iou"]) == (metric, 0.4)
+    search.finish_trainings()
+    search.choose(metric=metric)
+    value = {"mean_iou": 0.5, "both": 0.656}[metric]
+    title = of_best.rpartition(" 0.")[0]
+    assert search.stage("selection").text == f"2 networks, {title} {value:.3f}"
 
 
 def segment(search, n_blocks):
