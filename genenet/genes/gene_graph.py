@@ -157,8 +157,13 @@ class ConvLayerGene(Gene):
 
     @property
     def n_channels(self) -> int:
-        """Output channels: the kernels at scale 0, doubled at each scale."""
-        return self.integer("n_convkernels") << self.scale
+        """Output channels: the kernels at scale 0, doubled at each scale, but at most max_convkernels."""
+        return min(self.integer("n_convkernels") << self.scale, self.integer("max_convkernels"))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether max_convkernels cuts off channels."""
+        return self.integer("n_convkernels") << self.scale > self.n_channels
 
     @property
     def spatial_mode(self) -> str:

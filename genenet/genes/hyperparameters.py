@@ -25,6 +25,7 @@ LEVELS: tuple[Level, ...] = ("net", "path", "stack", "layer", "edge")
 
 
 LARGEST = 2**53  # integers up to it are exact as floats
+UNLIMITED = 1024 * 2**6  # channels; the domains of n_convkernels and n_stacks allow no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +239,15 @@ HYPERPARAMETERS = Table(
             log_lambda2=_penalty(2, "activations"),
         ),
         *_read_at("edge", _LAYER, pooling=(0, POOLINGS, "how the encoder halves the size")),
+        *_read_at(
+            "layer",
+            _LAYER,
+            max_convkernels=(
+                UNLIMITED,
+                _integers(1, UNLIMITED),
+                "largest number of output channels at any scale: n_convkernels, doubled at each scale, is cut off here",
+            ),
+        ),
     ],
 )
 REPLACED = {"batch_norm": "norm: none or batch"}  # names of earlier versions, and what to write instead

@@ -103,6 +103,13 @@ ACTIVATIONS = Table(
             keeps_input=True,
         ),
         Activation("tanh", "the hyperbolic tangent", "torch.nn:Tanh", title="tanh"),
+        Activation(
+            "swish",
+            "x σ(x), with the logistic function σ; also called SiLU",
+            "torch.nn:SiLU",
+            title="swish",
+            keeps_input=True,
+        ),
     ],
 )
 NORMS = Table(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genenet.genes.gene_graph import ConvLayerGene
 from genenet.genes.plan import Plan, plan
 from genenet.report.drawing.canvas import (
     FAINT,
@@ -70,15 +71,22 @@ def draw_network(genome: Genome, n_classes: int) -> Figure:
 
 def caption_texts(genome: Genome, built: Plan) -> list[str]:
     """Return the caption of a network: its numbers, as in the captions of Guay (2017)."""
-    kernels = sorted({layer.out_channels >> stack.scale for stack in built.stacks for layer in stack.layers})
+    genes = [gene for gene in genome.net.walk() if isinstance(gene, ConvLayerGene)]
+    kernels = sorted({gene.integer("n_convkernels") for gene in genes})
+    limits = sorted({gene.n_channels for gene in genes if gene.is_limited})
     sizes = [shape_text(shape, built.has_depth) for shape in (built.input_shape, built.output_shape)]
     return [
         f"{built.n_parameters:,} parameters",
         f"{built.n_layers} layers ({built.n_convlayers} convolutions)",
         " → ".join(sizes),
-        f"{kernels[0]} kernels" if len(kernels) == 1 else f"{kernels[0]} to {kernels[-1]} kernels",
+        f"{_from_to(kernels)} kernels" + (f", at most {_from_to(limits)} channels" if limits else ""),
         f"log₁₀ learning rate {genome.net.value('log_learning_rate'):.3g}".replace("-", "−"),
     ]
+
+
+def _from_to(values: list[int]) -> str:
+    """Write sorted values by the first and the last."""
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _draw_caption(canvas: Canvas, genome: Genome, texts: list[str], width: float) -> None:

@@ -171,3 +171,28 @@ def test_too_small_an_input_says_which_is_needed():
     net = genome({"net": {"n_stacks": 4, "input_size": 100}}).net
     with pytest.raises(Exception, match="input_size 100 is too small .* at least 188 is needed"):
         plan(net, 2)
+
+
+def test_channels_double_up_to_a_limit_that_is_summed_like_other_values():
+    """Skips, merges, groups and projections follow the channels of the layers around them."""
+    net = {"n_convkernels": 6, "n_stacks": 3, "n_convlayers": 2, "padding": "same", "residual": True}
+    limited = genome(
+        {
+            "net": {**net, "max_convkernels": 16, "groups": 4},
+            "net/decode/stack3/layer1": {"max_convkernels": 4},
+        }
+    )
+    stacks = plan(limited.net, 2).stacks
+    assert [[layer.out_channels for layer in stack.layers] for stack in stacks] == [
+        *([6, 6], [12, 12], [16, 16]),
+        *([16, 20], [16, 16], [12, 12], [6, 6]),
+    ]
+    assert [stack.layers[0].in_channels for stack in stacks] == [1, 6, 12, 16, 16 + 16, 12 + 12, 6 + 6]
+    assert [layer.groups for layer in stacks[3].layers] == [4, 4]
+    assert [layer.is_projected for layer in stacks[3].layers] == [False, True]
+    assert stacks[3].layers[1].in_channels == 16
+
+
+def test_without_a_limit_channels_double_to_the_end():
+    largest = genome({"net": {"n_convkernels": 1024, "n_stacks": 6, "padding": "same"}})
+    assert plan(largest.net, 2).stacks[6].out_channels == 1024 * 64

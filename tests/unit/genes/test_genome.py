@@ -12,7 +12,7 @@ from genenet.genes.generation import draw
 from genenet.genes.genome import Genome, genome_from_json, read_genome
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.genes.plan import plan
-from tests.support.regions import FEASIBLE, REGIONS
+from tests.support.regions import FEASIBLE, FEASIBLE_WITH_POOLING, REGIONS
 
 
 def test_id_is_the_hash_of_canonical_deltas():
@@ -46,6 +46,21 @@ def test_id_does_not_depend_on_defaults_that_are_written_out():
     )
     raised = Genome("a", {"net/encode": {"n_convkernels": HYPERPARAMETERS["n_convkernels"].default}})
     assert raised.id != Genome("b", {}).id  # below the root it is a delta
+
+
+@pytest.mark.parametrize(
+    ("index", "id_", "n_parameters"),
+    [
+        (0, "f33f8a3b2f51", 12_589),
+        (1, "3165348b241d", 34_035),
+        (2, "f796fc6fc4e4", 75_862),
+        (3, "8339181c732d", 39_109),
+    ],
+)
+def test_a_seed_draws_what_it_drew_before_there_were_newer_hyperparameters(index, id_, n_parameters):
+    """The numbers were taken when ``pooling`` was the last hyperparameter of the table."""
+    genome = draw(FEASIBLE_WITH_POOLING, seed=7, index=index)
+    assert (genome.id, plan(genome.net, 3).n_parameters) == (id_, n_parameters)
 
 
 def test_round_trip(tmp_path):

@@ -37,6 +37,7 @@ OTHER = {
     "log_lambda1": -6,
     "log_lambda2": -7,
     "pooling": 1,
+    "max_convkernels": 3,
 }
 
 

@@ -24,7 +24,7 @@ from genenet.report.drawing import canvas
 from genenet.report.drawing.canvas import Rect, flow, write_figure
 from genenet.report.drawing.genes import draw_genes, layout_genes
 from genenet.report.drawing.layout import layout_network
-from genenet.report.drawing.network import draw_network
+from genenet.report.drawing.network import caption_texts, draw_network
 from tests.support import runs
 from tests.support.examples import examples
 from tests.support.published import PUBLISHED, published
@@ -234,6 +234,14 @@ def test_the_caption_has_the_published_numbers(tmp_path, genome, classes, n_para
     ):
         assert said in texts
     assert texts.count(f"{after} × {after}") >= 2  # of the last convolution and of the classes
+
+
+def test_the_caption_says_where_channels_are_limited():
+    net = {"n_convkernels": 6, "n_stacks": 2, "input_size": 80, "max_convkernels": 12}
+    one, two = Genome("one", {"net": net}), Genome("two", {"net": net, "net/decode": {"max_convkernels": 4}})
+    captions = [caption_texts(genome, plan(genome.net, 2)) for genome in (one, two)]
+    assert captions[0][3] == "6 kernels, at most 12 channels"
+    assert captions[1][3] == "6 kernels, at most 16 channels"  # 24 at the bottom of the decoder
 
 
 def test_tensors_are_those_of_the_network():
