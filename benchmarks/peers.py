@@ -9,6 +9,7 @@ continues. The peers:
 
 genenet     six networks of preset: modern; the ensemble of the best, as many as validation says
 one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
+resenc      the baseline resenc, nnU-Net's residual encoder, with 16 to 128 channels: one training with genenet's recipe
 monai       MONAI's BasicUNet (16 to 128 features) in a plain loop: Adam, Dice and cross-entropy, flips, turns and
             random grey values, each image normalised by itself
 nnunet      nnU-Net v2, 2D, its plan shrunk to a processor's size: 16 to 128 features, patches of at most 256 voxels,
@@ -32,6 +33,7 @@ import numpy as np
 import cells
 from bench_tools import ROOT
 from genenet.config.presets import preset_values
+from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
 from transfer_data import TRANSFER_SETS
@@ -78,6 +80,15 @@ def one(name, data, seed):
     return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
 
 
+def resenc(name, data, seed):
+    """Return one training of nnU-Net's network, with the preset's recipe and all the seconds."""
+    smallest = min(min(image.image.shape[1:]) for image in data.train)
+    sizes = {"n_convkernels": 16, "max_convkernels": 128, "input_size": min(256, smallest)}
+    genome = BASELINES["resenc"].genome(**sizes, log_learning_rate=-2.5)
+    members, outputs = outputs_of(data, [(genome, seed)], recipe(), SECONDS)
+    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
+
+
 def in_environment(program, name, data, seed):
     """Run a peer's program in its own environment, on images as files; return its scores and facts."""
     make_environment()
@@ -115,6 +126,7 @@ def make_environment():
 PEERS = {
     "genenet": genenet,
     "one": one,
+    "resenc": resenc,
     "monai": functools.partial(in_environment, "peer_programs/basic_unet.py"),
     "nnunet": functools.partial(in_environment, "peer_programs/nnunet_v2.py"),
 }

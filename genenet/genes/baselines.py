@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic import PositiveInt as Positive
 
 from genenet.core.choices import Choice, Table
 from genenet.core.models import Closed
+from genenet.genes.hyperparameters import UNLIMITED
+from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
 if TYPE_CHECKING:
     from genenet.genes.gene_graph import Deltas
@@ -122,6 +124,107 @@ def ciresan2012(options: Ciresan2012) -> dict[str, Deltas]:
     }
 
 
+class ResEnc(BaselineOptions):
+    """The residual-encoder U-Net of nnU-Net (Isensee et al. 2024, "nnU-Net Revisited"), in 2D or in 3D.
+
+    Instance normalisation, leaky rectified linear units, strided convolutions and same padding; residual blocks in the
+    encoder, one convolution in each stack of the decoder, and a limit on the channels.
+    """
+
+    n_convkernels: int = Field(32, ge=1, le=1024, description="number of kernels at scale 0")
+    max_convkernels: Positive | None = Field(
+        None, le=UNLIMITED, description="largest number of channels; null: 512 in 2D, 320 in 3D"
+    )
+    n_stacks: int | None = Field(
+        None,
+        ge=1,
+        le=6,
+        description="number of poolings; null: 5 in 2D, 2 in 3D, where the exact tiles of deeper networks, which see "
+        "hundreds of voxels along each axis, don't fit into memory",
+    )
+    input_size: Positive | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="size of a training patch along y and x, in voxels; null: 512 in 2D, 128 in 3D. It is lowered to a "
+        "multiple of 2 to the power of the poolings",
+    )
+    spatial_mode: Literal["2d", "3d"] = Field(
+        "2d", description="2d: single slices; 3d: 3 × 3 × 3 kernels, for voxels that are nearly cubes"
+    )
+    input_depth: Positive | None = Field(
+        None, le=1024, description="size of a training patch along z in 3D; null: as input_size"
+    )
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        least = 2 ** (self.poolings + 1)
+        if self.size < least:
+            raise ValueError(
+                f"input_size {self.size} is too small for {self.poolings} poolings; at least {least}"
+            )
+        if self.input_depth is not None and self.spatial_mode == "2d":
+            raise ValueError("input_depth needs spatial_mode 3d")
+        if self.depth < least // 2:
+            raise ValueError(
+                f"input_depth {self.depth} is too small for {self.poolings} poolings; at least {least // 2}"
+            )
+        return self
+
+    @property
+    def poolings(self) -> int:
+        """Number of poolings."""
+        return self.n_stacks or (2 if self.spatial_mode == "3d" else 5)
+
+    @property
+    def size(self) -> int:
+        """Voxels of a training patch along y and x."""
+        return self.input_size or (128 if self.spatial_mode == "3d" else 512)
+
+    @property
+    def depth(self) -> int:
+        """Voxels of a training patch along z, for 3D."""
+        return self.input_depth or min(self.size, 1024)
+
+
+BLOCKS = 1, 3, 4, 6, 6, 6, 6  # of the encoder, by scale; the bottom is the last one
+
+
+def resenc(options: ResEnc) -> dict[str, Deltas]:
+    """Return a stem and 1, 3, 4, 6, 6 and 6 residual layers from scale 0 down, then a layer at each scale.
+
+    What a gene graph expresses otherwise than nnU-Net's plans "ResEnc":
+
+    - A residual block is one convolution with a shortcut around it; theirs has two. A stack can't have more than
+      six layers, so twelve convolutions of a stage would not fit.
+    - A 2×2 convolution of stride 2 halves the size before the first block of a stage. Their first block has a 3×3
+      convolution of stride 2, and an average pooling in its shortcut.
+    - Projections in shortcuts are 1×1 convolutions with a bias and without a normalisation.
+    - Weights are initialised as those of all genomes are. Losses at lower scales are a part of the recipe.
+    """
+    is_3d, bottom = options.spatial_mode == "3d", options.poolings
+    net = {
+        "n_stacks": bottom,
+        "n_convlayers": 1,
+        "n_convkernels": options.n_convkernels,
+        "max_convkernels": options.max_convkernels or (320 if is_3d else 512),
+        "input_size": options.size,
+        "norm": list(NORMS).index("instance"),
+        "activation": list(ACTIVATIONS).index("leaky_relu"),
+        "padding": list(PADDINGS).index("same"),
+        "pooling": list(POOLINGS).index("conv"),
+    }
+    if is_3d:
+        net |= {"spatial_mode": list(SPATIAL_MODES).index("3d"), "input_depth": options.depth}
+    stacks = [*(f"net/encode/stack{scale}" for scale in range(bottom)), f"net/decode/stack{bottom}"]
+    return {
+        "net": net,
+        **{path: {"n_convlayers": n - 1, "residual": 1} for path, n in zip(stacks, BLOCKS, strict=False)},
+        "net/encode/stack0": {"n_convlayers": BLOCKS[0], "residual": 1},  # one more, the stem
+        "net/encode/stack0/layer0": {"residual": -1},
+    }
+
+
 BASELINES = Table(
     "baseline",
     [
@@ -138,6 +241,13 @@ BASELINES = Table(
             "genenet.genes.baselines:ciresan2012",
             Ciresan2012,
             title="sliding window 2012",
+        ),
+        Baseline(
+            "resenc",
+            "the residual-encoder U-Net of nnU-Net (Isensee et al. 2024), in 2D or 3D, at any number of kernels",
+            "genenet.genes.baselines:resenc",
+            ResEnc,
+            title="ResEnc U-Net 2024",
         ),
     ],
 )

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -69,6 +71,90 @@ def test_the_sliding_window_has_the_sizes_of_the_paper():
     assert p.output_shape == (1, 34, 34)
     sizes = [(4, 1, 48), (5, 48, 48), (4, 48, 48), (4, 48, 48), (3, 48, 200), (1, 200, 2)]
     assert p.n_parameters == sum((k * k * c + 1) * n for k, c, n in sizes)
+
+
+def counted(channels, blocks, n_classes, voxels=9, factor=4):
+    """Parameters of the residual U-Net, summed by hand; ``voxels`` of a kernel, ``factor`` of a pooling."""
+
+    def layer(n_in, n_out, projected=False):
+        return (voxels * n_in + 1) * n_out + 2 * n_out + (n_in + 1) * n_out * projected
+
+    total = layer(1, channels[0]) + blocks[0] * layer(channels[0], channels[0])
+    for (above, here), n in zip(pairwise(channels), blocks[1:], strict=True):
+        total += (factor * above + 1) * above  # strided convolution
+        total += layer(above, here, above != here) + (n - 1) * layer(here, here)
+        total += (factor * here + 1) * above + layer(2 * above, above)  # on the way up
+    return total + (channels[0] + 1) * n_classes
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "shape"),
+    [
+        ({}, counted((32, 64, 128, 256, 512, 512), (1, 3, 4, 6, 6, 6), 3), (1, 512, 512)),
+        (
+            {"n_convkernels": 16, "max_convkernels": 100, "n_stacks": 4, "input_size": 250},
+            counted((16, 32, 64, 100, 100), (1, 3, 4, 6, 6), 3),
+            (1, 240, 240),
+        ),
+        ({"spatial_mode": "3d"}, counted((32, 64, 128), (1, 3, 4), 3, 27, 8), (128, 128, 128)),
+        (
+            {"spatial_mode": "3d", "n_stacks": 5, "input_size": 100, "input_depth": 70},
+            counted((32, 64, 128, 256, 320, 320), (1, 3, 4, 6, 6, 6), 3, 27, 8),
+            (64, 96, 96),
+        ),
+    ],
+)
+def test_the_residual_encoder_has_the_blocks_and_channels_of_the_paper(options, expected, shape):
+    p = plan(genome_of("resenc", **options).net, 3)
+    assert p.n_parameters == expected
+    assert p.input_shape == p.output_shape == shape
+    assert {(layer.norm, layer.activation, layer.padding, layer.pooling) for layer in p.layers} == {
+        ("instance", "leaky_relu", "same", "conv")
+    }
+    encoder, decoder = p.stacks[: p.n_poolings + 1], p.stacks[p.n_poolings + 1 :]
+    assert [sum(layer.residual for layer in stack.layers) for stack in encoder] == [1, 3, 4, 6, 6, 6][
+        : len(encoder)
+    ]
+    assert not p.layers[0].residual
+    assert [[layer.residual for layer in stack.layers] for stack in decoder] == [[False]] * p.n_poolings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_stacks": 6, "input_size": 100}, "input_size 100 is too small for 6 poolings; at least 128"),
+        ({"input_depth": 32}, "input_depth needs spatial_mode 3d"),
+        (
+            {"spatial_mode": "3d", "n_stacks": 3, "input_depth": 7},
+            "input_depth 7 is too small for 3 poolings; at least 8",
+        ),
+        ({"input_size": 63}, "input_size: input should be greater than or equal to 64"),
+        ({"spatial_mode": "2.5d"}, "spatial_mode: "),
+    ],
+)
+def test_sizes_of_the_residual_encoder_that_cannot_be_built(options, message):
+    with pytest.raises(InputError, match=f"baselines.resenc: .*{message}"):
+        BaselineSettings(name="resenc", options=options).genome()
+
+
+def test_the_smallest_residual_encoders_are_built():
+    for options in (
+        {"n_stacks": 5, "input_size": 64},
+        {"spatial_mode": "3d", "input_size": 64, "input_depth": 4},
+    ):
+        p = plan(BaselineSettings(name="resenc", options=options).genome().net, 2)
+        assert p.output_shape[2] == 64
+
+
+@pytest.mark.slow
+def test_a_3d_residual_encoder_trains_for_one_iteration():
+    genome = genome_of("resenc", n_convkernels=1, spatial_mode="3d", input_size=64, input_depth=4)
+    data = [trainers.labelled(*runs_support.blobs((5, 70, 70), 0))]
+    t = trainers.trainer(genome=genome.deltas["net"], data=data, batch_size=1, deltas=below_the_root(genome))
+    before = trainers.weights(t)
+    t.step()
+    assert torch.isfinite(trainers.weights(t)).all()
+    assert not torch.equal(before, trainers.weights(t))
 
 
 @pytest.mark.parametrize("name", BASELINES)

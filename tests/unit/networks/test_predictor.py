@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
+from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
@@ -30,8 +31,12 @@ def fixed(*networks):
 
 def network(seed=0, **values):
     net = {"n_convkernels": 3, "n_stacks": 2, "n_convlayers": 1, "input_size": 60, **values}
+    return network_of(Genome("n", {"net": net}), seed)
+
+
+def network_of(genome, seed=0):
     torch.manual_seed(seed)
-    made = Network(plan(Genome("n", {"net": net}).net, 3))
+    made = Network(plan(genome.net, 3))
     for name, parameter in made.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.2)
@@ -43,6 +48,9 @@ NETWORKS = {
     "same": lambda: [network(padding="same", norm="batch")],
     "channel norm": lambda: [network(norm="channel"), network(padding="same", norm="channel")],
     "instance norm": lambda: fixed(network(norm="instance"), network(padding="same", norm="instance")),
+    "resenc": lambda: fixed(
+        network_of(BASELINES["resenc"].genome(n_convkernels=3, n_stacks=2, input_size=64))
+    ),
     "wide": lambda: [network(kernel_width=5, pooling="conv")],
     "3d": lambda: [network(spatial_mode="3d", n_stacks=1)],
     "3d same": lambda: [network(spatial_mode="3d", n_stacks=1, padding="same")],
