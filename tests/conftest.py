@@ -1,11 +1,12 @@
 import os
+import sys
 
 import pytest
 
 from tests.support import examples
 
 # two workers share two cores: one thread each, unless a test asks for more
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
 
 examples.register()
 
@@ -17,3 +18,15 @@ def same_environment():
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Put torch's number of threads back after each test, if torch is imported.
+
+    A second thread that a test left would make each later training many times slower: for every small operation, both
+    threads wait for each other, and there are fewer cores than threads.
+    """
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(THREADS)
