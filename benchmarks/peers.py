@@ -27,12 +27,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 import cells
 from bench_tools import ROOT
 from genenet.config.presets import preset_values
+from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
@@ -53,23 +55,31 @@ def recipe():
     return {"net": regions["net"], "stack": regions["stack"], "training": training}
 
 
-def search(data, seed, seconds=SECONDS):
-    """Train a search's networks; return their genomes, facts and outputs, the best on validation first."""
+def genenet(name, data, seed):
+    """Return the ensemble of a search: the best networks, as many as give the best validation, by each metric."""
     smallest = min(min(image.image.shape[1:]) for image in data.train)
     genomes = genomes_of(recipe(), smallest, seed, N_NETWORKS)
-    members, outputs = outputs_of(data, [(g, seed) for g in genomes], recipe(), seconds / N_NETWORKS)
-    order = sorted(range(N_NETWORKS), key=lambda i: -members[i]["validation"]["ari"])
-    ordered = {split: [found[i] for i in order] for split, found in outputs.items()}
-    return [genomes[i] for i in order], [members[i] for i in order], ordered
+    members, outputs = outputs_of(data, [(g, seed) for g in genomes], recipe(), SECONDS / N_NETWORKS)
+    by_metric = {metric: selected(data, members, outputs, metric) for metric in SELECTION_METRICS}
+    best = genomes[by_metric[RANKING_METRIC]["members"][0]]
+    return {
+        "members": members,
+        "best": best.deltas,
+        "by_metric": by_metric,
+        "test": by_metric[RANKING_METRIC]["test"],
+    }
 
 
-def genenet(name, data, seed):
-    """Return the ensemble of a search: the best networks, as many as give the best validation."""
-    genomes, members, outputs = search(data, seed)
-    sizes = range(1, N_NETWORKS + 1)
-    best = max(sizes, key=lambda n: ensemble_scores(data, "validation", outputs["validation"][:n])["ari"])
-    test = ensemble_scores(data, "test", outputs["test"][:best])
-    return {"members": members, "n_members": best, "best": genomes[0].deltas, "test": test}
+def selected(data, members, outputs, metric):
+    """Rank networks and choose how many are the ensemble, by a metric of validation; return them and the test."""
+    score = SELECTION_METRICS[metric].of_scores
+    order = sorted(range(len(members)), key=lambda i: -score(members[i]["validation"]))
+
+    def of_best(split, n):
+        return ensemble_scores(data, split, [outputs[split][i] for i in order[:n]])
+
+    best = max(range(1, len(order) + 1), key=lambda n: score(of_best("validation", n)))
+    return {"members": order[:best], "test": of_best("test", best)}
 
 
 def one(name, data, seed):
@@ -138,5 +148,14 @@ def cell(data_name, peer, seed):
     return {"data": data_name, "peer": peer, "seed": seed, **where(), **PEERS[peer](data_name, data, seed)}
 
 
+def print_metrics():
+    """Print the mean test scores of genenet's ensembles by the metric that selected them."""
+    cells_of = [c["by_metric"] for c in CELLS.read().values() if "by_metric" in c]
+    for metric in SELECTION_METRICS if cells_of else ():
+        means = [fmean(c[metric]["test"][name] for c in cells_of) for name in cells.METRICS]
+        print(f"selected by {metric}: " + " / ".join(f"{m:.3f}" for m in means) + f" ({len(cells_of)} cells)")
+
+
 if __name__ == "__main__":
     cells.main(__doc__, CELLS, cell, TRANSFER_SETS, PEERS)
+    print_metrics()
