@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from genenet.config.ensemble import Combination
 from genenet.config.normalisation import NormalisationSettings
@@ -93,6 +93,32 @@ class Refit(Closed):
     failed: dict[str, str] = Field(default_factory=dict)
 
 
+class ReliabilityScores(Closed):
+    """How far class probabilities are error rates; None if there were no labelled voxels.
+
+    Attributes:
+        expected_calibration_error: 0 to 1.
+        brier: Brier score, 0 to 2.
+        confidence: mean probability of the most probable class, of the voxels of each bin of it.
+        correct: share of them whose most probable class is the true one.
+        voxels: of each bin; empty bins are left out.
+    """
+
+    expected_calibration_error: float | None = None
+    brier: float | None = None
+    confidence: list[float] = Field(default_factory=list)
+    correct: list[float] = Field(default_factory=list)
+    voxels: list[NonNegativeInt] = Field(default_factory=list)
+
+
+class CalibrationEntry(Closed):
+    """The temperature of an ensemble, and its probabilities' reliability before and after it is applied."""
+
+    temperature: PositiveFloat
+    before: ReliabilityScores
+    after: ReliabilityScores
+
+
 class EnsembleDescription(Closed):
     """``ensemble.json``.
 
@@ -105,6 +131,8 @@ class EnsembleDescription(Closed):
         baselines: validation ARIs of the baselines, by name.
         refit: what became of the members' training on all images; scores and weights are of the networks before it.
             None if there was none.
+        calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
+            by an older version, whose probabilities stay as they are.
     """
 
     format: Literal["genenet.ensemble/1"] = FORMAT
@@ -120,6 +148,7 @@ class EnsembleDescription(Closed):
     class_voxels: ClassVoxels | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
     refit: Refit | None = None
+    calibration: CalibrationEntry | None = None
     members: list[MemberEntry] = Field(min_length=1)
 
     @property
@@ -155,11 +184,13 @@ class ScoresOnTestImages(ClassScores):
         volumes: names of the test images.
         strategies: scores of the ensembles of the strategies that weren't chosen.
         before_refit: scores of the ensemble before its members were trained anew; None if they weren't.
+        calibration: reliability of the probabilities, without and with the ensemble's temperature.
     """
 
     format: Literal["genenet.test_scores/1"] = "genenet.test_scores/1"
     volumes: list[str]
     strategies: dict[str, ClassScores] = Field(default_factory=dict)
+    calibration: CalibrationEntry | None = None
     before_refit: ClassScores | None = None
 
     @property

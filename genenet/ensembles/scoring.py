@@ -9,6 +9,7 @@ import numpy as np
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
+from genenet.ensembles.calibration import calibration_of
 from genenet.ensembles.description import ScoresOnTestImages, read_strategies
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import read_genome
@@ -21,9 +22,10 @@ from genenet.networks.weights import load_network
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import torch
+    from numpy.typing import NDArray
 
     from genenet.core.paths import ResultPaths
 
@@ -39,14 +41,21 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
         raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
     predictor = ensemble.predictor(device)
     table = Contingency.empty(len(ensemble.classes))
-    for image in prepared.images:
-        norm = ensemble.normalisation.of(image.statistics)
-        for z, probabilities in predictor.for_volume(image.volume, norm, image.inside).slices(
-            image.volume, norm
-        ):
-            table.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+
+    def slices() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        for image in prepared.images:
+            norm = ensemble.normalisation.of(image.statistics)
+            for z, probabilities in predictor.for_volume(image.volume, norm, image.inside).slices(
+                image.volume, norm
+            ):
+                labels = np.asarray(image.labels[z : z + 1])
+                table.add(labels, probabilities.argmax(axis=0))
+                yield labels, probabilities
+
+    calibration = calibration_of(slices(), ensemble.temperature)
     volumes = [image.name for image in prepared.images]
-    return ScoresOnTestImages.model_validate({"volumes": volumes, **scores(table)})
+    found = {"volumes": volumes, "calibration": calibration, **scores(table)}
+    return ScoresOnTestImages.model_validate(found)
 
 
 def evaluate_strategies(

@@ -10,6 +10,7 @@ from genenet.config.ensemble import STRATEGIES
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.ensembles.anytime import moments, write_moments
+from genenet.ensembles.calibration import calibrate
 from genenet.ensembles.description import (
     ClassVoxels,
     EnsembleDescription,
@@ -70,6 +71,8 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     write_moments(Path(paths.anytime), over_time)
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
+    calibration = calibrate(paths, chosen.members, validation, description.combination)
+    description = description.model_copy(update={"calibration": calibration})
     folder = paths.selected if settings.ensemble.refit else paths.ensemble
     write_ensemble(Path(folder), members, description)
     if not_found := description.validation.not_found(description.classes):

@@ -86,9 +86,14 @@ class Growing:
         found: NDArray[np.int64] = self.total.argmax(axis=0)
         return found
 
+    def mean(self) -> NDArray[np.float64]:
+        """Return the ensemble's probabilities, (C, …)."""
+        found: NDArray[np.float64] = self.total / (self.weight * LEVELS)
+        return found
+
     def count(self, into: Decomposition) -> None:
         """Add the errors of the ensemble so far to a decomposition."""
-        mean = self.total / (self.weight * LEVELS)
+        mean = self.mean()
         length = np.square(mean).sum(axis=0)
         into.n_voxels += int(self.known.sum())
         into.error_sum += float((length - 2 * self._of_truth(mean) + 1)[self.known].sum())

@@ -20,7 +20,7 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
-from genenet.segmentation.pipeline import Channels, Pipeline
+from genenet.segmentation.pipeline import UNCERTAINTY, Channels, Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
 from genenet.segmentation.suitability import cut_from, fit, warn_of_other_images
@@ -120,7 +120,7 @@ class SegmentationJob:
             self._predictor.with_statistics(store.attributes.get(NORM_STATISTICS, [])),
             mask.applied_to(image) if mask else image,
             Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
-            Channels.of(self.settings),
+            Channels.of(self.settings, self.ensemble.temperature),
             store.write_block,
             mask,
         )
@@ -150,10 +150,12 @@ class SegmentationJob:
                 voxel_size_nm=grid.voxel_size_nm or self.ensemble.voxel_size_nm,
                 translation_nm=grid.translation_nm,
                 block=self.block,
-                channels=Channels.of(self.settings).names(self.ensemble.classes),
+                channels=Channels.of(self.settings, self.ensemble.temperature).names(self.ensemble.classes),
                 dtype=self.settings.precision,
                 attributes={
                     "fingerprint": fingerprint,
+                    "temperature": self.ensemble.temperature,
+                    "uncertainty": UNCERTAINTY,
                     "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
@@ -170,6 +172,7 @@ class SegmentationJob:
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [
             self.ensemble.fingerprint,
+            UNCERTAINTY,
             settings | {"block": self.block},
             files,
             self.source.region,
@@ -201,7 +204,7 @@ def segment_in_memory(
         ensemble.predictor(device, settings).for_volume(image, norm, inside),
         image,
         norm,
-        Channels.of(settings),
+        Channels.of(settings, ensemble.temperature),
         write,
         mask,
     )
