@@ -76,7 +76,7 @@ class Growing:
         """Add a member's probabilities, (C, …) in 255 levels."""
         p = levels / LEVELS
         length = np.square(p).sum(axis=0)
-        self.total += weight * levels
+        self.total += float(weight) * levels  # an integer times uint8 would wrap around
         self.squares += weight * length
         self.errors += weight * (length - 2 * self._of_truth(p) + 1)
         self.weight += weight

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.claims import Contender
-    from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.description import CalibrationEntry, EnsembleDescription
     from genenet.training.outcomes import Outcome
 
 DASHES = ("dashed", "dotted", "dotdash", "dashdot")
@@ -40,6 +40,7 @@ def plots_of(
     ensemble: EnsembleDescription,
     runs: Sequence[Outcome],
     contenders: Sequence[Contender],
+    calibration: CalibrationEntry | None,
 ) -> dict[str, Model | None]:
     """Return the plots by the name under which the template shows them; None where there is nothing to draw.
 
@@ -48,6 +49,7 @@ def plots_of(
         ensemble: the chosen one.
         runs: all trainings, best first.
         contenders: the ensemble, the best network, and the baselines.
+        calibration: of the ensemble's probabilities, on the test images if there are any.
     """
     metric, of_sizes = ensemble.metric, rows(Path(paths.curve))
     columns = {"ari": "validation_ari", "mean_iou": "mean_iou"}
@@ -66,6 +68,7 @@ def plots_of(
         ),
         "family": family(runs, metric),
         "confusion": confusion(np.array(counts), ensemble.classes) if counts else None,
+        "calibration": reliability(calibration) if calibration else None,
     }
 
 
@@ -215,3 +218,26 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     plot.xaxis.major_label_orientation = 0.6
     plot.grid.grid_line_color = None
     return plot
+
+
+def reliability(calibration: CalibrationEntry) -> Figure | None:
+    """Plot the share of correct voxels against confidence, without and with the temperature; None without voxels.
+
+    On the diagonal, probabilities are error rates.
+    """
+    tips = [("confidence", "@confidence{0.000}"), ("correct", "@correct{0.000}"), ("voxels", "@voxels{0,0}")]
+    plot = axes("probability of the most probable class", "share of correct voxels", tips=tips)
+    plot.line([0, 1], [0, 1], color=INK, line_dash="dotted", legend_label="calibrated")
+    for scores, title, kind in (
+        (calibration.before, "as predicted", "other"),
+        (calibration.after, f"with temperature {calibration.temperature:g}", "member"),
+    ):
+        if not scores.voxels:
+            return None
+        source = ColumnDataSource(
+            {name: getattr(scores, name) for name in ("confidence", "correct", "voxels")}
+        )
+        style: dict[str, Any] = {"source": source, "color": COLOURS[kind], "legend_label": title}
+        plot.line("confidence", "correct", line_width=2, **style)
+        plot.scatter("confidence", "correct", size=7, **style)
+    return legend_below(plot)

@@ -79,7 +79,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     runs, contenders = contents["runs"], contents["contenders"]
     ensemble: EnsembleDescription = contents["ensemble"]
     against = network_plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
-    models = plots.plots_of(paths, ensemble, runs, contenders)
+    models = plots.plots_of(paths, ensemble, runs, contenders, contents["calibration"])
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(
@@ -105,6 +105,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "ensemble": ensemble,
         "combination": COMBINATIONS[ensemble.combination],
         "untrained": ensemble.untrained_classes,
+        "calibration": (test and test.calibration) or ensemble.calibration,
+        "calibrated_on": "test" if test and test.calibration else "validation",
         "not_found": ensemble.validation.not_found(classes),
         "strategies": claims.strategies(read_strategies(Path(paths.strategies)), test),
         "contenders": contenders,

@@ -14,6 +14,7 @@ from genenet.cli.summary import print_summary
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import RunPaths
+from genenet.ensembles.description import CalibrationEntry
 from genenet.ensembles.ranking import read_runs
 from genenet.genes.layer_parts import NORMS
 from genenet.metrics.table import METRICS
@@ -149,6 +150,56 @@ def test_test_scores_stand_apart(search: Search) -> None:
     write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6789})
     text = search.page().text
     assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
+
+
+def reliability_of(error: float) -> dict[str, object]:
+    return {
+        "expected_calibration_error": error,
+        "brier": 0.2,
+        "confidence": [0.55, 0.95],
+        "correct": [0.5, 0.95 - error],
+        "voxels": [10, 90],
+    }
+
+
+def test_how_sure_it_is_is_said_of_the_test_images_if_there_are_any(search: Search) -> None:
+    assert "How sure it is" not in search.page().text  # an ensemble of an older version
+    of = {
+        split: {"temperature": 1.5, "before": reliability_of(before), "after": reliability_of(after)}
+        for split, before, after in (("validation", 0.1, 0.02), ("test", 0.2, 0.08))
+    }
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    write_json(path, {**read_json(path), "calibration": of["validation"]})
+    text = search.page().text
+    assert "on the validation images, the probability of the predicted class" in text
+    assert (
+        "differ by 0.020 on average (expected calibration error; 0.100 without the temperature of 1.50)"
+        in text
+    )
+    assert "the diagram is optimistic" in text
+    test = {"volumes": ["test.tif"], **SCORES, "calibration": of["test"]}
+    write_json(Path(search.paths.test_scores), test)
+    text = search.page().text
+    assert (
+        "differ by 0.080 on average (expected calibration error; 0.200 without the temperature of 1.50)"
+        in text
+    )
+    assert "the diagram is optimistic" not in text
+
+
+def test_reliability_is_drawn_beside_the_diagonal() -> None:
+    scores = {"before": reliability_of(0.2), "after": reliability_of(0.05)}
+    entry = CalibrationEntry.model_validate({"temperature": 2, **scores})
+    plot = plots.reliability(entry)
+    assert plot is not None
+    diagonal, before, _, after, _ = (
+        line.data_source.data
+        for line in plot.renderers  # type: ignore[attr-defined]
+    )
+    assert list(diagonal["x"]) == list(diagonal["y"]) == [0, 1]
+    assert (before["correct"], after["correct"]) == ([0.5, 0.75], pytest.approx([0.5, 0.9]))
+    nothing = CalibrationEntry.model_validate({"temperature": 1, "before": {}, "after": {}})
+    assert plots.reliability(nothing) is None
 
 
 def test_controls_are_a_table_with_a_verdict(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
