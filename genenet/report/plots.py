@@ -230,7 +230,7 @@ def reliability(calibration: CalibrationEntry) -> Figure | None:
     plot.line([0, 1], [0, 1], color=INK, line_dash="dotted", legend_label="calibrated")
     for scores, title, kind in (
         (calibration.before, "as predicted", "other"),
-        (calibration.after, f"with temperature {calibration.temperature:g}", "member"),
+        (calibration.after, f"with temperature {calibration.temperature:.2f}", "member"),
     ):
         if not scores.voxels:
             return None
