@@ -51,7 +51,18 @@ def genomes_of(recipe, smallest, seed, n):
     return [draw(Draws(regions=regions).feasible_regions(), seed, i) for i in range(n)]
 
 
-def iterations_in(make, seconds):
+def maker(data, genome, recipe, seed, validations=VALIDATIONS):
+    """Return a function that makes the trainer of a genome for a number of iterations."""
+
+    def make(iterations):
+        every = math.ceil(iterations / validations)
+        settings = {"batch_size": 4, "threads": 1, "iterations": iterations, "validation_interval": every}
+        return data.trainer(genome, seed, **{**settings, **recipe["training"]})
+
+    return make
+
+
+def iterations_in(make, seconds, validations=VALIDATIONS):
     """Return how many iterations fit into so many seconds of the processor, validations included."""
     trial = make(10_000)
     trial.step()  # warms up
@@ -62,24 +73,17 @@ def iterations_in(make, seconds):
     began = time.process_time()
     trial.validate()
     validation = time.process_time() - began
-    return max(VALIDATIONS, int((seconds - VALIDATIONS * validation) / step))
+    return max(validations, int((seconds - validations * validation) / step))
 
 
-def trained(data, genome, recipe, seed, seconds):
-    """Train a genome for so many seconds of the processor; return the trainer with its best weights, and facts."""
-
-    def make(iterations):
-        every = math.ceil(iterations / VALIDATIONS)
-        settings = {"batch_size": 4, "threads": 1, "iterations": iterations, "validation_interval": every}
-        return data.trainer(genome, seed, **{**settings, **recipe["training"]})
-
-    n = iterations_in(make, seconds)
-    trainer, began = make(n), time.process_time()
+def trained(make, iterations):
+    """Train for so many iterations; return the trainer with its best weights, and the processor's seconds."""
+    trainer, began = make(iterations), time.process_time()
     for _ in trainer.run():
         pass
     used = time.process_time() - began
     trainer.use_best()
-    return trainer, {"id": genome.id, "iterations": n, "seconds": round(used, 1)}
+    return trainer, used
 
 
 def probabilities(trainer, image):
@@ -122,15 +126,24 @@ def outputs_of(data, genomes, recipe, seconds):
     """Train genomes, given with seeds; return facts of each, and its probabilities of each image by split."""
     members, outputs = [], {"validation": [], "test": []}
     for genome, seed in genomes:
-        trainer, facts = trained(data, genome, recipe, seed, seconds)
+        make = maker(data, genome, recipe, seed)
+        n = iterations_in(make, seconds)
+        trainer, used = trained(make, n)
+        facts = {"id": genome.id, "iterations": n, "seconds": round(used, 1)}
         for split, found in outputs.items():
-            of_images = [probabilities(trainer, image) for image in getattr(data, split)]
+            facts[split], of_images = single_scores(trainer, data, split)
             found.append(of_images)
-            score = scored(getattr(data, split), [[p] for p in of_images], data.n_classes)
-            facts[split] = {name: round(score[name], 4) for name in ("ari", "mean_iou")}
         members.append(facts)
         print(f"  {facts}", flush=True)
     return members, outputs
+
+
+def single_scores(trainer, data, split):
+    """Return ARI and mean IoU of one network for the images of a split, and its probabilities of each image."""
+    images = getattr(data, split)
+    outputs = [probabilities(trainer, image) for image in images]
+    score = scored(images, [[p] for p in outputs], data.n_classes)
+    return {name: round(score[name], 4) for name in cells.METRICS}, outputs
 
 
 if __name__ == "__main__":
