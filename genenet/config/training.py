@@ -151,6 +151,12 @@ class Training(Closed):
         False,
         description="also write TensorBoard logs to runs/…/tensorboard (pip install 'genenet[tensorboard]')",
     )
+    deep_supervision: bool = Field(
+        False,
+        description="the loss is also computed at lower scales of the decoder, through 1×1 convolutions that only "
+        "the training has (Lee et al. 2015); scales and weights are those of nnU-Net (Isensee et al. 2021). "
+        "It changes nothing for networks with fewer than two poolings",
+    )
     loss: Loss = Loss()
     sampling: Sampling = Sampling()
     augmentation: Augmentation = Augmentation()

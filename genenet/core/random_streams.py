@@ -24,3 +24,4 @@ class Stream(IntEnum):
     TRIAL_DRAWS = 9  # genomes that init draws to see whether a search space can be built
     LABELLED_PATCHES = 10  # further positions of a patch without a label: (stream, iteration, patch)
     NORM_STATISTICS = 12  # tiles from which the statistics of a network's norms are fixed for a volume
+    DEEP_SUPERVISION = 13  # torch's seed of the heads' initial weights: (stream, 0)

@@ -12,6 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from genenet.genes.layers import Layer
     from genenet.genes.plan import Plan
     from genenet.networks.modules import Modules
@@ -142,11 +144,27 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
+        return self.deep_logits(x, {})[0]
+
+    def deep_logits(self, x: Tensor, heads: Mapping[int, Callable[[Tensor], Tensor]]) -> list[Tensor]:
+        """Return the logits, and then what each head makes of the decoder's features at its scale.
+
+        Heads, by scale, map features (B, C, …) to logits (B, n_classes, …), without Z for a network of 2D layers.
+        """
+        decoded: dict[int, Tensor] = {}
+        logits = self.head(self._layers(self._as_slices(x), decoded if heads else None))
+        outputs = [logits, *(head(decoded[scale]) for scale, head in heads.items())]
+        return [self._as_volumes(output, len(x)) for output in outputs]
+
+    def _as_slices(self, x: Tensor) -> Tensor:
+        """Make all slices (B, C, Z, Y, X) a batch (B Z, C, Y, X) if the layers are 2D."""
+        return x if self.plan.has_depth else x.transpose(1, 2).flatten(0, 1)
+
+    def _as_volumes(self, x: Tensor, batch_size: int) -> Tensor:
+        """Undo ``_as_slices``."""
         if self.plan.has_depth:
-            return self.head(self._layers(x))  # type: ignore[no-any-return]
-        batch, depth = x.shape[0], x.shape[2]
-        slices = self.head(self._layers(x.transpose(1, 2).flatten(0, 1)))
-        return slices.view(batch, depth, *slices.shape[1:]).transpose(1, 2)  # type: ignore[no-any-return]
+            return x
+        return x.view(batch_size, len(x) // batch_size, *x.shape[1:]).transpose(1, 2)
 
     def planes(self, x: Tensor) -> Tensor:
         """Return the logits (n_classes, Z', Y', X') of one volume (Z, Y, X), each class a plane of its own.
@@ -159,7 +177,8 @@ class Network(nn.Module):
         logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)
         return logits.view(-1, *(x.shape[1:-1] if self.plan.has_depth else x.shape[:-1]))
 
-    def _layers(self, x: Tensor) -> Tensor:
+    def _layers(self, x: Tensor, decoded: dict[int, Tensor] | None = None) -> Tensor:
+        """Return what the last layer gives; fill ``decoded``, if given, with the decoder's features by scale."""
         layers = iter(self.layers.values())
         skips: list[Tensor] = []
         for stack in self.plan.stacks:
@@ -167,6 +186,8 @@ class Network(nn.Module):
                 x = next(layers)(x, skips.pop() if layer.entry == "up" else None)
             if stack.is_encoder:
                 skips.append(x)
+            elif decoded is not None:
+                decoded[stack.scale] = x
         return x
 
     def forget_activations(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from genenet.config.training import Training
     from genenet.networks.network import Network
+    from genenet.training.deep_supervision import SupervisedNetwork, Target
 
 
 log = logging.getLogger(__name__)
@@ -29,13 +30,14 @@ class Learner:
 
     Attributes:
         network: on the device, in the memory format that is fastest for training there.
+        supervised: the network with the heads of its training, if it has any.
         parts: 1, or 2 after a batch didn't fit in memory; then the gradients of its halves are added.
         average: the moving average of the weights; None if the settings ask for none.
     """
 
     def __init__(
         self,
-        network: Network,
+        supervised: SupervisedNetwork,
         class_weights: Tensor,
         settings: Training,
         learning_rate: float,
@@ -43,15 +45,16 @@ class Learner:
         device: torch.device,
     ) -> None:
         self.settings, self.device = settings, device
-        self.network = network.placed(device, to_train=True)
-        self.forward = torch.compile(network, dynamic=False) if settings.compile else network
+        self.supervised = supervised.placed(device)
+        self.network = supervised.network
+        self.forward = torch.compile(supervised, dynamic=False) if settings.compile else supervised
         self.type = compute_type(settings.precision, device)
         self.loss = make_loss(settings.loss, class_weights.to(device))
         self.optimiser = make_optimiser(
-            network.parameters(), settings.optimiser, learning_rate, betas, device
+            supervised.parameters(), settings.optimiser, learning_rate, betas, device
         )
         decay = settings.optimiser.ema_decay
-        self.average = None if decay is None else WeightAverage(network, decay)
+        self.average = None if decay is None else WeightAverage(self.network, decay)
         self.parts = 1
 
     def step(
@@ -70,7 +73,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         loss = self._gradient_in_parts(images, labels, weights, seed)
-        clip_gradient(self.network.parameters(), self.settings.optimiser.gradient_clip)
+        clip_gradient(self.supervised.parameters(), self.settings.optimiser.gradient_clip)
         self.optimiser.step()
         if self.average:
             self.average.update(self.network)
@@ -105,20 +108,28 @@ class Learner:
         """Compute the gradient into the parameters; return the loss."""
         torch.manual_seed(seed)  # dropout
         self.optimiser.zero_grad(set_to_none=True)
-        whole, total = self.loss.total(labels, weights), torch.zeros((), device=self.device)
+        targets, total = self.supervised.targets(labels, weights), torch.zeros((), device=self.device)
         for part in range(self.parts):
             cut = slice(part, None, self.parts)
-            of_weights = None if weights is None else weights[cut]
             with self._precision():
-                logits: Tensor = self.forward(images[cut])
+                outputs: list[Tensor] = self.forward(images[cut])
+            losses = [
+                self._loss(logits, target, cut) for logits, target in zip(outputs, targets, strict=True)
+            ]
             share = len(labels[cut]) / len(labels)
-            loss = self.loss(logits, labels[cut], of_weights)
-            if self.parts > 1:
-                loss = loss * (self.loss.total(labels[cut], of_weights) / whole.clamp(min=1))
-            loss = loss + share * self.network.penalty()
+            loss = torch.stack(losses).sum() + share * self.network.penalty()
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    def _loss(self, logits: Tensor, target: Target, cut: slice) -> Tensor:
+        """Return the loss of one output for a part of the batch; those of all parts and outputs are to be added."""
+        part = target.part(cut)
+        loss = self.loss(logits, part.labels, part.weights)
+        if self.parts > 1:
+            whole = self.loss.total(target.labels, target.weights).clamp(min=1)
+            loss = loss * (self.loss.total(part.labels, part.weights) / whole)
+        return target.share * loss
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.type is None:
@@ -139,6 +150,7 @@ class Learner:
         """Return the state for a checkpoint."""
         return {
             "network": self.network.state_dict(),
+            "heads": self.supervised.heads.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "parts": self.parts,
@@ -147,6 +159,7 @@ class Learner:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
         self.network.load_state_dict(state["network"])
+        self.supervised.heads.load_state_dict(state.get("heads", {}))  # version 0.1 had none
         restore_optimiser(self.optimiser, state["optimiser"])
         if self.average:
             self.average.load_state_dict(state["average"])

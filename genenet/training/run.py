@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
 # Keys that version 0.1 didn't have, and values with which the weights are as they were without them
-LATER_KEYS: dict[tuple[str, ...], Any] = {("training", "stopping", "metric"): "ari"}
+LATER_KEYS: dict[tuple[str, ...], Any] = {
+    ("training", "stopping", "metric"): "ari",
+    ("training", "deep_supervision"): False,
+}
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor, to_uint8
 from genenet.training.augmentation import Augmenter
+from genenet.training.deep_supervision import SupervisedNetwork
 from genenet.training.learner import Learner
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
@@ -94,9 +95,9 @@ class Trainer:
         self.network = Network(plan)
         self.predictor = Predictor([self.network], device, threads=settings.threads)
         # The learner comes after the predictor, which places the network for prediction
-        self.learner = Learner(
-            self.network, torch.from_numpy(weights), settings, self.base_rate, betas, device
-        )
+        heads_seed = self._torch_seed(Stream.DEEP_SUPERVISION, 0)
+        supervised = SupervisedNetwork(self.network, settings.deep_supervision, heads_seed)
+        self.learner = Learner(supervised, torch.from_numpy(weights), settings, self.base_rate, betas, device)
         self.sampler = self._sampler(train, plan, float(weights[0]))
         self.augment = Augmenter(settings.augmentation)
         self.iteration = 0

@@ -15,6 +15,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "TRIAL_DRAWS": 9,
         "LABELLED_PATCHES": 10,
         "NORM_STATISTICS": 12,
+        "DEEP_SUPERVISION": 13,
     }
 
 

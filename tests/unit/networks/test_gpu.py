@@ -61,9 +61,11 @@ def test_a_resumed_training_goes_on(device, tmp_path):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch's own compiler
 def test_compiled_it_learns_the_same(device):
-    """Penalties of activations included, which the network keeps aside while it computes."""
-    genome = {"log_lambda2": -1, "log_gamma1": -3}
-    compiled, plain = (train(trainer(genome, device, iterations=3, compile=c)) for c in (True, False))
+    """Penalties of activations included, which the network keeps aside while it computes, and deep supervision."""
+    genome = {"log_lambda2": -1, "log_gamma1": -3, "n_stacks": 2, "input_size": 60}
+    compiled, plain = (
+        train(trainer(genome, device, iterations=3, compile=c, deep_supervision=True)) for c in (True, False)
+    )
     assert torch.allclose(weights(compiled), weights(plain), atol=1e-3)
 
 

@@ -26,10 +26,13 @@ from tests.support.trainers import train, trainer, weights
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("loss", [{}, {"kind": "focal"}, {"border_weight": 5}])
-def test_two_halves_are_the_whole_batch_up_to_rounding(loss):
-    genome = {"log_lambda2": -2, "log_gamma2": -3}
-    whole, halves = (trainer(genome, loss=loss) for _ in range(2))
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"loss": {"kind": "focal"}}, {"loss": {"border_weight": 5}}, {"deep_supervision": True}],
+)
+def test_two_halves_are_the_whole_batch_up_to_rounding(settings):
+    genome = {"log_lambda2": -2, "log_gamma2": -3, "n_stacks": 2, "input_size": 60}
+    whole, halves = (trainer(genome, **settings) for _ in range(2))
     halves.learner.parts = 2
     whole.network.train(), halves.network.train()
     for _ in range(3):
@@ -201,20 +204,23 @@ def test_validation_measures_both_metrics():
     )
 
 
-def test_the_default_metric_leaves_checkpoints_of_older_versions_valid():
+def test_the_defaults_of_later_keys_leave_checkpoints_of_older_versions_valid():
     genome = Genome("t", {})
     images = SimpleNamespace(classes=["a", "b"], checksum="x")
 
-    def settings(**stopping):
-        training = Training(iterations=1000, stopping=stopping)
+    def settings(**values):
+        training = Training(iterations=1000, **values)
         return TrainSettings(seed=1, normalisation="volume", training=training)
 
-    def fingerprint(**stopping):
-        return Inputs(genome, settings(**stopping), images, images).fingerprint
+    def fingerprint(**values):
+        return Inputs(genome, settings(**values), images, images).fingerprint
 
     old = settings().model_dump(mode="json", exclude={"training": OBSERVERS | {"iterations"}})
     assert old["training"]["stopping"].pop("metric") == "ari"
+    assert old["training"].pop("deep_supervision") is False
     parts = [VERSION, genome.id, old, 2, "x", "x"]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    assert fingerprint() == fingerprint(metric="ari") == expected
-    assert len({fingerprint(metric=m) for m in ("ari", "mean_iou", "both")}) == 3
+    assert fingerprint() == fingerprint(stopping={"metric": "ari"}) == expected
+    assert fingerprint(deep_supervision=False) == expected
+    assert fingerprint(deep_supervision=True) != expected
+    assert len({fingerprint(stopping={"metric": m}) for m in ("ari", "mean_iou", "both")}) == 3
