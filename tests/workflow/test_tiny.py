@@ -186,17 +186,18 @@ def test_one_more_genome_trains_only_that_one(tiny):
 def test_baselines_are_ranked_beside_the_genomes_each_of_its_seeds(tiny):
     tiny.add(
         "baselines.yaml",
-        "baselines: {unet2015: {n_seeds: 2}, ciresan2012: {n_convkernels: 2, n_hidden: 4, input_size: 100}}",
+        "baselines: {unet2015: {n_seeds: 2}, ciresan2012: {n_convkernels: 2, n_hidden: 4, input_size: 100}, "
+        "resenc: {n_convkernels: 2, max_convkernels: 4, n_stacks: 2, input_size: 64}}",
     )
-    extra = {"settings": 2, "baseline": 2, "train": 2}
+    extra = {"settings": 3, "baseline": 3, "train": 3}
     assert tiny.planned() == {**extra, **AFTER_SELECT}
     tiny.snakemake("results/ranking.csv")
     with (tiny.results / "ranking.csv").open() as file:
         ranking = {row["run"]: row for row in csv.DictReader(file)}
-    first, second, window = (
-        ranking[f"baselines/{name}"] for name in ("unet2015", "unet2015_2", "ciresan2012")
+    first, second, window, residual = (
+        ranking[f"baselines/{name}"] for name in ("unet2015", "unet2015_2", "ciresan2012", "resenc")
     )
-    assert {row["status"] for row in (first, second, window)} == {"ok"}
+    assert {row["status"] for row in (first, second, window, residual)} == {"ok"}
     assert first["genome"] == second["genome"]
     # after so few iterations both may score 0, but their weights differ
     weights = [
@@ -204,6 +205,7 @@ def test_baselines_are_ranked_beside_the_genomes_each_of_its_seeds(tiny):
     ]
     assert weights[0].read_bytes() != weights[1].read_bytes()
     assert window["n_parameters"] == "379"
+    assert residual["n_parameters"] == "1685"
     tiny.configs.pop()
 
 
