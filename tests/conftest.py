@@ -7,6 +7,8 @@ from tests.support import examples
 
 # two workers share two cores: one thread each, unless a test asks for more
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))
+# threads that wait for each other sleep: by default they compute for nothing, on cores that others need
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 examples.register()
 
