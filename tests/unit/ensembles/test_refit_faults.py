@@ -13,6 +13,7 @@ from genenet.core.errors import MachineError
 from genenet.ensembles.description import read_description
 from genenet.ensembles.refit import read_receipt, refit, refit_ensemble
 from genenet.search.retry import find, retry
+from genenet.training.stopping import Stop
 from tests.support import runs
 from tests.support.refits import Selected
 
@@ -55,6 +56,19 @@ def test_a_refit_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
     (first, second) = began_at(killed)
     assert first == 0 < second < ITERATIONS
     assert read_receipt(Path(killed.paths.refit("000"))) == read_receipt(Path(whole.paths.refit("000")))
+
+
+@pytest.mark.slow
+def test_a_refit_whose_time_is_over_has_no_receipt_and_continues(selected):
+    selected.trained(0)
+    settings, receipt = selected.settings_of_refits(), Path(selected.paths.refit("000"))
+    receipt.unlink()
+    assert not refit(selected.paths, "000", settings, Stop(0))
+    assert not receipt.exists()
+    assert refit(selected.paths, "000", settings)
+    assert read_receipt(receipt).status == "ok"
+    (first, second) = began_at(selected)
+    assert first == 0 < second
 
 
 @pytest.mark.slow

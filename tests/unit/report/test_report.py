@@ -136,6 +136,21 @@ def test_the_report_says_what_a_refit_has_changed(search: Search, capsys: pytest
     assert gain in capsys.readouterr().out
 
 
+def test_the_report_says_why_members_keep_their_weights_though_their_refit_succeeded(search: Search) -> None:
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    values = read_json(path)
+    others = (
+        "The others keep theirs as well, since the statistics of normalisation: training must be the same"
+    )
+    for run in ("refit/000", "refit/001"):
+        write_json(search.paths.run(run).scores, {"status": "failed", "reason": "no disk"})
+    refit = {"images": ["a.tif"], "refitted": [], "failed": {"r0/000": "failed: no disk"}}
+    write_json(path, {**values, "refit": refit})
+    assert others not in search.page().text
+    write_json(path, {**values, "refit": refit, "members": values["members"] * 2})
+    assert others in search.page().text
+
+
 def test_claims_are_made_in_the_metric_of_the_selection(search: Search) -> None:
     path = Path(search.paths.ensemble) / "ensemble.json"
     write_json(path, {**read_json(path), "metric": "mean_iou"})

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from genenet.cli.commands.data import _cost
 from genenet.config.model import check_config
 from genenet.core.errors import InputError
 from genenet.genes.baselines import BASELINES
@@ -61,6 +62,7 @@ def test_trainings_of_controls_count_and_the_long_one_is_as_long_as_the_search()
 def test_refits_count_as_many_as_there_may_be():
     found, config = cost({"n_genomes": 5}, ensemble={"refit": True, "max_size": 3})
     assert found.n_refits == 3
+    assert _cost(found).startswith("trainings: 5 of genomes and up to 3 of refits, of up to 900 iterations: ")
     assert found.operations == pytest.approx(900 * (5 + 3) * mean_step(config, 5))
     assert cost({"n_genomes": 5})[0].n_refits == 0
 
