@@ -60,7 +60,7 @@ def matched(n_voxels: int, stride: int, n_labels: int) -> Matched:
 
 
 @dataclass(frozen=True)
-class LowerScale:
+class TaughtScale:
     """A scale of the decoder at which a loss is computed.
 
     Attributes:
@@ -85,7 +85,7 @@ class LowerScale:
         return labels[:, z, y, x]
 
 
-def levels(plan: Plan) -> list[LowerScale]:
+def levels(plan: Plan) -> list[TaughtScale]:
     """Return the levels of a network, by scale from 0: all of the decoder's but the two lowest scales.
 
     Those are too coarse to be compared with labels, as in nnU-Net. A network of two poolings keeps scale 1; one of
@@ -96,7 +96,7 @@ def levels(plan: Plan) -> list[LowerScale]:
     return [of_scales[scale] for scale in range(lowest + 1) if of_scales[scale].n_voxels]
 
 
-def _levels(plan: Plan) -> Iterator[LowerScale]:
+def _levels(plan: Plan) -> Iterator[TaughtScale]:
     """Yield a level for each stack of the decoder, the lowest scale first."""
     stride: Triple = (1, 1, 1)  # voxels of the input, and of the labels, along an axis for one of the layer
     stacks = [stack for stack in plan.stacks for _ in stack.layers]
@@ -104,7 +104,9 @@ def _levels(plan: Plan) -> Iterator[LowerScale]:
         if layer.entry != "forward":
             stride = each(mul if layer.entry == "down" else floordiv, stride, layer.pool)
         if layer is stack.layers[-1] and not stack.is_encoder:
-            yield LowerScale(stack.scale, layer.out_channels, each(matched, shape, stride, plan.output_shape))
+            yield TaughtScale(
+                stack.scale, layer.out_channels, each(matched, shape, stride, plan.output_shape)
+            )
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Target:
 class Head(nn.Module):
     """A 1×1 convolution to the classes, of those voxels that are compared with labels."""
 
-    def __init__(self, level: LowerScale, network: Network, generator: torch.Generator) -> None:
+    def __init__(self, level: TaughtScale, network: Network, generator: torch.Generator) -> None:
         super().__init__()
         self.axes: tuple[Matched, ...] = level.axes[3 - network.modules_of.n_axes :]
         conv = network.modules_of.conv(level.channels, network.plan.n_classes, 1)
