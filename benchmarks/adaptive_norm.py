@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bench_tools import processor_name
 from genenet.core.resources import keep_freed_memory
 from peers import recipe
-from recipe import genomes_of, probabilities, scored, trained
+from recipe import genomes_of, iterations_in, maker, probabilities, scored, trained
 from transfer_data import TRANSFER_SETS
 
 SECONDS, N_NETWORKS, N_PATCHES = 100, 2, 16
@@ -60,7 +60,8 @@ def line(name, seed=1):
     data = TRANSFER_SETS[name]("image")
     smallest = min(min(image.image.shape[1:]) for image in data.train)
     for genome in genomes_of(recipe(), smallest, seed, N_NETWORKS):
-        trainer, _ = trained(data, genome, recipe(), seed, SECONDS)
+        make = maker(data, genome, recipe(), seed)
+        trainer, _ = trained(make, iterations_in(make, SECONDS))
         for split in ("validation", "test"):
             images = getattr(data, split)
             for share in SHARES:

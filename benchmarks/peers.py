@@ -8,6 +8,8 @@ another animal or another volume. Cells in benchmarks/data/peers.json aren't com
 continues. The peers:
 
 genenet     six networks of preset: modern; the ensemble of the best, as many as validation says
+refit       the same with ensemble.refit, in the same time: six shorter trainings, then up to three members anew with
+            training and validation images together
 one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
 resenc      the baseline resenc, nnU-Net's residual encoder, with 16 to 128 channels: one training with genenet's recipe
 monai       MONAI's BasicUNet (16 to 128 features) in a plain loop: Adam, Dice and cross-entropy, flips, turns and
@@ -38,13 +40,14 @@ from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
-from transfer_data import TRANSFER_SETS
+from transfer_data import TRANSFER_SETS, TransferData
 
 CELLS = cells.Cells(ROOT / "benchmarks/data/peers.json", "peer", "genenet")
 ENVIRONMENT = ROOT / "benchmarks/.peers"
 REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
 SECONDS = 600
 N_NETWORKS = 6
+N_REFITTED = 3  # at most
 
 
 def recipe():
@@ -55,11 +58,16 @@ def recipe():
     return {"net": regions["net"], "stack": regions["stack"], "training": training}
 
 
-def genenet(name, data, seed):
-    """Return the ensemble of a search: the best networks, as many as give the best validation, by each metric."""
+def search(data, seed, seconds):
+    """Draw and train the networks of a search; return the genomes, facts of each training, and its outputs."""
     smallest = min(min(image.image.shape[1:]) for image in data.train)
     genomes = genomes_of(recipe(), smallest, seed, N_NETWORKS)
-    members, outputs = outputs_of(data, [(g, seed) for g in genomes], recipe(), SECONDS / N_NETWORKS)
+    return genomes, *outputs_of(data, [(genome, seed) for genome in genomes], recipe(), seconds)
+
+
+def genenet(name, data, seed):
+    """Return the ensemble of a search: the best networks, as many as give the best validation, by each metric."""
+    genomes, members, outputs = search(data, seed, SECONDS / N_NETWORKS)
     by_metric = {metric: selected(data, members, outputs, metric) for metric in SELECTION_METRICS}
     best = genomes[by_metric[RANKING_METRIC]["members"][0]]
     return {
@@ -70,7 +78,20 @@ def genenet(name, data, seed):
     }
 
 
-def selected(data, members, outputs, metric):
+def refit(name, data, seed):
+    """Return a search with ensemble.refit, and the test scores of its ensemble before the refit."""
+    seconds = SECONDS / (N_NETWORKS + N_REFITTED)
+    genomes, members, outputs = search(data, seed, seconds)
+    chosen = selected(data, members, outputs, RANKING_METRIC, N_REFITTED)
+    all_images = TransferData([*data.train, *data.validation], [], data.n_classes, data.test)
+    training = {**recipe()["training"], "stopping": {"weights": "last"}}
+    trainings = [(genomes[i], seed) for i in chosen["members"]]
+    again, outputs = outputs_of(all_images, trainings, {**recipe(), "training": training}, seconds)
+    test = ensemble_scores(data, "test", outputs["test"])
+    return {"members": members, "refitted": again, "before_refit": chosen["test"], "test": test}
+
+
+def selected(data, members, outputs, metric, most=N_NETWORKS):
     """Rank networks and choose how many are the ensemble, by a metric of validation; return them and the test."""
     score = SELECTION_METRICS[metric].of_scores
     order = sorted(range(len(members)), key=lambda i: -score(members[i]["validation"]))
@@ -78,7 +99,7 @@ def selected(data, members, outputs, metric):
     def of_best(split, n):
         return ensemble_scores(data, split, [outputs[split][i] for i in order[:n]])
 
-    best = max(range(1, len(order) + 1), key=lambda n: score(of_best("validation", n)))
+    best = max(range(1, min(most, len(order)) + 1), key=lambda n: score(of_best("validation", n)))
     return {"members": order[:best], "test": of_best("test", best)}
 
 
@@ -135,6 +156,7 @@ def make_environment():
 
 PEERS = {
     "genenet": genenet,
+    "refit": refit,
     "one": one,
     "resenc": resenc,
     "monai": functools.partial(in_environment, "peer_programs/basic_unet.py"),

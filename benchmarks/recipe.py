@@ -131,6 +131,8 @@ def outputs_of(data, genomes, recipe, seconds):
         trainer, used = trained(make, n)
         facts = {"id": genome.id, "iterations": n, "seconds": round(used, 1)}
         for split, found in outputs.items():
+            if not getattr(data, split):
+                continue  # no image is left to validate with
             facts[split], of_images = single_scores(trainer, data, split)
             found.append(of_images)
         members.append(facts)
