@@ -103,8 +103,8 @@ class Sizes:
 
     @property
     def max_members(self) -> int:
-        """The largest number of members of the ensemble."""
-        return min(MAX_MEMBERS, self.n_genomes)
+        """The largest number of members of the ensemble: half of the networks, since each may be trained twice."""
+        return min(MAX_MEMBERS, -(-self.n_genomes // 2))
 
     @property
     def validation_interval(self) -> int:
