@@ -41,10 +41,14 @@ if TYPE_CHECKING:
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
 OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
-# Keys that version 0.1 didn't have, and values with which the weights are as they were without them
+# Keys that were added later, and values with which the weights are as they were without them
 LATER_KEYS: dict[tuple[str, ...], Any] = {
     ("training", "stopping", "metric"): "ari",
     ("training", "deep_supervision"): False,
+    ("training", "augmentation", "rotation_degrees"): 0.0,
+    ("training", "augmentation", "scaling"): 0.0,
+    ("training", "augmentation", "curves"): 0.0,
+    ("training", "augmentation", "random_convolutions"): 0.0,
 }
 
 log = logging.getLogger(__name__)

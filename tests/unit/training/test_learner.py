@@ -218,9 +218,12 @@ def test_the_defaults_of_later_keys_leave_checkpoints_of_older_versions_valid():
     old = settings().model_dump(mode="json", exclude={"training": OBSERVERS | {"iterations"}})
     assert old["training"]["stopping"].pop("metric") == "ari"
     assert old["training"].pop("deep_supervision") is False
+    for key in ("rotation_degrees", "scaling", "curves", "random_convolutions"):
+        assert old["training"]["augmentation"].pop(key) == 0
     parts = [VERSION, genome.id, old, 2, "x", "x"]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     assert fingerprint() == fingerprint(stopping={"metric": "ari"}) == expected
     assert fingerprint(deep_supervision=False) == expected
     assert fingerprint(deep_supervision=True) != expected
+    assert fingerprint(augmentation={"scaling": 0.1}) != expected
     assert len({fingerprint(stopping={"metric": m}) for m in ("ari", "mean_iou", "both")}) == 3
