@@ -12,6 +12,7 @@ refit       the same with ensemble.refit, in the same time: six shorter training
             training and validation images together
 one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
 resenc      the baseline resenc, nnU-Net's residual encoder, with 16 to 128 channels: one training with genenet's recipe
+            and deep supervision
 monai       MONAI's BasicUNet (16 to 128 features) in a plain loop: Adam, Dice and cross-entropy, flips, turns and
             random grey values, each image normalised by itself
 nnunet      nnU-Net v2, 2D, its plan shrunk to a processor's size: 16 to 128 features, patches of at most 256 voxels,
@@ -112,11 +113,12 @@ def one(name, data, seed):
 
 
 def resenc(name, data, seed):
-    """Return one training of nnU-Net's network, with the preset's recipe and all the seconds."""
+    """Return one training of nnU-Net's network, with the preset's recipe, deep supervision, and all the seconds."""
     smallest = min(min(image.image.shape[1:]) for image in data.train)
     sizes = {"n_convkernels": 16, "max_convkernels": 128, "input_size": min(256, smallest)}
     genome = BASELINES["resenc"].genome(**sizes, log_learning_rate=-2.5)
-    members, outputs = outputs_of(data, [(genome, seed)], recipe(), SECONDS)
+    training = {**recipe()["training"], "deep_supervision": True}
+    members, outputs = outputs_of(data, [(genome, seed)], {**recipe(), "training": training}, SECONDS)
     return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
 
 
