@@ -8,13 +8,11 @@ with the means of both (share 0.5). The real data is looked for in $GENENET_TEST
 clone.
 """
 
-import sys
-
 import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bench_tools import processor_name
+from bench_tools import parser, processor_name
 from genenet.core.resources import keep_freed_memory
 from peers import recipe
 from recipe import genomes_of, iterations_in, maker, probabilities, scored, trained
@@ -72,8 +70,11 @@ def line(name, seed=1):
 
 
 if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("data", nargs="*", help=", ".join(TRANSFER_SETS))
+    options = arguments.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     print(processor_name())
-    for chosen in sys.argv[1:] or TRANSFER_SETS:
+    for chosen in options.data or TRANSFER_SETS:
         line(chosen)

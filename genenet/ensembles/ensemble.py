@@ -99,7 +99,7 @@ class LoadedEnsemble:
     networks: list[Network]
     weights: list[float]  # of the members
     combination: str
-    temperature: float  # of the probabilities; 1 leaves them as they are
+    temperature: float | None  # of the probabilities; None: they weren't calibrated
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
 
@@ -162,7 +162,7 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         networks,
         weights=[member.weight for member in description.members],
         combination=description.combination,
-        temperature=description.calibration.temperature if description.calibration else 1.0,
+        temperature=description.calibration.temperature if description.calibration else None,
         fingerprint=digest.hexdigest(),
         dtypes=description.dtypes,
     )

@@ -52,7 +52,7 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
                 table.add(labels, probabilities.argmax(axis=0))
                 yield labels, probabilities
 
-    calibration = calibration_of(slices(), ensemble.temperature)
+    calibration = calibration_of(slices(), ensemble.temperature or 1.0)
     volumes = [image.name for image in prepared.images]
     found = {"volumes": volumes, "calibration": calibration, **scores(table)}
     return ScoresOnTestImages.model_validate(found)

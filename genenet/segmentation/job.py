@@ -20,7 +20,7 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
-from genenet.segmentation.pipeline import UNCERTAINTY, Channels, Pipeline
+from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
 from genenet.segmentation.suitability import cut_from, fit, warn_of_other_images
@@ -155,7 +155,9 @@ class SegmentationJob:
                 attributes={
                     "fingerprint": fingerprint,
                     "temperature": self.ensemble.temperature,
-                    "uncertainty": UNCERTAINTY,
+                    "uncertainty": "entropy"
+                    if self.ensemble.temperature is None
+                    else "1 - largest probability",
                     "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
@@ -172,7 +174,6 @@ class SegmentationJob:
         settings = self.settings.model_dump(mode="json", exclude={"jobs", "memory_mb", "tile"})
         parts = [
             self.ensemble.fingerprint,
-            UNCERTAINTY,
             settings | {"block": self.block},
             files,
             self.source.region,

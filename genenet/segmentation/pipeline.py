@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     # of a box, its labels (Z, Y, X) and its channels (C, Z, Y, X)
     WriteBlock = Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
 
-UNCERTAINTY = "1 - largest probability"  # in the attributes of a store; older stores have the entropy
 IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
 
@@ -45,16 +45,17 @@ class Channels:
         disagreement: whether it is stored.
         probabilities: whether the classes' are stored.
         dtype: of all.
-        temperature: of uncertainty and probabilities. Labels don't depend on it.
+        temperature: of the probabilities; the uncertainty is then that of an error. None: probabilities stay as they
+            are, and the uncertainty is their entropy. Labels don't depend on it.
     """
 
     disagreement: bool
     probabilities: bool
     dtype: np.dtype[Any]
-    temperature: float = 1.0
+    temperature: float | None = None
 
     @classmethod
-    def of(cls, settings: Segmentation, temperature: float) -> Channels:
+    def of(cls, settings: Segmentation, temperature: float | None) -> Channels:
         """Return the channels that the settings ask for, with the temperature of the ensemble."""
         return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision), temperature)
 
@@ -76,18 +77,25 @@ class Channels:
             prediction: the tile's.
             into: (C, Z, Y, X), the tile's part of the block's array.
         """
-        p = tempered(prediction.probabilities, self.temperature)
+        p, doubt = prediction.probabilities, entropy
+        if self.temperature is not None:
+            p, doubt = tempered(p, self.temperature), uncertainty
         distance = [] if prediction.disagreement is None else [prediction.disagreement]
-        for channel, values in enumerate([uncertainty(p), *distance, *(p if self.probabilities else ())]):
+        for channel, values in enumerate([doubt(p), *distance, *(p if self.probabilities else ())]):
             if self.dtype == np.uint8:
                 values = values.mul(255).round_().to(torch.uint8)
             into[channel] = values.cpu().numpy()
 
 
+def entropy(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X), divided by its maximum log(C): 0 to 1."""
+    tiny = torch.finfo(probabilities.dtype).tiny
+    terms = probabilities.clamp_min(tiny).log_().mul_(probabilities)
+    return terms.sum(dim=0).div_(-math.log(len(probabilities))).clamp_(0, 1)
+
+
 def tempered(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return class probabilities (C, Z, Y, X) with a temperature, as ``metrics.calibration.with_temperature`` does."""
-    if temperature == 1:
-        return probabilities
     powers = probabilities.clamp(min=FLOOR).pow_(1 / temperature)
     return powers.div_(powers.sum(dim=0))
 

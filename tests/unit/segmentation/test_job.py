@@ -22,7 +22,7 @@ from genenet.metrics.calibration import with_temperature
 from genenet.networks.predictor import Predictor
 from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.job import SegmentationJob, share
-from genenet.segmentation.pipeline import tempered, uncertainty
+from genenet.segmentation.pipeline import entropy, tempered, uncertainty
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.formats import natural_order
@@ -69,7 +69,7 @@ def test_the_store_holds_the_ensembles_mean_probabilities(once):
     expected = np.mean(each, axis=0)
     assert np.abs(channels[1:] - expected).max() < 1e-5
     assert np.array_equal(labels, channels[1:].argmax(0))
-    assert np.allclose(channels[0], 1 - channels[1:].max(axis=0), atol=1e-6)
+    assert np.allclose(channels[0], entropy(torch.from_numpy(channels[1:])), atol=1e-6)
     assert (receipt.blocks, receipt.written, receipt.voxels) == (18, 18, image.size)
 
 
@@ -83,7 +83,9 @@ def test_a_temperature_changes_probabilities_and_uncertainty_but_no_label(segmen
     assert np.array_equal(labels, labels_warm)
     assert warm[1:] == pytest.approx(with_temperature(plain[1:], 2), abs=1e-5)
     assert warm[0] == pytest.approx(1 - warm[1:].max(axis=0), abs=1e-6)
-    assert ome_zarr.open_store(folder / "warm.ome.zarr").attributes["temperature"] == 2
+    facts = [ome_zarr.open_store(folder / f"{name}.ome.zarr").attributes for name in ("a", "warm")]
+    assert [each["temperature"] for each in facts] == [None, 2]
+    assert [each["uncertainty"] for each in facts] == ["entropy", "1 - largest probability"]
 
 
 @pytest.mark.slow
@@ -255,6 +257,11 @@ def test_shares_are_fair_and_cover_all(n, parts):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+def test_entropy_is_0_when_sure_and_1_when_not():
+    p = np.array([[1.0, 1 / 3], [0.0, 1 / 3], [0.0, 1 / 3]], np.float32)[:, :, None, None]
+    assert entropy(torch.from_numpy(p)).numpy().ravel() == pytest.approx([0, 1], abs=1e-6)
+
+
 def test_uncertainty_is_0_when_sure_and_two_thirds_among_three_classes_when_not():
     p = np.array([[1.0, 1 / 3], [0.0, 1 / 3], [0.0, 1 / 3]], np.float32)[:, :, None, None]
     assert uncertainty(torch.from_numpy(p)).numpy().ravel() == pytest.approx([0, 2 / 3], abs=1e-6)
@@ -264,7 +271,7 @@ def test_uncertainty_is_0_when_sure_and_two_thirds_among_three_classes_when_not(
 def test_a_temperature_is_applied_as_where_it_is_fitted(temperature):
     p = np.random.default_rng(0).dirichlet([0.2, 1, 1], (2, 3, 4)).transpose(3, 0, 1, 2).astype(np.float32)
     found = tempered(torch.from_numpy(p.copy()), temperature).numpy()
-    assert found == pytest.approx(p if temperature == 1 else with_temperature(p, temperature), abs=1e-6)
+    assert found == pytest.approx(with_temperature(p, temperature), abs=1e-6)
 
 
 def test_scores_against_labels_block_by_block(segmented):
