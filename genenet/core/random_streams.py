@@ -20,6 +20,7 @@ class Stream(IntEnum):
     AUGMENTATION = 3  # torch's seeds of augmentation: (stream, i) of step i
     PARENTS = 4  # which genomes become parents in evolution
     GREEDY_ENSEMBLES = 5  # bags of networks and sampled voxels of the greedy strategy
+    INTERVALS = 7  # blocks drawn for the intervals of differences
     CALIBRATION = 8  # voxels on which the temperature of an ensemble is fitted
     TRIAL_DRAWS = 9  # genomes that init draws to see whether a search space can be built
     LABELLED_PATCHES = 10  # further positions of a patch without a label: (stream, iteration, patch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES, SELECTION_METRICS
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genenet.ensembles.description import (
         EnsembleDescription,
         EnsembleScores,
+        LeadInterval,
         ScoresOnTestImages,
         StrategyEntry,
     )
@@ -34,6 +35,12 @@ class Contender:
     lead: float | None = None  # the ensemble's score minus this one's
     n_seeds: int = 1
     spread: float | None = None  # standard deviation of the score over seeds; None for one seed
+    interval: LeadInterval | None = None  # of the lead; None if it isn't known
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether the interval of the lead holds 0."""
+        return self.interval is not None and self.interval.low <= 0 <= self.interval.high
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,16 @@ def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[C
     """Return the ensemble, the best single network, the baselines, compared by the metric of the selection."""
     n, metric, scores = len(ensemble.members), ensemble.metric, ensemble.validation
     reached = SELECTION_METRICS[metric].of_scores(scores.metrics)
+    intervals = {each.against: each for each in ensemble.intervals}
     found = [Contender(f"Ensemble of {n}", "member", scores.ari, scores.mean_iou, reached)]
     single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
     if single:
         title, score = f"Best single network, {single.title}", single.score(metric)
         lead = _minus(reached, score)
-        found.append(Contender(title, "other", single.ari, single.mean_iou, score, lead))
-    return found + [_of_seeds(of_one, metric, reached) for of_one in by_title(runs)]
+        of_single = Contender(title, "other", single.ari, single.mean_iou, score, lead)
+        found.append(replace(of_single, interval=intervals.get(single.run)))
+    baselines = [_of_seeds(of_one, metric, reached) for of_one in by_title(runs)]
+    return found + [replace(each, interval=intervals.get(each.title)) for each in baselines]
 
 
 def by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:

@@ -119,6 +119,21 @@ class CalibrationEntry(Closed):
     after: ReliabilityScores
 
 
+class LeadInterval(Closed):
+    """The interval of the ensemble's score minus that of a network or a baseline, by the metric of the selection.
+
+    Attributes:
+        against: the run, or the title of a baseline, whose seeds are drawn from.
+        low, high: 95 % of the draws lie between them.
+        n_blocks: of the validation images that were drawn from.
+    """
+
+    against: str
+    low: float
+    high: float
+    n_blocks: NonNegativeInt
+
+
 class EnsembleDescription(Closed):
     """``ensemble.json``.
 
@@ -131,6 +146,7 @@ class EnsembleDescription(Closed):
         baselines: validation ARIs of the baselines, by name.
         refit: what became of the members' training on all images; scores and weights are of the networks before it.
             None if there was none.
+        intervals: of the ensemble's lead over the best network and over each baseline, on the validation images.
         calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
             by an older version, whose probabilities stay as they are.
     """
@@ -148,6 +164,7 @@ class EnsembleDescription(Closed):
     class_voxels: ClassVoxels | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
     refit: Refit | None = None
+    intervals: list[LeadInterval] = Field(default_factory=list)
     calibration: CalibrationEntry | None = None
     members: list[MemberEntry] = Field(min_length=1)
 

@@ -17,6 +17,7 @@ from genenet.ensembles.description import (
     NormalisationEntry,
 )
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
+from genenet.ensembles.intervals import Validation, lead_intervals
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
@@ -71,8 +72,14 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     write_moments(Path(paths.anytime), over_time)
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
-    calibration = calibrate(paths, chosen.members, validation, description.combination)
-    description = description.model_copy(update={"calibration": calibration})
+    combination, metric = description.combination, settings.ensemble.metric
+    found = {
+        "calibration": calibrate(paths, chosen.members, validation, combination),
+        "intervals": lead_intervals(
+            Validation(paths, validation), chosen.members, outcomes, combination, metric
+        ),
+    }
+    description = description.model_copy(update=found)
     folder = paths.selected if settings.ensemble.refit else paths.ensemble
     write_ensemble(Path(folder), members, description)
     if not_found := description.validation.not_found(description.classes):

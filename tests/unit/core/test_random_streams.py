@@ -11,6 +11,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "AUGMENTATION": 3,
         "PARENTS": 4,
         "GREEDY_ENSEMBLES": 5,
+        "INTERVALS": 7,
         "CALIBRATION": 8,
         "TRIAL_DRAWS": 9,
         "LABELLED_PATCHES": 10,

@@ -167,6 +167,26 @@ def test_test_scores_stand_apart(search: Search) -> None:
     assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (0.05, 0.15, "The ensemble beats the U-Net 2015 by 0.112 ARI (95 % interval of the difference: 0.050 to"),
+        (-0.02, 0.2, "No difference is shown between the ensemble and the U-Net 2015: it is 0.112 ARI ahead (95 %"),
+    ],
+)  # fmt: skip
+def test_a_difference_that_may_be_chance_is_none(
+    search: Search, low: float, high: float, sentence: str
+) -> None:
+    path = Path(search.paths.ensemble) / "ensemble.json"
+    lead = {"against": "U-Net 2015", "low": low, "high": high, "n_blocks": 64}
+    single = {**lead, "against": "r0/000", "low": -0.1, "high": 0.1}
+    write_json(path, {**read_json(path), "intervals": [single, lead]})
+    text = search.page().text
+    assert sentence in text
+    assert "0.012 below the ensemble; it may be chance" in text  # the best single network
+    assert "Intervals are of 1,000 draws of the 64 blocks of these images" in text
+
+
 def reliability_of(error: float) -> dict[str, object]:
     return {
         "expected_calibration_error": error,

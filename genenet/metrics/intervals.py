@@ -1,0 +1,113 @@
+"""How far the difference between two segmentations could be chance: a bootstrap over blocks of the images.
+
+Neighbouring voxels are alike, so voxels can't be drawn one by one. Whole blocks are drawn, with replacement, and each
+draw gives a contingency table for either segmentation (Künsch 1989, The jackknife and the bootstrap for general
+stationary observations; Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 13: percentiles).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genenet.core.geometry import Box, tiles
+from genenet.metrics.contingency import Contingency
+from genenet.metrics.table import score_of_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from genenet.core.geometry import Triple
+
+DEPTH = 16  # slices of a block, at most
+SIDES = (256, 192, 128, 96, 64, 48, 32)  # of a block along y and x, in voxels
+ENOUGH = 40  # blocks; with fewer, smaller ones are taken
+DRAWS = 1000
+LEVEL = 0.95  # share of the draws that lie inside an interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The differences between which LEVEL of the draws lie."""
+
+    low: float
+    high: float
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether the interval holds 0, so that no difference is shown."""
+        return self.low <= 0 <= self.high
+
+
+def block_shape(shapes: Sequence[Triple]) -> Triple:
+    """Return the largest block (Z, Y, X) of which images of these shapes have enough, or the smallest one."""
+    for side in SIDES:
+        block = (DEPTH, side, side)
+        if sum(sum(1 for _ in tiles(Box.of_shape(shape), block)) for shape in shapes) >= ENOUGH:
+            return block
+    return DEPTH, SIDES[-1], SIDES[-1]
+
+
+class BlockTables:
+    """The contingency table of each block of some images, counted slice by slice.
+
+    Args:
+        n_classes: C.
+        block: shape of the blocks.
+    """
+
+    def __init__(self, n_classes: int, block: Triple) -> None:
+        self.n_classes, self.block = n_classes, block
+        self.tables: dict[tuple[int, ...], Contingency] = {}
+
+    def add(self, image: int, z: int, labels: NDArray[np.uint8], classes: NDArray[np.integer]) -> None:
+        """Count a slice of an image: true and predicted classes, (1, Y, X)."""
+        for box in tiles(Box.of_shape(labels.shape), (1, *self.block[1:])):
+            key = image, z // self.block[0], *box.start[1:]
+            counts = self.tables.setdefault(key, Contingency.empty(self.n_classes))
+            counts.add(labels[box.slices], classes[box.slices])
+
+    def stacked(self) -> NDArray[np.int64]:
+        """Return the tables (B, C, C) of the blocks that have labelled voxels."""
+        found = [counts.table for _, counts in sorted(self.tables.items()) if counts.n_voxels]
+        return np.array(found, np.int64).reshape(-1, self.n_classes, self.n_classes)
+
+
+def interval(
+    ours: NDArray[np.int64], theirs: Sequence[NDArray[np.int64]], metric: str, rng: Generator
+) -> Interval | None:
+    """Return the interval of the score of one segmentation minus that of another.
+
+    Args:
+        ours: (B, C, C) tables of the blocks.
+        theirs: the same for each seed of the other one; each draw takes one of the seeds.
+        metric: of SELECTION_METRICS.
+        rng: random numbers.
+
+    Returns:
+        The interval; None if there are fewer than two blocks, or if no draw gives a score.
+    """
+    n_blocks = len(ours)
+    if n_blocks < 2:
+        return None
+    found = [_difference(ours, theirs, metric, rng) for _ in range(DRAWS)]
+    known = [value for value in found if not math.isnan(value)]
+    if not known:
+        return None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _difference(
+    ours: NDArray[np.int64], theirs: Sequence[NDArray[np.int64]], metric: str, rng: Generator
+) -> float:
+    drawn = np.bincount(rng.integers(len(ours), size=len(ours)), minlength=len(ours))
+    other = theirs[int(rng.integers(len(theirs)))]
+    a, b = (score_of_counts(Contingency(np.tensordot(drawn, t, 1)), metric) for t in (ours, other))
+    return a - b

@@ -1,0 +1,79 @@
+"""Intervals of differences, on segmentations whose difference is known."""
+
+import numpy as np
+import pytest
+
+from genenet.core.ignore import IGNORE
+from genenet.metrics.contingency import Contingency
+from genenet.metrics.intervals import (
+    ENOUGH,
+    BlockTables,
+    Interval,
+    block_shape,
+    interval,
+)
+
+
+def tables(n_blocks, rate, rng, n=200):
+    """Tables (B, 2, 2) of blocks of two equal classes, of which a share of voxels has the wrong class."""
+    wrong = rng.binomial(n, rate, (n_blocks, 2))
+    return np.stack([[[n - a, a], [b, n - b]] for a, b in wrong]).astype(np.int64)
+
+
+def test_a_clear_difference_is_shown_and_the_same_quality_is_not():
+    rng = np.random.default_rng(0)
+    ours, worse, alike = (tables(60, rate, rng) for rate in (0.05, 0.15, 0.05))
+    clear = interval(ours, [worse], "ari", rng)
+    assert not clear.may_be_chance
+    total = [Contingency(t.sum(axis=0)).adjusted_rand_index for t in (ours, worse)]
+    assert clear.low < total[0] - total[1] < clear.high
+    assert interval(ours, [alike], "ari", rng).may_be_chance
+
+
+@pytest.mark.parametrize("metric", ["ari", "mean_iou", "both"])
+def test_it_covers_the_truth_as_often_as_it_says(metric):
+    """Pairs of segmentations of the same quality: in about 19 of 20, the interval holds 0."""
+    rng = np.random.default_rng(1)
+    holds = [
+        interval(tables(40, 0.1, rng), [tables(40, 0.1, rng)], metric, rng).may_be_chance for _ in range(30)
+    ]
+    assert sum(holds) >= 25
+
+
+def test_one_good_block_among_many_equal_ones_shows_nothing():
+    rng = np.random.default_rng(2)
+    theirs = tables(40, 0.1, rng)
+    ours = theirs.copy()
+    ours[0] = [[200, 0], [0, 200]]
+    assert interval(ours, [theirs], "ari", rng).low <= 0
+
+
+def test_seeds_that_differ_widen_it():
+    rng = np.random.default_rng(3)
+    ours, good, bad = (tables(60, rate, rng) for rate in (0.1, 0.05, 0.2))
+    one, both = interval(ours, [bad], "ari", rng), interval(ours, [good, bad], "ari", rng)
+    assert one.low > 0
+    assert both.low < 0 < both.high
+
+
+def test_blocks_without_labels_are_left_out_and_one_block_gives_no_interval():
+    labels = np.zeros((2, 64, 64), np.uint8)
+    labels[:, :32] = IGNORE
+    counted = BlockTables(2, (16, 32, 64))
+    for z, plane in enumerate(labels):
+        counted.add(0, z, plane[None], np.ones_like(plane[None]))
+    found = counted.stacked()
+    assert found.tolist() == [[[0, 2 * 32 * 64], [0, 0]]]
+    assert interval(found, [found], "ari", np.random.default_rng(0)) is None
+
+
+def test_blocks_are_as_large_as_there_are_enough_of_them():
+    assert block_shape([(40, 2000, 2000)]) == (16, 256, 256)
+    assert block_shape([(1, 512, 512)]) == (16, 64, 64)  # 64 blocks
+    assert block_shape([(1, 512, 512)] * ENOUGH) == (16, 256, 256)
+    assert block_shape([(1, 50, 50)]) == (16, 32, 32)
+
+
+def test_chance_is_where_the_interval_holds_zero():
+    assert Interval(-0.1, 0.2).may_be_chance
+    assert not Interval(0.01, 0.2).may_be_chance
