@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationBlocks:
     """The validation images of a search, cut into blocks."""
 
     paths: ResultPaths
@@ -57,7 +57,7 @@ class Validation:
 
 
 def lead_intervals(
-    validation: Validation,
+    validation: ValidationBlocks,
     members: Sequence[tuple[Outcome, float]],
     runs: Sequence[Outcome],
     combination: str,

@@ -17,7 +17,7 @@ from genenet.ensembles.description import (
     NormalisationEntry,
 )
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
-from genenet.ensembles.intervals import Validation, lead_intervals
+from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
@@ -76,7 +76,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     found = {
         "calibration": calibrate(paths, chosen.members, validation, combination),
         "intervals": lead_intervals(
-            Validation(paths, validation), chosen.members, outcomes, combination, metric
+            ValidationBlocks(paths, validation), chosen.members, outcomes, combination, metric
         ),
     }
     description = description.model_copy(update=found)

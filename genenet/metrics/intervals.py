@@ -33,7 +33,7 @@ LEVEL = 0.95  # share of the draws that lie inside an interval
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """The differences between which LEVEL of the draws lie."""
 
     low: float
@@ -81,7 +81,7 @@ class BlockTables:
 
 def interval(
     ours: NDArray[np.int64], theirs: Sequence[NDArray[np.int64]], metric: str, rng: Generator
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """Return the interval of the score of one segmentation minus that of another.
 
     Args:
@@ -101,7 +101,7 @@ def interval(
     if not known:
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high))
 
 
 def _difference(

@@ -8,7 +8,7 @@ from genenet.metrics.contingency import Contingency
 from genenet.metrics.intervals import (
     ENOUGH,
     BlockTables,
-    Interval,
+    ConfidenceInterval,
     block_shape,
     interval,
 )
@@ -75,5 +75,5 @@ def test_blocks_are_as_large_as_there_are_enough_of_them():
 
 
 def test_chance_is_where_the_interval_holds_zero():
-    assert Interval(-0.1, 0.2).may_be_chance
-    assert not Interval(0.01, 0.2).may_be_chance
+    assert ConfidenceInterval(-0.1, 0.2).may_be_chance
+    assert not ConfidenceInterval(0.01, 0.2).may_be_chance
