@@ -39,17 +39,9 @@ def calibrate(
         validation: the prepared validation images.
         combination: of the members, a name of COMBINATIONS.
     """
-    labels, n_classes = [image.labels for image in validation.images], len(validation.classes)
-    with ExitStack() as stack:
-        files = [open_run(paths.run(outcome.run), validation, stack) for outcome, _ in members]
-        weights = [weight for _, weight in members]
-        voting = COMBINATIONS[combination].votes
-
-        def slices() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
-            return means(labels, files, weights, n_classes, voting)
-
-        temperature = best_temperature(*_sample(slices(), sum(int(np.prod(a.shape)) for a in labels)))
-        return calibration_of(slices(), temperature)
+    n_voxels = sum(int(np.prod(image.labels.shape)) for image in validation.images)
+    temperature = best_temperature(*_sample(stored_means(paths, members, validation, combination), n_voxels))
+    return calibration_of(stored_means(paths, members, validation, combination), temperature)
 
 
 def calibration_of(
@@ -67,6 +59,17 @@ def calibration_of(
         after.add(truth, with_temperature(p, temperature))
     scores = (ReliabilityScores.model_validate(each.as_dict()) for each in (before, after))
     return CalibrationEntry(temperature=temperature, **dict(zip(("before", "after"), scores, strict=True)))
+
+
+def stored_means(
+    paths: ResultPaths, members: Sequence[tuple[Outcome, float]], validation: Prepared, combination: str
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    """Yield what ``means`` does, of trainings with their weights; the other arguments are those of ``calibrate``."""
+    with ExitStack() as stack:
+        files = [open_run(paths.run(outcome.run), validation, stack) for outcome, _ in members]
+        labels, weights = [image.labels for image in validation.images], [weight for _, weight in members]
+        voting = COMBINATIONS[combination].votes
+        yield from means(labels, files, weights, len(validation.classes), voting)
 
 
 def means(

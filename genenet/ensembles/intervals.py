@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from numpy.random import PCG64, Generator, SeedSequence
 
-from genenet.config.ensemble import COMBINATIONS
 from genenet.core.random_streams import Stream
-from genenet.ensembles.calibration import means
+from genenet.ensembles.calibration import stored_means
 from genenet.ensembles.claims import by_title
-from genenet.ensembles.curve import open_run
 from genenet.ensembles.description import LeadInterval
 from genenet.metrics.intervals import BlockTables, block_shape, interval
 
@@ -44,15 +41,12 @@ class ValidationBlocks:
         self, members: Sequence[tuple[Outcome, float]], combination: str = "mean"
     ) -> NDArray[np.int64]:
         """Return the contingency tables (B, C, C) of the blocks, of trainings with their weights."""
-        labels, n_classes = [image.labels for image in self.prepared.images], len(self.prepared.classes)
-        places = [(index, z) for index, of_image in enumerate(labels) for z in range(of_image.shape[0])]
-        found = BlockTables(n_classes, self.block)
-        with ExitStack() as stack:
-            files = [open_run(self.paths.run(run.run), self.prepared, stack) for run, _ in members]
-            weights, voting = [weight for _, weight in members], COMBINATIONS[combination].votes
-            predicted = means(labels, files, weights, n_classes, voting)
-            for (index, z), (truth, p) in zip(places, predicted, strict=True):
-                found.add(index, z, truth, p.argmax(axis=0))
+        images = enumerate(self.prepared.images)
+        places = [(index, z) for index, image in images for z in range(image.labels.shape[0])]
+        found = BlockTables(len(self.prepared.classes), self.block)
+        predicted = stored_means(self.paths, members, self.prepared, combination)
+        for (index, z), (truth, p) in zip(places, predicted, strict=True):
+            found.add(index, z, truth, p.argmax(axis=0))
         return found.stacked()
 
 

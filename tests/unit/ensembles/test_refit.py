@@ -10,7 +10,6 @@ import torch
 from genenet.config.model import check_config
 from genenet.config.stages import (
     REFIT_REPEAT,
-    SelectSettings,
     TrainSettings,
     labelled_images,
     refit_ranks,
@@ -19,13 +18,11 @@ from genenet.config.stages import (
 from genenet.core.atomic_files import write_json
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
-from genenet.core.paths import ResultPaths
 from genenet.ensembles.description import read_description
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.refit import RefitReceipt, read_receipt, refit, refit_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
-from genenet.networks.network import Network
 from genenet.networks.weights import save_weights
 from genenet.search.retry import find
 from genenet.status.refits import read_refits
@@ -34,6 +31,7 @@ from genenet.training.prepared_images import read_images
 from genenet.training.scores import read_scores
 from genenet.training.trainer import Trainer
 from tests.support import runs
+from tests.support.refits import Selected
 from tests.support.trainers import train, trainer
 
 PHANTOM = {"phantom": {"shape": [1, 64, 64], "seed": 1}}
@@ -78,67 +76,6 @@ def test_a_training_on_all_images_keeps_the_last_weights_and_has_no_score():
     assert all(np.isnan(row.validation_ari) and np.isnan(row.validation_mean_iou) for row in t.history)
     own = t.network.state_dict()
     assert all(torch.equal(t.best[name], own[name]) for name in own)
-
-
-class Selected:
-    """A search whose ensemble of three members has been selected, and whose members are trained anew."""
-
-    def __init__(self, folder, mode="volume"):
-        self.paths = ResultPaths(folder / "results")
-        data = Path(self.paths.data("refit")).parent
-        data.mkdir(parents=True)
-        for split, seed in (("train", 1), ("refit", 2)):
-            runs.write_split(data, split, (1, 48, 48), seed)
-        self.settings = SelectSettings(normalisation=mode, ensemble={"refit": True})
-        train_ = open_prepared(Path(self.paths.data("train")))
-        members = []
-        for rank in range(3):
-            run, place = f"r0/{5 - rank:03d}", Path(self.paths.selected) / f"members/{rank:02d}"
-            genome = Genome(run, {"net": {**NET, "n_convkernels": 2 + rank}})
-            genome.write(place / "genome.json")
-            self.write_weights(genome, place / "model.safetensors")
-            entry = {"folder": f"members/{rank:02d}", "run": run, "genome": genome.id, "weight": 1.0 + rank}
-            members.append(entry)
-            self.refitted(rank, genome)
-        description = {
-            "format": "genenet.ensemble/1",
-            "classes": runs.CLASSES,
-            "voxel_size_nm": [40, 10, 10],
-            "normalisation": {"mode": mode, "mean": train_.mean, "deviation": train_.deviation},
-            "validation": {"ari": 0.5},
-            "class_voxels": {"train": [1, 0, 0][: len(runs.CLASSES)], "validation": [1] * len(runs.CLASSES)},
-            "members": members,
-        }
-        write_json(Path(self.paths.selected) / "ensemble.json", description)
-
-    def write_weights(self, genome, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        network = Network(plan(genome.net, len(runs.CLASSES)))
-        save_weights(network.state_dict(), genome.id, path)
-
-    def refitted(self, rank, genome):
-        self.write_weights(genome, self.paths.run(f"refit/{rank:03d}").weights)
-        self.receive(rank, member=genome.name, genome=genome.id, status="ok")
-
-    def receive(self, rank, **values):
-        write_json(Path(self.paths.refit(f"{rank:03d}")), RefitReceipt(**values).model_dump(mode="json"))
-
-    def fail(self, rank, status="failed"):
-        receipt = read_receipt(Path(self.paths.refit(f"{rank:03d}")))
-        values = {**receipt.model_dump(), "status": status, "reason": "the disk is full"}
-        self.receive(rank, **values)
-
-    def ensemble_is_new(self):
-        """Whether each member of the written ensemble has its new weights."""
-        found = []
-        for rank in range(3):
-            new = self.paths.run(f"refit/{rank:03d}").weights.read_bytes()
-            old = (Path(self.paths.selected) / f"members/{rank:02d}/model.safetensors").read_bytes()
-            has = (Path(self.paths.ensemble) / f"members/{rank:02d}/model.safetensors").read_bytes()
-            assert has in (new, old)
-            assert new != old
-            found.append(has == new)
-        return found
 
 
 @pytest.fixture
