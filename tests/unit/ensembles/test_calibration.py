@@ -1,12 +1,20 @@
 """The temperature of an ensemble, from stored probabilities whose right temperature is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from genenet.core.ignore import IGNORE
+from genenet.core.paths import ResultPaths
 from genenet.ensembles import calibration
+from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.metrics.ambiguity import LEVELS
 from genenet.metrics.calibration import with_temperature
+from genenet.metrics.contingency import Contingency
+from genenet.training.outcome_reader import read_outcomes
+from genenet.training.prepared import open_prepared
+from tests.support.configs import ROOT
 
 SHAPE = (3, 60, 60)
 TEMPERATURE = 1.6
@@ -61,3 +69,22 @@ def test_votes_are_shares_of_members():
     labels, levels = stored()
     (_, p), *_ = calibration.means([labels], [[levels], [np.roll(levels, 1, axis=0)]], [1, 1], 3, voting=True)
     assert set(np.unique(p)) == {0, 0.5, 1}
+
+
+def test_a_search_of_version_0_1_gets_a_temperature_and_intervals_from_what_it_stored():
+    paths = ResultPaths(ROOT / "tests/data/version_0.1/search")
+    validation = open_prepared(Path(paths.data("validation")))
+    runs = read_outcomes(paths, ["r0/000", "r0/001", "baselines/unet2015"], "ari")
+    members = [(run, 1.0) for run in runs if not run.is_baseline]
+    found = calibration.calibrate(paths, members, validation, "mean")
+    assert found.after.brier < found.before.brier
+    assert sum(found.after.voxels) == sum(
+        int((image.labels[:] != IGNORE).sum()) for image in validation.images
+    )
+    blocks = ValidationBlocks(paths, validation)
+    scores = {run.title: run.ari for run in runs}
+    table = Contingency(blocks.tables(members).sum(axis=0))
+    leads = lead_intervals(blocks, members, runs, "mean", "ari")
+    assert [lead.against for lead in leads] == [members[0][0].run, "U-Net 2015"]
+    for lead in leads:
+        assert lead.low <= table.adjusted_rand_index - scores[lead.against] <= lead.high
