@@ -23,7 +23,7 @@ import torch
 
 from bench_tools import GENENET, alternating, in_process, parser, peak_memory, precisions, rate
 from genenet.config.segmentation import Segmentation
-from genenet.config.stages import ImageFiles
+from genenet.config.settings import ImageFiles
 from genenet.core.resources import keep_freed_memory
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import Genome

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_tools import GENENET, parser, print_times
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.exit_codes import STOPPED
 from genenet.genes.baselines import BASELINES
 from genenet.phantoms.phantom import CLASSES, write_phantom

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genenet.api.arrays import mask_of, threads_of_torch, volume_of
 from genenet.config.segmentation import Segmentation
-from genenet.config.stages import SegmentSettings
+from genenet.config.settings import SegmentSettings
 from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import atomic_path, read_json
 from genenet.core.errors import InputError

@@ -15,7 +15,7 @@ from genenet.cluster.submit_options import PAUSE_SECONDS, Options
 from genenet.cluster.submitit_job import TrainingJob
 from genenet.cluster.submitit_launcher import choose_cluster, run_locally, run_on_slurm
 from genenet.cluster.workflow import make
-from genenet.config import stages
+from genenet.config import planned_runs
 from genenet.config.model import Config, read_config
 from genenet.config.planned_controls import needs_ranking
 from genenet.core.errors import InputError
@@ -62,7 +62,7 @@ def submit(file: Path, options: Options) -> bool:
     _make_inputs(config, file, jobs, image, apptainer_args)
     missing = [job for job in jobs if not job.is_done()]
     print(f"{len(jobs)} trainings, {len(missing)} of them to do", flush=True)
-    if n_later := len(stages.all_runs(config)) - len(runs):
+    if n_later := len(planned_runs.all_runs(config)) - len(runs):
         print(f"{n_later} more are controls of the best network; snakemake trains them after the selection")
     if missing:
         run = run_on_slurm if cluster == "slurm" else run_locally
@@ -74,7 +74,7 @@ def submit(file: Path, options: Options) -> bool:
 
 def independent_runs(config: Config) -> list[str]:
     """Return the names of the trainings that can begin before the networks are ranked."""
-    return [run for run in stages.all_runs(config) if not needs_ranking(run)]
+    return [run for run in planned_runs.all_runs(config) if not needs_ranking(run)]
 
 
 def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str | None, args: str) -> None:
@@ -98,7 +98,7 @@ def training_job(
         "--genome": paths.genome(run),
         "--train": paths.data("train"),
         "--validation": paths.data("validation"),
-        "--settings": paths.settings(stages.train_stage(run)),
+        "--settings": paths.settings(planned_runs.train_stage(run)),
     }
     options = [text for pair in inputs.items() for text in pair]
     log = paths.train_log(run)

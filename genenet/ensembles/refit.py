@@ -32,7 +32,7 @@ from genenet.training.scores import Status, read_scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.config.stages import SelectSettings
+    from genenet.config.settings import SelectSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.description import EnsembleDescription, MemberEntry
     from genenet.training.loop import Show

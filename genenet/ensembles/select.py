@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.config.ensemble import EnsembleSettings
-    from genenet.config.stages import SelectSettings
+    from genenet.config.settings import SelectSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
     from genenet.ensembles.strategies import ChosenEnsemble

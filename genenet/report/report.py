@@ -37,7 +37,7 @@ from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:
-    from genenet.config.stages import ImageFiles, ReportSettings
+    from genenet.config.settings import ImageFiles, ReportSettings
     from genenet.ensembles.description import EnsembleDescription
     from genenet.volumes.base import Volume
 

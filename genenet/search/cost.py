@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from genenet.config.planned_controls import control_runs, long_iterations, long_runs
+from genenet.config.planned_runs import refit_ranks, search_rounds
 from genenet.config.rounds import planned_iterations
-from genenet.config.stages import refit_ranks, search_rounds
 from genenet.core.logs import quiet
 from genenet.core.paths import of_control
 from genenet.genes import generation

@@ -16,7 +16,7 @@ from genenet.genes.variation import cross, mutate
 
 if TYPE_CHECKING:
     from genenet.config.search import Evolution
-    from genenet.config.stages import BreedSettings
+    from genenet.config.settings import BreedSettings
     from genenet.genes.feasible_regions import Regions
     from genenet.search.round_files import TrainingResult
 

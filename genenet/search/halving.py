@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.config.rounds import run_name
-from genenet.config.stages import TrainSettings, read_settings
+from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.atomic_files import read_csv
 from genenet.search.round_files import (
     EMPTY,

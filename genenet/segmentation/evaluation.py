@@ -16,7 +16,7 @@ from genenet.volumes.opening import open_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
 
 
 def evaluate_store(

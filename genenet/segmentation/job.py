@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from genenet.config.segmentation import Segmentation
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.networks.predictor import Predictor

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genenet.config.stages import SegmentSettings, read_settings
+from genenet.config.settings import SegmentSettings, read_settings
 from genenet.core.attempts import Attempts, Verdict, fingerprint_of_files
 from genenet.core.errors import InputError
 from genenet.core.lock import exclusive

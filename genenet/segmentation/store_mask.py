@@ -11,7 +11,7 @@ from genenet.volumes.masks import Mask
 from genenet.volumes.opening import open_volume
 
 if TYPE_CHECKING:
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
     from genenet.core.geometry import Triple
     from genenet.volumes.ome_zarr import Store
 

@@ -10,7 +10,7 @@ from genenet.volumes.measure import ImageInMask, measure
 from genenet.volumes.rescale import RescaledVolume, check_rescaling
 
 if TYPE_CHECKING:
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.volumes.base import Volume
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genenet.config import stages
+from genenet.config import planned_runs
 from genenet.core.paths import refit_run
 from genenet.core.tolerant_read import try_read, written
 from genenet.training.outcome_reader import read_outcome
@@ -25,7 +25,7 @@ def read_refits(config: Config, paths: ResultPaths) -> list[Outcome]:
     """Read the outcomes of the refits of the members that were selected; none before the selection."""
     inputs = [paths.settings("refit"), paths.data("refit")]
     since = max(written(path) or 0.0 for path in inputs)
-    members = zip(stages.refit_ranks(config), _members(paths) or [], strict=False)
+    members = zip(planned_runs.refit_ranks(config), _members(paths) or [], strict=False)
     return [
         read_outcome(paths, refit_run(rank), Expected(_iterations(config, paths, member), since))
         for rank, member in members
@@ -34,7 +34,7 @@ def read_refits(config: Config, paths: ResultPaths) -> list[Outcome]:
 
 def open_refits(config: Config, paths: ResultPaths) -> list[int]:
     """Return the iterations of all refits that there may be, as long as the members aren't selected."""
-    ranks = stages.refit_ranks(config)
+    ranks = planned_runs.refit_ranks(config)
     return [config.training.iterations for _ in ranks] if _members(paths) is None else []
 
 

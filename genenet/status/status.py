@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
-from genenet.config import stages
+from genenet.config import planned_runs, stages
 from genenet.config.model import read_config
 from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
@@ -116,7 +116,7 @@ def read_status(config: Config) -> Status:
     if not isinstance(iterations, int):
         iterations = config.training.iterations
     runs, refits = read_trainings(config, paths, iterations), read_refits(config, paths)
-    has_rungs = any(each.rungs for each in stages.search_rounds(config))
+    has_rungs = any(each.rungs for each in planned_runs.search_rounds(config))
     return Status(
         results=config.results,
         iterations=iterations,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genenet.config import stages
+from genenet.config import planned_runs
 from genenet.config.planned_controls import long_iterations, long_runs, needs_ranking
 from genenet.core.paths import CONTROLS
 from genenet.core.tolerant_read import names_in, try_read, written
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[Outcome]:
     """Read the outcomes of all trainings; folders that don't exist are not read."""
-    rounds = stages.search_rounds(config)
+    rounds = planned_runs.search_rounds(config)
     aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
     wholes = dict.fromkeys(long_runs(config), long_iterations(config))
     bred = {run for each in rounds if each.is_bred for run in each.runs}
@@ -32,10 +32,10 @@ def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[
     since = _inputs_written(paths)
     folders = {
         name: set(names_in(paths.run(name).folder))
-        for name in {run.partition("/")[0] for run in stages.all_runs(config)}
+        for name in {run.partition("/")[0] for run in planned_runs.all_runs(config)}
     }
     found = []
-    for run in stages.all_runs(config):
+    for run in planned_runs.all_runs(config):
         aim, (folder, name) = aims.get(run, wholes.get(run, iterations)), run.split("/")
         if name in folders[folder]:
             expected = Expected(aim, since(run, run in bred), run not in aims or may_end_early)
@@ -53,7 +53,7 @@ def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
     def since(run: str, is_bred: bool) -> float:
         genome = "breed" if is_bred else "generate"  # genomes are as old as their settings
         is_baseline = run.startswith((BASELINES, CONTROLS)) and not needs_ranking(run)
-        names = [stages.train_stage(run), stages.baseline_stage(run) if is_baseline else genome]
+        names = [planned_runs.train_stage(run), planned_runs.baseline_stage(run) if is_baseline else genome]
         names += ["prepare_train", "prepare_validation"]
         files = [paths.settings(name) for name in names] + [paths.data("train"), paths.data("validation")]
         if needs_ranking(run):  # its genome is as old as the choice of the best network
@@ -76,7 +76,7 @@ def open_iterations(config: Config, paths: ResultPaths) -> list[int]:
     """Return the iterations of each slot of a rung whose genome isn't known yet, since the rung before isn't ranked."""
     return [
         next_.iterations - rung.iterations
-        for each in stages.search_rounds(config)
+        for each in planned_runs.search_rounds(config)
         for rung, next_ in pairwise(each.rungs)
         if not _ranked(paths.rung(each.number, rung.iterations))
         for _ in range(next_.n_slots)

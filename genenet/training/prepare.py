@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.config.normalisation import NormalisationSettings
-    from genenet.config.stages import PrepareSettings
+    from genenet.config.settings import PrepareSettings
     from genenet.volumes.measure import CentreAndScale
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from functools import partial, reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
-from genenet.config.stages import TrainSettings, read_settings
+from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.atomic_files import checked_before_renames
 from genenet.core.attempts import Attempts, Verdict, fingerprint_of_files
 from genenet.core.errors import InputError, one_line

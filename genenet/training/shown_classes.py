@@ -11,7 +11,7 @@ from genenet.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.config.stages import PrepareSettings
+    from genenet.config.settings import PrepareSettings
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from genenet.volumes.rescale import RescaledVolume, training_size
 from genenet.volumes.rescaled_labels import RescaledLabels, RescaledMask
 
 if TYPE_CHECKING:
-    from genenet.config.stages import ImageFiles, PrepareSettings
+    from genenet.config.settings import ImageFiles, PrepareSettings
     from genenet.config.types import VoxelSize
     from genenet.volumes.labels import ClassLabels
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
     from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
     from genenet.volumes.grid import Grid
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.config.stages import ImageFiles
+    from genenet.config.settings import ImageFiles
     from genenet.config.types import VoxelSize
 
 

@@ -6,7 +6,7 @@ import torch
 import zarr
 
 from genenet.config.segmentation import Segmentation
-from genenet.config.stages import ImageFiles
+from genenet.config.settings import ImageFiles
 from genenet.core.atomic_files import write_json
 from genenet.ensembles.description import FORMAT
 from genenet.ensembles.ensemble import load_ensemble

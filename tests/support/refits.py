@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from genenet.config.stages import REFIT_REPEAT, SelectSettings, TrainSettings
+from genenet.config.settings import SelectSettings, TrainSettings
+from genenet.config.stages import REFIT_REPEAT
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.refit import RefitReceipt, read_receipt

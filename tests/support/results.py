@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from genenet.config.stages import ImageFiles, ReportSettings
+from genenet.config.settings import ImageFiles, ReportSettings
 from genenet.core.atomic_files import write_json
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.description import FORMAT

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from genenet.cli.main import main
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.genes.genome import Genome
 from genenet.training.prepare import prepare
 

@@ -15,7 +15,7 @@ import zarr
 from sklearn.metrics import adjusted_rand_score
 
 from genenet.config.model import check_config
-from genenet.config.stages import runs
+from genenet.config.planned_runs import runs
 from genenet.core.geometry import Box
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.scoring import evaluate_ensemble

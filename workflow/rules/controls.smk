@@ -4,7 +4,9 @@
 
 rule pick:
     input:
-        rounds=[path for each in ROUNDS for path in stages.ends_of_round(each, PATHS)],
+        rounds=[
+            path for each in ROUNDS for path in planned_runs.ends_of_round(each, PATHS)
+        ],
         # another ensemble of the same trainings has the same best network, unless the metric is another one
         ranking=ancient(PATHS.ranking),
         settings=PATHS.settings("pick"),

@@ -3,10 +3,12 @@
 
 rule select:
     input:
-        rounds=[path for each in ROUNDS for path in stages.ends_of_round(each, PATHS)],
+        rounds=[
+            path for each in ROUNDS for path in planned_runs.ends_of_round(each, PATHS)
+        ],
         baselines=[
             path
-            for run in stages.baseline_runs(CONFIG)
+            for run in planned_runs.baseline_runs(CONFIG)
             for path in PATHS.run(run).outputs()
         ],
         genomes=[PATHS.genome(run) for run in RUNS],
@@ -23,7 +25,7 @@ rule select:
         f"{PATHS.results}/logs/select.log",
     params:
         runs=[f"r{each.number}:{each.n_genomes}" for each in ROUNDS]
-        + stages.baseline_runs(CONFIG),
+        + planned_runs.baseline_runs(CONFIG),
         results=lambda wildcards: PATHS.results,
     message:
         "rank the networks and choose the ensemble"

@@ -28,7 +28,7 @@ if CONFIG.ensemble.refit:
     rule refit_ensemble:
         input:
             selected=PATHS.selected,
-            refits=[PATHS.refit(rank) for rank in stages.refit_ranks(CONFIG)],
+            refits=[PATHS.refit(rank) for rank in planned_runs.refit_ranks(CONFIG)],
             data=PATHS.data("refit"),
             settings=PATHS.settings("select"),
         output:

@@ -50,7 +50,9 @@ rule rank:
 
 rule gather:
     input:
-        lambda wildcards: stages.ends_of_round(ROUNDS[int(wildcards.round)], PATHS),
+        lambda wildcards: planned_runs.ends_of_round(
+            ROUNDS[int(wildcards.round)], PATHS
+        ),
     output:
         PATHS.round("{round}"),
     log:

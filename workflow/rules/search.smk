@@ -26,7 +26,9 @@ rule generate:
 
 rule baseline:
     input:
-        lambda wildcards: PATHS.settings(stages.baseline_stage(wildcards.baseline)),
+        lambda wildcards: PATHS.settings(
+            planned_runs.baseline_stage(wildcards.baseline)
+        ),
     output:
         PATHS.genome("baselines/{baseline}"),
     log:
@@ -44,7 +46,9 @@ rule train:
         genome=PATHS.genome("{run}"),
         train=PATHS.data("train"),
         validation=PATHS.data("validation"),
-        settings=lambda wildcards: PATHS.settings(stages.train_stage(wildcards.run)),
+        settings=lambda wildcards: PATHS.settings(
+            planned_runs.train_stage(wildcards.run)
+        ),
     output:
         RUN.outputs(),
     log:

@@ -32,7 +32,7 @@ def control(
 ) -> None:
     """Score a control: the mean of its networks on the validation images, and on the test images if there are any."""
     from genenet.config.planned_controls import ControlSettings
-    from genenet.config.stages import read_settings
+    from genenet.config.settings import read_settings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.control_scoring import score_control
     from genenet.ensembles.controls import write_control

@@ -32,7 +32,7 @@ def phantom(
 @app.command(rich_help_panel=BY_HAND)
 def prepare(settings: Settings, out: Out) -> None:
     """Check labelled images and pack them for training."""
-    from genenet.config.stages import PrepareSettings, read_settings
+    from genenet.config.settings import PrepareSettings, read_settings
     from genenet.training.prepare import prepare as run
 
     run(read_settings(settings, PrepareSettings), out)

@@ -37,7 +37,7 @@ def generate(
 ) -> None:
     """Draw a random genome, breed one from earlier rounds, or write the genome of a baseline."""
     from genenet.config.search import Draws
-    from genenet.config.stages import BaselineSettings, BreedSettings, read_settings
+    from genenet.config.settings import BaselineSettings, BreedSettings, read_settings
     from genenet.genes.generation import draw
 
     if index is None:

@@ -27,7 +27,7 @@ def report(
     results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings, out: Out
 ) -> None:
     """Write the report of a search, an HTML file."""
-    from genenet.config.stages import ReportSettings, read_settings
+    from genenet.config.settings import ReportSettings, read_settings
     from genenet.report.report import write_report
 
     write_report(results, read_settings(settings, ReportSettings), out)

@@ -50,7 +50,7 @@ def select(
 ) -> None:
     """Rank the runs, compute the curve of the best-k ensembles, and write the chosen ensemble."""
     from genenet.config.rounds import expanded
-    from genenet.config.stages import SelectSettings, read_settings
+    from genenet.config.settings import SelectSettings, read_settings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.select import select as run
 
@@ -84,7 +84,7 @@ def refit_ensemble(
     results: Annotated[Path, typer.Option(help="the results folder")], settings: Settings
 ) -> None:
     """Write the ensemble with the weights of its refitted members."""
-    from genenet.config.stages import SelectSettings, read_settings
+    from genenet.config.settings import SelectSettings, read_settings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.refit import refit_ensemble as run
 

@@ -13,7 +13,7 @@ from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from genenet.config.stages import SegmentSettings
+    from genenet.config.settings import SegmentSettings
     from genenet.segmentation import receipts
 
 
@@ -59,7 +59,7 @@ def segment(
     The same command, run again after an interruption, segments the missing blocks.
     """
     from genenet.config import texts
-    from genenet.config.stages import SegmentSettings, read_settings
+    from genenet.config.settings import SegmentSettings, read_settings
     from genenet.core.validation import validate
 
     if (settings is None) == (not images):
@@ -145,7 +145,7 @@ def postprocess(
     """
     from genenet.cli.progress import show_blocks
     from genenet.config.postprocessing import Postprocessing
-    from genenet.config.stages import read_settings
+    from genenet.config.settings import read_settings
     from genenet.core.atomic_files import write_json
     from genenet.segmentation.objects import PostprocessingJob, from_options, table_of
 
@@ -211,7 +211,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""
-    from genenet.config.stages import EvaluateSettings, TestSettings, read_settings
+    from genenet.config.settings import EvaluateSettings, TestSettings, read_settings
     from genenet.core.atomic_files import write_json
 
     if segmentation:

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from genenet.config import stages
+from genenet.config import planned_runs, stages
 from genenet.config.model import check_config
 from genenet.config.planned_controls import control_settings, controls, long_iterations, needs_ranking
 from genenet.core.errors import InputError
@@ -49,7 +49,7 @@ def test_what_is_wrong_is_one_line(value, said):
 def test_null_and_nothing_are_the_same():
     for each in (config(), check_config({**TINY, "controls": None})):
         assert controls(each) == []
-        assert stages.all_runs(each) == stages.runs(each)
+        assert planned_runs.all_runs(each) == planned_runs.runs(each)
         assert "controls" not in stages.settings_json(each, "report")
 
 
@@ -62,8 +62,8 @@ def test_the_trainings_of_all_controls():
         "unet2015_long": ("controls/unet2015_long",),
     }
     own = ["controls/best_2", "controls/best_3", "controls/unet2015_2", "controls/unet2015_3"]
-    assert stages.all_runs(each) == [*stages.runs(each), *own, "controls/unet2015_long"]
-    assert [run for run in stages.all_runs(each) if needs_ranking(run)] == own[:2]
+    assert planned_runs.all_runs(each) == [*planned_runs.runs(each), *own, "controls/unet2015_long"]
+    assert [run for run in planned_runs.all_runs(each) if needs_ranking(run)] == own[:2]
     report = stages.stage_settings(each, "report").model_dump()
     assert report["controls"] == ["best", "unet2015", "unet2015_long"]
 
@@ -110,7 +110,7 @@ def test_the_long_training_has_the_iterations_of_the_search(search, iterations):
     training = {**TINY["training"], "iterations": 40, "validation_interval": 10}
     each = config({}, search={**TINY["search"], **search}, training=training)
     assert long_iterations(each) == iterations
-    long = stages.stage_settings(each, stages.train_stage("controls/unet2015_long"))
+    long = stages.stage_settings(each, planned_runs.train_stage("controls/unet2015_long"))
     whole = stages.stage_settings(each, "train")
     assert long.training.iterations == iterations
     assert long.model_copy(update={"training": whole.training}) == whole  # all else is that of the others
@@ -118,9 +118,13 @@ def test_the_long_training_has_the_iterations_of_the_search(search, iterations):
 
 def test_settings_of_the_trainings_and_of_the_scores():
     each = config({"seeds": 2})
-    assert stages.train_stage("controls/best_2") == stages.train_stage("baselines/unet2015_2") == "train_2"
+    assert (
+        planned_runs.train_stage("controls/best_2")
+        == planned_runs.train_stage("baselines/unet2015_2")
+        == "train_2"
+    )
     assert stages.stage_settings(each, "train_2").repeat == 2
-    assert stages.baseline_stage("controls/unet2015_long") == "baseline_unet2015"
+    assert planned_runs.baseline_stage("controls/unet2015_long") == "baseline_unet2015"
     found = control_settings(each, "unet2015")
     assert (found.baseline, found.is_long, found.has_test) == ("unet2015", False, True)
     assert found.runs == ["baselines/unet2015", "controls/unet2015_2"]

@@ -4,7 +4,8 @@ import pytest
 
 from genenet.cluster.container import given_images
 from genenet.config.model import Config, check_config, read_config
-from genenet.config.stages import image_files, runs, stage_settings
+from genenet.config.planned_runs import runs
+from genenet.config.stages import image_files, stage_settings
 from genenet.core.errors import InputError
 from genenet.genes.domains import Integers, Interval
 from tests.support.configs import DEFAULT, PHANTOM, ROOT, changed

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from genenet.config.normalisation import ESTIMATES, NormalisationSettings
-from genenet.config.stages import SelectSettings
+from genenet.config.settings import SelectSettings
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate

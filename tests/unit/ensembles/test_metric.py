@@ -12,7 +12,7 @@ from sklearn.metrics import jaccard_score
 
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.selection_metrics import SELECTION_METRICS
-from genenet.config.stages import ImageFiles, PrepareSettings, SelectSettings
+from genenet.config.settings import ImageFiles, PrepareSettings, SelectSettings
 from genenet.core.atomic_files import read_csv
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims

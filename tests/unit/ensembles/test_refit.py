@@ -8,13 +8,9 @@ import pytest
 import torch
 
 from genenet.config.model import check_config
-from genenet.config.stages import (
-    REFIT_REPEAT,
-    TrainSettings,
-    labelled_images,
-    refit_ranks,
-    stage_settings,
-)
+from genenet.config.planned_runs import refit_ranks
+from genenet.config.settings import TrainSettings
+from genenet.config.stages import REFIT_REPEAT, labelled_images, stage_settings
 from genenet.core.atomic_files import write_json
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError

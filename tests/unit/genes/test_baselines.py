@@ -6,7 +6,9 @@ from torch import nn
 
 from genenet.config.baselines import Baselines, baselines_model
 from genenet.config.model import Config
-from genenet.config.stages import BaselineSettings, baseline_stage, runs, stage_settings, train_stage
+from genenet.config.planned_runs import baseline_stage, runs, train_stage
+from genenet.config.settings import BaselineSettings
+from genenet.config.stages import stage_settings
 from genenet.core.choices import Table
 from genenet.core.errors import InputError
 from genenet.core.paths import of_baseline
@@ -233,7 +235,7 @@ def test_an_entry_of_the_table_is_a_key_of_the_config():
 
 def test_a_baseline_may_have_underscores_in_its_name(monkeypatch):
     table = Table("baseline", [*BASELINES.values(), UNET_3D])
-    monkeypatch.setattr("genenet.config.stages.BASELINES", table)
+    monkeypatch.setattr("genenet.config.settings.BASELINES", table)
     monkeypatch.setattr(Baseline, "function", lambda self: globals()[self.name])
     settings = BaselineSettings(name="unet_3d", options={"n_convkernels": 4})
     assert settings.genome().net.value("n_convkernels") == 4

@@ -15,7 +15,7 @@ import torch
 from genenet.cli.summary import print_summary
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.normalisation import NormalisationSettings
-from genenet.config.stages import SelectSettings
+from genenet.config.settings import SelectSettings
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.ensemble import load_ensemble

@@ -16,7 +16,8 @@ import tifffile
 import yaml
 
 from genenet.config.model import check_config
-from genenet.config.stages import ImageFiles, SegmentSettings, settings_json
+from genenet.config.settings import ImageFiles, SegmentSettings
+from genenet.config.stages import settings_json
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.ensemble import load_ensemble

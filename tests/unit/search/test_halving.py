@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from genenet.config.model import check_config
 from genenet.config.rounds import Rung, expanded, rounds
 from genenet.config.search import Evolution, Search
-from genenet.config.stages import BreedSettings
+from genenet.config.settings import BreedSettings
 from genenet.config.training import Stopping
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths

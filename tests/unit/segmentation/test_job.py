@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.config.segmentation import Segmentation
-from genenet.config.stages import ImageFiles
+from genenet.config.settings import ImageFiles
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, blocks_of

@@ -18,7 +18,8 @@ from skimage.measure import label
 
 from genenet.config.model import check_config
 from genenet.config.postprocessing import Postprocessing
-from genenet.config.stages import ImageFiles, stage_settings
+from genenet.config.settings import ImageFiles
+from genenet.config.stages import stage_settings
 from genenet.core.errors import InputError
 from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.export import export_tiff

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from genenet.config.segmentation import Segmentation
-from genenet.config.stages import ImageFiles, SegmentSettings
+from genenet.config.settings import ImageFiles, SegmentSettings
 from genenet.core import exit_codes
 from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError, MachineError

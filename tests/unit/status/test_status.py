@@ -19,7 +19,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from genenet.config import stages
+from genenet.config import planned_runs, stages
 from genenet.config.model import read_config
 from genenet.config.training import Training
 from genenet.core import lock
@@ -143,7 +143,7 @@ class Search:
         Path(self.paths.ranking).write_text("")
 
     def finish_trainings(self):
-        for run in stages.runs(self.config()):
+        for run in planned_runs.runs(self.config()):
             self.publish(run, 0.5)
 
     def stage(self, name):

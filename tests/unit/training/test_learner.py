@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from genenet.config.stages import TrainSettings
+from genenet.config.settings import TrainSettings
 from genenet.config.training import Training
 from genenet.core.geometry import Box
 from genenet.genes.genome import Genome

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from genenet.config.normalisation import NormalisationSettings
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.training.prepare import prepare
 from genenet.training.prepared import open_prepared

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from zarr.storage import ZipStore
 
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.training import prepare as prepare_module
 from genenet.training.prepare import prepare

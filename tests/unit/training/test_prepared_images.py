@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from genenet.config.normalisation import NormalisationSettings
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core import resources
 from genenet.core.errors import InputError
 from genenet.core.resources import _of_control_group, available_memory

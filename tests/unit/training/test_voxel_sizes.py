@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from genenet.config.depth import sees_depth
 from genenet.config.model import check_config
-from genenet.config.stages import ImageFiles, PrepareSettings, stage_settings
+from genenet.config.settings import ImageFiles, PrepareSettings
+from genenet.config.stages import stage_settings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import genenet
 from genenet.cli.main import app
 from genenet.config.postprocessing import Postprocessing
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.segmentation.objects import PostprocessingJob

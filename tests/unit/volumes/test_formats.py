@@ -12,7 +12,7 @@ import tifffile
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.training.prepare import prepare

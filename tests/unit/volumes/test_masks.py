@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from genenet.config.stages import ImageFiles
+from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
 from genenet.networks.predictor import Predictor
 from genenet.segmentation.evaluation import evaluate_store

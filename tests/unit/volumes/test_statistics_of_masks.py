@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from genenet.config.normalisation import NormalisationSettings
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.phantoms.phantom import CLASSES, slabs

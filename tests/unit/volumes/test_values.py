@@ -7,7 +7,7 @@ import tifffile
 
 import genenet
 from genenet.config.data import Data
-from genenet.config.stages import ImageFiles, PrepareSettings
+from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.segmentation.evaluation import evaluate_store

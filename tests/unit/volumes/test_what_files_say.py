@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from genenet.config.stages import ImageFiles
+from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.volumes.opening import open_files, open_volume

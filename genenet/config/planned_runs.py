@@ -1,0 +1,65 @@
+"""The trainings that a config plans, by name, and the stage whose settings each of them reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genenet.config.planned_controls import control_runs
+from genenet.config.rounds import Round, rounds
+from genenet.core.paths import CONTROLS, LONG, ResultPaths, baseline_run, of_baseline, of_control, slot_name
+
+if TYPE_CHECKING:
+    from genenet.config.model import Config
+
+
+def search_rounds(config: Config) -> list[Round]:
+    """Return the rounds of genomes."""
+    return rounds(config.search, config.training.iterations, config.training.validation_interval)
+
+
+def runs(config: Config) -> list[str]:
+    """Return the names of the trainings that are ranked: ``r0/000`` …, ``baselines/unet2015``, ``…_2`` and so on."""
+    return [run for each in search_rounds(config) for run in each.runs] + baseline_runs(config)
+
+
+def all_runs(config: Config) -> list[str]:
+    """Return the names of all trainings: those that are ranked, and then those of the controls."""
+    return runs(config) + control_runs(config)
+
+
+def baseline_runs(config: Config) -> list[str]:
+    """Return the names of the baselines' trainings."""
+    return [
+        baseline_run(name, seed)
+        for name, options in config.baselines.chosen().items()
+        for seed in range(1, options.n_seeds + 1)
+    ]
+
+
+def refit_ranks(config: Config) -> list[str]:
+    """Return the ranks at which the ensemble may have a member that is trained anew: ``000`` and so on."""
+    n = min(config.ensemble.most_members, sum(each.n_genomes for each in search_rounds(config)))
+    return [slot_name(rank) for rank in range(n)] if config.ensemble.refit else []
+
+
+def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:
+    """Return the files that are there when a round's trainings have ended."""
+    if not round_.rungs:
+        return [path for run in round_.runs for path in paths.run(run).outputs()]
+    last = round_.rungs[-1]
+    return [paths.slot(round_.number, last.iterations, slot_name(i)) for i in range(last.n_slots)]
+
+
+def train_stage(run: str) -> str:
+    """Return the stage whose settings a training reads."""
+    if run.startswith(CONTROLS):
+        _, repeat = of_control(run)
+        return f"train_{LONG if repeat is None else repeat}"
+    _, seed = of_baseline(run)
+    return "train" if seed == 1 else f"train_{seed}"
+
+
+def baseline_stage(run: str) -> str:
+    """Return the stage whose settings a baseline's genome is made from."""
+    name, _ = of_control(run) if run.startswith(CONTROLS) else of_baseline(run)
+    return f"baseline_{name}"
