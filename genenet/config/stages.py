@@ -143,7 +143,10 @@ def _report(config: Config, _: str) -> ReportSettings:
 
 def _train(config: Config, repeat: str) -> TrainSettings:
     """Return the settings of a training: ``repeat`` is its number, empty for the first, or ``long``."""
-    is_long, training = repeat == LONG, config.training
+    is_long = repeat == LONG
+    training = config.training.model_copy(
+        update={"refit_iterations": None}
+    )  # another value trains nothing again
     if is_long:
         training = training.model_copy(update={"iterations": long_iterations(config)})
     return TrainSettings(

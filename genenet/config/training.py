@@ -114,6 +114,11 @@ class Training(Closed):
     """One training; the same for all genomes and baselines."""
 
     iterations: PositiveInt = Field(1000, description="number of optimiser steps")
+    refit_iterations: PositiveInt | None = Field(
+        None,
+        description="number of optimiser steps of the members' training on all labelled images (ensemble.refit); "
+        "null: as many as the member had",
+    )
     batch_size: PositiveInt = Field(4, description="number of patches in each step")
     threads: PositiveInt = Field(
         2,

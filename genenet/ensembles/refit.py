@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.atomic_files import read_json, remove, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -64,7 +65,7 @@ def refit(
 ) -> bool:
     """Train the member of a rank on all images, and write the receipt; False if it had to stop before its end.
 
-    It is trained for as many iterations as the member was.
+    It is trained for ``training.refit_iterations``, or for as many iterations as the member was.
 
     Args:
         paths: of the search.
@@ -85,7 +86,8 @@ def refit(
         write_json(receipt, RefitReceipt().model_dump(mode="json"))
         return True
     member = members[int(rank)]
-    iterations = read_scores(paths.run(member.run).scores).iterations
+    asked_for = read_settings(settings, TrainSettings).training.refit_iterations
+    iterations = asked_for or read_scores(paths.run(member.run).scores).iterations
     genome, data = Path(paths.genome(member.run)), Path(paths.data("refit"))
     run = TrainingRun(genome, data, None, settings, files, iterations=iterations)
     if not run.run(stop, show):

@@ -58,7 +58,8 @@ class TrainingsCost:
         n_genomes = sum(each.n_genomes for each in rounds)
         mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
         n_refits = len(refit_ranks(config))
-        operations = (planned_iterations(rounds, iterations) + n_refits * iterations) * mean
+        of_refits = n_refits * (config.training.refit_iterations or iterations)
+        operations = (planned_iterations(rounds, iterations) + of_refits) * mean
         baselines = config.baselines.chosen()
         steps = {
             name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()
@@ -69,6 +70,7 @@ class TrainingsCost:
             operations += (iterations if repeat else long_iterations(config)) * steps.get(name, mean)
         n_baselines = sum(options.n_seeds for options in baselines.values())
         longest = long_iterations(config) if long_runs(config) else iterations
+        longest = max(longest, of_refits // max(1, n_refits))
         return cls(n_genomes, n_baselines, len(control_runs(config)), n_refits, longest, operations)
 
 

@@ -35,7 +35,8 @@ def read_refits(config: Config, paths: ResultPaths) -> list[Outcome]:
 def open_refits(config: Config, paths: ResultPaths) -> list[int]:
     """Return the iterations of all refits that there may be, as long as the members aren't selected."""
     ranks = planned_runs.refit_ranks(config)
-    return [config.training.iterations for _ in ranks] if _members(paths) is None else []
+    iterations = config.training.refit_iterations or config.training.iterations
+    return [iterations for _ in ranks] if _members(paths) is None else []
 
 
 def _members(paths: ResultPaths) -> list[object] | None:
@@ -46,7 +47,9 @@ def _members(paths: ResultPaths) -> list[object] | None:
 
 
 def _iterations(config: Config, paths: ResultPaths, member: object) -> int:
-    """Return how long a member was trained, which is how long it is refitted."""
+    """Return for how many iterations a member is refitted: as many as it was trained, unless the config says it."""
+    if config.training.refit_iterations:
+        return config.training.refit_iterations
     run = member.get("run") if isinstance(member, dict) else None
     trained = read_outcome(paths, run).iterations if isinstance(run, str) else None
     return trained or config.training.iterations

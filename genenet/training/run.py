@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from genenet.training.scores import Status
 
 VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
-OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard"}  # they change no weight
+# They change no weight; of refit_iterations come the iterations of the refit, which count
+OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard", "refit_iterations"}
 # Keys that were added later, and values with which the weights are as they were without them
 LATER_KEYS: dict[tuple[str, ...], Any] = {
     ("training", "stopping", "metric"): "ari",

@@ -117,3 +117,9 @@ def test_other_settings_dont_refit(searched):
     planned = searched.planned(OFF)
     assert planned["select"] == planned["segment"] == 1
     assert not planned.keys() & {"train", "refit", "refit_ensemble", "prepare"}
+
+
+def test_longer_refits_train_no_genome_again(searched):
+    planned = searched.planned("training: {refit_iterations: 30}")
+    assert (planned["refit"], planned["refit_ensemble"]) == (2, 1)
+    assert not planned.keys() & {"train", "select", "prepare"}

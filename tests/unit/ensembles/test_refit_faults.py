@@ -13,6 +13,7 @@ from genenet.core.errors import MachineError
 from genenet.ensembles.description import read_description
 from genenet.ensembles.refit import read_receipt, refit, refit_ensemble
 from genenet.search.retry import find, retry
+from genenet.training.scores import read_scores
 from genenet.training.stopping import Stop
 from tests.support import runs
 from tests.support.refits import Selected
@@ -56,6 +57,15 @@ def test_a_refit_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_p
     (first, second) = began_at(killed)
     assert first == 0 < second < ITERATIONS
     assert read_receipt(Path(killed.paths.refit("000"))) == read_receipt(Path(whole.paths.refit("000")))
+
+
+@pytest.mark.parametrize(("asked_for", "n"), [(None, 20), (30, 30), (10, 10)])
+def test_a_refit_is_as_long_as_the_training_or_as_the_settings_say(selected, asked_for, n):
+    selected.trained(0, 20)
+    settings = selected.settings_of_refits(refit_iterations=asked_for)
+    Path(selected.paths.refit("000")).unlink()
+    assert refit(selected.paths, "000", settings)
+    assert read_scores(selected.paths.run("refit/000").scores).iterations == n
 
 
 @pytest.mark.slow

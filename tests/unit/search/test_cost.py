@@ -65,6 +65,11 @@ def test_refits_count_as_many_as_there_may_be():
     assert _cost(found).startswith("trainings: 5 of genomes and up to 3 of refits, of up to 900 iterations: ")
     assert found.operations == pytest.approx(900 * (5 + 3) * mean_step(config, 5))
     assert cost({"n_genomes": 5})[0].n_refits == 0
+    longer, _ = cost(
+        {"n_genomes": 5}, ensemble={"refit": True, "max_size": 3}, training={"refit_iterations": 2000}
+    )
+    assert longer.operations == pytest.approx((900 * 5 + 2000 * 3) * mean_step(config, 5))
+    assert longer.iterations == 2000
 
 
 @pytest.mark.parametrize(

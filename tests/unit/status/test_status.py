@@ -398,6 +398,9 @@ def test_refits(search):
     assert in_all == pytest.approx(
         0.1 * (800 + 5 * 1000 + 3 * 1000)
     )  # with one refit for each possible member
+    search.write_config(ensemble={"refit": True, "max_size": 3}, refit_iterations=2000)
+    assert search.read().left.seconds_in_all == pytest.approx(0.1 * (800 + 5 * 1000 + 3 * 2000))
+    search.write_config(ensemble={"refit": True, "max_size": 3})
     search.finish_trainings()
     assert search.stage("refit").text == "for the selection"
     search.choose(search.paths.selected)
