@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genenet.api.ensemble import Ensemble, load_ensemble, segment
+    from genenet.api.refit import refit
     from genenet.api.selection import make_ensemble
     from genenet.api.training import Trained, build, draw, make_phantom, random_genome, score, train
     from genenet.core.errors import InputError
@@ -32,6 +33,7 @@ __all__ = [
     "make_phantom",
     "random_genome",
     "read_genome",
+    "refit",
     "score",
     "segment",
     "train",
@@ -39,6 +41,7 @@ __all__ = [
 
 _MODULES = {
     "api.ensemble": ("Ensemble", "load_ensemble", "segment"),
+    "api.refit": ("refit",),
     "api.selection": ("make_ensemble",),
     "api.training": ("Trained", "build", "draw", "make_phantom", "random_genome", "score", "train"),
     "core.errors": ("InputError",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from genenet.volumes.base import ArrayVolume
 from genenet.volumes.labels import ClassLabels, check_integers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from genenet.config.normalisation import NormalisationSettings
     from genenet.core.geometry import Triple
@@ -75,38 +76,73 @@ def threads_of_torch(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def labelled_arrays(
-    train: Pair, validation: Pair, ids: ClassIds, settings: NormalisationSettings, input_shape: Triple
-) -> tuple[list[LabelledArray], list[int], NormalisationRule]:
-    """Check a training and a validation image and their labels.
+@dataclass(frozen=True)
+class LabelledArrays:
+    """Labelled images as a training reads them.
 
-    Returns:
-        The training and the validation image, the number of training voxels of each class, and the rule by which
-        images are normalised.
+    Attributes:
+        train: training images.
+        validation: validation images.
+        counts: training voxels of each class.
+        rule: by which images are normalised.
+    """
+
+    train: list[LabelledArray]
+    validation: list[LabelledArray]
+    counts: list[int]
+    rule: NormalisationRule
+
+
+def labelled_arrays(
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
+    ids: ClassIds,
+    settings: NormalisationSettings,
+    input_shape: Triple,
+) -> LabelledArrays:
+    """Check training and validation images and their labels.
 
     Raises:
-        InputError: If they can't be learnt from, or if the training image is smaller than the network's input.
+        InputError: If they can't be learnt from, or if a training image is smaller than the network's input.
     """
     from genenet.training.prepare import centre_and_scale_of_all, check
     from genenet.training.prepared_images import LabelledArray
     from genenet.volumes.normalisation import NormalisationRule
 
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise InputError("validation: give a pair, (image, labels)")
-    sources = [_source(train, "", ids), _source(validation, "validation ", ids)]
-    _check_size(sources[0], input_shape)
+    sources = _sources(train, "", ids)
+    for source in sources:
+        _check_size(source, input_shape)
     facts = [check(source, settings) for source in sources]
-    rule = NormalisationRule(settings, *centre_and_scale_of_all(sources[:1], facts[:1], settings))
-    arrays = [LabelledArray.of(s, rule.of(f.statistics)) for s, f in zip(sources, facts, strict=True)]
-    return arrays, facts[0].counts.tolist(), rule
+    others = _sources(validation, "validation ", ids)
+    others_facts = [check(source, settings) for source in others]
+    rule = NormalisationRule(settings, *centre_and_scale_of_all(sources, facts, settings))
+    arrays = [
+        LabelledArray.of(s, rule.of(f.statistics))
+        for s, f in zip([*sources, *others], [*facts, *others_facts], strict=True)
+    ]
+    counts = np.sum([each.counts for each in facts], axis=0).tolist()
+    return LabelledArrays(arrays[: len(sources)], arrays[len(sources) :], counts, rule)
 
 
-def _source(pair: Pair, prefix: str, ids: ClassIds) -> Source:
+def _sources(pairs: Sequence[Pair], prefix: str, ids: ClassIds) -> list[Source]:
+    """Return images with their labels; of several, each has its number in its name.
+
+    Raises:
+        InputError: If one isn't a pair, or its arrays can't be an image and its labels.
+    """
+    numbers = [f"{i} " for i in range(1, len(pairs) + 1)] if len(pairs) > 1 else [""]
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(f"{prefix.strip() or 'training images'}: give a pair, (image, labels)")
+    return [_source(pair, prefix, number, ids) for pair, number in zip(pairs, numbers, strict=False)]
+
+
+def _source(pair: Pair, prefix: str, number: str, ids: ClassIds) -> Source:
     from genenet.training.sources import Source
 
     n_classes, ignore_label = ids
-    image = volume_of(pair[0], f"{prefix}image")
-    labels, ignored = labels_of(pair[1], f"{prefix}labels", ignore_label)
+    image = volume_of(pair[0], f"{prefix}image {number}".strip())
+    labels, ignored = labels_of(pair[1], f"{prefix}labels {number}".strip(), ignore_label)
     check_integers(labels, image, "labels are {}; give the class ids as integers")
     mask = mask_of(pair[0], image.name)
     return Source(image.name, image, ClassLabels(labels, n_classes, ignored, mask), 1.0)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genenet.api.training import Trained
+    from genenet.genes.genome import Genome
+    from genenet.networks.network import Network
 
 
 def make_ensemble(
@@ -79,7 +81,10 @@ def make_ensemble(
     n_members = best_size(curve, chosen.size, chosen.metric)
     point = curve[n_members - 1]
     weights = COMBINATIONS[chosen.combination].weights(of_ranked[:n_members])
-    members = [_member(t, weight) for t, weight in zip(ranked, weights, strict=False)]
+    members = [
+        new_member(t.genome, t.network, t.genome.name, t.scores["ari"], weight)
+        for t, weight in zip(ranked, weights, strict=False)
+    ]
     description = _description(first, chosen, point, members)
     with TemporaryDirectory() as folder:
         place = Path(folder) / "ensemble"
@@ -99,7 +104,7 @@ def _description(
     return EnsembleDescription(
         classes=trained.classes,
         voxel_size_nm=chosen.voxel_size_nm,
-        dtypes=[trained.dtype],
+        dtypes=trained.dtypes,
         normalisation=NormalisationEntry.of(trained.normalisation),
         selected_on=["validation image"],
         validation=point.scores,
@@ -141,13 +146,14 @@ def _check_alike(trained: Sequence[Trained]) -> None:
             )
 
 
-def _member(trained: Trained, weight: float) -> on_disk.Member:
+def new_member(
+    genome: Genome, network: Network, run: str, validation_ari: float | None, weight: float
+) -> on_disk.Member:
+    """Return a member with the weights of a network that was trained in memory."""
     from genenet.networks.weights import save_weights
-
-    genome = trained.genome
 
     def write(folder: Path) -> None:
         genome.write(folder / on_disk.GENOME)
-        save_weights(trained.network.state_dict(), genome.id, folder / on_disk.WEIGHTS)
+        save_weights(network.state_dict(), genome.id, folder / on_disk.WEIGHTS)
 
-    return on_disk.Member(genome.name, genome.id, trained.scores["ari"], weight, write)
+    return on_disk.Member(run, genome.id, validation_ari, weight, write)

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt
 
-from genenet.api.arrays import Pair, labelled_arrays, labels_of, mask_of, threads_of_torch, volume_of
+from genenet.api.arrays import (
+    LabelledArrays,
+    Pair,
+    labelled_arrays,
+    labels_of,
+    mask_of,
+    threads_of_torch,
+    volume_of,
+)
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.presets import preset_regions
 from genenet.config.search import Draws
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
-    from genenet.training.prepared_images import LabelledArray
     from genenet.training.trainer import Row, Trainer
     from genenet.volumes.normalisation import NormalisationRule
 
@@ -151,7 +158,7 @@ class Trained:
         labels: of the validation image, (Z, Y, X) uint8; 255 where nothing is scored.
         classes: names by class id.
         normalisation: the rule by which images are normalised.
-        dtype: type of the training image.
+        dtypes: types of the training images.
     """
 
     genome: Genome
@@ -162,7 +169,7 @@ class Trained:
     labels: NDArray[np.uint8]
     classes: list[str]
     normalisation: NormalisationRule
-    dtype: str
+    dtypes: list[str]
 
     @property
     def ari(self) -> float:
@@ -181,6 +188,7 @@ def train(
     *,
     validation: Pair,
     classes: Sequence[str],
+    more: Sequence[Pair] = (),
     ignore_label: int | None = None,
     normalisation: str | Mapping[str, Any] = "volume",
     seed: int = 0,
@@ -195,10 +203,11 @@ def train(
         labels: integers of the same shape: class ids, from 0 on (from 1 on if ``ignore_label`` is 0).
         validation: another image and its labels, which choose the weights and give the score.
         classes: names by label id.
+        more: further training images, each with its labels, of any sizes.
         ignore_label: voxels with this label are neither learnt nor scored, nor are masked ones of a numpy masked array.
             The masked voxels of an image count nowhere: neither in its normalisation, nor do networks see them.
         normalisation: ``data.normalisation`` of config.yaml: (x - mean) / deviation of each ``volume`` (an array is
-            a whole image, so ``image`` is the same), each ``slice``, or of the ``training`` image for all, which suits
+            a whole image, so ``image`` is the same), each ``slice``, or of the ``training`` images for all, which suits
             two regions of one image; or a mapping such as ``{"over": "slice", "by": "percentiles"}``.
         seed: not negative; it is combined with the genome's id.
         show: a function that is called with the Trainer (``trainer.iteration``, ``trainer.history``) after each
@@ -231,28 +240,21 @@ def train(
     from genenet.networks.device import choose_device
     from genenet.training.trainer import Trainer
 
-    chosen = _arguments({**settings, "seed": seed, "normalisation": normalisation})
+    chosen = arguments({**settings, "seed": seed, "normalisation": normalisation}, "train")
     plan = _plan(genome, len(classes))
-    arrays, counts, rule = labelled_arrays(
-        (image, labels), validation, (len(classes), ignore_label), chosen.normalisation, plan.input_shape
-    )
+    ids, images = (len(classes), ignore_label), [(image, labels), *more]
+    data = labelled_arrays(images, [validation], ids, chosen.normalisation, plan.input_shape)
     with threads_of_torch(chosen.threads):
         device = choose_device(chosen.device)
-        trainer = Trainer(genome, plan, arrays[:1], arrays[1:], counts, chosen, chosen.seed, device)
+        trainer = Trainer(genome, plan, data.train, data.validation, data.counts, chosen, chosen.seed, device)
         for _ in trainer.run():
             if show:
                 show(trainer)
-        return _result(trainer, genome, classes, rule, arrays[1], volume_of(image, "image").dtype.name)
+        return _result(trainer, genome, classes, data)
 
 
-def _result(
-    trainer: Trainer,
-    genome: Genome,
-    classes: Sequence[str],
-    rule: NormalisationRule,
-    validation: LabelledArray,
-    dtype: str,
-) -> Trained:
+def _result(trainer: Trainer, genome: Genome, classes: Sequence[str], data: LabelledArrays) -> Trained:
+    (validation,) = data.validation
     trainer.use_best()
     levels = np.concatenate([found for _, found in trainer.predict(validation)], axis=1)
     contingency = Contingency.empty(len(classes))
@@ -266,8 +268,8 @@ def _result(
         probabilities=levels,
         labels=validation.labels,
         classes=list(classes),
-        normalisation=rule,
-        dtype=dtype,
+        normalisation=data.rule,
+        dtypes=sorted({image.image.dtype.name for image in data.train}),
     )
 
 
@@ -322,20 +324,21 @@ def score(
     return scores(contingency, classes)
 
 
-class _Arguments(Training):
-    """The settings of a training, and the other arguments of ``train``."""
+class Arguments(Training):
+    """The settings of a training, and the other arguments of ``train`` and ``refit``."""
 
     seed: NonNegativeInt
     normalisation: NormalisationSettings
 
 
-def _arguments(values: Mapping[str, Any]) -> _Arguments:
+def arguments(values: Mapping[str, Any], function: str) -> Arguments:
+    """Check the settings that a function of this package was given; raises InputError."""
     for name in OF_FOLDERS:
         if name in values:
             raise InputError(
-                f"train: {name}: is a setting of genenet train, which writes a folder; leave it out"
+                f"{function}: {name}: is a setting of genenet train, which writes a folder; leave it out"
             )
-    return validate(_Arguments, values, "train")
+    return validate(Arguments, values, function)
 
 
 def _plan(genome: Genome, n_classes: int) -> Plan:

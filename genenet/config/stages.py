@@ -113,12 +113,11 @@ def labelled_images(config: Config, split: str) -> list[LabelledImage]:
 
 def _refit(config: Config, _: str) -> TrainSettings:
     """Return the settings of trainings on all images: no validation is left that could stop them or choose weights."""
-    stopping = config.training.stopping.model_copy(update={"patience": None, "weights": "last"})
     return TrainSettings(
         seed=config.search.seed,
         repeat=REFIT_REPEAT,
         normalisation=config.data.normalisation,
-        training=config.training.model_copy(update={"stopping": stopping}),
+        training=config.training.without_validation(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic import NonNegativeFloat as NonNegative
@@ -168,3 +168,8 @@ class Training(Closed):
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     stopping: Stopping = Stopping()
+
+    def without_validation(self) -> Self:
+        """Return the settings of a training on all images: no validation is left to stop it or to choose weights."""
+        stopping = self.stopping.model_copy(update={"patience": None, "weights": "last"})
+        return self.model_copy(update={"stopping": stopping})

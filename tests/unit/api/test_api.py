@@ -4,6 +4,7 @@ import doctest
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,15 @@ import torch
 import zarr
 
 import genenet
-from genenet.api import selection, training
+from genenet.api import arrays, refit, selection, training
+from genenet.config.normalisation import NormalisationSettings
+from genenet.config.settings import PrepareSettings
+from genenet.config.stages import REFIT_REPEAT
+from genenet.core.atomic_files import write_json
+from genenet.core.paths import ResultPaths
 from genenet.networks.weights import load_weights
+from genenet.training.prepare import prepare
+from genenet.training.run import TrainingRun
 from genenet.volumes import ome_zarr
 from tests.support import runs
 
@@ -47,7 +55,7 @@ def ensemble(networks):
     return genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=2)
 
 
-@pytest.mark.parametrize("module", [training, selection])
+@pytest.mark.parametrize("module", [training, selection, refit])
 def test_the_examples_run(module):
     found = doctest.testmod(module)
     assert found.attempted > 5
@@ -336,3 +344,74 @@ def test_scores_leave_out_what_is_ignored():
     found = genenet.score(labels, [[0, 1, 1, 0]], ignore_label=9, classes=["a", "b"])
     assert (found["n_voxels"], found["class_names"]) == (3, ["a", "b"])
     assert found["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_several_images_are_learnt_from():
+    other = runs.blobs((1, 40, 72), 3)
+    one, several = trained(), trained(more=[other])
+    assert several.ari != one.ari
+    counts = [np.bincount(labels.ravel(), minlength=3) for labels in (TRAIN[1], other[1])]
+    data = arrays.labelled_arrays(
+        [TRAIN, other], [VALIDATION], (3, None), NormalisationSettings(over="volume"), (1, 24, 24)
+    )
+    assert data.counts == sum(counts).tolist()
+    assert [image.name for image in data.train] == ["image 1", "image 2"]
+    assert [image.image.shape for image in data.train] == [(2, 64, 64), (1, 40, 72)]
+    for more, said in (
+        ([other[0]], "training images: give a pair"),
+        ([(other[0], other[1][:, 1:])], "labels 2: its shape 1 x 39 x 72"),
+        ([runs.blobs((1, 20, 72), 3)], "image 2: is 20 x 72 voxels"),
+    ):
+        with pytest.raises(genenet.InputError, match=said):
+            trained(more=more)
+
+
+def test_a_refit_learns_from_the_validation_image_too(ensemble, tmp_path):
+    refitted = genenet.refit(ensemble, [TRAIN, VALIDATION], **SETTINGS)
+    again = genenet.refit(ensemble, [TRAIN, VALIDATION], **SETTINGS)
+    assert (refitted.members, refitted.scores) == (ensemble.members, ensemble.scores)
+    assert [m["weight"] for m in refitted.description["members"]] == [
+        m["weight"] for m in ensemble.description["members"]
+    ]
+    assert refitted.description["refit"] == {
+        "images": ["image 1", "image 2"],
+        "refitted": ensemble.members,
+        "failed": {},
+    }
+    probabilities = [each.probabilities(VALIDATION[0], threads=1) for each in (ensemble, refitted, again)]
+    assert not np.array_equal(probabilities[0], probabilities[1])
+    np.testing.assert_array_equal(probabilities[1], probabilities[2])
+    on_train_alone = genenet.refit(ensemble, [TRAIN], **SETTINGS)
+    assert not np.array_equal(probabilities[1], on_train_alone.probabilities(VALIDATION[0], threads=1))
+    assert genenet.load_ensemble(refitted.save(tmp_path / "again")).description == refitted.description
+    with pytest.raises(genenet.InputError, match=r"refit: iteratons: unknown key; did you mean iterations"):
+        genenet.refit(ensemble, [TRAIN], iteratons=3)
+
+
+@pytest.mark.process
+def test_a_refit_is_that_of_the_workflow(ensemble, tmp_path):
+    """Same weights, bit for bit."""
+    data = tmp_path / "results/data"
+    data.mkdir(parents=True)
+    sources = []
+    for name, (image, labels) in (("a", TRAIN), ("b", VALIDATION)):
+        for kind, array in (("image", image), ("labels", labels)):
+            tifffile.imwrite(tmp_path / f"{name}_{kind}.tif", array, photometric="minisblack")
+        files = {kind: [tmp_path / f"{name}_{kind}.tif"] for kind in ("image", "labels")}
+        sources.append({**files, "region": None})
+    settings = PrepareSettings(images=sources, classes=CLASSES, ignore_label=None, voxel_size_nm=(40, 10, 10))
+    prepare(settings, data / "refit.zarr.zip")
+    chosen = training.arguments({**SETTINGS, "seed": 0, "normalisation": "volume"}, "train")
+    values = chosen.without_validation().model_dump(mode="json", exclude={"seed", "normalisation"})
+    wanted = {"seed": 0, "repeat": REFIT_REPEAT, "normalisation": "volume", "training": values}
+    write_json(tmp_path / "s.json", wanted)
+    refitted = genenet.refit(ensemble, [TRAIN, VALIDATION], **SETTINGS).save(tmp_path / "ensemble")
+    genome = genenet.read_genome(refitted / "members/00/genome.json")
+    genome.write(tmp_path / "g.json")
+    files = ResultPaths(tmp_path / "results").run("refit/000")
+    assert TrainingRun(tmp_path / "g.json", data / "refit.zarr.zip", None, tmp_path / "s.json", files).run()
+    own, theirs = (genenet.build(genome, len(CLASSES)) for _ in range(2))
+    load_weights(own, genome, refitted / "members/00/model.safetensors")
+    load_weights(theirs, genome, Path(files.weights))
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(tensor, own.state_dict()[name]), name
