@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES, SELECTION_METRICS
+from genenet.ensembles.verdicts import Lead
 from genenet.metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -15,32 +16,41 @@ if TYPE_CHECKING:
     from genenet.ensembles.description import (
         EnsembleDescription,
         EnsembleScores,
-        LeadInterval,
         ScoresOnTestImages,
         StrategyEntry,
     )
+    from genenet.metrics.intervals import ConfidenceInterval
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the compared networks or ensembles; a baseline of several seeds has their means."""
+    """One of the compared networks or ensembles; a baseline of several seeds has their means.
+
+    Attributes:
+        title: what the report calls it.
+        kind: member (the ensemble), other (a network), baseline or control.
+        ari, mean_iou: its scores.
+        score: the same by the metric of the selection.
+        lead: of the ensemble over it; None for the ensemble itself.
+        n_seeds: number of trainings that the scores are means of.
+        name: what a sentence calls it.
+    """
 
     title: str
     kind: str
     ari: float | None
     mean_iou: float | None
-    score: float | None = None  # by the metric of the selection
-    lead: float | None = None  # the ensemble's score minus this one's
+    score: float | None = None
+    lead: Lead | None = None
     n_seeds: int = 1
-    spread: float | None = None  # standard deviation of the score over seeds; None for one seed
-    interval: LeadInterval | None = None  # of the lead; None if it isn't known
+    name: str = ""
 
     @property
-    def may_be_chance(self) -> bool:
-        """Whether the interval of the lead holds 0."""
-        return self.interval is not None and self.interval.low <= 0 <= self.interval.high
+    def spread(self) -> float | None:
+        """Standard deviation of the score over seeds; None for one seed."""
+        return self.lead.spread if self.lead else None
 
 
 @dataclass(frozen=True)
@@ -54,19 +64,58 @@ class Beaten:
 
 
 def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[Contender]:
-    """Return the ensemble, the best single network, the baselines, compared by the metric of the selection."""
+    """Return the ensemble, the best network and the baselines on validation, by the metric of the selection."""
     n, metric, scores = len(ensemble.members), ensemble.metric, ensemble.validation
     reached = SELECTION_METRICS[metric].of_scores(scores.metrics)
-    intervals = {each.against: each for each in ensemble.intervals}
+    intervals = {each.against: each.interval for each in ensemble.intervals}
     found = [Contender(f"Ensemble of {n}", "member", scores.ari, scores.mean_iou, reached)]
-    single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
+    for name, seeds in rivals_of(runs):
+        of_seeds = [run.scores.validation for run in seeds if run.scores and run.scores.validation]
+        found.append(rival(seeds, of_seeds, metric, reached, intervals.get(name)))
+    return found
+
+
+def rivals_of(runs: Iterable[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    """Yield the best network with its run, and the successful seeds of each baseline with its title."""
+    ranked = list(runs)
+    single = next((run for run in ranked if run.is_ok and not run.is_baseline), None)
     if single:
-        title, score = f"Best single network, {single.title}", single.score(metric)
-        lead = _minus(reached, score)
-        of_single = Contender(title, "other", single.ari, single.mean_iou, score, lead)
-        found.append(replace(of_single, interval=intervals.get(single.run)))
-    baselines = [_of_seeds(of_one, metric, reached) for of_one in by_title(runs)]
-    return found + [replace(each, interval=intervals.get(each.title)) for each in baselines]
+        yield single.run, [single]
+    for seeds in by_title(ranked):
+        yield seeds[0].title, seeds
+
+
+def rival(
+    runs: Sequence[Outcome],
+    of_seeds: Sequence[ClassScores],
+    metric: str,
+    of_ensemble: float | None,
+    interval: ConfidenceInterval | None,
+) -> Contender:
+    """Return the best network, or a baseline by the means over its seeds.
+
+    Args:
+        runs: its trainings.
+        of_seeds: their scores.
+        metric: of SELECTION_METRICS.
+        of_ensemble: score of the ensemble by this metric.
+        interval: of the ensemble's lead.
+    """
+    known = [SELECTION_METRICS[metric].of_scores(each.metrics) for each in of_seeds]
+    scores = [score for score in known if score is not None]
+    mean, n = mean_of_known(scores), len(runs)
+    spread = statistics.stdev(scores) if len(scores) > 1 else None
+    is_baseline, title = runs[0].is_baseline, runs[0].title
+    return Contender(
+        title if is_baseline else f"Best single network, {title}",
+        "baseline" if is_baseline else "other",
+        mean_of_known(each.ari for each in of_seeds),
+        mean_of_known(each.mean_iou for each in of_seeds),
+        mean,
+        Lead(metric, minus(of_ensemble, mean), interval, spread),
+        n,
+        f"the {title}" + f" (mean of {n} seeds)" * (n > 1) if is_baseline else f"the best network ({title})",
+    )
 
 
 def by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
@@ -74,21 +123,6 @@ def by_title(runs: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     baselines = [run for run in runs if run.is_ok and run.is_baseline]
     for title in dict.fromkeys(run.title for run in baselines):
         yield [run for run in baselines if run.title == title]
-
-
-def _of_seeds(runs: Sequence[Outcome], metric: str, of_ensemble: float | None) -> Contender:
-    scores = [score for run in runs if (score := run.score(metric)) is not None]
-    mean = mean_of_known(scores)
-    return Contender(
-        runs[0].title,
-        "baseline",
-        mean_of_known(run.ari for run in runs),
-        mean_of_known(run.mean_iou for run in runs),
-        mean,
-        _minus(of_ensemble, mean),
-        len(runs),
-        statistics.stdev(scores) if len(scores) > 1 else None,
-    )
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:
@@ -150,7 +184,7 @@ def refit_gain(ensemble: EnsembleDescription, test: ScoresOnTestImages | None) -
     before = test.before_refit if test and ensemble.refit and ensemble.refit.refitted else None
     if not test or not before:
         return None
-    gains = {name: _minus(test.metrics.get(name), before.metrics.get(name)) for name in SCORES}
+    gains = {name: minus(test.metrics.get(name), before.metrics.get(name)) for name in SCORES}
     texts = [f"{in_text(name)} by {gain:+.3f}" for name, gain in gains.items() if gain is not None]
     return f"On the test images, the refit changed {' and '.join(texts)}." if texts else None
 
@@ -161,5 +195,6 @@ def in_text(metric: str) -> str:
     return title if title.isupper() else title[0].lower() + title[1:]
 
 
-def _minus(a: float | None, b: float | None) -> float | None:
+def minus(a: float | None, b: float | None) -> float | None:
+    """Return the difference of two numbers; None if one is missing."""
     return None if a is None or b is None else a - b

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES
 from genenet.core.choices import many
-from genenet.ensembles.claims import by_title, in_text, mean_of_known, refit_gain
+from genenet.ensembles.claims import by_title, mean_of_known, refit_gain
+from genenet.ensembles.intervals import paired_interval
+from genenet.ensembles.variety import verdict
 from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from genenet.ensembles.controls import ControlFile, ControlTraining
     from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+    from genenet.metrics.block_scores import BlockCounts
+    from genenet.metrics.intervals import ConfidenceInterval
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
 
@@ -36,6 +40,7 @@ class ComparedRow:
         own_seconds: of the trainings of its own networks.
         all_seconds: of all trainings that it needs, the search that its networks were found by included.
         notes: trainings that failed, and why.
+        intervals: of the ensemble's lead by metric, on the images that the verdict is about; none if unknown.
     """
 
     title: str
@@ -45,6 +50,7 @@ class ComparedRow:
     own_seconds: float
     all_seconds: float
     notes: tuple[str, ...] = ()
+    intervals: dict[str, ConfidenceInterval | None] = field(default_factory=dict)
 
     @property
     def has_scores(self) -> bool:
@@ -91,6 +97,7 @@ def comparison(
         return None
     search = sum(run.seconds or 0.0 for run in runs if not run.is_baseline)
     tested = {each.run: each.test for control in controls for each in control.trainings if each.test}
+    tested |= test.networks if test else {}
     members = {member.run for member in ensemble.members}
     of_members = sum(run.seconds or 0.0 for run in runs if run.run in members)
     is_refitted = ensemble.refit is not None and bool(ensemble.refit.refitted)
@@ -103,7 +110,8 @@ def comparison(
         search,
     )
     rows = [first, *_single(runs, tested, search), *_baselines(runs, tested)]
-    rows += [_control(each, search) for each in controls]
+    blocks = test.comparable.blocks if test else ensemble.blocks
+    rows += [_control(each, search, blocks, test is not None) for each in controls]
     has_test = test is not None
     reservations = list(_reservations(len(members), rows, has_test))
     if is_refitted:
@@ -160,8 +168,13 @@ def _means(scores: Sequence[ClassScores]) -> dict[str, float | None]:
     return {name: mean_of_known(each.metrics.get(name) for each in scores) for name in SCORES}
 
 
-def _control(control: ControlFile, search: float) -> ComparedRow:
+def _control(control: ControlFile, search: float, ours: BlockCounts | None, has_test: bool) -> ComparedRow:
     """Return the row of a control; one of the best network also needs the search that found it."""
+    mean = control.test if has_test else control.validation
+    intervals = {
+        metric: paired_interval(ours, [mean.blocks], metric, mean.without) if mean else None
+        for metric in SCORES
+    }
     is_best, own = control.baseline is None, control.seconds
     beside = sum(each.seconds or 0.0 for each in control.trainings[1:])  # the first one is the search's
     return ComparedRow(
@@ -172,6 +185,7 @@ def _control(control: ControlFile, search: float) -> ComparedRow:
         own,
         search + beside if is_best else own,
         tuple(_note(each) for each in control.trainings if not each.is_ok),
+        intervals,
     )
 
 
@@ -202,54 +216,3 @@ def _spreads(controls: Sequence[ControlFile], has_test: bool) -> dict[str, float
         if len(aris) > 1:
             found[title_of_control(control)] = statistics.stdev(aris)
     return found
-
-
-@dataclass(frozen=True)
-class _Lead:
-    """By how much the ensemble is ahead of the best control in a metric; negative if it is behind."""
-
-    metric: str
-    lead: float
-    rival: ComparedRow
-
-    @property
-    def text(self) -> str:
-        name = in_text(self.metric)
-        how = f"{abs(self.lead):.3f} {name} {'ahead of' if self.lead > 0 else 'behind'}"
-        return how if self.lead else f"as good in {name} as"
-
-
-def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
-    """Return the sentence that says whether the ensemble is ahead of every control, in each of the metrics."""
-    ensemble, controls = rows[0], [row for row in rows if row.kind == "control"]
-    leads = [lead for metric in SCORES if (lead := _lead(metric, ensemble, controls, has_test))]
-    if not leads:
-        return "Whether variety beats the controls can't be said: there is no score that both have."
-    won = [in_text(each.metric) for each in leads if each.lead > 0]
-    lost = [in_text(each.metric) for each in leads if each.lead <= 0]
-    answer = "Variety beats the controls" if won else "Variety doesn't beat the controls"
-    if won and lost:
-        answer += f" in {' and '.join(won)}, but not in {' and '.join(lost)}"
-    where = "test" if has_test else "validation"
-    rivals = dict.fromkeys(each.rival.title for each in leads)
-    texts = {
-        rival: " and ".join(each.text for each in leads if each.rival.title == rival) for rival in rivals
-    }
-    beside = " and ".join(f"{text} the best control ({rival})" for rival, text in texts.items())
-    return f"{answer}: on the {where} images the ensemble is {beside}."
-
-
-def _lead(
-    metric: str, ensemble: ComparedRow, controls: Sequence[ComparedRow], has_test: bool
-) -> _Lead | None:
-    """Compare the ensemble with the best control; None if one of them has no such score."""
-
-    def score(row: ComparedRow) -> float | None:
-        return ((row.test or {}) if has_test else row.validation).get(metric)
-
-    known = [(value, row) for row in controls if (value := score(row)) is not None]
-    own = score(ensemble)
-    if own is None or not known:
-        return None
-    value, rival = max(known, key=lambda pair: pair[0])
-    return _Lead(metric, own - value, rival)

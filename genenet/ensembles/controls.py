@@ -14,6 +14,7 @@ from genenet.core.paths import CONTROLS
 from genenet.core.validation import validate
 from genenet.ensembles.ranking import rows
 from genenet.genes.genome import read_genome
+from genenet.metrics.block_scores import BlockCounts, BlockScores
 from genenet.metrics.scores import ClassScores
 from genenet.training.outcomes import BASELINES
 
@@ -49,6 +50,12 @@ class ControlTraining(Closed):
         return self.status == "ok"
 
 
+class MeanScores(BlockScores):
+    """Scores of the mean of several networks, with the counts of the means without each of them."""
+
+    without: list[BlockCounts] = Field(default_factory=list)
+
+
 class ControlFile(Closed):
     """``controls/best.json``: the scores of a control.
 
@@ -66,8 +73,8 @@ class ControlFile(Closed):
     baseline: str | None = None
     is_long: bool = False
     trainings: list[ControlTraining] = Field(min_length=1)
-    validation: ClassScores | None = None
-    test: ClassScores | None = None
+    validation: MeanScores | None = None
+    test: MeanScores | None = None
 
     @property
     def own_runs(self) -> list[str]:

@@ -15,6 +15,8 @@ from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.validation import validate
+from genenet.metrics.block_scores import BlockCounts, BlockScores
+from genenet.metrics.intervals import ConfidenceInterval
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.volumes.normalisation import NormalisationRule
@@ -133,6 +135,11 @@ class LeadInterval(Closed):
     high: float
     n_blocks: NonNegativeInt
 
+    @property
+    def interval(self) -> ConfidenceInterval:
+        """The interval alone."""
+        return ConfidenceInterval(self.low, self.high, self.n_blocks)
+
 
 class EnsembleDescription(Closed):
     """``ensemble.json``.
@@ -147,6 +154,8 @@ class EnsembleDescription(Closed):
         refit: what became of the members' training on all images; scores and weights are of the networks before it.
             None if there was none.
         intervals: of the ensemble's lead over the best network and over each baseline, on the validation images.
+        blocks: counts of the ensemble in the blocks of the validation images, for intervals of its lead over controls;
+            None if an older version made the ensemble.
         calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
             by an older version, whose probabilities stay as they are.
     """
@@ -165,6 +174,7 @@ class EnsembleDescription(Closed):
     baselines: dict[str, float | None] = Field(default_factory=dict)
     refit: Refit | None = None
     intervals: list[LeadInterval] = Field(default_factory=list)
+    blocks: BlockCounts | None = None
     calibration: CalibrationEntry | None = None
     members: list[MemberEntry] = Field(min_length=1)
 
@@ -194,12 +204,13 @@ def read_description(path: Path) -> EnsembleDescription:
     return validate(EnsembleDescription, values, str(path))
 
 
-class ScoresOnTestImages(ClassScores):
+class ScoresOnTestImages(BlockScores):
     """``test_scores.json``: the scores of the ensemble on the test images.
 
     Attributes:
         volumes: names of the test images.
         strategies: scores of the ensembles of the strategies that weren't chosen.
+        networks: scores of the best network and of the baselines, by run; none if an older version wrote the file.
         before_refit: scores of the ensemble before its members were trained anew; None if they weren't.
         calibration: reliability of the probabilities, without and with the ensemble's temperature.
     """
@@ -207,17 +218,18 @@ class ScoresOnTestImages(ClassScores):
     format: Literal["genenet.test_scores/1"] = "genenet.test_scores/1"
     volumes: list[str]
     strategies: dict[str, ClassScores] = Field(default_factory=dict)
+    networks: dict[str, BlockScores] = Field(default_factory=dict)
     calibration: CalibrationEntry | None = None
-    before_refit: ClassScores | None = None
+    before_refit: BlockScores | None = None
 
     @property
-    def comparable(self) -> ClassScores:
+    def comparable(self) -> BlockScores:
         """The scores to compare with those of networks that learned from training images only: before the refit."""
         return self.before_refit or self
 
-    def of_classes(self) -> ClassScores:
+    def of_classes(self) -> BlockScores:
         """Return the ensemble's scores alone."""
-        return ClassScores.model_validate(self.model_dump(include={*ClassScores.model_fields, *METRICS}))
+        return BlockScores.model_validate(self.model_dump(include={*BlockScores.model_fields, *METRICS}))
 
 
 def read_test_scores(path: Path) -> ScoresOnTestImages | None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from numpy.random import PCG64, Generator, SeedSequence
 
 from genenet.core.random_streams import Stream
 from genenet.ensembles.calibration import stored_means
-from genenet.ensembles.claims import by_title
+from genenet.ensembles.claims import rivals_of
 from genenet.ensembles.description import LeadInterval
 from genenet.metrics.intervals import BlockTables, block_shape, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
+    from genenet.metrics.block_scores import BlockCounts
+    from genenet.metrics.intervals import ConfidenceInterval
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
 
@@ -37,48 +36,52 @@ class ValidationBlocks:
         """The shape of the blocks."""
         return block_shape([image.volume.shape for image in self.prepared.images])
 
-    def tables(
-        self, members: Sequence[tuple[Outcome, float]], combination: str = "mean"
-    ) -> NDArray[np.int64]:
-        """Return the contingency tables (B, C, C) of the blocks, of trainings with their weights."""
+    def counted(self, members: Sequence[tuple[Outcome, float]], combination: str = "mean") -> BlockTables:
+        """Return the contingency tables of the blocks, of trainings with their weights."""
         images = enumerate(self.prepared.images)
         places = [(index, z) for index, image in images for z in range(image.labels.shape[0])]
         found = BlockTables(len(self.prepared.classes), self.block)
         predicted = stored_means(self.paths, members, self.prepared, combination)
         for (index, z), (truth, p) in zip(places, predicted, strict=True):
             found.add(index, z, truth, p.argmax(axis=0))
-        return found.stacked()
+        return found
+
+
+def random_draws() -> Generator:
+    """Return the random numbers of intervals, the same ones each time."""
+    return Generator(PCG64(SeedSequence(0, spawn_key=(Stream.INTERVALS,))))
 
 
 def lead_intervals(
-    validation: ValidationBlocks,
-    members: Sequence[tuple[Outcome, float]],
-    runs: Sequence[Outcome],
-    combination: str,
-    metric: str,
+    validation: ValidationBlocks, ours: BlockTables, runs: Sequence[Outcome], metric: str
 ) -> list[LeadInterval]:
     """Return the intervals of an ensemble's lead over the best network, and over each baseline.
 
     Args:
         validation: the images.
-        members: of the ensemble, with their weights.
+        ours: the counts of the ensemble.
         runs: all trainings, best first.
-        combination: of the members, a name of COMBINATIONS.
         metric: of SELECTION_METRICS.
     """
-    rng = Generator(PCG64(SeedSequence(0, spawn_key=(Stream.INTERVALS,))))
-    ours, found = validation.tables(members, combination), []
-    for title, seeds in _others(runs):
-        theirs = [validation.tables([(seed, 1.0)]) for seed in seeds]
-        if between := interval(ours, theirs, metric, rng):
-            found.append(LeadInterval(against=title, low=between.low, high=between.high, n_blocks=len(ours)))
+    rng, found = random_draws(), []
+    for title, seeds in rivals_of(runs):
+        theirs = [validation.counted([(seed, 1.0)]).stacked() for seed in seeds]
+        if between := interval(ours.stacked(), theirs, metric, rng):
+            found.append(LeadInterval(against=title, **asdict(between)))
     return found
 
 
-def _others(runs: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
-    """Yield the best network with its name, and the seeds of each baseline with its title."""
-    single = next((run for run in runs if run.is_ok and not run.is_baseline), None)
-    if single:
-        yield single.run, [single]
-    for seeds in by_title(runs):
-        yield seeds[0].title, seeds
+def paired_interval(
+    ours: BlockCounts | None,
+    theirs: Sequence[BlockCounts | None],
+    metric: str,
+    without: Sequence[BlockCounts] = (),
+) -> ConfidenceInterval | None:
+    """Return ``metrics.intervals.interval`` of stored counts; None if some are missing or are of other labels."""
+    known = [each for each in theirs if each]
+    if not ours or not known or len(known) < len(theirs):
+        return None
+    if not all(each.is_of_the_same_labels(ours) for each in (*known, *without)):
+        return None
+    tables, left_out = ([each.tables for each in of] for of in (known, without))
+    return interval(ours.tables, tables, metric, random_draws(), left_out)

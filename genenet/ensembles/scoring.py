@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ import numpy as np
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.ensembles.calibration import calibration_of
+from genenet.ensembles.claims import rivals_of
 from genenet.ensembles.description import ScoresOnTestImages, read_strategies
 from genenet.ensembles.ensemble import load_ensemble
+from genenet.ensembles.ranking import read_runs
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
-from genenet.metrics.contingency import Contingency, scores
-from genenet.metrics.scores import ClassScores
+from genenet.metrics.block_scores import BlockScores
+from genenet.metrics.intervals import BlockTables, block_shape
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.core.paths import ResultPaths
+    from genenet.metrics.scores import ClassScores
+    from genenet.training.prepared import Prepared
 
 
 def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresOnTestImages:
@@ -40,31 +45,53 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
     if list(prepared.classes) != list(ensemble.classes):
         raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
     predictor = ensemble.predictor(device)
-    table = Contingency.empty(len(ensemble.classes))
+    counts = _blocks(prepared)
 
     def slices() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        for image in prepared.images:
+        for index, image in enumerate(prepared.images):
             norm = ensemble.normalisation.of(image.statistics)
             for z, probabilities in predictor.for_volume(image.volume, norm, image.inside).slices(
                 image.volume, norm
             ):
                 labels = np.asarray(image.labels[z : z + 1])
-                table.add(labels, probabilities.argmax(axis=0))
+                counts.add(index, z, labels, probabilities.argmax(axis=0))
                 yield labels, probabilities
 
     calibration = calibration_of(slices(), ensemble.temperature or 1.0)
     volumes = [image.name for image in prepared.images]
-    found = {"volumes": volumes, "calibration": calibration, **scores(table)}
-    return ScoresOnTestImages.model_validate(found)
+    found = BlockScores.of(counts).model_dump()
+    return ScoresOnTestImages.model_validate({"volumes": volumes, "calibration": calibration, **found})
 
 
-def evaluate_strategies(
-    paths: ResultPaths, folder: Path, data: Path, device: torch.device
-) -> dict[str, ClassScores]:
-    """Return the scores of the strategies that weren't chosen, by name, over all images of a prepared file."""
+def _blocks(prepared: Prepared) -> BlockTables:
+    shapes = [image.volume.shape for image in prepared.images]
+    return BlockTables(len(prepared.classes), block_shape(shapes))
+
+
+@dataclass(frozen=True)
+class OtherScores:
+    """Scores of what the ensemble is compared with: ensembles by their strategy, networks by their run."""
+
+    strategies: dict[str, ClassScores]
+    networks: dict[str, BlockScores]
+
+
+def evaluate_others(paths: ResultPaths, folder: Path, data: Path, device: torch.device) -> OtherScores:
+    """Return the scores of the strategies that weren't chosen, of the best network and of the baselines.
+
+    Args:
+        paths: of the search.
+        folder: of its ensemble, as in ``evaluate_means``.
+        data: the prepared images.
+        device: that the networks run on.
+    """
     others = {e.strategy: e.members for e in read_strategies(Path(paths.strategies)) if not e.chosen}
-    weights = {name: {member.run: member.weight for member in members} for name, members in others.items()}
-    return evaluate_means(paths, weights, folder, data, device)
+    means = {name: {member.run: member.weight for member in members} for name, members in others.items()}
+    ranked = read_runs(paths, set()) if Path(paths.ranking).exists() else []
+    alone = {run.run: {run.run: 1.0} for _, seeds in rivals_of(ranked) for run in seeds}
+    found = evaluate_means(paths, means | alone, folder, data, device)
+    strategies = {name: found[name].without_blocks() for name in means}
+    return OtherScores(strategies, {run: found[run] for run in alone})
 
 
 def evaluate_means(
@@ -73,7 +100,7 @@ def evaluate_means(
     folder: Path,
     data: Path,
     device: torch.device,
-) -> dict[str, ClassScores]:
+) -> dict[str, BlockScores]:
     """Return the scores of weighted means of trainings, by name, over all images of a prepared file.
 
     Each network predicts only once, even if it is a member of several ensembles. One slice of each is in memory.
@@ -88,18 +115,19 @@ def evaluate_means(
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     runs = sorted({run for of_run in weights.values() for run in of_run})
     predictors = [Predictor([_network(paths, run, len(ensemble.classes))], device) for run in runs]
-    tables = {name: Contingency.empty(len(ensemble.classes)) for name in weights}
-    for image in prepared.images:
+    counts = {name: _blocks(prepared) for name in weights}
+    for index, image in enumerate(prepared.images):
         norm = ensemble.normalisation.of(image.statistics)
         volume = image.volume
         fixed = [predictor.for_volume(volume, norm, image.inside) for predictor in predictors]
         for z in range(volume.shape[0]):
             box = Box.of_shape((1, *volume.shape[1:]), (z, 0, 0))
             found = [predictor.probabilities(volume, norm, box) for predictor in fixed]
+            truth = np.asarray(image.labels[z : z + 1])
             for name, of_run in weights.items():
                 mean = sum(of_run[r] * p for r, p in zip(runs, found, strict=True) if r in of_run)
-                tables[name].add(image.labels[z : z + 1], np.asarray(mean).argmax(axis=0))
-    return {name: ClassScores.model_validate(scores(table)) for name, table in tables.items()}
+                counts[name].add(index, z, truth, np.asarray(mean).argmax(axis=0))
+    return {name: BlockScores.of(each) for name, each in counts.items()}
 
 
 def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:

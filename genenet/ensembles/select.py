@@ -21,6 +21,7 @@ from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
+from genenet.metrics.block_scores import BlockCounts
 from genenet.training.outcome_reader import read_outcomes
 from genenet.training.prepared import open_prepared
 
@@ -72,12 +73,12 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     write_moments(Path(paths.anytime), over_time)
     members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
     description = _description(settings, outcomes, chosen, members, train, validation)
-    combination, metric = description.combination, settings.ensemble.metric
+    combination, blocks = description.combination, ValidationBlocks(paths, validation)
+    counted = blocks.counted(chosen.members, combination)
     found = {
         "calibration": calibrate(paths, chosen.members, validation, combination),
-        "intervals": lead_intervals(
-            ValidationBlocks(paths, validation), chosen.members, outcomes, combination, metric
-        ),
+        "blocks": BlockCounts.of(counted),
+        "intervals": lead_intervals(blocks, counted, outcomes, settings.ensemble.metric),
     }
     description = description.model_copy(update=found)
     folder = paths.selected if settings.ensemble.refit else paths.ensemble

@@ -3,6 +3,10 @@
 Neighbouring voxels are alike, so voxels can't be drawn one by one. Whole blocks are drawn, with replacement, and each
 draw gives a contingency table for either segmentation (Künsch 1989, The jackknife and the bootstrap for general
 stationary observations; Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 13: percentiles).
+
+Chance also chose the seeds of a training. Of several trainings, each draw takes one. Of the mean of several networks,
+only the leave-one-out means are at hand; each draw adds the deviation of one of them from their average, times
+√(n − 1), so that the variance over draws is that of the jackknife (the same book, chapter 11).
 """
 
 from __future__ import annotations
@@ -25,19 +29,23 @@ if TYPE_CHECKING:
 
     from genenet.core.geometry import Triple
 
+    Tables = NDArray[np.int64]  # (B, C, C): a contingency table of each block
+
 DEPTH = 16  # slices of a block, at most
 SIDES = (256, 192, 128, 96, 64, 48, 32)  # of a block along y and x, in voxels
 ENOUGH = 40  # blocks; with fewer, smaller ones are taken
+FEW = 20  # blocks; with fewer, intervals are too narrow (docs/method.md has the figures)
 DRAWS = 1000
 LEVEL = 0.95  # share of the draws that lie inside an interval
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """The differences between which LEVEL of the draws lie."""
+    """The differences between which LEVEL of the draws lie, and the number of blocks that were drawn from."""
 
     low: float
     high: float
+    n_blocks: int
 
     @property
     def may_be_chance(self) -> bool:
@@ -78,9 +86,13 @@ class BlockTables:
         found = [counts.table for _, counts in sorted(self.tables.items()) if counts.n_voxels]
         return np.array(found, np.int64).reshape(-1, self.n_classes, self.n_classes)
 
+    def total(self) -> Contingency:
+        """Return the table of all blocks together."""
+        return Contingency(self.stacked().sum(axis=0))
+
 
 def interval(
-    ours: NDArray[np.int64], theirs: Sequence[NDArray[np.int64]], metric: str, rng: Generator
+    ours: Tables, theirs: Sequence[Tables], metric: str, rng: Generator, without: Sequence[Tables] = ()
 ) -> ConfidenceInterval | None:
     """Return the interval of the score of one segmentation minus that of another.
 
@@ -89,6 +101,7 @@ def interval(
         theirs: the same for each seed of the other one; each draw takes one of the seeds.
         metric: of SELECTION_METRICS.
         rng: random numbers.
+        without: if the other one is a mean of several networks, the tables of the mean without each of them.
 
     Returns:
         The interval; None if there are fewer than two blocks, or if no draw gives a score.
@@ -96,18 +109,31 @@ def interval(
     n_blocks = len(ours)
     if n_blocks < 2:
         return None
-    found = [_difference(ours, theirs, metric, rng) for _ in range(DRAWS)]
-    known = [value for value in found if not math.isnan(value)]
-    if not known:
+    blocks, seeds = _draws(n_blocks, len(theirs), rng)
+    left_out = rng.integers(len(without), size=DRAWS) if without else None
+    found = _scores(blocks, ours, metric)
+    for seed, tables in enumerate(theirs):
+        found[seeds == seed] -= _scores(blocks[seeds == seed], tables, metric)
+    if left_out is not None:
+        of_means = np.stack([_scores(blocks, tables, metric) for tables in without])
+        found -= math.sqrt(len(without) - 1) * (of_means[left_out, np.arange(DRAWS)] - of_means.mean(axis=0))
+    known = found[~np.isnan(found)]
+    if not len(known):
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return ConfidenceInterval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high), n_blocks)
 
 
-def _difference(
-    ours: NDArray[np.int64], theirs: Sequence[NDArray[np.int64]], metric: str, rng: Generator
-) -> float:
-    drawn = np.bincount(rng.integers(len(ours), size=len(ours)), minlength=len(ours))
-    other = theirs[int(rng.integers(len(theirs)))]
-    a, b = (score_of_counts(Contingency(np.tensordot(drawn, t, 1)), metric) for t in (ours, other))
-    return a - b
+def _draws(n_blocks: int, n_seeds: int, rng: Generator) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Draw how often each block is taken, (DRAWS, n_blocks), and one of the seeds, (DRAWS,)."""
+    blocks, seeds = np.empty((DRAWS, n_blocks)), np.empty(DRAWS, np.intp)
+    for draw in range(DRAWS):
+        blocks[draw] = np.bincount(rng.integers(n_blocks, size=n_blocks), minlength=n_blocks)
+        seeds[draw] = rng.integers(n_seeds)
+    return blocks, seeds
+
+
+def _scores(blocks: NDArray[np.float64], tables: Tables, metric: str) -> NDArray[np.float64]:
+    """Return the score of each draw, (DRAWS,); float64 holds counts below 2^53 exactly."""
+    sums = np.rint(np.tensordot(blocks, tables.astype(np.float64), 1)).astype(np.int64)
+    return np.array([score_of_counts(Contingency(table), metric) for table in sums])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from markupsafe import Markup
 from genenet.config.ensemble import COMBINATIONS
 from genenet.config.selection_metrics import SELECTION_METRICS, SelectionMetric
 from genenet.core.atomic_files import read_json, write_text
+from genenet.core.choices import many
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths, refit_run, slot_name
@@ -23,6 +25,7 @@ from genenet.ensembles.comparison import comparison
 from genenet.ensembles.controls import read_controls
 from genenet.ensembles.description import read_description, read_strategies, read_test_scores
 from genenet.ensembles.ranking import read_runs
+from genenet.ensembles.standings import standings
 from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
@@ -99,21 +102,25 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     runs = read_runs(paths, {member.run for member in ensemble.members})
     contenders = claims.contenders(ensemble, runs)
     controls = read_controls(paths, settings.controls)
+    folder = str(Path(paths.ensemble).resolve())
     of_controls = [read_outcome(paths, run) for run in dict.fromkeys(r for c in controls for r in c.own_runs)]
     classes = ensemble.classes
     return {
         "ensemble": ensemble,
+        "members_text": many(len(ensemble.members), "network") + f" in {folder}",
+        "command": f"genenet segment --ensemble {shlex.quote(folder)} IMAGE.tif --out IMAGE.ome.zarr",
+        "standings": standings(ensemble, test, runs, controls),
         "combination": COMBINATIONS[ensemble.combination],
         "untrained": ensemble.untrained_classes,
         "calibration": (test and test.calibration) or ensemble.calibration,
         "calibrated_on": "test" if test and test.calibration else "validation",
-        "not_found": ensemble.validation.not_found(classes),
         "strategies": claims.strategies(read_strategies(Path(paths.strategies)), test),
         "contenders": contenders,
         "beaten": claims.beaten(runs, contenders, ensemble.metric),
         "metric": SELECTION_METRICS[ensemble.metric],
         "n_networks": sum(run.kind != "baseline" for run in runs),
         "n_baselines": sum(run.kind == "baseline" for run in runs),
+        "n_compared": sum(each.kind == "baseline" for each in contenders),
         "n_below": network_plots.n_below(runs, ensemble.metric),
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": test,

@@ -204,7 +204,9 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="prepared images to score the ensemble on")] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="the results folder, to score the ensembles of the other strategies as well"),
+        typer.Option(
+            help="the results folder, to score the other strategies, the best network and the baselines as well"
+        ),
     ] = None,
     before: Annotated[
         Path | None, typer.Option(help="the ensemble before its members were refitted, to score it as well")
@@ -221,7 +223,7 @@ def evaluate(
         write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label, labels.labels))
     elif ensemble and data:
         from genenet.core.paths import ResultPaths
-        from genenet.ensembles.scoring import evaluate_ensemble, evaluate_strategies
+        from genenet.ensembles.scoring import evaluate_ensemble, evaluate_others
         from genenet.networks.device import choose_device, set_threads
 
         wanted = read_settings(settings, TestSettings)
@@ -229,8 +231,8 @@ def evaluate(
         device = choose_device(wanted.device)
         found = evaluate_ensemble(ensemble, data, device)
         if results:
-            others = evaluate_strategies(ResultPaths(results), before or ensemble, data, device)
-            found = found.model_copy(update={"strategies": others})
+            others = evaluate_others(ResultPaths(results), before or ensemble, data, device)
+            found = found.model_copy(update=vars(others))
         if before:
             former = evaluate_ensemble(before, data, device)
             found = found.model_copy(update={"before_refit": former.of_classes()})

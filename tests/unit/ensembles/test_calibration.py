@@ -11,7 +11,6 @@ from genenet.ensembles import calibration
 from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.metrics.ambiguity import LEVELS
 from genenet.metrics.calibration import with_temperature
-from genenet.metrics.contingency import Contingency
 from genenet.training.outcome_reader import read_outcomes
 from genenet.training.prepared import open_prepared
 from tests.support.configs import ROOT
@@ -83,8 +82,9 @@ def test_a_search_of_version_0_1_gets_a_temperature_and_intervals_from_what_it_s
     )
     blocks = ValidationBlocks(paths, validation)
     scores = {run.title: run.ari for run in runs}
-    table = Contingency(blocks.tables(members).sum(axis=0))
-    leads = lead_intervals(blocks, members, runs, "mean", "ari")
+    counted = blocks.counted(members)
+    table = counted.total()
+    leads = lead_intervals(blocks, counted, runs, "ari")
     assert [lead.against for lead in leads] == [members[0][0].run, "U-Net 2015"]
     for lead in leads:
         assert lead.low <= table.adjusted_rand_index - scores[lead.against] <= lead.high

@@ -13,11 +13,17 @@ from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.comparison import comparison
 from genenet.ensembles.control_scoring import score_control
-from genenet.ensembles.controls import ControlFile, ControlTraining, pick_best, read_controls, write_control
+from genenet.ensembles.controls import (
+    ControlFile,
+    ControlTraining,
+    MeanScores,
+    pick_best,
+    read_controls,
+    write_control,
+)
 from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
 from genenet.ensembles.ranking import write_ranking
 from genenet.genes.genome import Genome, read_genome
-from genenet.metrics.scores import ClassScores
 from genenet.training.outcome_reader import read_outcomes
 from genenet.training.prepared import open_prepared
 from genenet.training.probabilities import write_probabilities
@@ -132,11 +138,11 @@ def test_trainings_without_weights_are_left_out_and_named(search: Search) -> Non
     assert score_control(search.paths, alone, CPU).validation is None
 
 
-def scores(ari: float | None, iou: float | None) -> ClassScores:
-    return ClassScores(metrics={"ari": ari, "mean_iou": iou})
+def scores(ari: float | None, iou: float | None) -> MeanScores:
+    return MeanScores(metrics={"ari": ari, "mean_iou": iou})
 
 
-def control(name: str, test: ClassScores | None, *statuses: str, **facts: object) -> ControlFile:
+def control(name: str, test: MeanScores | None, *statuses: str, **facts: object) -> ControlFile:
     trainings = [
         ControlTraining(
             run=f"controls/{name}_{i}" if i > 1 or facts else "r0/001",
@@ -155,10 +161,10 @@ def control(name: str, test: ClassScores | None, *statuses: str, **facts: object
 
 def compared(
     search: Search,
-    test: ClassScores | None,
+    test: MeanScores | None,
     *controls: ControlFile,
     n_members: int = 2,
-    before_refit: ClassScores | None = None,
+    before_refit: MeanScores | None = None,
     refitted: tuple[str, ...] = (),
 ):
     outcomes = read_outcomes(search.paths, ["r0/000", "r0/001", "r0/002", "baselines/unet2015"])

@@ -75,5 +75,5 @@ def test_blocks_are_as_large_as_there_are_enough_of_them():
 
 
 def test_chance_is_where_the_interval_holds_zero():
-    assert ConfidenceInterval(-0.1, 0.2).may_be_chance
-    assert not ConfidenceInterval(0.01, 0.2).may_be_chance
+    assert ConfidenceInterval(-0.1, 0.2, 40).may_be_chance
+    assert not ConfidenceInterval(0.01, 0.2, 40).may_be_chance
