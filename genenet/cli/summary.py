@@ -17,6 +17,7 @@ from genenet.ensembles.comparison import comparison
 from genenet.ensembles.controls import ControlFile, read_controls
 from genenet.ensembles.description import EnsembleDescription, read_description, read_test_scores
 from genenet.ensembles.ranking import read_runs
+from genenet.ensembles.standings import standings
 from genenet.search.retry import advice
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ def print_summary(results: Path) -> None:
         line = f"class {name} has no voxel in the training labels: networks can't learn it"
         console.print(f"{line} ({share:.1%} of the validation voxels)", soft_wrap=True, highlight=False)
     test = read_test_scores(Path(paths.test_scores))
-    compared = comparison(ensemble, test, read_runs(paths, members), controls)
+    runs = read_runs(paths, members)
+    compared = comparison(ensemble, test, runs, controls)
     for line in [compared.verdict, *compared.reservations] if compared else ():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print(_answer(ensemble, test, paths), soft_wrap=True, highlight=False, markup=False)
+    stands = [line for each in standings(ensemble, test, runs, controls) for line in each.lines]
+    console.print(_answer(ensemble, test, stands, paths), soft_wrap=True, highlight=False, markup=False)
 
 
 def _number(text: str, digits: int) -> str:
@@ -90,14 +93,16 @@ def _refit(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths
     return lines + [advice(paths)] * bool(done.failed)
 
 
-def _answer(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths: ResultPaths) -> str:
+def _answer(
+    ensemble: EnsembleDescription, test: ScoresOnTestImages | None, stands: Sequence[str], paths: ResultPaths
+) -> str:
     scores, members, baselines = ensemble.validation, ensemble.members, ensemble.baselines
     size = f"{len(members)} network{'s' * (len(members) > 1)}"
     aris = {"best single": members[0].validation_ari, **baselines}
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
     ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
     lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
-    lines += _refit(ensemble, test, paths)
+    lines += [*stands, *_refit(ensemble, test, paths)]
     not_found = scores.not_found(ensemble.classes)
     lines += [f"classes on the validation images: {not_found}"] if not_found else []
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []

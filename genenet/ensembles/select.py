@@ -19,6 +19,7 @@ from genenet.ensembles.description import (
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
 from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.ensembles.ranking import write_ranking
+from genenet.ensembles.standings import standings
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
 from genenet.metrics.block_scores import BlockCounts
@@ -83,6 +84,8 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     description = description.model_copy(update=found)
     folder = paths.selected if settings.ensemble.refit else paths.ensemble
     write_ensemble(Path(folder), members, description)
+    for line in standings(description, None, outcomes, [])[0].lines:
+        log.info("%s", line)
     if not_found := description.validation.not_found(description.classes):
         log.warning("classes on the validation images: %s", not_found)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from genenet.training.outcomes import Outcome
 
 CHOSEN_ON = {
-    "validation": "The networks, their number, their weights and the temperature were chosen on these images, "
-    "so the scores are optimistic.",
+    "validation": "The networks, their number and their weights were chosen on these images, so the scores are "
+    "optimistic.",
     "test": "Nothing was chosen on these images.",
 }
 
@@ -64,9 +64,18 @@ class Standing:
         return on_blocks(min(each.n_blocks for each in known)) if known else ""
 
     @property
-    def sentences(self) -> list[str]:
-        """What the differences show, one sentence for each rival."""
-        return [each.lead.sentence(each.name) for each in self.rivals if each.lead]
+    def lines(self) -> list[str]:
+        """The scores, what was chosen on these images, and what the differences show, as lines for a terminal."""
+        scores = (f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in self._headline)
+        first = f"on the {self.split} images: {', '.join(scores)}. {self.chosen}"
+        sentences = [each.lead.sentence(each.name) for each in self.rivals if each.lead]
+        return [first, *(f"  {sentence}" for sentence in [*sentences, self.note] if sentence)]
+
+    @property
+    def _headline(self) -> list[tuple[str, float | None]]:
+        named = [("ARI", self.scores.ari), ("mean IoU", self.scores.mean_iou)]
+        before = [("ARI before the refit", self.compared.ari), ("mean IoU before it", self.compared.mean_iou)]
+        return named + before if self.is_refitted else named
 
 
 def standings(

@@ -31,12 +31,10 @@ class _AgainstBest:
     def text(self) -> str:
         """How far the ensemble is ahead or behind, with the interval and, if that is so, that it shows nothing."""
         lead, value = self.lead, self.lead.value or 0.0
-        shows = "no difference is shown" if lead.verdict is Verdict.NO_DIFFERENCE else ""
-        between = f"{PERCENT} interval: {lead.range}" if lead.interval else ""
-        brackets = "; ".join(filter(None, [between, shows]))
+        shows = "; no difference is shown" if lead.verdict is Verdict.NO_DIFFERENCE else ""
+        brackets = f" ({PERCENT} interval: {lead.range}{shows})" if lead.interval else ""
         how = f"{abs(value):.3f} {self.name} {'ahead of' if value > 0 else 'behind'}"
-        found = how if value else f"as good in {self.name} as"
-        return f"{found} ({brackets})" if brackets else found
+        return (how if value else f"as good in {self.name} as") + brackets
 
 
 def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:

@@ -1,6 +1,7 @@
 """Controls: the genome that is picked, the scores of their networks, and the comparison with the ensemble."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from genenet.config.planned_controls import ControlSettings
 from genenet.config.selection_metrics import SCORES
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
-from genenet.ensembles.comparison import comparison
+from genenet.ensembles.comparison import Comparison, comparison
 from genenet.ensembles.control_scoring import score_control
 from genenet.ensembles.controls import (
     ControlFile,
@@ -23,8 +24,13 @@ from genenet.ensembles.controls import (
 )
 from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
 from genenet.ensembles.ranking import write_ranking
+from genenet.ensembles.standings import Standing, standings
+from genenet.ensembles.verdicts import Verdict
 from genenet.genes.genome import Genome, read_genome
+from genenet.metrics.block_scores import BlockCounts
+from genenet.metrics.contingency import Contingency, class_scores
 from genenet.training.outcome_reader import read_outcomes
+from genenet.training.outcomes import Outcome
 from genenet.training.prepared import open_prepared
 from genenet.training.probabilities import write_probabilities
 from genenet.training.scores import Scores
@@ -114,6 +120,10 @@ def test_the_mean_of_the_seeds_is_scored_with_the_searchs_own_training_as_the_fi
     )
     singles = [each.validation.ari for each in found.trainings if each.validation]
     assert found.validation.ari > max(singles) > 0.1  # their noise is independent
+    assert found.validation.blocks is not None
+    assert class_scores(Contingency(found.validation.blocks.tables.sum(axis=0))).ari == found.validation.ari
+    without = [class_scores(Contingency(each.tables.sum(axis=0))).ari for each in found.validation.without]
+    assert without == pytest.approx([singles[1], singles[0]])  # of two networks, the other one alone
     path = Path(search.paths.control("best"))
     write_control(path, found)
     assert read_controls(search.paths, ["best", "unet2015"]) == [found]  # the other one isn't scored yet
@@ -160,13 +170,24 @@ def control(name: str, test: MeanScores | None, *statuses: str, **facts: object)
 
 
 def compared(
+    search: Search, test: MeanScores | None, *controls: ControlFile, **facts: Any
+) -> Comparison | None:
+    """The table of the controls; the other arguments are those of ``facts_of``."""
+    return comparison(*facts_of(search, test, **facts), controls)
+
+
+def stands(search: Search, test: MeanScores | None, *controls: ControlFile) -> list[Standing]:
+    """The ensemble on validation and test images."""
+    return standings(*facts_of(search, test), controls)
+
+
+def facts_of(
     search: Search,
     test: MeanScores | None,
-    *controls: ControlFile,
     n_members: int = 2,
     before_refit: MeanScores | None = None,
     refitted: tuple[str, ...] = (),
-):
+) -> tuple[EnsembleDescription, ScoresOnTestImages | None, list[Outcome]]:
     outcomes = read_outcomes(search.paths, ["r0/000", "r0/001", "r0/002", "baselines/unet2015"])
     members = [{"folder": f"m/{i}", "run": f"r0/00{i}", "genome": "0" * 12} for i in range(n_members)]
     ensemble = EnsembleDescription.model_validate(
@@ -179,10 +200,9 @@ def compared(
             "refit": {"images": ["t", "v"], "refitted": refitted} if before_refit else None,
         }
     )
-    tested = (
-        ScoresOnTestImages(volumes=["t"], metrics=test.metrics, before_refit=before_refit) if test else None
-    )
-    return comparison(ensemble, tested, outcomes, controls)
+    facts = {"volumes": ["t"], "before_refit": before_refit}
+    tested = ScoresOnTestImages(metrics=test.metrics, blocks=test.blocks, **facts) if test else None
+    return ensemble, tested, outcomes
 
 
 def test_without_controls_nothing_is_compared(search: Search) -> None:
@@ -222,23 +242,27 @@ def test_rows_have_scores_and_seconds(search: Search) -> None:
     [
         (
             (0.55, 0.35),
-            "Variety beats the controls: on the test images the ensemble is 0.050 ARI ahead of and 0.050 mean IoU "
-            "ahead of the best control (NAME).",
+            "Variety is ahead of the controls: on the test images the ensemble is 0.050 ARI ahead of and 0.050 "
+            "mean IoU ahead of the best control (NAME)"
+            "; no interval is known, so differences may be chance.",
         ),
         (
             (0.55, 0.45),
-            "Variety beats the controls in ARI, but not in mean IoU: on the test images the ensemble is 0.050 ARI "
-            "ahead of and 0.050 mean IoU behind the best control (NAME).",
+            "Variety is ahead of the controls in ARI, but not in mean IoU: on the test images the ensemble is 0.050 "
+            "ARI ahead of and 0.050 mean IoU behind the best control (NAME)"
+            "; no interval is known, so differences may be chance.",
         ),
         (
             (0.6, 0.45),
             "Variety doesn't beat the controls: on the test images the ensemble is as good in ARI as and 0.050 mean "
-            "IoU behind the best control (NAME).",
+            "IoU behind the best control (NAME)"
+            "; no interval is known, so differences may be chance.",
         ),
         (
             (None, 0.45),
             "Variety doesn't beat the controls: on the test images the ensemble is 0.050 mean IoU behind the best "
-            "control (NAME).",
+            "control (NAME)"
+            "; no interval is known, so differences may be chance.",
         ),
         (
             (None, None),
@@ -256,11 +280,62 @@ def test_the_verdict_is_plain(
     assert found.verdict == says.replace("NAME", "r0/001, ensemble of 2 seeds")
 
 
+def blocks(right: int, n: int = 30) -> BlockCounts:
+    """Blocks in which this many of 100 voxels of each of two classes are right, a few more or less."""
+    rights = [[right + block % 3, right - block % 2] for block in range(n)]
+    return BlockCounts(block=(16, 32, 32), counts=[f"{a} {100 - a} {100 - b} {b}" for a, b in rights])
+
+
+def scored(right: int, *without: int) -> MeanScores:
+    """The scores of such blocks, as those of a mean of networks."""
+    counts = blocks(right)
+    found = class_scores(Contingency(counts.tables.sum(axis=0)))
+    return MeanScores(metrics=found.metrics, blocks=counts, without=[blocks(each) for each in without])
+
+
+@pytest.mark.parametrize(
+    ("of_control", "verdict", "says"),
+    [
+        (scored(80, 80, 80), Verdict.BEATS, "Variety beats the controls: on the test images the ensemble is 0."),
+        (scored(90, 90, 90), Verdict.NO_DIFFERENCE, "as good in mean IoU as (95 % interval: 0.000 to 0.000; no diff"),
+        (scored(95, 95, 95), Verdict.BEHIND, "Variety doesn't beat the controls: on the test images the ensemble is"),
+        (scored(88, 70, 96), Verdict.NO_DIFFERENCE, "Variety doesn't beat the controls: on the test images the ens"),
+    ],
+)  # fmt: skip
+def test_a_control_is_compared_by_its_blocks_and_its_seeds(
+    search: Search, of_control: MeanScores, verdict: Verdict, says: str
+) -> None:
+    """The ensemble has 90 of 100 right. In the last case, the means without either seed are far apart."""
+    best = control("best", of_control, "ok", "ok")
+    found = compared(search, scored(90), best)
+    assert found is not None
+    assert says in found.verdict
+    row = found.rows[-1]
+    assert all(row.intervals[metric] for metric in SCORES)
+    standing = stands(search, scored(90), best)[1]
+    (of_one,) = standing.rivals
+    assert (of_one.kind, of_one.lead.verdict, of_one.lead.interval) == (
+        "control",
+        verdict,
+        row.intervals["ari"],
+    )
+    assert "the control r0/001, ensemble of 2 seeds" in standing.lines[1]
+    assert standing.lines[-1] == "  The intervals come from 30 blocks."
+
+
+def test_counts_of_other_labels_are_not_compared(search: Search) -> None:
+    """The test images may have been prepared again meanwhile."""
+    other = scored(90).model_copy(update={"blocks": blocks(90, n=31)})
+    (of_one,) = stands(search, scored(90), control("best", other, "ok", "ok"))[1].rivals
+    assert of_one.lead.interval is None
+    assert of_one.lead.verdict is Verdict.NO_DIFFERENCE  # the scores are equal
+
+
 def test_without_test_images_the_verdict_is_about_validation(search: Search) -> None:
     found = compared(search, None, control("best", None, "ok", "ok"))
     assert found is not None
     assert (
-        "Variety beats the controls: on the validation images the ensemble is 0.100 ARI ahead"
+        "Variety is ahead of the controls: on the validation images the ensemble is 0.100 ARI ahead"
         in found.verdict
     )
     assert not found.has_test

@@ -109,8 +109,8 @@ def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best, c
     baseline = replace(runs[1], run="baselines/unet2015")
     _, single, unet = claims.contenders(ensemble, [*runs, baseline])
     score, other = (run.score(metric) for run in runs)
-    assert (single.score, single.lead) == (score, 0)
-    assert unet.lead == pytest.approx(score - other)
+    assert (single.score, single.lead.value) == (score, 0)
+    assert unet.lead.value == pytest.approx(score - other)
     (beaten,) = claims.beaten(runs, [unet], metric)
     assert (beaten.n, beaten.lead) == (1, pytest.approx(score - other))
 

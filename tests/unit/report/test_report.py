@@ -1,6 +1,7 @@
 """The report is made from a small results folder written by hand; it must survive whatever is missing."""
 
 import base64
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,29 +69,48 @@ def test_a_class_without_a_voxel_in_training_is_named(
     assert message in capsys.readouterr().out
 
 
+def leads(page: Page, split: str = "validation") -> dict[str, list[str]]:
+    """Verdict, score, difference and interval of each rival of the ensemble on a set of images."""
+    return {title: [verdict, *numbers] for verdict, title, *numbers in page.rows[f"leads-{split}"][1:]}
+
+
 def test_the_answer_comes_first(page: Page) -> None:
-    text = page.text
-    assert "Ensemble of 1 0.712 ARI mean IoU 0.543" in text
-    assert "Best single network, r0/000 0.700 ARI" in text
-    assert "U-Net 2015 (baseline) 0.600 ARI mean IoU 0.400 0.112 below the ensemble" in text
-    assert "The ensemble beats the U-Net 2015 by 0.112 ARI." in text
-    assert "1 of 3 networks beat the U-Net 2015, the best by 0.100 ARI; 1 of the 3 failed to train." in text
-    assert "Measured on the validation images: validation.tif" in text
+    """Without intervals, as in results of older versions, no verdict is given."""
+    text, first = page.text, page.text.split("Scores by class")[0]
+    assert re.search(r"Use this ensemble: 1 network in /\S+/results/ensemble", first)
+    assert re.search(r"genenet segment --ensemble /\S+/results/ensemble IMAGE\.tif --out IMAGE\.ome", first)
+    assert "On the validation images 0.712 ARI 0.543 mean IoU" in first
+    assert page.rows["leads-validation"][0] == ["The ensemble", "", "Its ARI", "Difference", "95 % interval"]
+    assert leads(page) == {
+        "Best single network, r0/000": ["may be ahead of", "0.700", "+0.012", "not known"],
+        "U-Net 2015 (baseline)": ["may be ahead of", "0.600", "+0.112", "not known"],
+    }
+    assert (
+        "1 of 3 networks scores higher than the U-Net 2015 on the validation images, the best by 0.100"
+        in text
+    )
+    assert "by 0.100 ARI; 1 of the 3 failed to train." in text
+    assert (
+        "weights were chosen on these images, so the scores are optimistic. Measured on validation.tif."
+        in first
+    )
+    assert "There are no test images" in first
+    assert "On the validation images, no class that their labels show is missed." in first
     assert "Scored once" not in text
 
 
 @pytest.mark.parametrize(
     ("ari", "says"),
     [
-        (0.5, "The ensemble doesn't beat the U-Net 2015: it is 0.100 ARI behind."),
-        (0.6, "The ensemble equals the U-Net 2015."),
-        (None, "The ensemble can't be compared with the U-Net 2015 by ARI: a score is missing."),
+        (0.5, ["may be behind", "0.600", "−0.100", "not known"]),
+        (0.6, ["shows no difference to", "0.600", "0.000", "not known"]),
+        (None, ["can't be compared with", "0.600", "–", "not known"]),
     ],
 )
-def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: str) -> None:
+def test_the_verdict_is_honest(tmp_path: Path, ari: float | None, says: list[str]) -> None:
     search = Search(tmp_path, ari=ari)
     search.write()
-    assert says in search.page().text
+    assert leads(search.page())["U-Net 2015 (baseline)"] == says
 
 
 def test_classes_that_the_ensemble_never_predicts_are_named(
@@ -119,7 +139,8 @@ def test_the_report_says_what_a_refit_has_changed(search: Search, capsys: pytest
         "changed none of them. The refit of r0/000 failed (failed: no <disk>); it keeps its former weights."
         in text
     )
-    assert "ARI 0.679, mean IoU 0.543. Before the refit: ARI 0.500, mean IoU 0.543." in text
+    assert "On the test images 0.679 ARI 0.543 mean IoU" in text
+    assert "Before the refit: ARI 0.500, mean IoU 0.543. The comparison is about these, since" in text
     print_summary(search.paths.results)
     said = capsys.readouterr().out
     assert "0 of 1 members trained anew on all labelled images; the scores are from before" in said
@@ -155,36 +176,81 @@ def test_claims_are_made_in_the_metric_of_the_selection(search: Search) -> None:
     path = Path(search.paths.ensemble) / "ensemble.json"
     write_json(path, {**read_json(path), "metric": "mean_iou"})
     text = search.page().text
-    assert "Ensemble of 1 0.712 ARI mean IoU 0.543" in text
-    assert "The ensemble beats the U-Net 2015 by 0.143 mean IoU." in text
-    assert "0 of 3 networks beat the U-Net 2015, the best is behind by 0.000 mean IoU" in text
+    assert "On the validation images 0.712 ARI 0.543 mean IoU" in text
+    assert leads(search.page())["U-Net 2015 (baseline)"][1:3] == ["0.400", "+0.143"]
+    assert "Its mean IoU" in text
+    assert (
+        "0 of 3 networks score higher than the U-Net 2015 on the validation images, the best is behind by"
+        in text
+    )
+    assert "is behind by 0.000 mean IoU" in text
     assert "The networks are ranked by mean IoU." in text
 
 
 def test_test_scores_stand_apart(search: Search) -> None:
-    write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6789})
-    text = search.page().text
-    assert "Scored once, after selection, on test.tif: ARI 0.679, mean IoU 0.543." in text
+    test = {"volumes": ["test.tif"], **SCORES, "ari": 0.6789}
+    write_json(Path(search.paths.test_scores), test)
+    says = "Nothing was chosen on these images. Scored once, after selection, on test.tif."
+    page = search.page()
+    assert f"On the test images 0.679 ARI 0.543 mean IoU {says}" in page.text
+    assert "The baselines weren't scored on these images." in page.text  # in results of an older version
+    assert "leads-test" not in page.rows
+    counted = {"blocks": {"block": [16, 32, 32], "counts": ["60 5 0 5 30 0 0 0 0"] * 24}}
+    worse = {"ari": 0.5, "blocks": {**counted["blocks"], "counts": ["50 15 0 10 25 0 0 0 0"] * 24}}
+    networks = {"r0/000": {"ari": 0.6789, **counted}, "baselines/unet2015": worse}
+    write_json(Path(search.paths.test_scores), {**test, **counted, "networks": networks})
+    page = search.page()
+    assert leads(page, "test") == {
+        "Best single network, r0/000": ["shows no difference to", "0.679", "0.000", "0.000 to 0.000"],
+        "U-Net 2015 (baseline)": [
+            "beats",
+            "0.500",
+            "+0.179",
+            leads(page, "test")["U-Net 2015 (baseline)"][3],
+        ],
+    }
+    assert "The intervals come from 24 blocks." in page.text
+    assert leads(page)["U-Net 2015 (baseline)"][0] == "may be ahead of"  # on validation
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "sentence"),
+    ("low", "high", "n_blocks", "verdict", "note"),
     [
-        (0.05, 0.15, "The ensemble beats the U-Net 2015 by 0.112 ARI (95 % interval of the difference: 0.050 to"),
-        (-0.02, 0.2, "No difference is shown between the ensemble and the U-Net 2015: it is 0.112 ARI ahead (95 %"),
+        (0.05, 0.15, 64, "beats", "The intervals come from 64 blocks."),
+        (0.05, 0.15, 9, "beats", "poorly known, since they come from only 9 blocks (fewer than 20)."),
+        (-0.02, 0.2, 64, "shows no difference to", "The intervals come from 64 blocks."),
     ],
-)  # fmt: skip
+)
 def test_a_difference_that_may_be_chance_is_none(
-    search: Search, low: float, high: float, sentence: str
+    search: Search,
+    capsys: pytest.CaptureFixture[str],
+    low: float,
+    high: float,
+    n_blocks: int,
+    verdict: str,
+    note: str,
 ) -> None:
     path = Path(search.paths.ensemble) / "ensemble.json"
-    lead = {"against": "U-Net 2015", "low": low, "high": high, "n_blocks": 64}
+    lead = {"against": "U-Net 2015", "low": low, "high": high, "n_blocks": n_blocks}
     single = {**lead, "against": "r0/000", "low": -0.1, "high": 0.1}
     write_json(path, {**read_json(path), "intervals": [single, lead]})
-    text = search.page().text
-    assert sentence in text
-    assert "0.012 below the ensemble; it may be chance" in text  # the best single network
-    assert "Intervals are of 1,000 draws of the 64 blocks of these images" in text
+    page = search.page()
+    between = f"{low:.3f} to {high:.3f}".replace("-", "−")
+    assert leads(page) == {
+        "Best single network, r0/000": ["shows no difference to", "0.700", "+0.012", "−0.100 to 0.100"],
+        "U-Net 2015 (baseline)": [verdict, "0.600", "+0.112", between],
+    }
+    assert note in page.text
+    print_summary(search.paths.results)
+    printed = capsys.readouterr().out
+    assert (
+        "No difference is shown between the ensemble and the best network (r0/000): it is 0.012 ARI"
+        in printed
+    )
+    assert (f"The ensemble beats the U-Net 2015 by 0.112 ARI (95 % interval: {between})." in printed) is (
+        verdict == "beats"
+    )
+    assert note in printed
 
 
 def reliability_of(error: float) -> dict[str, object]:
@@ -206,9 +272,9 @@ def test_how_sure_it_is_is_said_of_the_test_images_if_there_are_any(search: Sear
     path = Path(search.paths.ensemble) / "ensemble.json"
     write_json(path, {**read_json(path), "calibration": of["validation"]})
     text = search.page().text
-    assert "on the validation images, the probability of the predicted class" in text
+    assert "On the validation images, the probability of the predicted class" in text
     assert (
-        "differ by 0.020 on average (expected calibration error; 0.100 without the temperature of 1.50)"
+        "differ by 0.020 on average (expected calibration error; 0.100 without the temperature of 1.50, which was"
         in text
     )
     assert "the diagram is optimistic" in text
@@ -257,13 +323,18 @@ def test_controls_are_a_table_with_a_verdict(search: Search, capsys: pytest.Capt
         ],
     ]
     said = (
-        "Variety beats the controls in ARI, but not in mean IoU: on the validation images the ensemble is 0.058 ARI "
-        "ahead of and 0.025 mean IoU behind the best control (r0/000, ensemble of 1 of 2 seeds)."
+        "Variety is ahead of the controls in ARI, but not in mean IoU: on the validation images the ensemble is 0.058 "
+        "ARI ahead of and 0.025 mean IoU behind the best control (r0/000, ensemble of 1 of 2 seeds); no interval is "
+        "known, so differences may be chance."
     )
     assert said in page.text
     assert "The ensemble has a single network, so this says nothing about variety." in page.text
+    of_control = "Control: r0/000, ensemble of 1 of 2 seeds"
+    assert leads(page)[of_control] == ["may be ahead of", "0.654", "+0.058", "not known"]
     write_json(Path(search.paths.test_scores), {"volumes": ["test.tif"], **SCORES, "ari": 0.6})
-    rows = search.page(name).rows["compared"]
+    page = search.page(name)
+    assert leads(page, "test") == {of_control: ["may be behind", "0.654", "−0.054", "not known"]}
+    rows = page.rows["compared"]
     assert rows[0][3:5] == ["Test ARI", "Test mean IoU"]
     assert [row[3:5] for row in rows[1:]] == [
         ["0.600", "0.543"],
@@ -497,7 +568,9 @@ def test_failed_baseline(tmp_path: Path) -> None:
     assert "No baseline to compare with: none was trained successfully." in search.page().text
 
 
-def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path: Path) -> None:
+def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     baselines = {
         "baselines/unet2015": ok(0.6),
         "baselines/unet2015_2": ok(0.64),
@@ -507,12 +580,26 @@ def test_a_baseline_of_several_seeds_is_compared_by_its_mean_and_spread(tmp_path
         tmp_path, runs={"r0/000": ok(0.7), "r0/001": ok(0.61), **baselines, "baselines/ciresan2012": ok(0.72)}
     )
     search.write()
-    text = search.page().text
-    assert "U-Net 2015 (baseline, mean of 2 seeds) 0.620 ± 0.028 ARI" in text
-    assert "The ensemble beats the U-Net 2015 by 0.092 ± 0.028 ARI." in text
-    assert "1 of 2 networks beat the U-Net 2015, the best by 0.080 ± 0.028 ARI." in text
-    assert "The ensemble doesn't beat the sliding window 2012: it is 0.008 ARI behind." in text
-    assert "0 of 2 networks beat the sliding window 2012, the best is behind by 0.020 ARI." in text
+    page = search.page()
+    text = page.text
+    found = leads(page)
+    assert found["U-Net 2015 (baseline, mean of 2 seeds)"][1:3] == ["0.620 ± 0.028", "+0.092"]
+    where = "on the validation images, the best"
+    assert f"1 of 2 networks scores higher than the U-Net 2015 {where} by 0.080 ± 0.028 ARI." in text
+    assert found["sliding window 2012 (baseline)"][:3] == ["may be behind", "0.720", "−0.008"]
+    assert (
+        f"0 of 2 networks score higher than the sliding window 2012 {where} is behind by 0.020 ARI." in text
+    )
+    print_summary(search.paths.results)
+    printed = capsys.readouterr().out
+    assert (
+        "The ensemble is 0.092 ± 0.028 ARI ahead of the U-Net 2015 (mean of 2 seeds); no interval is"
+        in printed
+    )
+    assert (
+        "The ensemble is 0.008 ARI behind the sliding window 2012; no interval is known, so this may be"
+        in printed
+    )
 
 
 def test_no_ari_at_all(tmp_path: Path) -> None:
@@ -521,7 +608,7 @@ def test_no_ari_at_all(tmp_path: Path) -> None:
     for run in search.runs:
         search.paths.run(run).history.unlink()
     page = search.page()
-    assert "Ensemble of 1 – ARI" in page.text
+    assert "On the validation images – ARI" in page.text
     assert page.text.count("Nothing to show") == 3
     assert not page.images
 
@@ -532,8 +619,8 @@ def test_eighty_runs(tmp_path: Path) -> None:
     search.write()
     page = search.page()
     assert (
-        "17 of 80 networks beat the U-Net 2015, the best by 0.095 ARI; 9 of the 80 failed to train."
-        in page.text
+        "17 of 80 networks score higher than the U-Net 2015 on the validation images, the best by 0.095 ARI; 9 of the "
+        "80 failed to train." in page.text
     )
     assert len(page.all("details")) == 1 + 4  # scores by class, the members' pictures
 
