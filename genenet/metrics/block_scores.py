@@ -48,8 +48,10 @@ class BlockCounts(Closed):
     @property
     def tables(self) -> NDArray[np.int64]:
         """The tables, (B, C, C)."""
+        if not self.counts:
+            return np.zeros((0, 1, 1), np.int64)
         found = np.array([text.split() for text in self.counts], np.int64)
-        n_classes = math.isqrt(found.shape[-1])
+        n_classes = math.isqrt(found.shape[1])
         return found.reshape(-1, n_classes, n_classes)
 
     def is_of_the_same_labels(self, other: BlockCounts) -> bool:

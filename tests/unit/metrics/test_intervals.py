@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from genenet.core.ignore import IGNORE
+from genenet.metrics import intervals
 from genenet.metrics.contingency import Contingency
 from genenet.metrics.intervals import (
     ENOUGH,
+    FEW,
     BlockTables,
     ConfidenceInterval,
     block_shape,
@@ -38,6 +40,58 @@ def test_it_covers_the_truth_as_often_as_it_says(metric):
         interval(tables(40, 0.1, rng), [tables(40, 0.1, rng)], metric, rng).may_be_chance for _ in range(30)
     ]
     assert sum(holds) >= 25
+
+
+def test_the_same_segmentation_differs_by_exactly_nothing():
+    rng = np.random.default_rng(4)
+    ours = tables(40, 0.1, rng)
+    assert interval(ours, [ours, ours], "both", rng, [ours, ours]) == ConfidenceInterval(0, 0, 40)
+
+
+def test_what_is_better_in_every_block_is_better():
+    rng = np.random.default_rng(5)
+    theirs = tables(40, 0.1, rng)
+    ours = theirs + np.array([[5, -5], [-5, 5]])
+    found = interval(ours, [theirs], "ari", rng)
+    assert 0 < found.low < found.high
+    back = interval(theirs, [ours], "ari", np.random.default_rng(6))
+    assert back.low < back.high < 0
+
+
+def varied(rng, n_blocks, spread):
+    """Blocks some of which are harder than others, as those of images are."""
+    rates = np.clip(rng.normal(0.1, spread, n_blocks), 0.01, 0.5)
+    wrong = rng.binomial(200, rates[:, None], (n_blocks, 2))
+    return np.stack([[[200 - a, a], [b, 200 - b]] for a, b in wrong]).astype(np.int64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_blocks", "low", "high"), [(4, 0.12, 0.3), (FEW, 0.03, 0.1), (ENOUGH, 0.02, 0.09)]
+)
+def test_few_blocks_give_intervals_that_are_too_narrow(n_blocks, low, high, monkeypatch):
+    """In how many of 300 pairs of the same quality a difference is shown; the figures are in docs/method.md."""
+    monkeypatch.setattr(intervals, "DRAWS", 300)
+    rng = np.random.default_rng(0)
+    pairs = [(varied(rng, n_blocks, 0.04), varied(rng, n_blocks, 0.04)) for _ in range(300)]
+    shown = [not interval(ours, [theirs], "ari", rng).may_be_chance for ours, theirs in pairs]
+    assert low <= np.mean(shown) <= high
+
+
+def test_of_a_mean_of_seeds_the_variance_over_draws_is_that_of_the_jackknife(monkeypatch):
+    """Without differences between blocks, only the seeds vary: errors of 8, 10 and 15 voxels without one of them."""
+    monkeypatch.setattr(intervals, "LEVEL", 0.999)  # nearly all draws lie in it
+    rng, n = np.random.default_rng(7), 3
+    mean, *without = (np.array([[[200 - e, e], [e, 200 - e]]] * 40) for e in (9, 8, 10, 15))
+    scores = [Contingency(each.sum(axis=0)).accuracy for each in without]
+    deviations = np.array(scores) - np.mean(scores)
+    monkeypatch.setattr(intervals, "score_of_counts", lambda table, _: table.accuracy)
+    found = interval(mean, [mean], "ari", rng, without)
+    assert found.low == pytest.approx(-np.sqrt(n - 1) * deviations.max())
+    assert found.high == pytest.approx(-np.sqrt(n - 1) * deviations.min())
+    # three values, each in a third of the draws, have the variance (n - 1) / n times the sum of squares
+    values = np.sqrt(n - 1) * deviations
+    assert np.mean(values**2) == pytest.approx((n - 1) / n * np.sum(deviations**2))
 
 
 def test_one_good_block_among_many_equal_ones_shows_nothing():
