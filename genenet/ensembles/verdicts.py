@@ -19,7 +19,7 @@ class Verdict(Enum):
     """What a difference shows; the value stands between *the ensemble* and the rival."""
 
     BEATS = "beats"
-    NO_DIFFERENCE = "shows no difference to"
+    NO_DIFFERENCE = "no difference to"
     BEHIND = "is behind"
     UNPROVEN_AHEAD = "may be ahead of"
     UNPROVEN_BEHIND = "may be behind"

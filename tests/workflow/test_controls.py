@@ -10,7 +10,10 @@ from sklearn.metrics import adjusted_rand_score, jaccard_score
 
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
+from genenet.ensembles.controls import read_controls
+from genenet.ensembles.description import read_test_scores
 from genenet.ensembles.ensemble import load_ensemble
+from genenet.ensembles.intervals import paired_interval
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.networks.predictor import Predictor
@@ -141,13 +144,38 @@ def test_the_table_of_the_report_is_that_of_the_stored_probabilities(search):
 
 
 def test_the_verdict_is_about_the_test_images(search):
-    scores = [read(search, f"controls/{name}.json")["test"] for name in ("best", "unet2015", "unet2015_long")]
-    ensemble, text = read(search, "test_scores.json"), page(search).text
-    wins = {metric: ensemble[metric] > max(each[metric] for each in scores) for metric in ("ari", "mean_iou")}
+    paths, text = ResultPaths(search.results), page(search).text
+    controls = read_controls(paths, ("best", "unet2015", "unet2015_long"))
+    ensemble, wins = read_test_scores(search.results / "test_scores.json"), {}
+    for metric in ("ari", "mean_iou"):
+        best = max(controls, key=lambda control: control.test.metrics[metric]).test
+        between = paired_interval(ensemble.blocks, [best.blocks], metric, best.without)
+        wins[metric] = between.low > 0 and ensemble.metrics[metric] > best.metrics[metric]
     assert ("Variety doesn't beat the controls" in text) == (not any(wins.values()))
     assert ("Variety beats the controls:" in text) == all(wins.values())
-    lead = abs(ensemble["ari"] - max(each["ari"] for each in scores))
+    lead = abs(ensemble.ari - max(control.test.ari for control in controls))
     assert f"on the test images the ensemble is {lead:.3f} ARI" in text
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_first_screen_compares_with_network_baseline_and_controls_on_either_set_of_images(search, split):
+    """Images of 96 x 96 and of 80 x 96 voxels have 3 x 3 blocks of at most 32 x 32."""
+    shown = page(search)
+    rows = [row[1] for row in shown.rows[f"leads-{split}"][1:]]
+    best = read(search, "ensemble/ensemble.json")["members"][0]["run"]
+    assert rows == [
+        f"Best single network, {best}",
+        "U-Net 2015 (baseline)",
+        f"Control: {best}, ensemble of 2 seeds",
+        "Control: U-Net 2015, ensemble of 2 seeds",
+        "Control: U-Net 2015, one training of 40 iterations",
+    ]
+    assert "not known" not in str(shown.rows[f"leads-{split}"])
+    assert shown.text.count("they come from only 9 blocks (fewer than 20)") == 2
+    for name, has_others in (("best", True), ("unet2015", True), ("unet2015_long", False)):
+        scores = read(search, f"controls/{name}.json")[split]
+        assert len(scores["blocks"]["counts"]) == 9
+        assert len(scores["without"]) == 2 * has_others
 
 
 def test_another_ensemble_of_the_same_networks_has_the_same_controls(search):

@@ -107,7 +107,7 @@ def test_the_answer_comes_first(page: Page) -> None:
     ("ari", "says"),
     [
         (0.5, ["may be behind", "0.600", "−0.100", "not known"]),
-        (0.6, ["shows no difference to", "0.600", "0.000", "not known"]),
+        (0.6, ["no difference to", "0.600", "0.000", "not known"]),
         (None, ["can't be compared with", "0.600", "–", "not known"]),
     ],
 )
@@ -205,7 +205,7 @@ def test_test_scores_stand_apart(search: Search) -> None:
     write_json(Path(search.paths.test_scores), {**test, **counted, "networks": networks})
     page = search.page()
     assert leads(page, "test") == {
-        "Best single network, r0/000": ["shows no difference to", "0.679", "0.000", "0.000 to 0.000"],
+        "Best single network, r0/000": ["no difference to", "0.679", "0.000", "0.000 to 0.000"],
         "U-Net 2015 (baseline)": [
             "beats",
             "0.500",
@@ -222,7 +222,7 @@ def test_test_scores_stand_apart(search: Search) -> None:
     [
         (0.05, 0.15, 64, "beats", "The intervals come from 64 blocks."),
         (0.05, 0.15, 9, "beats", "poorly known, since they come from only 9 blocks (fewer than 20)."),
-        (-0.02, 0.2, 64, "shows no difference to", "The intervals come from 64 blocks."),
+        (-0.02, 0.2, 64, "no difference to", "The intervals come from 64 blocks."),
     ],
 )
 def test_a_difference_that_may_be_chance_is_none(
@@ -241,7 +241,7 @@ def test_a_difference_that_may_be_chance_is_none(
     page = search.page()
     between = f"{low:.3f} to {high:.3f}".replace("-", "−")
     assert leads(page) == {
-        "Best single network, r0/000": ["shows no difference to", "0.700", "+0.012", "−0.100 to 0.100"],
+        "Best single network, r0/000": ["no difference to", "0.700", "+0.012", "−0.100 to 0.100"],
         "U-Net 2015 (baseline)": [verdict, "0.600", "+0.112", between],
     }
     assert note in page.text
