@@ -15,15 +15,16 @@ from genenet.core.paths import ResultPaths
 from genenet.ensembles.claims import refit_gain
 from genenet.ensembles.comparison import comparison
 from genenet.ensembles.controls import ControlFile, read_controls
-from genenet.ensembles.description import EnsembleDescription, read_description, read_test_scores
+from genenet.ensembles.description import EnsembleDescription, read_description
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.standings import standings
+from genenet.ensembles.tested import read_test_scores
 from genenet.search.retry import advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.ensembles.description import ScoresOnTestImages
+    from genenet.ensembles.tested import ScoresOnTestImages
 
 SHOWN = 15  # rows of the ranking
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from genenet.ensembles.description import (
         EnsembleDescription,
         EnsembleScores,
-        ScoresOnTestImages,
         StrategyEntry,
     )
+    from genenet.ensembles.tested import ScoresOnTestImages
     from genenet.metrics.intervals import ConfidenceInterval
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from genenet.ensembles.controls import ControlFile, ControlTraining
-    from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+    from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.tested import ScoresOnTestImages
     from genenet.metrics.block_scores import BlockCounts
     from genenet.metrics.intervals import ConfidenceInterval
     from genenet.metrics.scores import ClassScores

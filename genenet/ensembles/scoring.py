@@ -12,9 +12,10 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.ensembles.calibration import calibration_of
 from genenet.ensembles.claims import rivals_of
-from genenet.ensembles.description import ScoresOnTestImages, read_strategies
+from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.ranking import read_runs
+from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.block_scores import BlockScores

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from genenet.ensembles.controls import ControlFile
-    from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+    from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.tested import ScoresOnTestImages
     from genenet.metrics.block_scores import BlockCounts
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome

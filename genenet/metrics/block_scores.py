@@ -39,7 +39,7 @@ class BlockCounts(Closed):
     def _are_square_tables(self) -> Self:
         words = [text.split() for text in self.counts]
         sizes = {len(of_block) for of_block in words}
-        if len(sizes) > 1 or any(math.isqrt(size) ** 2 != size for size in sizes):
+        if len(sizes) > 1 or any(not size or math.isqrt(size) ** 2 != size for size in sizes):
             raise ValueError("the blocks have tables of different sizes, or tables that aren't square")
         if not all(word.isascii() and word.isdigit() for of_block in words for word in of_block):
             raise ValueError("the counts of voxels must be whole numbers")

@@ -23,9 +23,10 @@ from genenet.core.validation import validate
 from genenet.ensembles import claims
 from genenet.ensembles.comparison import comparison
 from genenet.ensembles.controls import read_controls
-from genenet.ensembles.description import read_description, read_strategies, read_test_scores
+from genenet.ensembles.description import read_description, read_strategies
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.standings import standings
+from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS

@@ -11,9 +11,9 @@ from sklearn.metrics import adjusted_rand_score, jaccard_score
 from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.controls import read_controls
-from genenet.ensembles.description import read_test_scores
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.intervals import paired_interval
+from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.networks.predictor import Predictor

@@ -22,9 +22,10 @@ from genenet.ensembles.controls import (
     read_controls,
     write_control,
 )
-from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+from genenet.ensembles.description import EnsembleDescription
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.standings import Standing, standings
+from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.ensembles.verdicts import Verdict
 from genenet.genes.genome import Genome, read_genome
 from genenet.metrics.block_scores import BlockCounts

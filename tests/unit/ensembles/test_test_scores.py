@@ -4,7 +4,7 @@ import pytest
 
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
-from genenet.ensembles.description import ScoresOnTestImages, read_test_scores
+from genenet.ensembles.tested import ScoresOnTestImages, read_test_scores
 
 SCORES = {
     "n_voxels": 9,

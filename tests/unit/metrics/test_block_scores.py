@@ -54,7 +54,7 @@ def test_blocks_of_other_labels_are_told_apart(counted):
         (["1 2 3 4", "1"], "different sizes"),
         (["1 2 -3 4"], "whole numbers"),
         (["1 2 3.5 4"], "whole numbers"),
-        ([""], "whole numbers"),
+        ([""], "square"),
     ],
 )
 def test_damaged_counts_are_refused(counts, problem):
