@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES
 from genenet.ensembles.claims import in_text
-from genenet.ensembles.verdicts import PERCENT, Lead, Verdict
+from genenet.ensembles.verdicts import PERCENT, Lead, LeadVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class _AgainstBest:
     def text(self) -> str:
         """How far the ensemble is ahead or behind, with the interval and, if that is so, that it shows nothing."""
         lead, value = self.lead, self.lead.value or 0.0
-        shows = "; no difference is shown" if lead.verdict is Verdict.NO_DIFFERENCE else ""
+        shows = "; no difference is shown" if lead.verdict is LeadVerdict.NO_DIFFERENCE else ""
         brackets = f" ({PERCENT} interval: {lead.range}{shows})" if lead.interval else ""
         how = f"{abs(value):.3f} {self.name} {'ahead of' if value > 0 else 'behind'}"
         return (how if value else f"as good in {self.name} as") + brackets
@@ -44,7 +44,7 @@ def verdict(rows: Sequence[ComparedRow], has_test: bool) -> str:
     if not found:
         return "Whether variety beats the controls can't be said: there is no score that both have."
     is_proven = any(each.lead.interval for each in found)
-    good = Verdict.BEATS if is_proven else Verdict.UNPROVEN_AHEAD
+    good = LeadVerdict.BEATS if is_proven else LeadVerdict.UNPROVEN_AHEAD
     won = [each.name for each in found if each.lead.verdict is good]
     lost = [each.name for each in found if each.lead.verdict is not good]
     verb = "beats" if is_proven else "is ahead of"

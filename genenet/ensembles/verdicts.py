@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PERCENT = f"{LEVEL:.0%}".replace("%", " %")
 
 
-class Verdict(Enum):
+class LeadVerdict(Enum):
     """What a difference shows; the value stands between *the ensemble* and the rival."""
 
     BEATS = "beats"
@@ -43,18 +43,18 @@ class Lead:
     spread: float | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> LeadVerdict:
         """What the difference shows: nothing if it is 0, or if its interval holds 0 or lies on the other side of 0."""
         if self.value is None:
-            return Verdict.NOT_COMPARABLE
+            return LeadVerdict.NOT_COMPARABLE
         is_ahead = self.value > 0
         if not self.value:
-            return Verdict.NO_DIFFERENCE
+            return LeadVerdict.NO_DIFFERENCE
         if not self.interval:
-            return Verdict.UNPROVEN_AHEAD if is_ahead else Verdict.UNPROVEN_BEHIND
+            return LeadVerdict.UNPROVEN_AHEAD if is_ahead else LeadVerdict.UNPROVEN_BEHIND
         if self.interval.may_be_chance or (self.interval.low > 0) != is_ahead:
-            return Verdict.NO_DIFFERENCE
-        return Verdict.BEATS if is_ahead else Verdict.BEHIND
+            return LeadVerdict.NO_DIFFERENCE
+        return LeadVerdict.BEATS if is_ahead else LeadVerdict.BEHIND
 
     @property
     def title(self) -> str:
@@ -81,13 +81,13 @@ class Lead:
     def sentence(self, rival: str) -> str:
         """Return the sentence on the ensemble and a rival, such as ``the U-Net 2015``."""
         verdict, where = self.verdict, "ahead of" if (self.value or 0) > 0 else "behind"
-        if verdict is Verdict.NOT_COMPARABLE:
+        if verdict is LeadVerdict.NOT_COMPARABLE:
             return f"The ensemble can't be compared with {rival} by {self.title}: a score is missing."
-        if verdict in (Verdict.UNPROVEN_AHEAD, Verdict.UNPROVEN_BEHIND):
+        if verdict in (LeadVerdict.UNPROVEN_AHEAD, LeadVerdict.UNPROVEN_BEHIND):
             return (
                 f"The ensemble is {self.amount} {where} {rival}; no interval is known, so this may be chance."
             )
-        if verdict is not Verdict.NO_DIFFERENCE:
+        if verdict is not LeadVerdict.NO_DIFFERENCE:
             return f"The ensemble {verdict.value} {rival} by {self.amount}{self.in_brackets}."
         how = (
             f"it is {self.amount} {where.removesuffix(' of')}"

@@ -26,7 +26,7 @@ from genenet.ensembles.description import EnsembleDescription
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.standings import Standing, standings
 from genenet.ensembles.tested import ScoresOnTestImages
-from genenet.ensembles.verdicts import Verdict
+from genenet.ensembles.verdicts import LeadVerdict
 from genenet.genes.genome import Genome, read_genome
 from genenet.metrics.block_scores import BlockCounts
 from genenet.metrics.contingency import Contingency, class_scores
@@ -297,14 +297,14 @@ def scored(right: int, *without: int) -> MeanScores:
 @pytest.mark.parametrize(
     ("of_control", "verdict", "says"),
     [
-        (scored(80, 80, 80), Verdict.BEATS, "Variety beats the controls: on the test images the ensemble is 0."),
-        (scored(90, 90, 90), Verdict.NO_DIFFERENCE, "as good in mean IoU as (95 % interval: 0.000 to 0.000; no diff"),
-        (scored(95, 95, 95), Verdict.BEHIND, "Variety doesn't beat the controls: on the test images the ensemble is"),
-        (scored(88, 70, 96), Verdict.NO_DIFFERENCE, "Variety doesn't beat the controls: on the test images the ens"),
+        (scored(80, 80, 80), LeadVerdict.BEATS, "Variety beats the controls: on the test images the ensemble is 0."),
+        (scored(90, 90, 90), LeadVerdict.NO_DIFFERENCE, "as good in mean IoU as (95 % interval: 0.000 to 0.000; no"),
+        (scored(95, 95, 95), LeadVerdict.BEHIND, "Variety doesn't beat the controls: on the test images the ens"),
+        (scored(88, 70, 96), LeadVerdict.NO_DIFFERENCE, "Variety doesn't beat the controls: on the test images the"),
     ],
 )  # fmt: skip
 def test_a_control_is_compared_by_its_blocks_and_its_seeds(
-    search: Search, of_control: MeanScores, verdict: Verdict, says: str
+    search: Search, of_control: MeanScores, verdict: LeadVerdict, says: str
 ) -> None:
     """The ensemble has 90 of 100 right. In the last case, the means without either seed are far apart."""
     best = control("best", of_control, "ok", "ok")
@@ -329,7 +329,7 @@ def test_counts_of_other_labels_are_not_compared(search: Search) -> None:
     other = scored(90).model_copy(update={"blocks": blocks(90, n=31)})
     (of_one,) = stands(search, scored(90), control("best", other, "ok", "ok"))[1].rivals
     assert of_one.lead.interval is None
-    assert of_one.lead.verdict is Verdict.NO_DIFFERENCE  # the scores are equal
+    assert of_one.lead.verdict is LeadVerdict.NO_DIFFERENCE  # the scores are equal
 
 
 def test_without_test_images_the_verdict_is_about_validation(search: Search) -> None:
