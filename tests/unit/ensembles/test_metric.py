@@ -92,6 +92,7 @@ def write_images(paths, labels):
 @pytest.mark.parametrize(("metric", "best"), [("ari", 0), ("mean_iou", 1), ("both", 0)])
 def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best, caplog):
     settings = EnsembleSettings(metric=metric, size=1)
+    caplog.set_level("INFO")
     select(searched, ["r0/000", "r0/001"], SelectSettings(normalisation="volume", ensemble=settings))
     rows = read_csv(Path(searched.ranking))
     assert [row["run"] for row in rows] == [f"r0/{index:03d}" for index in (best, 1 - best)]
@@ -100,6 +101,12 @@ def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best, c
     said = "classes on the validation images: never predicted, though the labels show them: granule"
     assert (said in caplog.text) is (best == 0)
     assert [member.run for member in ensemble.members] == [f"r0/{best:03d}"]
+    assert ensemble.blocks.tables.sum(axis=0).tolist() == ensemble.validation.confusion
+    (lead,) = ensemble.intervals  # over its only member
+    assert (lead.low, lead.high, lead.n_blocks) == (0, 0, len(ensemble.blocks.counts))
+    none = f"No difference is shown between the ensemble and the best network (r0/{best:03d}): their "
+    assert none in caplog.text
+    assert "on the validation images: ARI" in caplog.text
     (last,) = [row for row in read_csv(Path(searched.anytime)) if row["n_trained"] == "2"]
     assert float(last["best_ari"]) == float(rows[0]["validation_ari"])
     assert float(last["best_mean_iou"]) == float(rows[0]["mean_iou"])
