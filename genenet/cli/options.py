@@ -29,6 +29,11 @@ READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
 }
 """Types whose options are one text: the function that reads it, and how help shows it."""
 
+READERS_OF_ITEMS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    list[VoxelSize | None]: (texts.read_voxel_size_or_none, "ZxYxX"),
+}
+"""Types whose options may be repeated, each time with a text of an item; as above."""
+
 
 def options_of(model: type[BaseModel], leave_out: Collection[str] = ()) -> Callable[[Command], Command]:
     """Give a command an option for each field of a model, with the field's description and default.
@@ -64,7 +69,11 @@ def given(model: type[BaseModel], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(model: type[BaseModel], name: str, value: Any) -> Any:
-    read, _ = READERS.get(_type_of(model.model_fields[name]), (None, None))
+    kind = _type_of(model.model_fields[name])
+    if kind in READERS_OF_ITEMS:
+        read_item, _ = READERS_OF_ITEMS[kind]
+        return [texts.read_option(name, item, read_item) for item in value]
+    read, _ = READERS.get(kind, (None, None))
     return texts.read_option(name, value, read) if read else value
 
 
@@ -79,6 +88,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, more = _type_of(field), dict[str, Any]()
     if kind in READERS:
         kind, more = str, {"metavar": READERS[kind][1]}
+    elif kind in READERS_OF_ITEMS:
+        kind, more = list[str], {"metavar": READERS_OF_ITEMS[kind][1]}
     elif get_origin(kind) is not Literal and kind not in (bool, int, float, str, Path, list[Path]):
         raise TypeError(f"{name}: no option is known for a field of type {kind}")
     if kind is int and Gt(0) in _limits(field):

@@ -55,6 +55,11 @@ def read_voxel_size(text: str) -> VoxelSize:
     return sizes[0], sizes[1], sizes[2]
 
 
+def read_voxel_size_or_none(text: str) -> VoxelSize | None:
+    """Read nm along z, y, x, such as 40x10x10, or the word none; raises InputError."""
+    return None if text == NONE else read_voxel_size(text)
+
+
 def read_flip(text: str) -> FlippedAxes:
     """Read axes with commas between them, such as y, or none; raises InputError."""
     axes = [] if text == NONE else [part.strip() for part in text.split(",")]

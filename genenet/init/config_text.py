@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from genenet.init.sizes import PRESET
+from genenet.genes.baselines import title_of
+from genenet.init.first_baselines import RESENC
+from genenet.init.sizes import DEFAULT_BATCH, PRESET
+from genenet.status.time_left import short
 from genenet.volumes.grid import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
-    from genenet.init.sizes import Sizes
+    from genenet.init.search_cost import SearchCost
     from genenet.init.split import Split
     from genenet.init.survey import Look
     from genenet.init.voxel_size import FoundSize
@@ -44,7 +48,7 @@ class Choices:
         voxel_size: size of a voxel, and where it is from.
         parts: training and validation.
         volumes: to segment.
-        sizes: of the networks.
+        cost: of the networks.
         threads: of a training.
         n_jobs: that share a volume to segment.
         command: that wrote the file.
@@ -55,7 +59,7 @@ class Choices:
     voxel_size: FoundSize
     parts: Split
     volumes: Sequence[Look]
-    sizes: Sizes
+    cost: SearchCost
     threads: int
     n_jobs: int
     command: str
@@ -70,20 +74,54 @@ def config_text(choices: Choices) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"flow": flow, "count": count}
+    environment.filters |= {"flow": flow, "count": count, "size": _plain_size, "comment": _comment}
     first, names = choices.parts.train[0], volume_names([seen.path for seen in choices.volumes])
+    sizes = choices.cost.sizes
     values = vars(choices) | {
+        "sizes": sizes,
         "command": _continued(choices.command),
-        "voxel_size_nm": [int(n) if n == int(n) else n for n in choices.voxel_size.whole],
-        "volumes": dict(zip(names, map(_files, choices.volumes), strict=True)),
+        "volumes": {
+            name: _files(seen, choices.voxel_size) for name, seen in zip(names, choices.volumes, strict=True)
+        },
+        "rescale": any(_is_rescaled(seen, choices.voxel_size) for seen in choices.volumes),
         "cut_axis": next((axis for axis, ends in zip(AXES, first.region or (), strict=False) if ends), None),
         "depth": first.shape[0],
         "is_cubic": choices.voxel_size.is_nearly_cubic,
         "preset": PRESET,
         "reasons": REASONS,
+        "on_batch": batch_text(choices.cost),
+        "on_resenc": resenc_text(choices.cost),
         "reason_to_refit": choices.parts.reason_to_refit(choices.classes),
     }
     return environment.get_template("config.yaml.j2").render(values)
+
+
+def batch_text(cost: SearchCost) -> str:
+    """Return why a step has so many patches, and how many voxels it teaches."""
+    why = "larger batches would teach few voxels more per second"
+    if cost.sizes.batch_size > DEFAULT_BATCH:
+        why = "small patches leave time for more of them, since a step has a fixed cost"
+    elif cost.sizes.batch_size < DEFAULT_BATCH:
+        why = "more don't fit into the memory"
+    taught = f"teach the median network {count(cost.median.n_taught)} voxels"
+    if cost.tried:
+        taught += f", {count(round(cost.taught_per_second(cost.median)))} per second when it was tried"
+    return f"Patches of a step: {why}. They {taught}."
+
+
+def resenc_text(cost: SearchCost) -> str | None:
+    """Return what the baseline resenc costs, or why it isn't there; None if it would not fit into the images."""
+    sizes, name = cost.sizes, title_of(RESENC)
+    if sizes.no_resenc:
+        return f"{name} (resenc), a strong default of today, isn't trained: {sizes.no_resenc.reason}"
+    if RESENC not in sizes.baselines:
+        return None
+    measured = f", which is {short(cost.seconds(cost.baselines[RESENC]))} here" if cost.tried else ""
+    return (
+        f"{name} (resenc), a strong default of today, takes {cost.resenc_share:.0%} of the search{measured}. So that "
+        f"the search doesn't take longer, trainings have {sizes.iterations:,} instead of {sizes.without_resenc:,} "
+        "iterations"
+    )
 
 
 def flow(value: Any) -> str:
@@ -94,9 +132,16 @@ def flow(value: Any) -> str:
     return text.strip()[1:-1]
 
 
-def _files(seen: Look) -> dict[str, Any]:
+def _is_rescaled(seen: Look, size: FoundSize) -> bool:
+    """Return whether a volume is a labelled image of another voxel size; with a mask it can't be resampled."""
+    return seen.path in size.of_images and not seen.mask
+
+
+def _files(seen: Look, size: FoundSize) -> dict[str, Any]:
     """Return the config's entry of a volume to segment."""
     files: dict[str, Any] = {"path": str(seen.path)}
+    if _is_rescaled(seen, size):
+        files["voxel_size_nm"] = _plain_size(size.of_images[seen.path])
     if seen.mask:
         files["mask"] = str(seen.mask)
     if seen.flip_mask is not None:
@@ -118,6 +163,17 @@ def volume_names(paths: Sequence[Path]) -> list[str]:
 def plain(text: str) -> str:
     """Return a text with an underscore instead of letters that names can't have."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+
+
+def _plain_size(sizes_nm: VoxelSize) -> list[float]:
+    """Return a voxel size with whole numbers where it has such."""
+    return [int(n) if n == int(n) else n for n in sizes_nm]
+
+
+def _comment(text: str, indent: int) -> str:
+    """Break a text into comment lines; the first one's ``#`` is there already."""
+    lines = textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}# ".join(lines)
 
 
 def _continued(command: str) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from genenet.core.choices import many
 from genenet.core.geometry import by
 from genenet.init.classes import counts_of
-from genenet.init.config_text import count
+from genenet.init.config_text import count, resenc_text
 from genenet.status.time_left import short
 from genenet.volumes.grid import AXES, size_text
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.init.classes import Classes
-    from genenet.init.sizes import SearchCost
+    from genenet.init.search_cost import SearchCost
     from genenet.init.split import Split
     from genenet.init.survey import Survey
 
@@ -86,11 +86,11 @@ def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
 def trial() -> None:
     """Print that the speed of a training is measured."""
     print()
-    paragraph("One network is trained for some seconds, to measure the speed …")
+    paragraph("Some networks are trained for a few seconds each, to measure the speed …")
 
 
 def cost(found: SearchCost) -> None:
-    """Print what the networks cost: the smallest, the median, the largest, and the U-Net; then notes."""
+    """Print what the networks cost: the smallest, the median, the largest, and the baselines; then notes."""
     machine, sizes = found.machine, found.sizes
     print()
     paragraph(
@@ -99,35 +99,34 @@ def cost(found: SearchCost) -> None:
         f"{sizes.batch_size}, in which the median network is taught {count(sizes.iterations * found.median.n_taught)} "
         "voxels."
     )
-    table = _table("network", ">input", ">parameters", ">memory", ">time of one training")
-    in_order = found.ordered
-    rows = {
-        "smallest": in_order[0],
-        "median": found.median,
-        "largest": in_order[-1],
-        "U-Net 2015": found.unet,
-    }
-    for name, each in rows.items():
-        time = short(found.seconds(each)) if found.speed else "not measured"
+    table = _table("network", ">input", ">parameters", ">memory", ">taught per second", ">one training")
+    for name, each in found.shown.items():
+        measured = (
+            (f"{count(round(found.taught_per_second(each)))} voxels", short(found.seconds(each)))
+            if found.tried
+            else ("not measured", "not measured")
+        )
         memory = f"{each.memory_bytes / 1e6:,.0f} MB"
-        table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, time)
+        table.add_row(name, str(each.input_size), f"{each.n_parameters:,}", memory, *measured)
     print()
     _print(table)
-    notes([*_times(found), *_refits(found), *_too_much_memory(found)])
+    on_resenc = [text] if (text := resenc_text(found)) else []
+    notes([*on_resenc, *_times(found), *_refits(found), *_too_much_memory(found)])
 
 
 def _times(found: SearchCost) -> Iterator[str]:
     """Yield how long the whole search takes here, and as jobs of a cluster."""
     if found.untried:
         yield f"the time of a training was not measured: {found.untried}"
-    if found.speed is None:
+    if not found.tried:
         return
-    times = [found.seconds(each) for each in (*found.genomes[: found.sizes.n_genomes], found.unet)]
+    times = [found.seconds(each) for each in found.all_trainings]
     at_once = min(found.machine.n_at_once, len(times))
     beside = f"{at_once} at a time" if at_once > 1 else "one after the other"
     here = max(sum(times) / at_once, max(times))
-    yield f"all {found.sizes.n_genomes} genomes and the U-Net here, {beside}: about {short(here)}"
-    if found.speed.is_busy:
+    baselines = "the U-Net" if len(found.baselines) == 1 else "both baselines"
+    yield f"all {found.sizes.n_genomes} genomes and {baselines} here, {beside}: about {short(here)}"
+    if found.is_busy:
         yield "this machine is busy with other work, so these times are unreliable; try again later"
     usual = sorted(times)[len(times) // 2]
     yield (
@@ -140,7 +139,7 @@ def _refits(found: SearchCost) -> Iterator[str]:
     """Yield what it costs to train the members again."""
     if not found.n_refits:
         return
-    seconds = found.refit_seconds / min(found.machine.n_at_once, found.n_refits) if found.speed else None
+    seconds = found.refit_seconds / min(found.machine.n_at_once, found.n_refits) if found.tried else None
     yield (
         f"after the selection, the members, at most {found.n_refits}, are trained again with the validation images "
         f"(ensemble.refit): up to {many(found.n_refits, 'more training')} without validations"

@@ -15,8 +15,8 @@ from genenet.init.machine import Kind
 from genenet.volumes.formats import format_names
 
 _SETS = (  # options that belong together, file by file
-    ("image", "labels", "mask"),
-    ("validation_image", "validation_labels", "validation_mask"),
+    ("image", "labels", "mask", "image_voxel_size"),
+    ("validation_image", "validation_labels", "validation_mask", "validation_voxel_size"),
     ("segment", "segment_mask"),
 )
 _VALUES = {  # the options that change the config, and what separates several values
@@ -76,7 +76,15 @@ class Request(Closed):
         "default: 255 or -1 if it occurs beside two classes",
     )
     voxel_size: VoxelSize | None = Field(
-        None, description="nm along z, y, x, such as 40x10x10; default: the size that the files contain"
+        None, description="nm along z, y, x, such as 40x10x10; default: the size that the first files contain"
+    )
+    image_voxel_size: list[VoxelSize | None] = Field(
+        [],
+        description="the voxel size of a labelled image, if images differ: one for each --image, or the word none for "
+        "what its file says; the image is resampled to the size of the data",
+    )
+    validation_voxel_size: list[VoxelSize | None] = Field(
+        [], description="the same for each --validation-image"
     )
     out: Path | None = Field(None, description="the file to write; default: config.yaml")
     genomes: PositiveInt | None = Field(None, description="number of networks to draw and train")
@@ -97,7 +105,7 @@ class Request(Closed):
             used = [name for name in names if getattr(self, name)]
             for files in zip(*(getattr(self, name) for name in used), strict=True):
                 for name, file in zip(used, files, strict=True):
-                    words += [option(name), str(file)]
+                    words += [option(name), _word(file)]
         for name, separator in _VALUES.items():
             value = getattr(self, name)
             if value is not None:
@@ -106,6 +114,13 @@ class Request(Closed):
                 ]
                 words += [option(name), separator.join(texts) or NONE]
         return shlex.join(words)
+
+
+def _word(value: Path | VoxelSize | None) -> str:
+    """Write a file, a voxel size or their absence as the value of an option."""
+    if value is None:
+        return NONE
+    return "x".join(f"{size:g}" for size in value) if isinstance(value, tuple) else str(value)
 
 
 def new_config(name: str) -> Path:

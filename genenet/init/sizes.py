@@ -1,39 +1,31 @@
-"""Which networks a search may draw, so that they fit the images and the machine; and the cost of drawn networks."""
+"""Which networks a search may draw, and for how long it trains them, so that they fit the images and the machine."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from numpy.random import PCG64, Generator, SeedSequence
-
 from genenet.config.presets import preset_regions, preset_values
-from genenet.config.search import Draws
 from genenet.core.errors import InputError
-from genenet.core.random_streams import Stream
-from genenet.genes.baselines import BASELINES
-from genenet.genes.gene_graph import grow
-from genenet.genes.generation import draw, drawn, lower_input_size
-from genenet.genes.memory import TORCH_BYTES, training_bytes
+from genenet.genes.generation import draw
 from genenet.genes.plan import plan
+from genenet.init.costs import SEED, baseline_cost, costs, feasible_regions, feasible_share
+from genenet.init.first_baselines import RESENC, UNET, WhyNot, resenc_options, unet_options
 
 if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
-    from genenet.genes.genome import Genome
     from genenet.init.machine import Kind, Machine
-    from genenet.init.trial import Speed
 
 PRESET = "modern"  # that genenet init writes
-SEED = 1
-N_DRAWN = 20  # genomes that are drawn to see what a search costs
-N_TRIED = 60  # draws to see how many of them are feasible
 N_SEEN = 9  # networks whose receptive fields are compared with the patch
 CHOSEN = ("n_convkernels", "n_stacks", "input_size")  # always written, since they depend on images or machine
 MAX_MEMBERS = 10  # of the ensemble
 SMALLEST_SHARE = 3 / 4  # of the largest patch that the images allow
+DEFAULT_BATCH, LARGEST_BATCH = 4, 8
+WORTH_A_BATCH = 1.25  # so many times the voxels taught per second, or the batch isn't doubled
+LEAST_ITERATIONS = 0.75  # of those without it, or resenc costs the others too much
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Scale:
     Attributes:
         net: regions that replace the preset's, whose sizes are those of a CPU.
         n_genomes: of a first search.
-        operations: of the first search, a U-Net included.
+        operations: of the first search, its baselines included.
         per_step: operations that could be done in the fixed time of a step.
         most_iterations: of a training on small patches, which could do more of them with these operations.
         unet: of the baseline: kernels and log10 of the learning rate.
@@ -84,17 +76,21 @@ class Sizes:
 
     Attributes:
         own: regions that the config writes; the preset has the others.
-        baseline: options of the U-Net.
+        baselines: options by name.
         n_genomes: that are drawn.
         iterations: of a training.
         batch_size: patches of a step.
+        without_resenc: iterations that the same time would allow without the baseline resenc; None if it isn't there.
+        no_resenc: why the baseline resenc isn't there, and its options; None if it is, or can't be.
     """
 
     own: Mapping[str, Mapping[str, Any]]
-    baseline: Mapping[str, Any]
+    baselines: Mapping[str, Mapping[str, Any]]
     n_genomes: int
     iterations: int = 1
-    batch_size: int = 4
+    batch_size: int = DEFAULT_BATCH
+    without_resenc: int | None = None
+    no_resenc: WhyNot | None = None
 
     @property
     def regions(self) -> dict[str, dict[str, Any]]:
@@ -118,20 +114,15 @@ class Sizes:
         preset = preset_values(PRESET)["training"]["schedule"]["warm_up_iterations"]
         return share if share < preset else None
 
-
-@dataclass(frozen=True)
-class TrainingCost:
-    """What a genome costs; ``flops``, ``memory_bytes`` and ``n_taught`` are those of a training step with its batch.
-
-    ``n_taught`` is the number of voxels of the output: the loss compares them with the labels.
-    """
-
-    genome: Genome
-    n_parameters: int
-    flops: float
-    memory_bytes: int
-    n_taught: int
-    input_size: int
+    def only_unet(self, why: str, iterations: int) -> Sizes:
+        """Return the sizes of the search without resenc, whose options stay as a suggestion."""
+        return replace(
+            self,
+            baselines={UNET: self.baselines[UNET]},
+            iterations=iterations,
+            without_resenc=None,
+            no_resenc=WhyNot(why, self.baselines[RESENC]),
+        )
 
 
 def max_validation(machine: Machine) -> int:
@@ -155,20 +146,27 @@ def choose_sizes(
         InputError: If no network fits into the images.
     """
     scale = SCALES[machine.kind]
-    n_convkernels, log_learning_rate = scale.unet
-    baseline = {
-        "n_convkernels": n_convkernels,
-        "input_size": 252 if smallest >= 128 else 220,
-        "log_learning_rate": log_learning_rate,
-    }
-    sizes = Sizes({"net": _own_regions(smallest, scale)}, baseline, n_genomes or scale.n_genomes)
+    unet = unet_options(smallest, *scale.unet)
+    sizes = Sizes({"net": _own_regions(smallest, scale)}, {UNET: unet}, n_genomes or scale.n_genomes)
+    sizes = _with_more_taught(sizes, n_classes, scale)
     sizes = _within_memory(sizes, n_classes, machine)
-    return replace(sizes, iterations=iterations or _iterations(sizes, n_classes, scale))
+    return _with_iterations(sizes, smallest, n_classes, scale, iterations)
 
 
-def feasible_regions(regions: Mapping[str, Mapping[str, Any]]) -> Regions:
-    """Read regions as config.yaml writes them."""
-    return Draws(regions=regions).feasible_regions()
+def _with_iterations(sizes: Sizes, smallest: int, n_classes: int, scale: Scale, asked: int | None) -> Sizes:
+    """Choose the iterations, and whether the baseline resenc is trained as well in the same time."""
+    alone = _iterations(sizes, n_classes, scale)
+    genomes = fmean(cost.flops for cost in costs(sizes, n_classes))
+    options = resenc_options(smallest, genomes, sizes.batch_size, n_classes, scale.unet[1])
+    if options is None:
+        return replace(sizes, iterations=asked or alone)
+    both = replace(sizes, baselines={**sizes.baselines, RESENC: options}, without_resenc=alone)
+    beside = _iterations(both, n_classes, scale)
+    if asked not in (None, beside):
+        return both.only_unet("the number of iterations was given, and the search would take longer", asked)
+    if beside < LEAST_ITERATIONS * alone:
+        return both.only_unet(f"it would leave {beside:,} of {alone:,} iterations", alone)
+    return replace(both, iterations=beside)
 
 
 def _own_regions(smallest: int, scale: Scale) -> dict[str, Any]:
@@ -202,24 +200,44 @@ def _seen(regions: Regions) -> float:
     return median(plan(net, 2).receptive_field[2] for net in nets)
 
 
+def taught_per_operation(sizes: Sizes, n_classes: int, scale: Scale) -> float:
+    """Return how many voxels the median network is taught for an operation, the fixed time of a step included.
+
+    Times the operations per second of a machine, these are the voxels taught per second.
+    """
+    return median(cost.n_taught / (cost.flops + scale.per_step) for cost in costs(sizes, n_classes))
+
+
+def _with_more_taught(sizes: Sizes, n_classes: int, scale: Scale) -> Sizes:
+    """Double the batch as long as that teaches many more voxels per second.
+
+    A step takes a fixed time whatever its patches, which is most of the time of small ones.
+    """
+    taught = taught_per_operation(sizes, n_classes, scale)
+    while sizes.batch_size < LARGEST_BATCH:
+        larger = replace(sizes, batch_size=2 * sizes.batch_size)
+        more = taught_per_operation(larger, n_classes, scale)
+        if more < WORTH_A_BATCH * taught:
+            break
+        sizes, taught = larger, more
+    return sizes
+
+
 def _iterations(sizes: Sizes, n_classes: int, scale: Scale) -> int:
     """Return how many iterations the operations of a search allow, rounded down to two digits.
 
     The search is a first one, so that more genomes take more time, and aren't trained less.
     """
     genomes = fmean(cost.flops for cost in costs(sizes, n_classes))
-    unet = cost_of(BASELINES["unet2015"].genome(**sizes.baseline), sizes, n_classes).flops
-    steps = scale.n_genomes * (genomes + scale.per_step) + unet + scale.per_step
+    baselines = [
+        baseline_cost(name, options, sizes.batch_size, n_classes).flops
+        for name, options in sizes.baselines.items()
+    ]
+    n_trainings = scale.n_genomes + len(baselines)
+    steps = scale.n_genomes * genomes + sum(baselines) + n_trainings * scale.per_step
     n = min(scale.most_iterations, int(scale.operations / steps))
     unit = int(10 ** max(0, len(str(n)) - 2))
     return max(1, n // unit * unit)
-
-
-def feasible_share(regions: Regions) -> float:
-    """Return the share of draws from these regions that can be built."""
-    rng = Generator(PCG64(SeedSequence(SEED, spawn_key=(Stream.TRIAL_DRAWS,))))
-    nets = (grow(lambda gene: drawn(gene, regions, rng)) for _ in range(N_TRIED))
-    return sum(lower_input_size(net, regions) is None for net in nets) / N_TRIED
 
 
 def _within_memory(sizes: Sizes, n_classes: int, machine: Machine) -> Sizes:
@@ -230,89 +248,3 @@ def _within_memory(sizes: Sizes, n_classes: int, machine: Machine) -> Sizes:
             break
         sizes = replace(sizes, batch_size=sizes.batch_size // 2)
     return sizes
-
-
-def costs(sizes: Sizes, n_classes: int) -> list[TrainingCost]:
-    """Return what the search's genomes cost, in the search's order; of a small search some more are drawn."""
-    regions = feasible_regions(sizes.regions)
-    genomes = (draw(regions, SEED, index) for index in range(max(N_DRAWN, sizes.n_genomes)))
-    return [cost_of(genome, sizes, n_classes) for genome in genomes]
-
-
-def cost_of(genome: Genome, sizes: Sizes, n_classes: int) -> TrainingCost:
-    """Return what a genome costs."""
-    built = plan(genome.net, n_classes)
-    flops = built.step_flops(sizes.batch_size)
-    memory = TORCH_BYTES + training_bytes(built, sizes.batch_size, 4)
-    n_taught = sizes.batch_size * math.prod(built.output_shape)
-    return TrainingCost(genome, built.n_parameters, flops, memory, n_taught, built.input_shape[2])
-
-
-@dataclass(frozen=True)
-class SearchCost:
-    """What a search costs: its networks, and the speed of the median one if it was tried.
-
-    Attributes:
-        sizes: what is searched.
-        machine: that trains.
-        genomes: in the search's order; of a small search some more.
-        unet: the baseline.
-        feasible: share of draws that can be built.
-        n_validation: voxels of a validation.
-        n_refits: the largest number of members that are trained again on all images.
-        speed: None if nothing was tried.
-        untried: why nothing was tried, if a trial was wanted.
-    """
-
-    sizes: Sizes
-    machine: Machine
-    genomes: list[TrainingCost]
-    unet: TrainingCost
-    feasible: float
-    n_validation: int
-    n_refits: int = 0
-    speed: Speed | None = None
-    untried: str | None = None
-
-    @classmethod
-    def of(
-        cls, sizes: Sizes, machine: Machine, n_classes: int, n_validation: int, n_refits: int = 0
-    ) -> SearchCost:
-        """Return what is known without a trial."""
-        unet = cost_of(BASELINES["unet2015"].genome(**sizes.baseline), sizes, n_classes)
-        share = feasible_share(feasible_regions(sizes.regions))
-        return cls(sizes, machine, costs(sizes, n_classes), unet, share, n_validation, n_refits)
-
-    @property
-    def ordered(self) -> list[TrainingCost]:
-        """The genomes, that of the fewest operations first."""
-        return sorted(self.genomes, key=lambda cost: cost.flops)
-
-    @property
-    def median(self) -> TrainingCost:
-        """The genome that is tried."""
-        return self.ordered[len(self.genomes) // 2]
-
-    def seconds(self, cost: TrainingCost) -> float:
-        """Return how long a training takes; only after a trial."""
-        assert self.speed
-        return self.speed.seconds(self.sizes, self.n_validation, cost.flops / self.median.flops)
-
-    @property
-    def refit_seconds(self) -> float:
-        """How long all refits take one after the other, which have no validations; only after a trial."""
-        assert self.speed
-        genomes = self.genomes[: self.sizes.n_genomes]
-        factor = fmean(cost.flops for cost in genomes) / self.median.flops
-        return self.n_refits * self.speed.seconds(self.sizes, 0, factor)
-
-    @property
-    def needs_too_much_memory(self) -> bool:
-        """Whether the largest trainings, side by side, take over four fifths of the machine's memory."""
-        memory = self.machine.memory_bytes
-        return memory is not None and self.largest_bytes * self.machine.n_at_once > 0.8 * memory
-
-    @property
-    def largest_bytes(self) -> int:
-        """Memory of the training that needs most."""
-        return max(cost.memory_bytes for cost in self.genomes)

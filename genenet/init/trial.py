@@ -1,4 +1,4 @@
-"""How long trainings take: a few real steps of one genome on this machine, scaled to the others."""
+"""How long trainings take: a few real steps of some networks on this machine."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.statistics import image_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from genenet.config.types import ImageRegion
     from genenet.core.geometry import Triple
     from genenet.genes.genome import Genome
     from genenet.init.classes import Classes
+    from genenet.init.costs import TrainingCost
     from genenet.init.machine import Machine
     from genenet.init.sizes import Sizes
     from genenet.init.split import Part, Split
@@ -46,24 +47,20 @@ N_WARM, N_LEAST, N_MOST = 2, 5, 50  # the first steps are slower than the others
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of the genome that was tried; ``is_busy`` if steps took very different times."""
+    """What was measured of a network that was tried; ``is_busy`` if steps took very different times."""
 
     seconds_per_step: float
     seconds_per_voxel: float  # of a validation
     is_busy: bool
 
-    def seconds(self, sizes: Sizes, n_validation: int, factor: float) -> float:
-        """Return how long a training takes of a genome that needs ``factor`` times the operations."""
-        n_validations = -(-sizes.iterations // sizes.validation_interval)
-        validation = n_validations * n_validation * self.seconds_per_voxel
-        return factor * (sizes.iterations * self.seconds_per_step + validation)
 
-
-def try_genome(genome: Genome, parts: Split, classes: Classes, sizes: Sizes, machine: Machine) -> Speed:
-    """Train a genome for some seconds on a crop of the real images, and validate it.
+def try_networks(
+    networks: Iterable[TrainingCost], parts: Split, classes: Classes, sizes: Sizes, machine: Machine
+) -> tuple[tuple[TrainingCost, Speed], ...]:
+    """Train each network for some seconds on a crop of the real images, and validate it.
 
     Raises:
-        InputError: If it can't be trained on these images here.
+        InputError: If one can't be trained on these images here.
     """
     chosen = {
         "iterations": N_WARM + N_MOST,
@@ -76,6 +73,14 @@ def try_genome(genome: Genome, parts: Split, classes: Classes, sizes: Sizes, mac
     keep_freed_memory()
     train = _read(parts.train[0], CROP, classes)
     validation = _read(parts.validation[0], VALIDATED, classes)
+    return tuple(
+        (network, _speed(network.genome, train, validation, classes, settings)) for network in networks
+    )
+
+
+def _speed(
+    genome: Genome, train: LabelledArray, validation: LabelledArray, classes: Classes, settings: Training
+) -> Speed:
     counts = [int((train.labels == i).sum()) for i in range(len(classes.names))]
     counts[0] = max(1, counts[0])
     built = plan(genome.net, len(classes.names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.machine import find_machine, has_torch
 from genenet.init.request import read_number
-from genenet.init.sizes import SearchCost, choose_sizes, max_validation
+from genenet.init.search_cost import SearchCost
+from genenet.init.sizes import choose_sizes, max_validation
 from genenet.init.split import split
 from genenet.init.survey import survey
 from genenet.init.voxel_size import find_voxel_size, notes_on_sizes
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from genenet.init.sizes import Sizes
     from genenet.init.split import Split
     from genenet.init.survey import Look, Survey
+    from genenet.init.voxel_size import FoundSize
 
 MAX_JOBS = 16
 
@@ -54,16 +57,15 @@ def start(request: Request) -> None:
     classes = _classes(request, ids, interactive)
     if interactive:
         request = request.model_copy(update={"classes": classes.names})
-    voxel_size = find_voxel_size(request.voxel_size, seen, interactive)
-    if not voxel_size.missing:
-        request = request.model_copy(update={"voxel_size": voxel_size.whole})
+    voxel_size = find_voxel_size(request, seen, interactive)
+    request = _with_voxel_sizes(request, voxel_size)
     machine = find_machine(request.device)
     parts = split(seen.train, seen.validation, classes, max_validation(machine))
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     printing.notes([*classes.notes, *parts.notes, *on_images])
-    request = _with_numbers(request, _sizes(request, parts, classes, machine), interactive)
-    cost = _cost(request, parts, classes, machine)
+    request = _with_numbers(request, _sizes(request, parts, classes, machine, voxel_size), interactive)
+    cost = _cost(request, parts, classes, machine, voxel_size)
     printing.cost(cost)
     choices = Choices(
         results="results" if out.name == "config.yaml" else f"results_{plain(out.stem)}",
@@ -71,7 +73,7 @@ def start(request: Request) -> None:
         voxel_size=voxel_size,
         parts=parts,
         volumes=seen.volumes or [seen.labelled[-1].image],
-        sizes=cost.sizes,
+        cost=cost,
         threads=machine.threads,
         n_jobs=_n_jobs(seen.volumes, machine),
         command=request.command(),
@@ -103,6 +105,20 @@ def _notes_on_types(seen: Survey) -> Iterator[str]:
             )
 
 
+def _with_voxel_sizes(request: Request, size: FoundSize) -> Request:
+    """Complete the request with the sizes that were found, so that its command says them all."""
+    if size.missing:
+        return request
+    found: dict[str, object] = {"voxel_size": size.whole}
+    if size.of_images:
+        for name, images in (
+            ("image_voxel_size", request.image),
+            ("validation_voxel_size", request.validation_image),
+        ):
+            found[name] = [size.of_images.get(path) for path in images]
+    return request.model_copy(update=found)
+
+
 def _with_numbers(request: Request, suggested: Sizes, interactive: bool) -> Request:
     """Choose the numbers of genomes and iterations, or ask for them."""
     questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
@@ -114,24 +130,29 @@ def _with_numbers(request: Request, suggested: Sizes, interactive: bool) -> Requ
     return request.model_copy(update=numbers)
 
 
-def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine) -> Sizes:
+def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> Sizes:
     """Choose what to draw for the smallest training image."""
-    smallest = min(min(part.shape[1:]) for part in parts.train)
+    smallest = min(min(size.resampled(part.look.image.path, part.shape)[1:]) for part in parts.train)
     with quiet(generation.__name__):  # the share of draws that fit is printed
         return choose_sizes(smallest, len(classes.names), machine, request.genomes, request.iterations)
 
 
-def _cost(request: Request, parts: Split, classes: Classes, machine: Machine) -> SearchCost:
-    """Choose what to draw, and try the median genome."""
-    sizes = _sizes(request, parts, classes, machine)
+def _cost(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> SearchCost:
+    """Choose what to draw, and try some of it."""
+    sizes = _sizes(request, parts, classes, machine, size)
+    n_validation = sum(
+        math.prod(size.resampled(part.look.image.path, part.shape)) for part in parts.validation
+    )
     with quiet(generation.__name__):
         n_refits = sizes.max_members if parts.reason_to_refit(classes) else 0
-        cost = SearchCost.of(sizes, machine, len(classes.names), parts.n_validation, n_refits)
-    return _tried(cost, parts, classes) if request.trial else cost
+        cost = SearchCost.of(sizes, machine, len(classes.names), n_validation, n_refits)
+    if request.trial:
+        cost = _tried(cost, parts, classes)
+    return cost.without_resenc(request.iterations) if cost.is_slowed else cost
 
 
 def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
-    """Return the cost with the measured speed of the median genome, or with the reason why there is none."""
+    """Return the cost with the measured speed of some networks, or with the reason why there is none."""
     machine = cost.machine
     if not has_torch():
         return replace(cost, untried="torch isn't installed here")
@@ -139,13 +160,13 @@ def _tried(cost: SearchCost, parts: Split, classes: Classes) -> SearchCost:
         return replace(
             cost, untried=f"{machine.name} isn't available here; run the same command in a job that has one"
         )
-    from genenet.init.trial import try_genome
+    from genenet.init.trial import try_networks
 
     printing.trial()
     try:
         with quiet(opening.__name__, logging.ERROR):  # the survey has opened the same files
-            speed = try_genome(cost.median.genome, parts, classes, cost.sizes, machine)
-        return replace(cost, speed=speed)
+            tried = try_networks(cost.shown.values(), parts, classes, cost.sizes, machine)
+        return replace(cost, tried=tried)
     except InputError as error:
         return replace(cost, untried=str(error))
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -18,18 +19,22 @@ from genenet.cli.main import app
 from genenet.config.model import read_config
 from genenet.config.optimisers import Optimiser
 from genenet.config.presets import preset_values
+from genenet.config.stages import stage_settings
 from genenet.core.errors import InputError
 from genenet.genes.generation import draw
 from genenet.genes.plan import plan
 from genenet.init import prompts
 from genenet.init.classes import Classes
-from genenet.init.config_text import flow, volume_names
+from genenet.init.config_text import flow, resenc_text, volume_names
+from genenet.init.costs import costs, feasible_regions, feasible_share
 from genenet.init.files import FileSet
 from genenet.init.machine import Machine
-from genenet.init.sizes import SCALES, SearchCost, choose_sizes, costs, feasible_regions, feasible_share
+from genenet.init.search_cost import SearchCost
+from genenet.init.sizes import SCALES, choose_sizes
 from genenet.init.split import split
 from genenet.init.survey import look_at_volume, look_labelled
 from genenet.init.trial import Speed
+from genenet.training.sources import open_source
 from tests.support import runs
 from tests.support.required import require_data
 from tests.support.search import Search
@@ -167,7 +172,7 @@ def test_refits_cost_as_much_as_trainings_without_validations():
     cost = SearchCost.of(sizes, CPU, 3, 10**6, sizes.max_members)
     assert cost.n_refits == 2
     speed = Speed(seconds_per_step=0.5, seconds_per_voxel=1e-6, is_busy=False)
-    cost = replace(cost, speed=speed)
+    cost = replace(cost, tried=((cost.median, speed),))
     trainings = sum(cost.seconds(each) for each in cost.genomes[:4])
     steps = sum(0.5 * 100 * each.flops / cost.median.flops for each in cost.genomes[:4]) / 2
     assert cost.refit_seconds == pytest.approx(steps)
@@ -238,6 +243,89 @@ def test_a_size_that_is_partly_known_is_used_as_far_as_it_goes(monkeypatch):
     assert "Voxel size in nm along z (along z, y, x the files contain ? x 5 x 5)" in done.output
     assert "give nm along z, y, x" in done.output
     assert read_config(Path("config.yaml")).data.voxel_size_nm == (40, 5, 5)
+
+
+def imagej(name, nm, shape=(1, 100, 100), seed=1):
+    """A pair of files; the image says, as ImageJ does, how large its voxels are along y and x, or nothing."""
+    image, ids = runs.blobs(shape, seed)
+    write(f"{name}_l.tif", ids)
+    if nm is None:
+        write(f"{name}.tif", image)
+    else:
+        meta = {"axes": "ZYX", "unit": "um", "spacing": 0.04}
+        resolution = (1000 / nm, 1000 / nm)
+        tifffile.imwrite(f"{name}.tif", image, imagej=True, resolution=resolution, metadata=meta)
+
+
+def labelled(*names):
+    return [word for name in names for word in ("--image", f"{name}.tif", "--labels", f"{name}_l.tif")]
+
+
+def sizes_of_images():
+    config = read_config(Path("config.yaml"))
+    data = config.data
+    volume = data.volumes["c"]  # the last image
+    assert volume.voxel_size_nm == data.validation[0].voxel_size_nm
+    assert config.segmentation.rescale == (volume.voxel_size_nm is not None)
+    assert [str(each.path[0]) for each in data.validation] == ["c.tif"]
+    return data.voxel_size_nm, [each.voxel_size_nm for each in (*data.train, *data.validation)]
+
+
+def test_images_of_other_voxel_sizes_are_resampled():
+    for name, nm in (("a", 10), ("b", 20), ("c", None)):
+        imagej(name, nm)
+    text = said(init(*labelled("a", "b", "c")))
+    of_data, of_images = sizes_of_images()
+    assert of_data == pytest.approx((40, 10, 10))
+    assert of_images == [None, pytest.approx((40, 20, 20)), None]
+    assert "b.tif: its voxels are 40 x 20 x 20 nm; it is resampled to 40 x 10 x 10 nm" in text
+    assert "c.tif: its file contains no voxel size, so it isn't resampled" in text
+    settings = stage_settings(read_config(Path("config.yaml")), "prepare_train")
+    shapes = [open_source(each, settings).image.shape for each in settings.images]
+    assert shapes == [(1, 100, 100), (1, 200, 200)]
+    command = Path("config.yaml").read_text().split("Written by")[1].split("This file defines")[0]
+    words = shlex.split(" ".join(command.replace("#", "").replace("\\", "").split()))[2:]
+    before = read_config(Path("config.yaml"))
+    said(init(*words, "--force"))
+    assert read_config(Path("config.yaml")) == before
+
+
+def test_files_without_a_voxel_size_get_none():
+    for name in ("a", "b", "c"):
+        imagej(name, None)
+    text = said(init(*labelled("a", "b", "c")))
+    assert sizes_of_images() == ((1, 1, 1), [None] * 3)
+    assert "resampled" not in text
+    said(init(*labelled("a", "b", "c"), "--voxel-size", "40x10x10", "--force"))
+    assert sizes_of_images() == ((40, 10, 10), [None] * 3)
+
+
+def test_voxel_sizes_of_single_images_can_be_given():
+    for name, nm in (("a", None), ("b", 20), ("c", None)):
+        imagej(name, nm)
+    options = [f"--image-voxel-size={size}" for size in ("40x10x10", "none", "40x5x5")]
+    said(init(*labelled("a", "b", "c"), *options))
+    assert sizes_of_images() == (
+        (40, 10, 10),
+        [None, pytest.approx((40, 20, 20)), (40, 5, 5)],
+    )
+    Path("config.yaml").unlink()
+    (line,) = wrong(init(*labelled("a", "b", "c"), *options[:2]))
+    assert "--image-voxel-size: 2 are given for 3 images; give one for each" in line
+    (line,) = wrong(init(*labelled("a", "b", "c"), "--image-voxel-size=big"))
+    assert line == "--image-voxel-size big: give nm along z, y, x, such as 40x10x10"
+
+
+def test_a_size_that_replaces_those_of_the_files_resamples_nothing():
+    """Nor does one in a file that is ten times that of the others, or more."""
+    for name, nm in (("a", 10), ("b", 20), ("c", 800)):
+        imagej(name, nm)
+    text = said(init(*labelled("a", "b", "c"), "--voxel-size", "40x10x10"))
+    assert sizes_of_images() == ((40, 10, 10), [None] * 3)
+    assert "b.tif: its metadata give a voxel size of 40 x 20 x 20 nm, which isn't used" in text
+    text = said(init(*labelled("a", "b", "c"), "--force"))
+    assert sizes_of_images()[1] == [None, pytest.approx((40, 20, 20)), None]
+    assert "c.tif: its metadata give a voxel size of 40 x 800 x 800 nm, which isn't used" in text
 
 
 def mrc(name, data):
@@ -579,13 +667,54 @@ def test_a_search_takes_as_many_operations_whatever_the_size_of_its_patches(mach
     for smallest in (200, 1000):
         sizes = choose_sizes(smallest, 3, machine, None, None)
         cost = SearchCost.of(sizes, machine, 3, 1)
-        steps = [each.flops + scale.per_step for each in (*cost.genomes[: scale.n_genomes], cost.unet)]
+        steps = [
+            each.flops + scale.per_step
+            for each in (*cost.genomes[: scale.n_genomes], *cost.baselines.values())
+        ]
         assert 0.6 < sizes.iterations * sum(steps) / scale.operations < 1.4
         assert choose_sizes(smallest, 3, machine, 50, None).iterations == pytest.approx(
             sizes.iterations, rel=0.25
         )
     assert choose_sizes(40, 3, machine, None, None).iterations == scale.most_iterations
     assert choose_sizes(1000, 3, machine, None, 77).iterations == 77
+
+
+@pytest.mark.parametrize("machine", [CPU, GPU])
+def test_resenc_is_trained_beside_the_unet_in_the_same_time(machine):
+    sizes = choose_sizes(1000, 3, machine, None, None)
+    assert list(sizes.baselines) == ["unet2015", "resenc"]
+    assert sizes.iterations < sizes.without_resenc
+    assert SearchCost.of(sizes, machine, 3, 1).slowdown < 1.05
+    assert choose_sizes(1000, 3, machine, None, sizes.iterations) == sizes
+    given = choose_sizes(1000, 3, machine, None, 77)
+    assert (list(given.baselines), given.iterations) == (["unet2015"], 77)
+    assert "the number of iterations was given" in given.no_resenc.reason
+    assert choose_sizes(40, 3, machine, None, None).no_resenc is None  # the images are too small for it
+
+
+@pytest.mark.parametrize(("seconds", "stays"), [(0.5, True), (5.0, False)])
+def test_resenc_is_left_out_if_it_was_measured_to_be_slow(seconds, stays):
+    sizes = choose_sizes(1000, 3, CPU, None, None)
+    cost = SearchCost.of(sizes, CPU, 3, 1)
+    speeds = {name: Speed(0.5, 0.0, is_busy=False) for name in cost.shown}
+    speeds["ResEnc U-Net 2024"] = Speed(seconds, 0.0, is_busy=False)
+    cost = replace(cost, tried=tuple((each, speeds[name]) for name, each in cost.shown.items()))
+    assert cost.taught_per_second(cost.median) == cost.median.n_taught / 0.5
+    assert cost.seconds(cost.baselines["resenc"]) == pytest.approx(seconds * sizes.iterations)
+    assert cost.is_slowed != stays
+    if not stays:
+        others = cost.without_resenc(None)
+        assert list(others.sizes.baselines) == list(others.baselines) == ["unet2015"]
+        assert others.sizes.iterations == sizes.without_resenc
+        assert cost.without_resenc(sizes.iterations).sizes.iterations == sizes.iterations
+        assert "the search was measured here" in resenc_text(others)
+
+
+def test_small_patches_make_larger_batches():
+    """A step takes a fixed time on a CPU, which is most of the time of small patches."""
+    assert choose_sizes(40, 3, CPU, None, None).batch_size > 4
+    assert choose_sizes(1000, 3, CPU, None, None).batch_size == 4
+    assert choose_sizes(40, 3, GPU, None, None).batch_size == 4
 
 
 def test_more_voxels_are_taught_than_with_valid_convolutions():
@@ -616,10 +745,16 @@ def test_what_is_written_is_the_preset_and_what_differs():
     n = config.training.iterations
     assert config.training.schedule.options.warm_up_iterations == n // 20 < 50
     lines = Path("config.yaml").read_text().splitlines()
-    for key in ("n_convkernels", "n_stacks", "input_size", "iterations", "schedule"):
+    for key in ("n_convkernels", "n_stacks", "input_size", "iterations", "batch_size", "schedule"):
         (index,) = (i for i, line in enumerate(lines) if line.strip().startswith(f"{key}: "))
         assert lines[index - 1].strip().startswith("# "), f"{key} has no reason"
     assert f"A training has {n} iterations" in text
+    assert set(written["baselines"]) == {"unet2015", "resenc"}
+    assert re.search(
+        r"# ResEnc U-Net 2024 \(resenc\), a strong default of today, takes \d+% of the search",
+        "\n".join(lines),
+    )
+    assert re.search(rf"trainings have {n} instead of \d+ iterations", text)
     assert "million voxels" in text
 
 
@@ -684,6 +819,8 @@ def test_a_trial_says_how_long_it_takes():
     text = said(done)
     assert "not measured" not in text
     assert re.search(r"all 2 genomes and the U-Net here.*: about \d", text)
+    assert re.search(r"median .* voxels ", text)
+    assert "taught per second" in text
     assert re.search(r"on a cluster, one job for each: 3 jobs of about \d", text)
     assert re.search(r"up to 1 more training without validations, about \d.* here", text)
 
@@ -702,7 +839,7 @@ def test_snakemake_finds_nothing_wrong_with_it(folder):
     search = Search(folder)
     search.configs = [folder / "config.yaml"]
     jobs = search.planned()
-    assert jobs["train"] == 4
+    assert jobs["train"] == 5  # three genomes and two baselines
     assert jobs["prepare"] == 3  # training, validation, and both together
     assert jobs["refit"] == 2
     assert jobs["segment"] == 1
