@@ -85,12 +85,14 @@ class LabelledArrays:
         validation: validation images.
         counts: training voxels of each class.
         rule: by which images are normalised.
+        dtypes: types of the training images as they were given, in alphabetical order.
     """
 
     train: list[LabelledArray]
     validation: list[LabelledArray]
     counts: list[int]
     rule: NormalisationRule
+    dtypes: list[str]
 
 
 def labelled_arrays(
@@ -121,7 +123,8 @@ def labelled_arrays(
         for s, f in zip([*sources, *others], [*facts, *others_facts], strict=True)
     ]
     counts = np.sum([each.counts for each in facts], axis=0).tolist()
-    return LabelledArrays(arrays[: len(sources)], arrays[len(sources) :], counts, rule)
+    dtypes = sorted({source.image.dtype.name for source in sources})
+    return LabelledArrays(arrays[: len(sources)], arrays[len(sources) :], counts, rule, dtypes)
 
 
 def _sources(pairs: Sequence[Pair], prefix: str, ids: ClassIds) -> list[Source]:

@@ -121,6 +121,6 @@ def _changes(description: EnsembleDescription, data: LabelledArrays) -> dict[str
             refitted=[entry.run for entry in description.members],
         ),
         "normalisation": NormalisationEntry.of(data.rule),
-        "dtypes": sorted({image.image.dtype.name for image in data.train}),
+        "dtypes": data.dtypes,
         "class_voxels": ClassVoxels(train=data.counts, validation=voxels.validation) if voxels else None,
     }

@@ -177,6 +177,11 @@ class Trained:
         value = self.scores["ari"]
         return float("nan") if value is None else float(value)
 
+    @property
+    def dtype(self) -> str:
+        """Type of the training image; of several types the first in alphabetical order."""
+        return self.dtypes[0]
+
     def __repr__(self) -> str:
         return f"<Trained {self.genome.name} ({self.genome.id}): validation ARI {self.ari:.3f}>"
 
@@ -269,7 +274,7 @@ def _result(trainer: Trainer, genome: Genome, classes: Sequence[str], data: Labe
         labels=validation.labels,
         classes=list(classes),
         normalisation=data.rule,
-        dtypes=sorted({image.image.dtype.name for image in data.train}),
+        dtypes=data.dtypes,
     )
 
 
