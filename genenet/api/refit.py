@@ -71,7 +71,8 @@ def refit(
     chosen = arguments({**settings, "seed": seed, "normalisation": mode}, "refit").without_validation()
     with TemporaryDirectory() as folder:
         before, after = ensemble.save(Path(folder) / "before"), Path(folder) / "after"
-        genomes = [read_genome(before / entry.folder / on_disk.GENOME) for entry in description.members]
+        entries = description.by_run  # one network takes the place of those of all folds
+        genomes = [read_genome(before / entry.folder / on_disk.GENOME) for entry in entries]
         plans = [plan(genome.net, len(description.classes)) for genome in genomes]
         ids = len(description.classes), ignore_label
         largest = max((each.input_shape for each in plans), key=lambda shape: shape[1])
@@ -83,9 +84,9 @@ def refit(
             ]
         members = [
             new_member(genome, network, entry.run, entry.validation_ari, entry.weight)
-            for genome, network, entry in zip(genomes, networks, description.members, strict=True)
+            for genome, network, entry in zip(genomes, networks, entries, strict=True)
         ]
-        changes = _changes(description, data)
+        changes = {**_changes(description, data), "members": on_disk.entries(members)}
         on_disk.write_ensemble(after, members, description.model_copy(update=changes))
         return load_ensemble(after)
 
@@ -118,7 +119,7 @@ def _changes(description: EnsembleDescription, data: LabelledArrays) -> dict[str
     return {
         "refit": Refit(
             images=[image.name for image in data.train],
-            refitted=[entry.run for entry in description.members],
+            refitted=description.runs,
         ),
         "normalisation": NormalisationEntry.of(data.rule),
         "dtypes": data.dtypes,

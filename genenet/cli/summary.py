@@ -20,6 +20,7 @@ from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.standings import standings
 from genenet.ensembles.tested import read_test_scores
 from genenet.search.retry import advice
+from genenet.training.outcome_reader import read_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def print_summary(results: Path) -> None:
         raise InputError(f"{paths.ranking}: no ranking yet; run snakemake --profile profiles/local first")
     rows = read_csv(Path(paths.ranking))
     ensemble = read_description(Path(paths.ensemble) / "ensemble.json")
-    members = {member.run for member in ensemble.members}
+    members = set(ensemble.runs)
     table = Table("rank", "run", "ARI", "mean IoU", "parameters", "seconds", "", box=None)
     for row in rows[:SHOWN]:
         note = "in the ensemble" if row["run"] in members else ""
@@ -84,7 +85,7 @@ def _refit(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths
     done = ensemble.refit
     if not done:
         return []
-    n, all_ = len(done.refitted), len(ensemble.members)
+    n, all_ = len(done.refitted), len(ensemble.runs)
     lines = [
         f"refit         {n} of {all_} members trained anew on all labelled images; the scores are from before"
     ]
@@ -97,12 +98,14 @@ def _refit(ensemble: EnsembleDescription, test: ScoresOnTestImages | None, paths
 def _answer(
     ensemble: EnsembleDescription, test: ScoresOnTestImages | None, stands: Sequence[str], paths: ResultPaths
 ) -> str:
-    scores, members, baselines = ensemble.validation, ensemble.members, ensemble.baselines
-    size = f"{len(members)} network{'s' * (len(members) > 1)}"
-    aris = {"best single": members[0].validation_ari, **baselines}
+    scores, first = ensemble.validation, ensemble.members[0]
+    single = read_outcome(paths, ensemble.runs[0]).ari if ensemble.n_folds else first.validation_ari
+    aris = {"best single": single, **ensemble.baselines}
     beside = [f"{name} {'no ARI' if ari is None else f'{ari:.3f}'}" for name, ari in aris.items()]
     ari, iou = ("-" if value is None else f"{value:.3f}" for value in (scores.ari, scores.mean_iou))
-    lines = [f"\nensemble of {size}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"]
+    lines = [
+        f"\nensemble of {ensemble.size_text}: validation ARI {ari} ({', '.join(beside)}), mean IoU {iou}"
+    ]
     lines += [*stands, *_refit(ensemble, test, paths)]
     not_found = scores.not_found(ensemble.classes)
     lines += [f"classes on the validation images: {not_found}"] if not_found else []

@@ -40,6 +40,7 @@ COMPARED_BYTES = 1_000_000
 def older_than_inputs(paths: ResultPaths, runs: Iterable[str]) -> list[str]:
     """Return those of the published trainings that are older than the prepared images, if these are large."""
     data = [Path(paths.data(split)) for split in ("train", "validation")]
+    data += sorted((paths.results / "data/folds").glob("*/*.zarr.zip"))
     found = [path.stat() for path in data if path.exists()]
     newest = max((each.st_mtime for each in found if each.st_size > COMPARED_BYTES), default=0.0)
     scores = {run: paths.run(run).scores for run in runs}

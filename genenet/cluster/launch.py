@@ -62,7 +62,7 @@ def submit(file: Path, options: Options) -> bool:
     _make_inputs(config, file, jobs, image, apptainer_args)
     missing = [job for job in jobs if not job.is_done()]
     print(f"{len(jobs)} trainings, {len(missing)} of them to do", flush=True)
-    if n_later := len(planned_runs.all_runs(config)) - len(runs):
+    if n_later := len(planned_runs.trainings(config)) - len(runs):
         print(f"{n_later} more are controls of the best network; snakemake trains them after the selection")
     if missing:
         run = run_on_slurm if cluster == "slurm" else run_locally
@@ -74,7 +74,7 @@ def submit(file: Path, options: Options) -> bool:
 
 def independent_runs(config: Config) -> list[str]:
     """Return the names of the trainings that can begin before the networks are ranked."""
-    return [run for run in planned_runs.all_runs(config) if not needs_ranking(run)]
+    return [run for run in planned_runs.trainings(config) if not needs_ranking(run)]
 
 
 def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str | None, args: str) -> None:
@@ -96,8 +96,8 @@ def training_job(
     out = paths.run(run)
     inputs = {
         "--genome": paths.genome(run),
-        "--train": paths.data("train"),
-        "--validation": paths.data("validation"),
+        "--train": paths.training_data(run, "train"),
+        "--validation": paths.training_data(run, "validation"),
         "--settings": paths.settings(planned_runs.train_stage(run)),
     }
     options = [text for pair in inputs.items() for text in pair]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 
+from genenet.config.folds import FoldPlan, Folds
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.types import FlippedAxes, ImageRegion, Shape, VoxelSize
 from genenet.core.models import Closed
@@ -55,6 +58,11 @@ class Image(Closed):
         description="axes along which MRC files (image, labels, mask) are mirrored, since MRC's rows begin at the "
         "bottom: [y] beside files that IMOD or Fiji saved in another format, [] if no file is mirrored",
     )
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """What the image is read from; regions of one image have the same source."""
+        return tuple(map(str, self.path)) if self.path else (self.phantom.name,) if self.phantom else ()
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -121,7 +129,15 @@ class Data(Closed):
         description="(x - centre) / scale; a bare word is over:, with mean and deviation",
     )
     train: list[LabelledImage] = Field(min_length=1)
-    validation: list[LabelledImage] = Field(min_length=1)
+    validation: list[LabelledImage] = Field(
+        [],
+        description="images that the networks are ranked on, and their ensemble is chosen on; at least one, unless "
+        "there are folds",
+    )
+    folds: Folds | None = Field(
+        None,
+        description="cross-validation instead of data.validation: a number of folds, or {n: 5, by: region}; null: none",
+    )
     test: list[LabelledImage] = Field(
         [], description="images that are scored once, after the selection, and reported separately"
     )
@@ -141,6 +157,36 @@ class Data(Closed):
             )
         return self
 
+    @property
+    def fold_plan(self) -> FoldPlan | None:
+        """How the training images are divided into folds; None without folds."""
+        return self.folds.plan([image.source for image in self.train]) if self.folds else None
+
+    @model_validator(mode="after")
+    def _validation_or_folds(self) -> Self:
+        if not self.folds and not self.validation:
+            raise ValueError(
+                "validation: is missing: give at least one labelled image, or folds: 5 for cross-validation"
+            )
+        if not self.folds:
+            return self
+        if self.validation:
+            raise ValueError(
+                "folds: every image of data.train is validated on, so data.validation must be empty; move its images "
+                "to data.train, or leave folds out"
+            )
+        if self.normalisation.over == "training":
+            raise ValueError(
+                "folds: not with normalisation: training, since each fold has other training images; use image"
+            )
+        plan = self.fold_plan
+        if plan and plan.by == "region" and (overlap := _overlap(self.train)):
+            raise ValueError(
+                f"folds: train.{overlap[0]} and train.{overlap[1]} are regions of one image that overlap, so a "
+                "training would see voxels that it is validated on; give regions that are apart, or use by: image"
+            )
+        return self
+
     @model_validator(mode="after")
     def _scores_are_unweighted(self) -> Self:
         for split in ("validation", "test"):
@@ -151,3 +197,14 @@ class Data(Closed):
                         "voxel alike; leave it out"
                     )
         return self
+
+
+def _overlap(images: Sequence[Image]) -> tuple[int, int] | None:
+    """Return the first two images that are regions of the same image and share voxels; None if there are none."""
+    for (i, a), (j, b) in combinations(enumerate(images), 2):
+        pairs = zip(a.region or [None] * 3, b.region or [None] * 3, strict=True)
+        if a.source == b.source and all(
+            not p or not q or max(p[0], q[0]) < min(p[1], q[1]) for p, q in pairs
+        ):
+            return i, j
+    return None

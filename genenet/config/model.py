@@ -88,6 +88,15 @@ class Config(Closed):
         return self
 
     @model_validator(mode="after")
+    def _folds_are_trained_to_the_end(self) -> Self:
+        if self.data.folds and self.search.halves:
+            raise ValueError(
+                f"data.folds: not with search.strategy: {self.search.strategy}, whose rungs compare trainings that "
+                "aren't over; use random or evolution"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _controls_are_switched_on(self) -> Self:
         if self.controls:
             self.controls.check(self.baselines.chosen())

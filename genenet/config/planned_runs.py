@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING
 
 from genenet.config.planned_controls import control_runs
 from genenet.config.rounds import Round, rounds
-from genenet.core.paths import CONTROLS, LONG, ResultPaths, baseline_run, of_baseline, of_control, slot_name
+from genenet.core.paths import (
+    CONTROLS,
+    LONG,
+    ResultPaths,
+    baseline_run,
+    fold_run,
+    of_baseline,
+    of_control,
+    slot_name,
+)
 
 if TYPE_CHECKING:
     from genenet.config.model import Config
+
+FOLD = "fold_"  # in the names of the stages that prepare the images of a fold
 
 
 def search_rounds(config: Config) -> list[Round]:
@@ -25,6 +36,26 @@ def runs(config: Config) -> list[str]:
 def all_runs(config: Config) -> list[str]:
     """Return the names of all trainings: those that are ranked, and then those of the controls."""
     return runs(config) + control_runs(config)
+
+
+def trainings(config: Config) -> list[str]:
+    """Return the names of all trainings; with folds, those of each fold instead of what is joined from them."""
+    return [training for run in all_runs(config) for training in of_folds(config, run)]
+
+
+def folds(config: Config) -> range:
+    """Return the folds; none if the validation has images of its own."""
+    return range(config.data.folds.n if config.data.folds else 0)
+
+
+def of_folds(config: Config, run: str) -> list[str]:
+    """Return the trainings that a run is made of: itself, or one for each fold."""
+    return [fold_run(run, fold) for fold in folds(config)] or [run]
+
+
+def fold_stage(fold: int | str, split: str) -> str:
+    """Return the stage that prepares the ``train`` or ``validation`` of a fold."""
+    return f"prepare_{FOLD}{fold}_{split}"
 
 
 def baseline_runs(config: Config) -> list[str]:

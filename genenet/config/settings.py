@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from genenet.config.ensemble import EnsembleSettings
+from genenet.config.folds import FoldPlan
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.search import Draws, Evolution
@@ -64,6 +65,13 @@ class PrepareSettings(Closed):
     sees_depth: bool = (
         False  # whether a network may see several slices, so that images are resampled along z too
     )
+    folds: FoldPlan | None = None  # which part of the images is meant; None: all of them
+
+    @model_serializer(mode="wrap")
+    def _without_no_folds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``folds`` if there are none, so that the settings of such a search are as they always were."""
+        values: dict[str, Any] = handler(self)
+        return values if self.folds else {key: values[key] for key in values if key != "folds"}
 
 
 class BaselineSettings(Closed):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from genenet.config.depth import sees_depth
 from genenet.config.planned_controls import PickSettings, control_settings, controls, long_iterations
+from genenet.config.planned_runs import FOLD
 from genenet.config.search import Draws
 from genenet.config.segmentation import Segmentation
 from genenet.config.settings import (
@@ -86,8 +87,11 @@ def _with_contents(settings: Closed, config: Config) -> Closed:
     return settings.model_copy(update={"contents": checksum})
 
 
-def _prepare(config: Config, split: str) -> PrepareSettings:
+def _prepare(config: Config, name: str) -> PrepareSettings:
+    """Return the settings of a split, such as ``train``, or of a fold, such as ``fold_2_train``."""
+    fold, split = _split_of(name)
     data, images = config.data, [image_files(config, image) for image in labelled_images(config, split)]
+    plan = data.fold_plan if fold is not None or split == "validation" else None
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
@@ -95,16 +99,30 @@ def _prepare(config: Config, split: str) -> PrepareSettings:
         classes=data.classes,
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,
-        smallest_input_voxels=int(smallest) if split == "train" else None,
+        smallest_input_voxels=int(smallest) if split == "train" or plan else None,
         split=cast(Split, split),
         normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
         sees_depth=any(image.voxel_size_nm for image in images) and sees_depth(config),
+        folds=plan.model_copy(update={"fold": fold}) if plan else None,
     )
 
 
+def _split_of(name: str) -> tuple[int | None, str]:
+    """Return fold and split of what is prepared; ``fold_2_train`` is the ``train`` of fold 2."""
+    if not name.startswith(FOLD):
+        return None, name
+    fold, split = name.removeprefix(FOLD).split("_")
+    return int(fold), split
+
+
 def labelled_images(config: Config, split: str) -> list[LabelledImage]:
-    """Return the labelled images of a split; those of ``refit`` are the training and the validation images."""
+    """Return the labelled images of a split; those of ``refit`` are the training and the validation images.
+
+    With folds the training images are validated on, each part of them by another training.
+    """
     data = config.data
+    if data.folds and split == "validation":
+        return data.train
     images: list[LabelledImage] = (
         [*data.train, *data.validation] if split == "refit" else getattr(data, split)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 CONTROLS = "controls/"  # in the names of the trainings of controls
 LONG = "long"
+_FOLDS = "/folds/"  # in the names of the trainings of folds
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class RunPaths:
         """Held by the one process that writes here."""
         return self.folder / "lock"
 
+    def of_folds(self, n_folds: int) -> list[RunPaths]:
+        """Return the files of the trainings of all folds."""
+        return [RunPaths(Path(fold_run(str(self.folder), fold))) for fold in range(n_folds)]
+
     def outputs(self) -> list[str]:
         """What a training publishes, whatever its status."""
         return [str(path) for path in (self.weights, self.history, self.validation, self.scores)]
@@ -98,9 +103,18 @@ class ResultPaths:
         """Return the prepared images of ``train``, ``validation``, ``test``, or ``refit``: the first two together."""
         return f"{self.results}/data/{split}.zarr.zip"
 
+    def fold_data(self, fold: int | str, split: str) -> str:
+        """Return the prepared images of a fold's ``train`` or ``validation``."""
+        return f"{self.results}/data/folds/{fold}/{split}.zarr.zip"
+
+    def training_data(self, run: str, split: str) -> str:
+        """Return the prepared images of a training's ``train`` or ``validation``: those of its fold, if it has one."""
+        _, fold = of_fold(run)
+        return self.data(split) if fold is None else self.fold_data(fold, split)
+
     def genome(self, run: str) -> str:
-        """Return a genome, ``r0/000`` or ``baselines/unet2015``."""
-        return f"{self.results}/genomes/{run}.json"
+        """Return a genome, ``r0/000`` or ``baselines/unet2015``; the trainings of its folds share it."""
+        return f"{self.results}/genomes/{run.partition(_FOLDS)[0]}.json"
 
     def slot(self, round_: int | str, iterations: int | str, slot: str) -> str:
         """Return the result of a slot of a rung, the one that ends after ``iterations``."""
@@ -204,6 +218,17 @@ class ResultPaths:
         return f"{self.results}/segmentations/{volume}/scores.json"
 
 
+def fold_run(run: str, fold: int | str) -> str:
+    """Name the training of a fold, from 0: ``r0/003/folds/2`` is the third of ``r0/003``."""
+    return f"{run}{_FOLDS}{fold}"
+
+
+def of_fold(run: str) -> tuple[str, int | None]:
+    """Return what a training is a fold of, and which; of a training that is no fold, its own name and None."""
+    whole, _, fold = run.partition(_FOLDS)
+    return whole, int(fold) if fold else None
+
+
 def baseline_run(name: str, seed: int) -> str:
     """Name a baseline's training: ``baselines/unet2015``, and from the second seed on ``baselines/unet2015_2``."""
     return f"baselines/{name}" + (f"_{seed}" if seed > 1 else "")
@@ -214,7 +239,7 @@ def of_baseline(name: str) -> tuple[str, int]:
 
     A number at the end, after an underscore, is that of the training; no baseline has such a name.
     """
-    run = name.removeprefix("baselines/")
+    run = of_fold(name)[0].removeprefix("baselines/")
     baseline, _, training = run.rpartition("_")
     return (baseline, int(training)) if baseline and training.isdecimal() else (run, 1)
 
@@ -226,7 +251,7 @@ def control_run(name: str, repeat: int | None) -> str:
 
 def of_control(run: str) -> tuple[str, int | None]:
     """Return which network a control's training is of, and which of its trainings; None is the long one."""
-    name, _, repeat = run.removeprefix(CONTROLS).rpartition("_")
+    name, _, repeat = of_fold(run)[0].removeprefix(CONTROLS).rpartition("_")
     return name, int(repeat) if repeat.isdecimal() else None
 
 

@@ -55,12 +55,12 @@ def attempts_at(paths: ResultPaths, outcome: Outcome) -> list[Attempt]:
     training without a record, or with a damaged one, counts as one attempt that ended when its scores were written and
     took the seconds that they state.
     """
-    files = paths.run(outcome.run)
-    found = list(_recorded(files.attempts))
-    if found:
-        return found
-    ended = files.scores.stat().st_mtime
-    return [Attempt(ended - (outcome.seconds or 0.0), ended, outcome.iterations or 0)]
+    recorded = [list(_recorded(paths.run(run).attempts)) for run in outcome.trainings]
+    if all(recorded):
+        return [attempt for of_run in recorded for attempt in of_run]
+    ended = paths.run(outcome.run).scores.stat().st_mtime
+    iterations = (outcome.iterations or 0) * len(outcome.trainings)
+    return [Attempt(ended - (outcome.seconds or 0.0), ended, iterations)]
 
 
 def _recorded(path: Path) -> Iterator[Attempt]:

@@ -65,10 +65,11 @@ class Beaten:
 
 def contenders(ensemble: EnsembleDescription, runs: Sequence[Outcome]) -> list[Contender]:
     """Return the ensemble, the best network and the baselines on validation, by the metric of the selection."""
-    n, metric, scores = len(ensemble.members), ensemble.metric, ensemble.validation
+    metric, scores = ensemble.metric, ensemble.validation
     reached = SELECTION_METRICS[metric].of_scores(scores.metrics)
     intervals = {each.against: each.interval for each in ensemble.intervals}
-    found = [Contender(f"Ensemble of {n}", "member", scores.ari, scores.mean_iou, reached)]
+    title = f"Ensemble of {len(ensemble.runs)}"
+    found = [Contender(title, "member", scores.ari, scores.mean_iou, reached)]
     for name, seeds in rivals_of(runs):
         of_seeds = [run.scores.validation for run in seeds if run.scores and run.scores.validation]
         found.append(rival(seeds, of_seeds, metric, reached, intervals.get(name)))

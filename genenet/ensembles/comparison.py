@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genenet.config.selection_metrics import SCORES
-from genenet.core.choices import many
 from genenet.ensembles.claims import by_title, mean_of_known, refit_gain
 from genenet.ensembles.intervals import paired_interval
 from genenet.ensembles.variety import verdict
@@ -99,11 +98,11 @@ def comparison(
     search = sum(run.seconds or 0.0 for run in runs if not run.is_baseline)
     tested = {each.run: each.test for control in controls for each in control.trainings if each.test}
     tested |= test.networks if test else {}
-    members = {member.run for member in ensemble.members}
+    members = set(ensemble.runs)
     of_members = sum(run.seconds or 0.0 for run in runs if run.run in members)
     is_refitted = ensemble.refit is not None and bool(ensemble.refit.refitted)
     first = ComparedRow(
-        f"Ensemble of {many(len(members), 'network')}" + ", before the refit" * is_refitted,
+        f"Ensemble of {ensemble.size_text}" + ", before the refit" * is_refitted,
         "member",
         _scores(ensemble.validation),
         _scores(test.comparable) if test else None,

@@ -12,8 +12,10 @@ from genenet.config.normalisation import NormalisationSettings
 from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import read_json, write_json
+from genenet.core.choices import many
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
+from genenet.core.paths import of_fold
 from genenet.core.validation import validate
 from genenet.metrics.block_scores import BlockCounts
 from genenet.metrics.intervals import ConfidenceInterval
@@ -176,6 +178,37 @@ class EnsembleDescription(Closed):
     blocks: BlockCounts | None = None
     calibration: CalibrationEntry | None = None
     members: list[MemberEntry] = Field(min_length=1)
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs that were chosen, best first. Those of a genome that was trained by folds have several members."""
+        found: list[str] = []
+        for run, fold in (of_fold(member.run) for member in self.members):
+            if fold is None or run not in found:
+                found.append(run)
+        return found
+
+    @property
+    def by_run(self) -> list[MemberEntry]:
+        """The members, those of the folds of a genome as one with their weight together, whose ARI isn't known."""
+        found = []
+        for run in self.runs:
+            first, *others = (member for member in self.members if of_fold(member.run)[0] == run)
+            weight = sum((other.weight for other in others), first.weight)
+            changes = {"run": run, "weight": weight, "validation_ari": None}
+            found.append(first.model_copy(update=changes) if first.run != run else first)
+        return found
+
+    @property
+    def n_folds(self) -> int:
+        """The number of folds whose networks are the members of a run; 0 without folds."""
+        return len({fold for member in self.members if (fold := of_fold(member.run)[1]) is not None})
+
+    @property
+    def size_text(self) -> str:
+        """The number of its networks for people; with folds, of how many genomes they are."""
+        text = many(len(self.members), "network")
+        return f"{text} ({many(len(self.runs), 'genome')}, {self.n_folds} folds)" if self.n_folds else text
 
     @property
     def untrained_classes(self) -> dict[str, float]:

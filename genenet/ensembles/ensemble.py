@@ -15,6 +15,7 @@ from genenet.ensembles.description import MemberEntry, read_description
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import Plan, plan
 from genenet.networks.tile_sizes import block_shape
+from genenet.training.scores import read_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,14 +54,23 @@ class Member:
     write: Callable[[Path], None]
 
     @classmethod
-    def of(cls, paths: ResultPaths, outcome: Outcome, weight: float) -> Member:
-        """Return the member that a training of a search becomes."""
+    def of(cls, paths: ResultPaths, outcome: Outcome, weight: float) -> list[Member]:
+        """Return the members that a genome of a search becomes: one, or one for each fold with an equal share."""
+        share = weight / len(outcome.trainings)
+        if not outcome.n_folds:
+            return [cls.of_run(paths, outcome.run, outcome.genome, outcome.ari, share)]
+        scores = {run: read_scores(paths.run(run).scores) for run in outcome.trainings}
+        return [cls.of_run(paths, run, outcome.genome, fold.ari, share) for run, fold in scores.items()]
+
+    @classmethod
+    def of_run(cls, paths: ResultPaths, run: str, genome_id: str, ari: float | None, weight: float) -> Member:
+        """Return the member that one training becomes."""
 
         def copy(folder: Path) -> None:
-            shutil.copyfile(paths.genome(outcome.run), folder / GENOME)
-            shutil.copyfile(paths.run(outcome.run).weights, folder / WEIGHTS)
+            shutil.copyfile(paths.genome(run), folder / GENOME)
+            shutil.copyfile(paths.run(run).weights, folder / WEIGHTS)
 
-        return cls(outcome.run, outcome.genome, outcome.ari, weight, copy)
+        return cls(run, genome_id, ari, weight, copy)
 
     def entry(self, index: int) -> MemberEntry:
         """Return the member's entry in ensemble.json."""

@@ -8,6 +8,7 @@
 
 The number of refits is known from the config, that of the members after the selection: a rank without a member ends at
 once. Members, weights and scores stay those that validation chose. No image is left that could score the new networks.
+With folds, the members of one genome, one of each fold, are replaced by one that is trained on all labelled images.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.atomic_files import read_json, remove, write_json
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
-from genenet.core.paths import refit_run
+from genenet.core.paths import of_fold, refit_run
 from genenet.core.validation import validate
 from genenet.ensembles.description import ClassVoxels, NormalisationEntry, Refit, read_description
-from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, write_ensemble
+from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, entries, write_ensemble
 from genenet.training.prepared import open_prepared
 from genenet.training.run import TrainingRun, show_nothing
 from genenet.training.scores import Status, read_scores
@@ -78,22 +79,22 @@ def refit(
         InputError, MachineError: As ``TrainingRun.run``.
     """
     receipt, files = Path(paths.refit(rank)), paths.run(refit_run(rank))
-    members = read_description(Path(paths.selected) / DESCRIPTION).members
-    if int(rank) >= len(members):
-        log.info("the ensemble has %d members, none of rank %s", len(members), rank)
+    runs = read_description(Path(paths.selected) / DESCRIPTION).runs
+    if int(rank) >= len(runs):
+        log.info("the ensemble has %d members, none of rank %s", len(runs), rank)
         for path in files.outputs():  # of an earlier selection
             remove(Path(path))
         write_json(receipt, RefitReceipt().model_dump(mode="json"))
         return True
-    member = members[int(rank)]
+    member = runs[int(rank)]
     asked_for = read_settings(settings, TrainSettings).training.refit_iterations
-    iterations = asked_for or read_scores(paths.run(member.run).scores).iterations
-    genome, data = Path(paths.genome(member.run)), Path(paths.data("refit"))
+    iterations = asked_for or read_scores(paths.run(member).scores).iterations
+    genome, data = Path(paths.genome(member)), Path(paths.data("refit"))
     run = TrainingRun(genome, data, None, settings, files, iterations=iterations)
     if not run.run(stop, show):
         return False
     scores = read_scores(files.scores)
-    ended = RefitReceipt(member=member.run, genome=scores.genome, status=scores.status, reason=scores.reason)
+    ended = RefitReceipt(member=member, genome=scores.genome, status=scores.status, reason=scores.reason)
     write_json(receipt, ended.model_dump(mode="json"))
     return True
 
@@ -105,28 +106,48 @@ def read_receipt(path: Path) -> RefitReceipt:
 
 @dataclass(frozen=True)
 class _Refitted:
-    """The members of the ensemble, each with the receipt of its refit."""
+    """The runs that were selected, each with the receipt of its refit.
+
+    Attributes:
+        paths: of the search.
+        runs: best first.
+        entries: of all members, with their former weights.
+        receipts: one for each run.
+    """
 
     paths: ResultPaths
+    runs: list[str]
     entries: list[MemberEntry]
     receipts: list[RefitReceipt]
 
     def failures(self) -> dict[str, str]:
-        """Return the members that have no new weights, and why."""
+        """Return the runs that have no new weights, and why."""
         return {
-            entry.run: f"{receipt.status}: {receipt.reason}"
-            for entry, receipt in zip(self.entries, self.receipts, strict=True)
+            run: f"{receipt.status}: {receipt.reason}"
+            for run, receipt in zip(self.runs, self.receipts, strict=True)
             if receipt.status != "ok"
         }
 
-    def member(self, rank: int, is_new: bool) -> Member:
-        """Return a member with its new or its former weights."""
-        entry = self.entries[rank]
-        before = Path(self.paths.selected) / entry.folder
-        weights = self.paths.run(refit_run(f"{rank:03d}")).weights if is_new else before / WEIGHTS
+    def members(self, rank: int, is_new: bool) -> list[Member]:
+        """Return the members of a run: one with the new weights, or all with their former ones."""
+        run = self.runs[rank]
+        former = [entry for entry in self.entries if of_fold(entry.run)[0] == run]
+        if not is_new:
+            return [
+                self._member(entry, Path(self.paths.selected) / entry.folder / WEIGHTS) for entry in former
+            ]
+        weights = self.paths.run(refit_run(f"{rank:03d}")).weights
+        if len(former) == 1:
+            return [self._member(former[0], weights)]
+        ari = read_scores(self.paths.run(run).scores).ari
+        of_run = {"run": run, "weight": sum(entry.weight for entry in former), "validation_ari": ari}
+        return [self._member(former[0].model_copy(update=of_run), weights)]
+
+    def _member(self, entry: MemberEntry, weights: Path) -> Member:
+        genome = Path(self.paths.selected) / entry.folder / GENOME
 
         def copy(folder: Path) -> None:
-            shutil.copyfile(before / GENOME, folder / GENOME)
+            shutil.copyfile(genome, folder / GENOME)
             shutil.copyfile(weights, folder / WEIGHTS)
 
         return Member(entry.run, entry.genome, entry.validation_ari, entry.weight, copy)
@@ -142,14 +163,15 @@ def refit_ensemble(paths: ResultPaths, settings: SelectSettings) -> None:
         InputError: If a receipt is missing, or is that of another member.
     """
     description = read_description(Path(paths.selected) / DESCRIPTION)
-    entries = description.members
-    receipts = [read_receipt(Path(paths.refit(f"{rank:03d}"))) for rank in range(len(entries))]
-    for entry, receipt in zip(entries, receipts, strict=True):
-        if receipt.member != entry.run or receipt.genome not in (entry.genome, ""):
+    runs = description.runs
+    genomes = {of_fold(entry.run)[0]: entry.genome for entry in description.members}
+    receipts = [read_receipt(Path(paths.refit(f"{rank:03d}"))) for rank in range(len(runs))]
+    for run, receipt in zip(runs, receipts, strict=True):
+        if receipt.member != run or receipt.genome not in (genomes[run], ""):
             raise InputError(
                 f"{paths.refits}: the refits are those of another selection; start the workflow again"
             )
-    found = _Refitted(paths, entries, receipts)
+    found = _Refitted(paths, runs, description.members, receipts)
     failed = found.failures()
     for run, reason in failed.items():
         log.warning("the refit of %s failed (%s); it keeps its former weights", run, reason)
@@ -159,15 +181,16 @@ def refit_ensemble(paths: ResultPaths, settings: SelectSettings) -> None:
         log.warning(
             "normalisation: training: all members keep their former weights, since one rule is for all"
         )
-    kept = set(failed) if not is_shared or not failed else {entry.run for entry in entries}
-    members = [found.member(rank, entry.run not in kept) for rank, entry in enumerate(entries)]
+    kept = set(failed) if not is_shared or not failed else set(runs)
+    members = [each for rank, run in enumerate(runs) for each in found.members(rank, run not in kept)]
     done = Refit(
         images=[image.name for image in train.images],
-        refitted=[entry.run for entry in entries if entry.run not in kept],
+        refitted=[run for run in runs if run not in kept],
         failed=failed,
     )
     changes = {"refit": done} if not done.refitted else _changes(description, train, done, settings)
-    write_ensemble(Path(paths.ensemble), members, description.model_copy(update=changes))
+    refitted = description.model_copy(update={**changes, "members": entries(members)})
+    write_ensemble(Path(paths.ensemble), members, refitted)
     write_json(Path(paths.refits), done.model_dump(mode="json"))
 
 

@@ -23,6 +23,7 @@ from genenet.metrics.intervals import BlockTables, block_shape
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
+from genenet.training.outcome_reader import read_outcome
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def evaluate_means(
     """
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     runs = sorted({run for of_run in weights.values() for run in of_run})
-    predictors = [Predictor([_network(paths, run, len(ensemble.classes))], device) for run in runs]
+    predictors = [Predictor(_networks(paths, run, len(ensemble.classes)), device) for run in runs]
     counts = {name: _blocks(prepared) for name in weights}
     for index, image in enumerate(prepared.images):
         norm = ensemble.normalisation.of(image.statistics)
@@ -131,7 +132,11 @@ def evaluate_means(
     return {name: BlockScores.of(each) for name, each in counts.items()}
 
 
-def _network(paths: ResultPaths, run: str, n_classes: int) -> Network:
+def _networks(paths: ResultPaths, run: str, n_classes: int) -> list[Network]:
+    """Return the network of a run, or those of all its folds, whose mean it stands for."""
     genome = read_genome(paths.genome(run))
-    network = load_network(genome, plan(genome.net, n_classes), paths.run(run).weights)
-    return network.without_norms()
+    trainings = read_outcome(paths, run).trainings
+    networks = (
+        load_network(genome, plan(genome.net, n_classes), paths.run(each).weights) for each in trainings
+    )
+    return [network.without_norms() for network in networks]

@@ -72,7 +72,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     size, combination = len(best_n.members), settings.ensemble.combination
     over_time = moments(paths, genomes, validation, size, combination, settings.ensemble.metric)
     write_moments(Path(paths.anytime), over_time)
-    members = [Member.of(paths, outcome, weight) for outcome, weight in chosen.members]
+    members = [each for outcome, weight in chosen.members for each in Member.of(paths, outcome, weight)]
     description = _description(settings, outcomes, chosen, members, train, validation)
     combination, blocks = description.combination, ValidationBlocks(paths, validation)
     counted = blocks.counted(chosen.members, combination)

@@ -58,7 +58,7 @@ def plots_of(
     return {
         "curve": ensemble_curve(
             [_score(row, columns, metric) for row in of_sizes],
-            len(ensemble.members),
+            len(ensemble.runs),
             {each.title: each.score for each in contenders[1:]},
             metric,
         ),

@@ -87,7 +87,11 @@ def _iterations(runs: Sequence[Outcome]) -> list[str]:
     """Return the numbers of iterations of networks and baselines, as texts."""
     kinds = {"of the networks": False, "of the baselines": True}
     sums = {
-        name: sum(run.iterations or 0 for run in runs if (run.kind == "baseline") == is_baseline)
+        name: sum(
+            (run.iterations or 0) * len(run.trainings)
+            for run in runs
+            if (run.kind == "baseline") == is_baseline
+        )
         for name, is_baseline in kinds.items()
     }
     return [f"{n:,} {name}" for name, n in sums.items() if n]
@@ -95,26 +99,33 @@ def _iterations(runs: Sequence[Outcome]) -> list[str]:
 
 def cost(runs: Sequence[Outcome], controls: Sequence[Outcome] = ()) -> dict[str, str]:
     """Return the section about cost, as texts by title; the trainings of controls are counted apart."""
-    hours = [run.cost.job_seconds / 3600 for run in runs]
-    n_jobs, n_killed = sum(run.cost.n_jobs for run in runs), sum(run.cost.n_killed for run in runs)
+    costs = [each for run in runs for each in run.costs]  # with folds, one for each of them
+    hours = [each.job_seconds / 3600 for each in costs]
+    n_jobs, n_killed = sum(each.n_jobs for each in costs), sum(each.n_killed for each in costs)
     if not n_jobs:
         return {}
-    n_more = n_jobs - sum(run.cost.n_jobs > 0 for run in runs)
+    n_more = n_jobs - sum(each.n_jobs > 0 for each in costs)
     of_baselines = sum(run.cost.job_seconds for run in runs if run.kind == "baseline") / 3600
     training = sum(run.seconds or 0 for run in runs) / 3600
     of_controls = sum(run.cost.job_seconds for run in controls) / 3600
     beside = (
-        {"Hours of controls' jobs": f"{of_controls:.2f} in {len(controls)} trainings"} if controls else {}
+        {"Hours of controls' jobs": f"{of_controls:.2f} in {_n_trainings(controls)} trainings"}
+        if controls
+        else {}
     )
     unknown = f"; the time of {n_killed} killed job{'s' * (n_killed > 1)} is unknown" if n_killed else ""
     return {
         "Hours of jobs": f"{sum(hours):.2f} in all, {of_baselines:.2f} of them for baselines; "
-        f"{sum(hours) / len(runs):.3f} for a training on average, {max(hours):.3f} at most{unknown}",
+        f"{sum(hours) / len(costs):.3f} for a training on average, {max(hours):.3f} at most{unknown}",
         "Hours of training": f"{training:.2f}",
         "Iterations": " and ".join(_iterations(runs)),
-        "Jobs": f"{n_jobs} for {len(runs)} trainings, {n_more} of them to resume or repeat a training",
+        "Jobs": f"{n_jobs} for {len(costs)} trainings, {n_more} of them to resume or repeat a training",
         **beside,
     }
+
+
+def _n_trainings(runs: Sequence[Outcome]) -> int:
+    return sum(len(run.trainings) for run in runs)
 
 
 def refit_cost(refits: Sequence[Outcome]) -> dict[str, str]:

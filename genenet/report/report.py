@@ -15,10 +15,9 @@ from markupsafe import Markup
 from genenet.config.ensemble import COMBINATIONS
 from genenet.config.selection_metrics import SELECTION_METRICS, SelectionMetric
 from genenet.core.atomic_files import read_json, write_text
-from genenet.core.choices import many
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.core.paths import ResultPaths, refit_run, slot_name
+from genenet.core.paths import ResultPaths, of_fold, refit_run, slot_name
 from genenet.core.validation import validate
 from genenet.ensembles import claims
 from genenet.ensembles.comparison import comparison
@@ -100,7 +99,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     """Return what the template shows, by the names that it uses."""
     ensemble = read_description(Path(paths.ensemble) / "ensemble.json")
     test = read_test_scores(Path(paths.test_scores))
-    runs = read_runs(paths, {member.run for member in ensemble.members})
+    runs = read_runs(paths, set(ensemble.runs))
     contenders = claims.contenders(ensemble, runs)
     controls = read_controls(paths, settings.controls)
     folder = str(Path(paths.ensemble).resolve())
@@ -108,7 +107,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     classes = ensemble.classes
     return {
         "ensemble": ensemble,
-        "members_text": many(len(ensemble.members), "network") + f" in {folder}",
+        "members_text": f"{ensemble.size_text} in {folder}",
         "command": f"genenet segment --ensemble {shlex.quote(folder)} IMAGE.tif --out IMAGE.ome.zarr",
         "standings": standings(ensemble, test, runs, controls),
         "combination": COMBINATIONS[ensemble.combination],
@@ -140,7 +139,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "cost": cost(runs, of_controls) | refit_cost(_refits(paths, ensemble)),
         "settings": settings_of(paths),
         "results": str(paths.results),
-        "n_trainings": len(runs) + len(of_controls),
+        "n_trainings": sum(len(run.trainings) for run in [*runs, *of_controls]),
+        "n_folds": max((run.n_folds for run in runs), default=0),
         "refit": ensemble.refit,
         "refit_gain": claims.refit_gain(ensemble, test),
         "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
@@ -150,17 +150,18 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
 
 def _refits(paths: ResultPaths, ensemble: EnsembleDescription) -> list[Outcome]:
     """Return the trainings of the members on all labelled images; none if there were none."""
-    ranks = range(len(ensemble.members)) if ensemble.refit else []
+    ranks = range(len(ensemble.runs)) if ensemble.refit else []
     return [read_outcome(paths, refit_run(slot_name(rank))) for rank in ranks]
 
 
 def _drawings(paths: ResultPaths, ensemble: EnsembleDescription) -> list[tuple[str, list[figures.Picture]]]:
     """Return the run of each member with the pictures of its genome."""
     n_classes = len(ensemble.classes)
-    genomes = [
-        (m.run, read_genome(Path(paths.ensemble) / m.folder / "genome.json")) for m in ensemble.members
-    ]
-    return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes]
+    folders = {of_fold(m.run)[0]: m.folder for m in ensemble.members}
+    genomes = {
+        run: read_genome(Path(paths.ensemble) / folder / "genome.json") for run, folder in folders.items()
+    }
+    return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes.items()]
 
 
 def _volume_section(

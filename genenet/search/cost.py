@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from genenet.config.planned_controls import control_runs, long_iterations, long_runs
-from genenet.config.planned_runs import refit_ranks, search_rounds
+from genenet.config.planned_runs import folds, refit_ranks, search_rounds
 from genenet.config.rounds import planned_iterations
 from genenet.core.logs import quiet
 from genenet.core.paths import of_control
@@ -30,6 +30,7 @@ class TrainingsCost:
     """What all trainings of a search cost together; validations aren't counted.
 
     Attributes:
+        n_folds: trainings of each genome, baseline and control; 1 without folds.
         n_genomes: that are trained, some of them not to the end if the search halves.
         n_baselines: trainings of baselines.
         n_controls: trainings that only controls need.
@@ -44,6 +45,7 @@ class TrainingsCost:
     n_refits: int
     iterations: int
     operations: float
+    n_folds: int = 1
 
     @classmethod
     def of(cls, config: Config) -> TrainingsCost:
@@ -58,8 +60,7 @@ class TrainingsCost:
         n_genomes = sum(each.n_genomes for each in rounds)
         mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
         n_refits = len(refit_ranks(config))
-        of_refits = n_refits * (config.training.refit_iterations or iterations)
-        operations = (planned_iterations(rounds, iterations) + of_refits) * mean
+        operations = planned_iterations(rounds, iterations) * mean
         baselines = config.baselines.chosen()
         steps = {
             name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()
@@ -68,10 +69,14 @@ class TrainingsCost:
         for run in control_runs(config):
             name, repeat = of_control(run)
             operations += (iterations if repeat else long_iterations(config)) * steps.get(name, mean)
+        n_folds = len(folds(config)) or 1
+        of_refits = n_refits * (config.training.refit_iterations or iterations)
+        operations = operations * n_folds + of_refits * mean
         n_baselines = sum(options.n_seeds for options in baselines.values())
         longest = long_iterations(config) if long_runs(config) else iterations
         longest = max(longest, of_refits // max(1, n_refits))
-        return cls(n_genomes, n_baselines, len(control_runs(config)), n_refits, longest, operations)
+        n_controls = len(control_runs(config))
+        return cls(n_genomes, n_baselines, n_controls, n_refits, longest, operations, n_folds)
 
 
 def _mean_step(config: Config, n: int) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, get_args
 from genenet.core import lock_holder
 from genenet.core.atomic_files import remove
 from genenet.core.errors import InputError
-from genenet.core.paths import CONTROLS, LONG, of_control, refit_run
+from genenet.core.paths import CONTROLS, LONG, of_control, of_fold, refit_run
 from genenet.core.tolerant_read import try_read
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import RETRIED
@@ -65,7 +65,7 @@ def check_statuses(names: Sequence[str] | None) -> tuple[str, ...]:
 def find(paths: ResultPaths, statuses: Collection[str], names: Collection[str] = ()) -> list[GivenUp]:
     """Return the work with one of these statuses; only that with one of these ``names``, if there are any."""
     found = [*_trainings(paths, statuses), *_parts(paths, statuses)]
-    return [each for each in found if not names or each.name in names]
+    return [each for each in found if not names or each.name in names or of_fold(each.name)[0] in names]
 
 
 def retry(work: Collection[GivenUp]) -> None:
@@ -85,11 +85,12 @@ def advice(paths: ResultPaths) -> str:
 
 def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenUp]:
     slots = _slots(paths, statuses)
-    for scores in sorted(paths.run("x").folder.parent.glob("*/*/scores.json")):
-        run = f"{scores.parent.parent.name}/{scores.parent.name}"
+    folder = paths.run("x").folder.parent
+    for scores in sorted([*folder.glob("*/*/scores.json"), *folder.glob("*/*/folds/*/scores.json")]):
+        run = scores.parent.relative_to(folder).as_posix()
         outcome = read_outcome(paths, run)
-        if outcome.status is None or outcome.status not in statuses:
-            continue
+        if outcome.status is None or outcome.status not in statuses or outcome.n_folds:
+            continue  # what was joined from folds follows when one of them is trained again
         later = [*_made_from(paths, run), Path(paths.report)]
         files = (*slots.get(run, ()), *later, *map(Path, outcome.files.outputs()))
         yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
@@ -97,6 +98,9 @@ def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenU
 
 def _made_from(paths: ResultPaths, run: str) -> list[Path]:
     """Return what is made from a training before the report: the ranking, the scores of its control, the ensemble."""
+    run, fold = of_fold(run)
+    if fold is not None:
+        return [*map(Path, paths.run(run).outputs()), *_made_from(paths, run)]
     rank = run.partition("/")[2]
     if run == refit_run(rank):
         return [Path(paths.refit(rank)), Path(paths.refits)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genenet.config import planned_runs
-from genenet.core.paths import refit_run
+from genenet.core.paths import of_fold, refit_run
 from genenet.core.tolerant_read import try_read, written
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Expected
@@ -39,19 +39,21 @@ def open_refits(config: Config, paths: ResultPaths) -> list[int]:
     return [iterations for _ in ranks] if _members(paths) is None else []
 
 
-def _members(paths: ResultPaths) -> list[object] | None:
-    """Return the members of the ensemble that was selected; None before the selection."""
+def _members(paths: ResultPaths) -> list[str] | None:
+    """Return the runs of the ensemble that was selected, those of folds once; None before the selection."""
     seen = try_read(f"{paths.selected}/ensemble.json")
     members = seen.json().get("members") if seen else None
-    return members if isinstance(members, list) else None
+    if not isinstance(members, list):
+        return None
+    runs = [str(member.get("run")) if isinstance(member, dict) else "" for member in members]
+    return list(dict.fromkeys(of_fold(run)[0] for run in runs))
 
 
-def _iterations(config: Config, paths: ResultPaths, member: object) -> int:
+def _iterations(config: Config, paths: ResultPaths, run: str) -> int:
     """Return for how many iterations a member is refitted: as many as it was trained, unless the config says it."""
     if config.training.refit_iterations:
         return config.training.refit_iterations
-    run = member.get("run") if isinstance(member, dict) else None
-    trained = read_outcome(paths, run).iterations if isinstance(run, str) else None
+    trained = read_outcome(paths, run).iterations if run else None
     return trained or config.training.iterations
 
 

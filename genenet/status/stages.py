@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from genenet.config import planned_runs
 from genenet.config.planned_controls import controls
 from genenet.config.selection_metrics import RANKING_METRIC, SCORES, SELECTION_METRICS
 from genenet.core.choices import many
 from genenet.core.logs import ERROR
-from genenet.core.paths import ResultPaths, part_name
+from genenet.core.paths import ResultPaths, of_fold, part_name
 from genenet.core.tolerant_read import as_number, names_in, try_read, written
 from genenet.search.retry import given_up_part
 from genenet.status.refits import is_received, selected_folder
@@ -68,6 +69,9 @@ def read_stages(
 
 def _images(config: Config, paths: ResultPaths) -> StageState:
     splits = ["train", "validation"] + ["test"] * bool(config.data.test)
+    splits += [
+        f"folds/{fold}/{split}" for fold in planned_runs.folds(config) for split in ("train", "validation")
+    ]
     missing = [split for split in splits if written(paths.data(split)) is None]
     if not missing:
         return StageState("images", "done")
@@ -93,7 +97,7 @@ def _control(
     paths: ResultPaths, control: Control, runs: Sequence[Outcome], since: float | None
 ) -> StageState:
     """Return the progress of a control: its trainings, and then its scores."""
-    name, own = f"control {control.name}", [run for run in runs if run.run in control.runs]
+    name, own = f"control {control.name}", [run for run in runs if of_fold(run.run)[0] in control.runs]
     if left := sum(not run.is_over for run in own):
         return StageState(name, "waiting", f"for {many(left, 'training')}")
     if since is None:

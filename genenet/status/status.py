@@ -18,7 +18,7 @@ from genenet.core.tolerant_read import names_in, try_read
 from genenet.status.refits import open_refits, read_refits
 from genenet.status.stages import StageState, read_stages
 from genenet.status.time_left import TimeLeft, time_left
-from genenet.status.trainings import open_iterations, read_trainings
+from genenet.status.trainings import open_iterations, read_joined, read_trainings
 from genenet.training.outcomes import Phase
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Status:
     changed: list[str]  # training settings in which the config differs from those that the trainings have
     metric: str = RANKING_METRIC  # by which trainings are compared
     refits: list[Outcome] = field(default_factory=list)  # of the members of the ensemble
+    ranked: list[Outcome] | None = None  # with folds, the trainings whose folds were joined; None: all runs
+    n_folds: int = 0
 
     def of_phase(self, phase: Phase) -> list[Outcome]:
         """Return the trainings in a phase."""
@@ -72,13 +74,18 @@ class Status:
     @property
     def best(self) -> Outcome | None:
         """The genome with the highest score so far, in training or done."""
-        return self._best(run for run in self.runs if not run.is_baseline and not run.is_control)
+        return self._best(run for run in self._ranked if not run.is_baseline and not run.is_control)
+
+    @property
+    def _ranked(self) -> list[Outcome]:
+        return self.runs if self.ranked is None else self.ranked
 
     @property
     def best_baselines(self) -> dict[str, Outcome]:
         """Each baseline's best training, by its title."""
-        titles = dict.fromkeys(run.title for run in self.runs if run.is_baseline)
-        best = {t: self._best(run for run in self.runs if run.is_baseline and run.title == t) for t in titles}
+        baselines = [run for run in self._ranked if run.is_baseline]
+        titles = dict.fromkeys(run.title for run in baselines)
+        best = {t: self._best(run for run in baselines if run.title == t) for t in titles}
         return {title: run for title, run in best.items() if run}
 
     def _best(self, runs: Iterable[Outcome]) -> Outcome | None:
@@ -127,6 +134,8 @@ def read_status(config: Config) -> Status:
         changed=_changes(kept, config),
         metric=config.ensemble.metric,
         refits=refits,
+        ranked=read_joined(paths, runs) if config.data.folds else None,
+        n_folds=config.data.folds.n if config.data.folds else 0,
     )
 
 

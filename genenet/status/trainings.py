@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from genenet.config import planned_runs
 from genenet.config.planned_controls import long_iterations, long_runs, needs_ranking
-from genenet.core.paths import CONTROLS
+from genenet.core.paths import CONTROLS, of_fold
 from genenet.core.tolerant_read import names_in, try_read, written
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import BASELINES, Expected, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from genenet.config.model import Config
     from genenet.config.rounds import Round
@@ -23,27 +23,35 @@ if TYPE_CHECKING:
 
 
 def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[Outcome]:
-    """Read the outcomes of all trainings; folders that don't exist are not read."""
+    """Read the outcomes of all trainings, those of each fold; folders that don't exist are not read."""
     rounds = planned_runs.search_rounds(config)
     aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
     wholes = dict.fromkeys(long_runs(config), long_iterations(config))
     bred = {run for each in rounds if each.is_bred for run in each.runs}
     may_end_early = config.training.stopping.patience is not None
     since = _inputs_written(paths)
+    trainings = planned_runs.trainings(config)
     folders = {
-        name: set(names_in(paths.run(name).folder))
-        for name in {run.partition("/")[0] for run in planned_runs.all_runs(config)}
+        name: set(names_in(paths.run(name).folder)) for name in {run.rpartition("/")[0] for run in trainings}
     }
     found = []
-    for run in planned_runs.all_runs(config):
-        aim, (folder, name) = aims.get(run, wholes.get(run, iterations)), run.split("/")
+    for run in trainings:
+        whole = of_fold(run)[0]
+        aim, (folder, _, name) = aims.get(whole, wholes.get(whole, iterations)), run.rpartition("/")
         if name in folders[folder]:
-            expected = Expected(aim, since(run, run in bred), run not in aims or may_end_early)
+            expected = Expected(aim, since(run, whole in bred), whole not in aims or may_end_early)
             found.append(read_outcome(paths, run, expected))
         else:
             files, genome = paths.run(run), Path(paths.genome(run))
             found.append(Outcome(run=run, files=files, genome_file=genome, expected=Expected(aim)))
     return found
+
+
+def read_joined(paths: ResultPaths, folds: Sequence[Outcome]) -> list[Outcome]:
+    """Return the trainings that are ranked: those whose folds are over. Folds alone can't be compared."""
+    left = {of_fold(fold.run)[0] for fold in folds if not fold.is_over}
+    names = dict.fromkeys(of_fold(fold.run)[0] for fold in folds)
+    return [read_outcome(paths, run) for run in names if run not in left]
 
 
 def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
@@ -54,8 +62,10 @@ def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
         genome = "breed" if is_bred else "generate"  # genomes are as old as their settings
         is_baseline = run.startswith((BASELINES, CONTROLS)) and not needs_ranking(run)
         names = [planned_runs.train_stage(run), planned_runs.baseline_stage(run) if is_baseline else genome]
-        names += ["prepare_train", "prepare_validation"]
-        files = [paths.settings(name) for name in names] + [paths.data("train"), paths.data("validation")]
+        _, fold = of_fold(run)
+        splits = ("train", "validation")
+        names += [f"prepare_{s}" if fold is None else planned_runs.fold_stage(fold, s) for s in splits]
+        files = [paths.settings(name) for name in names] + [paths.training_data(run, s) for s in splits]
         if needs_ranking(run):  # its genome is as old as the choice of the best network
             files.append(paths.genome(run))
         return max(map(time_of, files))

@@ -140,11 +140,18 @@ def _head(status: Status) -> Group:
     table.add_column(width=LABEL_WIDTH, style="bold")
     table.add_column(overflow="fold")
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    n_baselines = sum(run.is_baseline for run in status.runs)
-    n_controls = sum(run.is_control for run in status.runs)
-    what = f"{now}  {status.results}: " + many(len(status.runs) - n_baselines - n_controls, "genome")
+    n_all, n_baselines, n_controls = (
+        n // (status.n_folds or 1)
+        for n in (
+            len(status.runs),
+            sum(run.is_baseline for run in status.runs),
+            sum(run.is_control for run in status.runs),
+        )
+    )
+    what = f"{now}  {status.results}: " + many(n_all - n_baselines - n_controls, "genome")
     what += f", {many(n_baselines, 'baseline')}" * bool(n_baselines)
     what += f", {many(n_controls, 'control training')}" * bool(n_controls)
+    what += f", each in {status.n_folds} folds" * bool(status.n_folds)
     most = "at most " * status.may_end_earlier
     what += f", {most}{many(status.iterations, 'iteration')} each"
     table.add_row("trainings", _counts(status))

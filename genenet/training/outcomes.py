@@ -10,12 +10,12 @@ from genenet.config.selection_metrics import SCORES, SELECTION_METRICS
 from genenet.core.atomic_files import read_csv
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
-from genenet.core.paths import CONTROLS, of_baseline
+from genenet.core.paths import CONTROLS, fold_run, of_baseline
 from genenet.core.tolerant_read import as_number
 from genenet.genes.baselines import title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from genenet.core.attempt_records import AttemptRecord
@@ -118,6 +118,16 @@ class Outcome:
     def is_control(self) -> bool:
         """Whether only a control needs it. Such trainings are neither ranked nor members."""
         return self.run.startswith(CONTROLS)
+
+    @property
+    def n_folds(self) -> int:
+        """Of how many folds these are the joined results; 0 for one training."""
+        return (self.scores.folds or 0) if self.scores else 0
+
+    @property
+    def trainings(self) -> list[str]:
+        """The names of the trainings that it is made of: itself, or one for each fold."""
+        return [fold_run(self.run, fold) for fold in range(self.n_folds)] or [self.run]
 
     @property
     def kind(self) -> Literal["member", "baseline", "control", "other"]:
@@ -297,8 +307,18 @@ class Outcome:
         return self._genome.parents if self._genome else ()
 
     @cached_property
+    def costs(self) -> list[Cost]:
+        """What all attempts took: its own, or those of each fold."""
+        folders = self.files.of_folds(self.n_folds) or [self.files]
+        return [_cost(read_attempts(files.attempts)) for files in folders]
+
+    @property
     def cost(self) -> Cost:
-        """What all attempts took."""
-        entries = read_attempts(self.files.attempts)
-        seconds = [entry.seconds for entry in entries if entry.seconds is not None]
-        return Cost(len(entries), sum(seconds), len(entries) - len(seconds))
+        """What all attempts took together."""
+        n_jobs, n_killed = (sum(getattr(c, name) for c in self.costs) for name in ("n_jobs", "n_killed"))
+        return Cost(n_jobs, sum(each.job_seconds for each in self.costs), n_killed)
+
+
+def _cost(entries: Sequence[AttemptRecord]) -> Cost:
+    seconds = [entry.seconds for entry in entries if entry.seconds is not None]
+    return Cost(len(entries), sum(seconds), len(entries) - len(seconds))

@@ -21,9 +21,11 @@ from zarr.storage import ZipStore
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, tiles
+from genenet.core.ignore import IGNORE
 from genenet.training.prepared import FORMAT, RecordedStatistics
 from genenet.training.shown_classes import check_shown_classes
 from genenet.training.sources import Source, open_source
+from genenet.volumes.folds import folded
 from genenet.volumes.masks import check_finite
 from genenet.volumes.measure import measure, measure_together
 from genenet.volumes.sampling import slab_chunks, slabs
@@ -50,7 +52,9 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
     """
     if not settings.images:
         raise InputError("no labelled images are given; give at least one")
-    sources = [open_source(files, settings) for files in settings.images]
+    sources = [open_source(files, settings) for files in folded(settings)]
+    if settings.folds:
+        sources = with_labels(sources)
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
     checked = [check(source, settings.normalisation) for source in sources]
     check_shown_classes(settings, np.sum([facts.counts for facts in checked], axis=0).tolist())
@@ -62,6 +66,20 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
                 _write(store, str(key), source, facts, settings.normalisation)
         finally:
             store.close()
+
+
+def with_labels(parts: Sequence[Source]) -> list[Source]:
+    """Return the parts of images that have a labelled voxel; all of them if none has one.
+
+    A part without one teaches nothing and scores nothing. The other parts of its image may have labels.
+    """
+    found = []
+    for part in parts:
+        if any(part.labels.read(box).min() != IGNORE for box in slabs(part.image.shape)):
+            found.append(part)
+        else:
+            log.warning("%s: has no labelled voxel, and is left out", part.name)
+    return found or list(parts)
 
 
 def _attributes(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.models import Closed
@@ -49,6 +57,8 @@ class Scores(Closed):
         fingerprint: of all that the weights depend on.
         iterations: that were trained; ``best_iteration`` is the one whose weights were kept.
         seconds: that they took.
+        folds: how many trainings these are the scores of, each on the part that it hasn't learned from; None: of one.
+            ``iterations`` and ``best_iteration`` are then their means, ``seconds`` is their sum.
     """
 
     format: Literal["genenet.scores/1"] = FORMAT
@@ -65,6 +75,13 @@ class Scores(Closed):
     prediction: PredictionTime | None = None
     made_with: MadeWith | None = None
     validation: ClassScores | None = None
+    folds: PositiveInt | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_folds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``folds`` if there are none, so that the file of such a training is as it always was."""
+        values: dict[str, Any] = handler(self)
+        return values if self.folds else {key: values[key] for key in values if key != "folds"}
 
     @model_validator(mode="after")
     def _ok_has_scores(self) -> Self:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from genenet.config.settings import PrepareSettings
 
+_OTHER_LABELS = "choose an image or region with at least two classes"
+_OTHER_FOLDS = "use fewer folds (data.folds), which are larger"
+
 log = logging.getLogger(__name__)
 
 
@@ -26,22 +29,26 @@ def check_shown_classes(settings: PrepareSettings, counts: Sequence[int]) -> Non
     Raises:
         InputError: If the validation labels show one class only. Its ARI isn't defined, so nothing could be ranked.
     """
+    fold = settings.folds.fold if settings.folds else None
+    of_fold = "" if fold is None else f" of fold {fold}"
     shown = [name for name, n in zip(settings.classes, counts, strict=True) if n]
     missing = [name for name in settings.classes if name not in shown]
     if len(shown) < 2 and settings.split == "validation":
         files = listed([str(path) for image in settings.images for path in image.labels or ()])
         raise InputError(
-            f"{files}: the validation labels show one class only, {shown[0]}, so that no ARI is defined and no network "
-            "can be ranked; choose an image or region with at least two classes"
+            f"{files}: the validation labels{of_fold} show one class only, {shown[0]}, so that no ARI is defined and "
+            f"no network can be ranked; {_OTHER_LABELS if fold is None else _OTHER_FOLDS}"
         )
     if len(shown) < 2 and settings.split == "test":
         log.warning("the test labels show one class only, %s: their ARI isn't defined", shown[0])
     if missing and settings.split == "train":
         log.warning(
-            "%s in the training labels: networks can't learn %s", _without_voxels(missing), _them(missing)
+            "%s in the training labels%s: networks can't learn %s",
+            *(_without_voxels(missing), of_fold, _them(missing)),
         )
     if missing and settings.split in ("validation", "test"):
-        log.info("%s in the %s labels", _without_voxels(missing), settings.split)
+        level = logging.INFO if fold is None else logging.WARNING
+        log.log(level, "%s in the %s labels%s", _without_voxels(missing), settings.split, of_fold)
 
 
 def _without_voxels(classes: Sequence[str]) -> str:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from genenet.config.data import LabelledImage, VolumeToSegment
 from genenet.config.depth import sees_depth
-from genenet.config.stages import image_files
+from genenet.config.planned_runs import fold_stage
+from genenet.config.settings import ImageFiles, PrepareSettings
+from genenet.config.stages import image_files, stage_settings
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.core.logs import each_once
 from genenet.volumes import opening
 from genenet.volumes.base import crop
+from genenet.volumes.folds import slabs_of
+from genenet.volumes.grid import AXES
 from genenet.volumes.rescale import RescaledVolume, check_rescaling, training_size
 
 if TYPE_CHECKING:
@@ -70,10 +74,21 @@ def _describe(config: Config, image: Image) -> str:
     volume = crop(opening.open_files(files).image, files.region)
     if isinstance(image, VolumeToSegment) and config.segmentation.rescale:
         check_rescaling(volume, files, config.data.voxel_size_nm)
-    text = f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}"
+    text = f"{by(volume.shape)} voxels (z, y, x) of {volume.dtype}{_folds(config, image, files)}"
     if not isinstance(image, LabelledImage) or files.voxel_size_nm is None:
         return text
     wanted = training_size(volume, config.data.voxel_size_nm, sees_depth(config))
     if not volume.grid.differs_from(wanted):
         return text
     return f"{text}, resampled to {by(RescaledVolume(volume, wanted).shape)}"
+
+
+def _folds(config: Config, image: Image, files: ImageFiles) -> str:
+    """Return how folds cut an image, as the end of its line; raises InputError if it is too small for them."""
+    plan = config.data.fold_plan
+    if plan is None or plan.by == "image" or not any(image is each for each in config.data.train):
+        return ""
+    settings = stage_settings(config, fold_stage(0, "validation"))
+    assert isinstance(settings, PrepareSettings)
+    slabs = slabs_of(files, plan.n, settings.smallest_input_voxels or 1)
+    return f", {plan.n} folds along {AXES[slabs.axis]}"

@@ -7,7 +7,7 @@ from genenet.config.stages import REFIT_REPEAT
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.refit import RefitReceipt, read_receipt
-from genenet.genes.genome import Genome
+from genenet.genes.genome import Genome, read_genome
 from genenet.genes.plan import plan
 from genenet.networks.network import Network
 from genenet.networks.weights import save_weights
@@ -77,6 +77,24 @@ class Selected:
         path = Path(self.paths.settings("refit"))
         write_json(path, settings.model_dump(mode="json"))
         return path
+
+    def fold(self, rank, n):
+        """Replace the member of a rank by those of its folds, each with other weights."""
+        path = Path(self.paths.selected) / "ensemble.json"
+        description = read_json(path)
+        entry = description["members"].pop(rank)
+        place = path.parent / entry["folder"]
+        genome = read_genome(place / "genome.json")
+        for fold in range(n):
+            of_fold = {"folder": f"members/{rank}_{fold}", "run": f"{entry['run']}/folds/{fold}"}
+            copy = path.parent / of_fold["folder"]
+            genome.write(copy / "genome.json")
+            self.write_weights(genome, copy / "model.safetensors")
+            share = {"weight": entry["weight"] / n, "validation_ari": 0.1 * fold}
+            description["members"].insert(rank + fold, {**entry, **of_fold, **share})
+        write_json(path, description)
+        scores = {"status": "ok", "iterations": 6, "validation": {"ari": 0.4}, "folds": n}
+        write_json(self.paths.run(entry["run"]).scores, scores)
 
     def refitted(self, rank, genome):
         self.write_weights(genome, self.paths.run(f"refit/{rank:03d}").weights)

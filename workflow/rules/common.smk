@@ -7,6 +7,11 @@ PARTS = [
     part_name(i + 1, CONFIG.segmentation.jobs) for i in range(CONFIG.segmentation.jobs)
 ]
 POSTPROCESSING = CONFIG.segmentation.postprocessing
+TRAINING = fold_run("{run}", "{fold}") if FOLDS else "{run}"
+
+
+def training_images(split):
+    return PATHS.fold_data("{fold}", split) if FOLDS else PATHS.data(split)
 
 
 def image_inputs(image):

@@ -44,21 +44,21 @@ rule baseline:
 rule train:
     input:
         genome=PATHS.genome("{run}"),
-        train=PATHS.data("train"),
-        validation=PATHS.data("validation"),
+        train=training_images("train"),
+        validation=training_images("validation"),
         settings=lambda wildcards: PATHS.settings(
             planned_runs.train_stage(wildcards.run)
         ),
     output:
-        RUN.outputs(),
+        PATHS.run(TRAINING).outputs(),
     log:
-        f"{PATHS.results}/logs/train/{{run}}.log",
+        PATHS.train_log(TRAINING),
     threads: CONFIG.training.threads
     params:
-        out=str(RUN.folder),
+        out=str(PATHS.run(TRAINING).folder),
         stop=stop_before_the_job_ends,
     message:
-        "train {wildcards.run}"
+        f"train {TRAINING.replace('{', '{wildcards.')}"
     shell:
         "genenet train --genome {input.genome:q} --train {input.train:q} --validation {input.validation:q}"
         " --settings {input.settings:q} --out {params.out:q} {params.stop} --log {log:q}"

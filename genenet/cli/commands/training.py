@@ -40,6 +40,19 @@ def train(
 
 
 @app.command(rich_help_panel=BY_HAND)
+def join(
+    results: Annotated[Path, typer.Option(help="the results folder")],
+    run: Annotated[str, typer.Option(help="name of the run, such as r0/003")],
+    folds: Annotated[int, typer.Option(min=2, help="number of its folds, which all have been trained")],
+) -> None:
+    """Join the trainings of all folds of a genome, so that they are read as one training (data.folds)."""
+    from genenet.core.paths import ResultPaths
+    from genenet.training.joined_folds import join_folds
+
+    join_folds(ResultPaths(results), run, folds)
+
+
+@app.command(rich_help_panel=BY_HAND)
 def select(
     runs: Annotated[
         list[str],

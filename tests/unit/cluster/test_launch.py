@@ -179,6 +179,21 @@ def test_the_command_line_is_the_rules(tmp_path, monkeypatch):
     )
 
 
+def test_each_fold_is_a_training_with_its_own_images():
+    values = yaml.safe_load(TINY.read_text())
+    del values["data"]["validation"]
+    values["data"]["folds"] = 2
+    config = check_config({**values, "search": {**values["search"], "n_genomes": 1}})
+    names = launch.independent_runs(config)
+    assert names == [f"{run}/folds/{fold}" for run in ("r0/000", "baselines/unet2015") for fold in (0, 1)]
+    job = launch.training_job(RESULTS, names[1], ["genenet"])
+    assert " ".join(job.command) == (
+        "genenet train --genome results/genomes/r0/000.json --train results/data/folds/1/train.zarr.zip"
+        " --validation results/data/folds/1/validation.zarr.zip --settings results/settings/train.json"
+        " --out results/runs/r0/000/folds/1 --log results/logs/train/r0/000/folds/1.log"
+    )
+
+
 def test_in_a_container(slurm, tmp_path):
     slurm("apptainer", "exit 0")
     assert container.command_inside("a.sif", "--nv --bind '/data/a b'") == [

@@ -30,6 +30,21 @@ def test_the_ensemble_of_version_0_1_is_read_and_keeps_all_that_it_says(tmp_path
     assert read_description(tmp_path / "ensemble.json") == description
 
 
+def test_the_members_of_folds_count_as_one_run():
+    first, second = read_description(ENSEMBLE).members
+    folds = [
+        first.model_copy(update={"run": f"{first.run}/folds/{fold}", "weight": 0.25}) for fold in (0, 1, 2)
+    ]
+    description = read_description(ENSEMBLE).model_copy(update={"members": [*folds, second]})
+    assert description.runs == [first.run, second.run]
+    assert description.size_text == "4 networks (2 genomes, 3 folds)"
+    merged, alone = description.by_run
+    assert (merged.run, merged.weight, merged.validation_ari) == (first.run, 0.75, None)
+    assert alone == second
+    whole = read_description(ENSEMBLE)
+    assert (whole.by_run, whole.n_folds, whole.size_text) == (whole.members, 0, "2 networks")
+
+
 def test_the_strategies_of_version_0_1_are_read(tmp_path):
     path = VERSION_0_1 / "ensemble_strategies.json"
     entries = read_strategies(path)

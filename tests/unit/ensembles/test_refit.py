@@ -106,6 +106,42 @@ def test_a_member_whose_refit_failed_keeps_its_weights_and_that_is_said(selected
     assert "the refit of r0/004 failed (failed: the disk is full); it keeps its former weights" in caplog.text
 
 
+def test_one_refit_replaces_the_networks_of_all_folds(selected):
+    selected.fold(0, 2)
+    selected.fold(2, 2)  # the entries of r0/004 follow the two of r0/005
+    refit_ensemble(selected.paths, selected.settings)
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json")
+    assert found.runs == found.refit.refitted == ["r0/005", "r0/004", "r0/003"]
+    assert [(each.run, each.weight, each.validation_ari) for each in found.members] == [
+        ("r0/005", 1.0, 0.4),
+        ("r0/004", 2.0, 0.4),
+        ("r0/003", 3.0, None),
+    ]
+    for rank, member in enumerate(found.members):
+        new = selected.paths.run(f"refit/{rank:03d}").weights.read_bytes()
+        assert (Path(selected.paths.ensemble) / member.folder / "model.safetensors").read_bytes() == new
+    assert load_ensemble(Path(selected.paths.ensemble)).weights == [1, 2, 3]
+
+
+def test_if_a_refit_failed_the_networks_of_all_its_folds_stay(selected):
+    selected.fold(0, 2)
+    selected.fail(0)
+    refit_ensemble(selected.paths, selected.settings)
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json")
+    assert [member.run for member in found.members] == [
+        "r0/005/folds/0",
+        "r0/005/folds/1",
+        "r0/004",
+        "r0/003",
+    ]
+    assert (list(found.refit.failed), found.n_folds) == (["r0/005"], 2)
+    assert found.size_text == "4 networks (3 genomes, 2 folds)"
+    before = Path(selected.paths.selected) / "members/0_1/model.safetensors"
+    after = Path(selected.paths.ensemble) / found.members[1].folder / "model.safetensors"
+    assert after.read_bytes() == before.read_bytes()
+    assert load_ensemble(Path(selected.paths.ensemble)).weights == [0.5, 0.5, 2, 3]
+
+
 def test_with_one_normalisation_for_all_no_member_is_changed_if_one_failed(tmp_path, caplog):
     selected = Selected(tmp_path, "training")
     before = read_description(Path(selected.paths.selected) / "ensemble.json")

@@ -35,6 +35,10 @@ TESTS = {  # a part of each message, and the test
     "has no room, since net.": TABLE,
     "none of 1000 draws is feasible": f"{CONFIG}test_regions_of_which_no_network_fits",
     "is too small for its layers and poolings; at least": f"{CONFIG}test_a_genome_that_is_too_small_for_its_layers",
+    "validation: is missing": "unit/config/test_folds.py::test_a_mistake_is_one_line",
+    "are too few for data.folds.n": (
+        "unit/volumes/test_folds.py::test_an_image_that_is_too_small_says_how_many_slabs_fit"
+    ),
     "no such file": f"{IMAGES}test_paths_are_relative_to_the_folder_of_the_start",
     "isn't read;": f"{IMAGES}test_a_format_that_is_not_read",
     "not an image of a known format;": f"{IMAGES}test_a_format_that_is_not_read",

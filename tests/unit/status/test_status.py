@@ -762,3 +762,28 @@ def test_a_real_training_that_is_killed(search):
     dead = search.of("r0/000")
     assert dead.phase == "interrupted"
     assert dead.iteration >= found.iteration
+
+
+def test_with_folds_each_is_a_training_and_only_joined_ones_are_compared(search):
+    values = yaml.safe_load((search.folder / "config.yaml").read_text())
+    values["data"] |= {"validation": [], "folds": 2}
+    (search.folder / "config.yaml").write_text(yaml.safe_dump(values))
+    for run, ari in (("r0/000/folds/0", 0.9), ("r0/000/folds/1", 0.3), ("r0/001/folds/0", 0.95)):
+        search.publish(run, ari)
+    search.publish("r0/000", 0.6)
+    search.publication("r0/002/folds/1").failure("unfinished", "the disk is full")
+    found = search.read()
+    assert len(found.runs) == 2 * (4 + 2)
+    assert [run.run for run in found.of_phase("done")] == [
+        "r0/000/folds/0",
+        "r0/000/folds/1",
+        "r0/001/folds/0",
+    ]
+    assert [run.run for run in found.failures] == ["r0/002/folds/1"]
+    assert (found.best.run, found.best.ari) == ("r0/000", 0.6)
+    text = search.text(300)
+    assert "4 genomes, 2 baselines, each in 2 folds" in text
+    assert "r0/002/folds/1  unfinished: the disk is full" in text
+    stages_ = {stage.name: stage for stage in found.stages}
+    assert stages_["selection"].text == "for 8 trainings"
+    assert "folds/0/train, folds/0/validation" in stages_["images"].text
