@@ -8,8 +8,10 @@ another animal or another volume. Cells in benchmarks/data/peers.json aren't com
 continues. The peers:
 
 genenet     six networks of preset: modern; the ensemble of the best, as many as validation says
-refit       the same with ensemble.refit, in the same time: six shorter trainings, then up to three members anew with
-            training and validation images together
+refit       the same with ensemble.refit, in the same time: six shorter trainings, then up to three members anew, as
+            long, with training and validation images together
+refit_half  the same with training.refit_iterations: half of the time for the six, half for at most two members
+refit_third the same with a third of the time for the six and two thirds for at most two members, as genenet init writes
 one         one architecture, six seeds: the genome that is best on validation in genenet's cell, as an ensemble
 resenc      the baseline resenc, nnU-Net's residual encoder, with 16 to 128 channels: one training with genenet's recipe
             and deep supervision
@@ -48,7 +50,6 @@ ENVIRONMENT = ROOT / "benchmarks/.peers"
 REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
 SECONDS = 600
 N_NETWORKS = 6
-N_REFITTED = 3  # at most
 
 
 def recipe():
@@ -79,11 +80,14 @@ def genenet(name, data, seed):
     }
 
 
-def refit(name, data, seed):
-    """Return a search with ensemble.refit, and the test scores of its ensemble before the refit."""
-    seconds = SECONDS / (N_NETWORKS + N_REFITTED)
-    genomes, members, outputs = search(data, seed, seconds)
-    chosen = selected(data, members, outputs, RANKING_METRIC, N_REFITTED)
+def refit(name, data, seed, most, search_share):
+    """Return a search with ensemble.refit, and the test scores of its ensemble before the refit.
+
+    The search has its share of the seconds; the refits of at most so many members have the rest.
+    """
+    genomes, members, outputs = search(data, seed, search_share * SECONDS / N_NETWORKS)
+    chosen = selected(data, members, outputs, RANKING_METRIC, most)
+    seconds = (1 - search_share) * SECONDS / len(chosen["members"])
     all_images = TransferData([*data.train, *data.validation], [], data.n_classes, data.test)
     training = {**recipe()["training"], "stopping": {"weights": "last"}}
     trainings = [(genomes[i], seed) for i in chosen["members"]]
@@ -158,7 +162,9 @@ def make_environment():
 
 PEERS = {
     "genenet": genenet,
-    "refit": refit,
+    "refit": functools.partial(refit, most=3, search_share=2 / 3),
+    "refit_half": functools.partial(refit, most=2, search_share=1 / 2),
+    "refit_third": functools.partial(refit, most=2, search_share=1 / 3),
     "one": one,
     "resenc": resenc,
     "monai": functools.partial(in_environment, "peer_programs/basic_unet.py"),
