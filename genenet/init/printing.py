@@ -143,6 +143,7 @@ def _refits(found: SearchCost) -> Iterator[str]:
     yield (
         f"after the selection, the members, at most {found.n_refits}, are trained again with the validation images "
         f"(ensemble.refit): up to {many(found.n_refits, 'more training')} without validations"
+        + (f", each of {found.sizes.refit_iterations:,} iterations" if found.sizes.refit_iterations else "")
         + (f", about {short(seconds)} here" if seconds is not None else "")
     )
 

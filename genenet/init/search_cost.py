@@ -97,7 +97,8 @@ class SearchCost:
     def refit_seconds(self) -> float:
         """How long all refits take one after the other, which have no validations; only after a trial."""
         genomes = self.genomes[: self.sizes.n_genomes]
-        return self.n_refits * fmean(self._seconds(cost, self.sizes, 0) for cost in genomes)
+        sizes = replace(self.sizes, iterations=self.sizes.refit_iterations or self.sizes.iterations)
+        return self.n_refits * fmean(self._seconds(cost, sizes, 0) for cost in genomes)
 
     @property
     def slowdown(self) -> float:

@@ -39,6 +39,8 @@ class Scale:
         per_step: operations that could be done in the fixed time of a step.
         most_iterations: of a training on small patches, which could do more of them with these operations.
         unet: of the baseline: kernels and log10 of the learning rate.
+        refit_ratio: iterations of all members' training on all images, relative to those of all genomes; None: each
+            member has as many as it had in the search.
     """
 
     net: Mapping[str, Any]
@@ -47,13 +49,15 @@ class Scale:
     per_step: float
     most_iterations: int
     unet: tuple[int, float]
+    refit_ratio: int | None
 
 
 # The operations are those of the searches that genenet init wrote before, of valid convolutions and 1000 or 20 000
 # iterations: a search takes as long as it took, and teaches more voxels. On a CPU core a step takes 27 ms, and a second
-# for each 4.5e10 operations (measured with 6 to 16 kernels). GPUs weren't measured.
+# for each 4.5e10 operations (measured with 6 to 16 kernels). A search for a third of the time and refits for the rest
+# give better networks than a search for all of it (docs/benchmarks.md). GPUs weren't measured.
 SCALES: Mapping[Kind, Scale] = {
-    "cpu": Scale({}, 6, 2.3e13, 1.2e9, 1000, (8, -2.5)),
+    "cpu": Scale({}, 6, 2.3e13, 1.2e9, 1000, (8, -2.5), 2),
     "gpu": Scale(
         {
             "n_convkernels": [16, 64],
@@ -66,6 +70,7 @@ SCALES: Mapping[Kind, Scale] = {
         0.0,
         20_000,
         (32, -3.5),
+        None,
     ),
 }
 
@@ -82,6 +87,7 @@ class Sizes:
         batch_size: patches of a step.
         without_resenc: iterations that the same time would allow without the baseline resenc; None if it isn't there.
         no_resenc: why the baseline resenc isn't there, and its options; None if it is, or can't be.
+        refit_ratio: as in ``Scale``.
     """
 
     own: Mapping[str, Mapping[str, Any]]
@@ -91,6 +97,7 @@ class Sizes:
     batch_size: int = DEFAULT_BATCH
     without_resenc: int | None = None
     no_resenc: WhyNot | None = None
+    refit_ratio: int | None = None
 
     @property
     def regions(self) -> dict[str, dict[str, Any]]:
@@ -99,8 +106,19 @@ class Sizes:
 
     @property
     def max_members(self) -> int:
-        """The largest number of members of the ensemble: half of the networks, since each may be trained twice."""
-        return min(MAX_MEMBERS, -(-self.n_genomes // 2))
+        """The largest number of members of the ensemble, since each may be trained twice: half of the networks.
+
+        It is a third if the second training is the longer one, but two at least.
+        """
+        most = max(2, self.n_genomes // 3) if self.refit_ratio else -(-self.n_genomes // 2)
+        return min(MAX_MEMBERS, self.n_genomes, most)
+
+    @property
+    def refit_iterations(self) -> int | None:
+        """Iterations of the members' training on all images; None: as many as in the search."""
+        if self.refit_ratio is None:
+            return None
+        return self.refit_ratio * self.n_genomes * self.iterations // self.max_members
 
     @property
     def validation_interval(self) -> int:
@@ -131,7 +149,12 @@ def max_validation(machine: Machine) -> int:
 
 
 def choose_sizes(
-    smallest: int, n_classes: int, machine: Machine, n_genomes: int | None, iterations: int | None
+    smallest: int,
+    n_classes: int,
+    machine: Machine,
+    n_genomes: int | None,
+    iterations: int | None,
+    is_refitted: bool = False,
 ) -> Sizes:
     """Choose what to draw, and how long to train it.
 
@@ -141,6 +164,8 @@ def choose_sizes(
         machine: that trains.
         n_genomes: None for the machine's default.
         iterations: None for as many as the operations of a training allow.
+        is_refitted: whether the members are trained again on all images. Unless ``iterations`` says otherwise, the
+            search is then half as long, and the refits have twice as many iterations as the search.
 
     Raises:
         InputError: If no network fits into the images.
@@ -150,7 +175,18 @@ def choose_sizes(
     sizes = Sizes({"net": _own_regions(smallest, scale)}, {UNET: unet}, n_genomes or scale.n_genomes)
     sizes = _with_more_taught(sizes, n_classes, scale)
     sizes = _within_memory(sizes, n_classes, machine)
+    if is_refitted and scale.refit_ratio:
+        suggested = _with_long_refits(sizes, smallest, n_classes, scale)
+        if iterations in (None, suggested.iterations):
+            return suggested
     return _with_iterations(sizes, smallest, n_classes, scale, iterations)
+
+
+def _with_long_refits(sizes: Sizes, smallest: int, n_classes: int, scale: Scale) -> Sizes:
+    """Choose the iterations of a search that is half as long, whose members are trained for longer afterwards."""
+    half = replace(scale, operations=scale.operations / 2, most_iterations=scale.most_iterations // 2)
+    sizes = replace(sizes, refit_ratio=scale.refit_ratio)
+    return _with_iterations(sizes, smallest, n_classes, half, None)
 
 
 def _with_iterations(sizes: Sizes, smallest: int, n_classes: int, scale: Scale, asked: int | None) -> Sizes:

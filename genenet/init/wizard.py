@@ -133,8 +133,10 @@ def _with_numbers(request: Request, suggested: Sizes, interactive: bool) -> Requ
 def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> Sizes:
     """Choose what to draw for the smallest training image."""
     smallest = min(min(size.resampled(part.look.image.path, part.shape)[1:]) for part in parts.train)
+    numbers = request.genomes, request.iterations
+    is_refitted = parts.reason_to_refit(classes) is not None
     with quiet(generation.__name__):  # the share of draws that fit is printed
-        return choose_sizes(smallest, len(classes.names), machine, request.genomes, request.iterations)
+        return choose_sizes(smallest, len(classes.names), machine, *numbers, is_refitted)
 
 
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> SearchCost:

@@ -114,6 +114,8 @@ def test_one_image_becomes_two_regions_and_a_valid_config():
     n = config.ensemble.max_size
     assert f"the members, at most {n}, are trained again with the validation images (ensemble.refit)" in text
     assert f"up to {n} more trainings without validations" in text
+    assert config.training.refit_iterations == 6 * config.training.iterations
+    assert f"validations, each of {config.training.refit_iterations:,} iterations" in text
 
 
 def test_frequencies_are_those_of_the_labels(caplog):
@@ -165,6 +167,28 @@ def test_a_small_part_for_validation_is_not_worth_a_refit():
         parts = split([seen], [], classes, 64 * 60)
         assert parts.validation[0].shape == (1, 64, 60)
         assert parts.reason_to_refit(classes) == reason
+
+
+def test_on_a_cpu_a_third_of_the_time_searches_and_the_rest_refits():
+    once, long = (choose_sizes(500, 3, CPU, None, None, is_refitted=is_) for is_ in (False, True))
+    assert (once.n_genomes, once.max_members, once.refit_iterations) == (6, 3, None)
+    assert long.iterations == pytest.approx(once.iterations / 2, rel=0.1)  # both are rounded
+    assert (long.max_members, long.refit_iterations) == (2, 6 * long.iterations)
+    others = [choose_sizes(500, 3, CPU, n, None, is_refitted=True) for n in (1, 3, 20)]
+    assert [(each.max_members, each.refit_iterations / each.iterations) for each in others] == [
+        (1, 2),
+        (2, 3),
+        (6, pytest.approx(2 * 20 / 6, rel=0.01)),
+    ]
+    cost = SearchCost.of(long, CPU, 3, 10**6, long.max_members)
+    cost = replace(cost, tried=((cost.median, Speed(0.5, 1e-6, is_busy=False)),))
+    shorter = replace(cost, sizes=replace(long, refit_ratio=None))
+    assert cost.refit_seconds == pytest.approx(6 * shorter.refit_seconds)
+    assert (
+        choose_sizes(500, 3, CPU, None, long.iterations, is_refitted=True) == long
+    )  # the suggestion was accepted
+    asked = choose_sizes(500, 3, CPU, None, 5000, is_refitted=True)
+    assert (asked.iterations, asked.max_members, asked.refit_iterations) == (5000, 3, None)
 
 
 def test_refits_cost_as_much_as_trainings_without_validations():
@@ -609,7 +633,7 @@ def test_it_asks_for_what_is_missing(monkeypatch):
     assert config.data.classes == ["a", "b", "c"]
     assert config.data.voxel_size_nm == (30, 5, 5)
     assert config.search.n_genomes == 3
-    assert config.training.iterations == choose_sizes(100, 3, CPU, 3, None).iterations
+    assert config.training.iterations == choose_sizes(100, 3, CPU, 3, None, is_refitted=True).iterations
     command = Path("config.yaml").read_text().split("Written by")[1].split("What genenet")[0]
     assert "--image em.tif --labels labels.tif" in command
     assert "--voxel-size 30x5x5" in command
