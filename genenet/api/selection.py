@@ -13,10 +13,14 @@ from genenet.config import types
 from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetric
 from genenet.core.errors import InputError
+from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
+from genenet.ensembles.calibration import means
 from genenet.ensembles.curve import Point, best_size, curve_of
 from genenet.ensembles.description import EnsembleDescription, NormalisationEntry
+from genenet.ensembles.reference import Reference
+from genenet.ensembles.seen import predictions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +89,7 @@ def make_ensemble(
         new_member(t.genome, t.network, t.genome.name, t.scores["ari"], weight)
         for t, weight in zip(ranked, weights, strict=False)
     ]
-    description = _description(first, chosen, point, members)
+    description = _description(ranked[:n_members], chosen, point, members)
     with TemporaryDirectory() as folder:
         place = Path(folder) / "ensemble"
         on_disk.write_ensemble(place, members, description)
@@ -99,8 +103,9 @@ class _Choice(EnsembleSettings):
 
 
 def _description(
-    trained: Trained, chosen: _Choice, point: Point, members: Sequence[on_disk.Member]
+    networks: Sequence[Trained], chosen: _Choice, point: Point, members: Sequence[on_disk.Member]
 ) -> EnsembleDescription:
+    trained = networks[0]
     return EnsembleDescription(
         classes=trained.classes,
         voxel_size_nm=chosen.voxel_size_nm,
@@ -110,8 +115,18 @@ def _description(
         validation=point.scores,
         metric=chosen.metric,
         combination=chosen.combination,
+        reference=_reference(networks, members, chosen.combination),
         members=on_disk.entries(members),
     )
+
+
+def _reference(networks: Sequence[Trained], members: Sequence[on_disk.Member], combination: str) -> Reference:
+    """Return what the ensemble has seen; of the validation image, the labelled voxels."""
+    first, weights = networks[0], [member.weight for member in members]
+    levels = [[network.probabilities] for network in networks]
+    slices = means([first.labels], levels, weights, len(first.classes), COMBINATIONS[combination].votes)
+    counted = ((p, truth != IGNORE) for truth, p in slices)
+    return Reference(images=first.greys, validation=predictions_of(counted, len(first.classes), None))
 
 
 def _ranked(trained: Sequence[Trained], metric: SelectionMetric) -> tuple[list[Trained], list[float]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
     from genenet.training.trainer import Row, Trainer
+    from genenet.volumes.grey_values import GreyValues
     from genenet.volumes.normalisation import NormalisationRule
 
 OF_FOLDERS = ("checkpoint_seconds", "data_memory_mb", "tensorboard")  # settings without effect on arrays
@@ -159,6 +160,7 @@ class Trained:
         classes: names by class id.
         normalisation: the rule by which images are normalised.
         dtypes: types of the training images.
+        greys: the normalised grey values of the training images and the validation image.
     """
 
     genome: Genome
@@ -170,6 +172,7 @@ class Trained:
     classes: list[str]
     normalisation: NormalisationRule
     dtypes: list[str]
+    greys: list[GreyValues] = field(default_factory=list)
 
     @property
     def ari(self) -> float:
@@ -275,6 +278,7 @@ def _result(trainer: Trainer, genome: Genome, classes: Sequence[str], data: Labe
         classes=list(classes),
         normalisation=data.rule,
         dtypes=data.dtypes,
+        greys=[greys for image in [*data.train, validation] if (greys := image.grey_values())],
     )
 
 

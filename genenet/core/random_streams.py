@@ -26,3 +26,5 @@ class Stream(IntEnum):
     LABELLED_PATCHES = 10  # further positions of a patch without a label: (stream, iteration, patch)
     NORM_STATISTICS = 12  # tiles from which the statistics of a network's norms are fixed for a volume
     DEEP_SUPERVISION = 13  # torch's seed of the heads' initial weights: (stream, 0)
+    GREY_VALUES = 14  # parts of an image whose grey values are compared with those of labelled images
+    FIRST_LOOK = 15  # tiles of a volume that are predicted before it is segmented

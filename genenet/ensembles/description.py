@@ -17,6 +17,7 @@ from genenet.core.errors import InputError
 from genenet.core.models import Closed
 from genenet.core.paths import of_fold
 from genenet.core.validation import validate
+from genenet.ensembles.reference import Reference
 from genenet.metrics.block_scores import BlockCounts
 from genenet.metrics.intervals import ConfidenceInterval
 from genenet.metrics.scores import ClassScores
@@ -159,6 +160,7 @@ class EnsembleDescription(Closed):
             None if an older version made the ensemble.
         calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
             by an older version, whose probabilities stay as they are.
+        reference: what the ensemble has seen, with which other volumes are compared; None if an older version made it.
     """
 
     format: Literal["genenet.ensemble/1"] = FORMAT
@@ -177,6 +179,7 @@ class EnsembleDescription(Closed):
     intervals: list[LeadInterval] = Field(default_factory=list)
     blocks: BlockCounts | None = None
     calibration: CalibrationEntry | None = None
+    reference: Reference | None = None
     members: list[MemberEntry] = Field(min_length=1)
 
     @property

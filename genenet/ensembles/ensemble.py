@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genenet.core.geometry import Triple
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.reference import Reference
     from genenet.networks.network import Network
     from genenet.networks.predictor import Predictor
     from genenet.training.outcomes import Outcome
@@ -112,6 +113,7 @@ class LoadedEnsemble:
     temperature: float | None  # of the probabilities; None: they weren't calibrated
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
+    reference: Reference | None  # what volumes are compared with; None if an older version made the ensemble
 
     @property
     def plans(self) -> list[Plan]:
@@ -175,4 +177,5 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         temperature=description.calibration.temperature if description.calibration else None,
         fingerprint=digest.hexdigest(),
         dtypes=description.dtypes,
+        reference=description.reference,
     )

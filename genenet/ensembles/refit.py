@@ -27,6 +27,7 @@ from genenet.core.paths import of_fold, refit_run
 from genenet.core.validation import validate
 from genenet.ensembles.description import ClassVoxels, NormalisationEntry, Refit, read_description
 from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, entries, write_ensemble
+from genenet.ensembles.seen import greys_of
 from genenet.training.prepared import open_prepared
 from genenet.training.run import TrainingRun, show_nothing
 from genenet.training.scores import Status, read_scores
@@ -198,11 +199,13 @@ def _changes(
     description: EnsembleDescription, train: Prepared, done: Refit, settings: SelectSettings
 ) -> dict[str, object]:
     """Return what the new weights change in the description."""
-    voxels = description.class_voxels
+    voxels, reference = description.class_voxels, description.reference
+    rule = train.rule(settings.normalisation)
     of_validation: Sequence[int] = voxels.validation if voxels else [0] * len(train.classes)
     return {
         "refit": done,
-        "normalisation": NormalisationEntry.of(train.rule(settings.normalisation)),
+        "normalisation": NormalisationEntry.of(rule),
+        "reference": reference and reference.model_copy(update={"images": greys_of([train], rule)}),
         "dtypes": sorted({image.image.dtype.name for image in train.images}),
         "class_voxels": ClassVoxels(train=train.class_counts, validation=list(of_validation)),
     }

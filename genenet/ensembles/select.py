@@ -19,6 +19,7 @@ from genenet.ensembles.description import (
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
 from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.ensembles.ranking import write_ranking
+from genenet.ensembles.seen import reference_of
 from genenet.ensembles.standings import standings
 from genenet.ensembles.strategies import choose_all, write_strategies
 from genenet.metrics.ambiguity import Decomposition
@@ -76,8 +77,11 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     description = _description(settings, outcomes, chosen, members, train, validation)
     combination, blocks = description.combination, ValidationBlocks(paths, validation)
     counted = blocks.counted(chosen.members, combination)
+    calibration = calibrate(paths, chosen.members, validation, combination)
+    images, rule = (train, validation), description.normalisation.rule
     found = {
-        "calibration": calibrate(paths, chosen.members, validation, combination),
+        "calibration": calibration,
+        "reference": reference_of(paths, chosen.members, images, rule, combination, calibration.temperature),
         "blocks": BlockCounts.of(counted),
         "intervals": lead_intervals(blocks, counted, outcomes, settings.ensemble.metric),
     }

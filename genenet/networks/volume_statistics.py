@@ -19,12 +19,11 @@ from numpy.random import PCG64, Generator, SeedSequence
 from torch import nn
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple
 from genenet.core.random_streams import Stream
 from genenet.genes.memory import prediction_bytes
 from genenet.networks.network import ConvLayer, Network
 from genenet.volumes.reflection import read_reflected
-from genenet.volumes.sampling import random_start, sample_boxes
+from genenet.volumes.sampling import random_boxes
 
 if TYPE_CHECKING:
     from genenet.genes.plan import Plan
@@ -36,7 +35,6 @@ Statistics = dict[str, list[float]]
 
 MOST_TILES, LEAST_TILES = 16, 2
 SAMPLE_BYTES = 500_000_000  # about what the forward of all sampled tiles may take
-MASK_VOXELS = 2**24  # of a large mask, about as many are searched for voxels that are inside
 
 STATISTICS = "running_mean", "running_var"  # of a batch normalisation, by their names in torch
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
@@ -104,23 +102,9 @@ def sampled_tiles(
     n_tiles = SAMPLE_BYTES // prediction_bytes(plan, plan.input_shape, 4)
     n_tiles = min(MOST_TILES, max(LEAST_TILES, n_tiles))
     rng = Generator(PCG64(SeedSequence(0, spawn_key=(Stream.NORM_STATISTICS,))))
-    boxes = sample_boxes(volume, MASK_VOXELS, mask) if mask else []
-    tiles = []
-    for _ in range(n_tiles):
-        voxel = _voxel_inside(rng, mask, boxes) if mask and boxes else (None, None, None)
-        z, y, x = map(random_start, [rng] * 3, volume.shape, plan.input_shape, voxel)
-        box = Box.of_shape(plan.input_shape, (z, y, x))
-        tiles.append(normalisation.apply(read_reflected(volume, box), z))
+    boxes = random_boxes(volume, plan.input_shape, n_tiles, rng, mask)
+    tiles = [normalisation.apply(read_reflected(volume, box), box.start[0]) for box in boxes]
     return np.stack(tiles)[:, None]
-
-
-def _voxel_inside(rng: Generator, mask: Volume, boxes: list[Box]) -> Triple:
-    """Draw a voxel inside a mask from one of the boxes that meet it."""
-    box = boxes[int(rng.integers(len(boxes)))]
-    inside = mask.read(box) != 0
-    drawn = np.flatnonzero(inside)[int(rng.integers(np.count_nonzero(inside)))]
-    z, y, x = (int(i) for i in np.unravel_index(drawn, inside.shape))
-    return Box.of_shape((1, 1, 1), (z, y, x)).shift(box.start).start
 
 
 def _with_batch_norms(network: Network) -> Network:

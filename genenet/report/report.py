@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, network_plots, plot_style, plots, slices
 from genenet.report.provenance import cost, provenance, refit_cost, settings_of
+from genenet.report.tried import tried_on
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
@@ -50,7 +51,10 @@ SHOWN = 900  # most voxels of a slice along y and x, so that the file stays smal
 
 @dataclass(frozen=True)
 class VolumeSection:
-    """A segmented volume: pictures of one slice and the data of the viewer, or a note on why they are missing."""
+    """A segmented volume: pictures of one slice and the data of the viewer, or a note on why they are missing.
+
+    The warnings say how it differs from what the ensemble has seen.
+    """
 
     name: str
     caption: str
@@ -58,6 +62,7 @@ class VolumeSection:
     pictures: list[figures.Picture]
     viewer: dict[str, Any] | None
     scores: ClassScores | None
+    warnings: list[str] = field(default_factory=list)
 
 
 ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
@@ -105,6 +110,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
     folder = str(Path(paths.ensemble).resolve())
     of_controls = [read_outcome(paths, run) for run in dict.fromkeys(r for c in controls for r in c.own_runs)]
     classes = ensemble.classes
+    volumes = [_volume_section(paths, name, files, settings) for name, files in settings.volumes.items()]
+    segmented = {volume.name: volume.warnings for volume in volumes if volume.pictures}
     return {
         "ensemble": ensemble,
         "members_text": f"{ensemble.size_text} in {folder}",
@@ -125,9 +132,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "n_failed": sum(run.kind != "baseline" and run.status != "ok" for run in runs),
         "test": test,
         "comparison": comparison(ensemble, test, runs, controls),
-        "volumes": [
-            _volume_section(paths, name, files, settings) for name, files in settings.volumes.items()
-        ],
+        "volumes": volumes,
+        "tried_on": tried_on(ensemble, test, segmented),
         "legend": [
             (name, "#{:02x}{:02x}{:02x}".format(*c))
             for name, c in zip(classes, class_colours(len(classes)), strict=True)
@@ -182,7 +188,8 @@ def _volume_section(
     missing = len(store.missing)
     note = f"{missing} of {len(store.blocks)} blocks aren't segmented yet; they are shown as background."
     caption = _caption(store, _middle(store.shape))
-    return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores)
+    warnings = store.attributes.get("warnings", [])
+    return VolumeSection(name, caption, note if missing else "", pictures, viewer, scores, warnings)
 
 
 def _scores(path: Path) -> ClassScores | None:

@@ -20,10 +20,11 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
+from genenet.segmentation.first_look import FirstLook
 from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
-from genenet.segmentation.suitability import cut_from, fit, warn_of_other_images
+from genenet.segmentation.suitability import cut_from, fit, size_difference, warn_of_other_images
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import Volume, crop
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from genenet.segmentation.pipeline import WriteBlock
 
 NORM_STATISTICS = "norm_statistics"  # of each member, in the attributes of a store
+WARNINGS = "warnings"  # how the volume differs from what the ensemble has seen, in the attributes of a store
 CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ class SegmentationJob:
             seconds=round(now - began, 1),
             seconds_computing=round(now - computing, 3),
             fingerprint=fingerprint,
+            warnings=store.attributes.get(WARNINGS, []),
         )
 
     def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
@@ -140,8 +143,12 @@ class SegmentationJob:
                 )
                 remove(self.out)
             warn_of_missing_chunks(self.source.image)
-            norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
             seen, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
+            warnings = warn_of_other_images(volume, self.ensemble, inside)
+            norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
+            statistics = self._predictor.statistics(seen, norm, inside)
+            look = FirstLook(seen, norm, inside)
+            warnings += look.warnings(self.ensemble, self._predictor.with_statistics(statistics))
             grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
@@ -162,7 +169,8 @@ class SegmentationJob:
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
                     "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
-                    NORM_STATISTICS: self._predictor.statistics(seen, norm, inside),
+                    NORM_STATISTICS: statistics,
+                    WARNINGS: [*filter(None, [size_difference(volume, self.ensemble)]), *warnings],
                     **mask_facts(self.source),
                 },
             )
@@ -199,10 +207,13 @@ def segment_in_memory(
     Raises:
         InputError: If the volume can't be normalised.
     """
-    norm = _normalisation(volume, ensemble, mask)
     image, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
+    warn_of_other_images(volume, ensemble, inside)
+    norm = _normalisation(volume, ensemble, mask)
+    predictor = ensemble.predictor(device, settings).for_volume(image, norm, inside)
+    FirstLook(image, norm, inside).warnings(ensemble, predictor)
     pipeline = Pipeline(
-        ensemble.predictor(device, settings).for_volume(image, norm, inside),
+        predictor,
         image,
         norm,
         Channels.of(settings, ensemble.temperature),
@@ -216,7 +227,7 @@ def segment_in_memory(
 def _normalisation(
     volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None, image: ImageInMask | None = None
 ) -> Normalisation:
-    """Return a volume's normalisation; warns if the voxels inside its mask aren't like the training images.
+    """Return a volume's normalisation.
 
     Args:
         volume: a whole image, or a region of one.
@@ -225,7 +236,6 @@ def _normalisation(
         image: what the volume was cut from, if it is a region.
     """
     inside = mask.volume if mask else None
-    warn_of_other_images(volume, ensemble, inside)
     return ensemble.normalisation.of(partial(measure, part=ImageInMask(volume, inside), image=image))
 
 

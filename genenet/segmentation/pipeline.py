@@ -6,7 +6,7 @@ import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     # of a box, its labels (Z, Y, X) and its channels (C, Z, Y, X)
     WriteBlock = Callable[[Box, NDArray[np.uint8], NDArray[Any]], None]
 
+Result = TypeVar("Result")
 IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
 
@@ -199,19 +200,28 @@ class Pipeline:
     def _finish(self, block: Block) -> Box:
         """Wait for a block's tiles and write it."""
         for tile in block.tiles:
-            try:
-                tile.result()
-            except (MemoryError, RuntimeError) as error:
-                if is_out_of_memory(error):
-                    raise InputError(
-                        f"a tile doesn't fit in memory ({one_line(error)}); lower segmentation.memory_mb (--memory-mb)"
-                    ) from error
-                raise
+            finished(tile)
         if self.mask:
             self.mask.clear(block.box, block.labels, block.channels)
         self.write(block.box, block.labels, block.channels)
         give_back_freed_memory()  # else the heap is fragmented a little more by every block
         return block.box
+
+
+def finished(tile: Future[Result]) -> Result:
+    """Wait for a tile, and return its result.
+
+    Raises:
+        InputError: If the tile doesn't fit in memory.
+    """
+    try:
+        return tile.result()
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise InputError(
+                f"a tile doesn't fit in memory ({one_line(error)}); lower segmentation.memory_mb (--memory-mb)"
+            ) from error
+        raise
 
 
 @torch.inference_mode()

@@ -46,6 +46,9 @@ class Receipt(Closed):
     seconds: NonNegativeFloat = 0.0
     seconds_computing: NonNegativeFloat = 0.0
     fingerprint: str = Field("", description="the store's")
+    warnings: list[str] = Field(
+        default_factory=list, description="how the volume differs from what the ensemble has seen"
+    )
 
 
 def read_receipt(path: Path) -> Receipt:

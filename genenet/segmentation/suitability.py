@@ -10,6 +10,8 @@ from genenet.volumes.measure import ImageInMask, measure
 from genenet.volumes.rescale import RescaledVolume, check_rescaling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genenet.config.settings import ImageFiles
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.volumes.base import Volume
@@ -45,11 +47,7 @@ def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: b
     if not grid.differs_from(trained):
         return volume
     if not rescale:
-        log.warning(
-            "%s: has voxels of %s nm, the ensemble was trained on %s nm (z, y, x); rescale: true (or --rescale) "
-            "resamples it while it is read",
-            *(volume.name, volume.voxel_size_nm or size_text(grid.sizes_nm), trained),
-        )
+        log.warning(size_difference(volume, ensemble))
         return volume
     rescaled = _rescaled(volume, ensemble)
     log.info(
@@ -57,6 +55,17 @@ def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: b
         *(volume.name, volume.voxel_size_nm, rescaled.voxel_size_nm),
     )
     return rescaled
+
+
+def size_difference(volume: Volume, ensemble: LoadedEnsemble) -> str | None:
+    """Return a warning if the voxels of a volume have another size than those of the training images."""
+    grid, trained = volume.grid, ensemble.voxel_size_nm
+    if not grid.differs_from(trained):
+        return None
+    return (
+        f"{volume.name}: has voxels of {volume.voxel_size_nm or size_text(grid.sizes_nm)} nm, the ensemble was trained "
+        f"on {trained} nm (z, y, x); rescale: true (or --rescale) resamples it while it is read"
+    )
 
 
 def cut_from(image: Volume, fitted: Volume, ensemble: LoadedEnsemble) -> Volume:
@@ -73,43 +82,60 @@ def _rescaled(volume: Volume, ensemble: LoadedEnsemble) -> Volume:
     return RescaledVolume(volume, trained if is_3d(ensemble) else (own[0], *trained[1:]))
 
 
-def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> None:
-    """Log a warning if a volume's type, its values or its number of slices aren't those of the training images."""
-    if is_3d(ensemble) and volume.shape[0] == 1:
-        log.warning(
-            "%s: is a single slice, and the ensemble's networks are 3D: they see it reflected along z; "
-            "networks of spatial_mode 2d suit it better",
-            volume.name,
-        )
-    if ensemble.dtypes and volume.dtype.name not in ensemble.dtypes:
-        log.warning(
-            "%s: its voxels are %s, the ensemble was trained on %s; convert them likewise, unless that makes no "
-            "difference under normalisation: %s",
-            volume.name,
-            volume.dtype,
-            " and ".join(ensemble.dtypes),
-            ensemble.normalisation.settings,
-        )
-    _warn_of_other_values(volume, ensemble, mask)
+def warn_of_other_images(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None = None) -> list[str]:
+    """Log a warning if a volume's type, its values or its number of slices aren't those of the training images.
+
+    Returns:
+        The warnings.
+    """
+    lines = [of(volume, ensemble, mask) for of in (_too_few_slices, _other_type, _other_values)]
+    return logged(lines)
 
 
-def _warn_of_other_values(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> None:
-    """Compare centre and scale if those of the training images are used: a volume's own make up for others."""
+def logged(lines: Sequence[str | None]) -> list[str]:
+    """Log warnings, and return them; None is none."""
+    found = [line for line in lines if line]
+    for line in found:
+        log.warning("%s", line)
+    return found
+
+
+def _too_few_slices(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> str | None:
+    if not is_3d(ensemble) or volume.shape[0] > 1:
+        return None
+    return (
+        f"{volume.name}: is a single slice, and the ensemble's networks are 3D: they see it reflected along z; "
+        "networks of spatial_mode 2d suit it better"
+    )
+
+
+def _other_type(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> str | None:
+    if not ensemble.dtypes or volume.dtype.name in ensemble.dtypes:
+        return None
+    return (
+        f"{volume.name}: its voxels are {volume.dtype}, the ensemble was trained on {' and '.join(ensemble.dtypes)}; "
+        "convert them likewise, unless that makes no difference under normalisation: "
+        f"{ensemble.normalisation.settings}"
+    )
+
+
+def _other_values(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None) -> str | None:
+    """Compare centre and scale if those of the training images are used: a volume's own make up for others.
+
+    An ensemble with a reference is compared with that.
+    """
     rule = ensemble.normalisation
-    if rule.settings.over != "training":
-        return
+    if rule.settings.over != "training" or ensemble.reference:
+        return None
     part = ImageInMask(volume, mask)
     (mean,), (deviation,) = measure(rule.settings, part, max_voxels=_SAMPLE_VOXELS)
-    if abs(mean - rule.mean) > 3 * rule.deviation or not 0.2 < deviation / rule.deviation < 5:
-        log.warning(
-            "%s: its voxels are %.4g ± %.2g, those of the training images %.4g ± %.2g, by which it is normalised; "
-            "bring them to the same range, or train with normalisation: volume",
-            volume.name,
-            mean,
-            deviation,
-            rule.mean,
-            rule.deviation,
-        )
+    if abs(mean - rule.mean) <= 3 * rule.deviation and 0.2 < deviation / rule.deviation < 5:
+        return None
+    return (
+        f"{volume.name}: its voxels are {mean:.4g} ± {deviation:.2g}, those of the training images {rule.mean:.4g} ± "
+        f"{rule.deviation:.2g}, by which it is normalised; bring them to the same range, or train with normalisation: "
+        "volume"
+    )
 
 
 def is_3d(ensemble: LoadedEnsemble) -> bool:

@@ -14,6 +14,7 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.core.resources import MEBIBYTE
 from genenet.volumes.base import ArrayVolume
+from genenet.volumes.grey_values import grey_values
 from genenet.volumes.masks import MaskedVolume
 from genenet.volumes.normalisation import Normalisation, NormalisationRule
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from genenet.training.prepared import Prepared
     from genenet.training.sources import Source
     from genenet.volumes.base import Volume
+    from genenet.volumes.grey_values import GreyValues
 
 BORDER_MAP_BYTES = 4  # for each voxel
 
@@ -56,6 +58,10 @@ class LabelledArray:
             return None
         inside = np.isfinite(self.image)
         return None if inside.all() else ArrayVolume(inside.astype(np.uint8), self.name)
+
+    def grey_values(self) -> GreyValues | None:
+        """Return the normalised grey values inside the mask; None if no voxel counts."""
+        return grey_values(ArrayVolume(self.image, self.name), self.normalisation, self.inside)
 
     @classmethod
     def of(cls, source: Source, normalisation: Normalisation) -> LabelledArray:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SLAB_VOXELS = 2**23  # read, checked and written at a time
 _BOX_VOXELS = 2**20  # the largest box that a sample is made of
 _LEAST_BOXES = 4  # of a slice, or of a mask
+_MASK_VOXELS = 2**24  # of a large mask, about as many are searched for voxels that are inside
 
 
 def slabs(shape: Triple) -> Iterator[Box]:
@@ -181,3 +182,31 @@ def random_start(rng: np.random.Generator, n: int, m: int, voxel: int | None) ->
     if voxel is None:
         return int(rng.integers(n - m + 1))
     return min(max(voxel - int(rng.integers(m)), 0), n - m)
+
+
+def random_boxes(
+    volume: Volume, shape: Triple, n: int, rng: np.random.Generator, mask: Volume | None = None
+) -> Iterator[Box]:
+    """Draw ``n`` boxes of a shape; they lie inside the volume where they fit, and are centred where they don't.
+
+    Args:
+        volume: that they are drawn from.
+        shape: of each box.
+        n: number of boxes.
+        rng: draws.
+        mask: of the volume's shape, 0 outside; each box holds a voxel inside, if there is any.
+    """
+    boxes = sample_boxes(volume, _MASK_VOXELS, mask) if mask else []
+    for _ in range(n):
+        voxel = _voxel_inside(rng, mask, boxes) if mask and boxes else (None, None, None)
+        z, y, x = map(random_start, [rng] * 3, volume.shape, shape, voxel)
+        yield Box.of_shape(shape, (z, y, x))
+
+
+def _voxel_inside(rng: np.random.Generator, mask: Volume, boxes: list[Box]) -> Triple:
+    """Draw a voxel inside a mask from one of the boxes that meet it."""
+    box = boxes[int(rng.integers(len(boxes)))]
+    inside = mask.read(box) != 0
+    drawn = np.flatnonzero(inside)[int(rng.integers(np.count_nonzero(inside)))]
+    z, y, x = (int(i) for i in np.unravel_index(drawn, inside.shape))
+    return Box.of_shape((1, 1, 1), (z, y, x)).shift(box.start).start

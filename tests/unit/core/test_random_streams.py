@@ -17,6 +17,8 @@ def test_the_numbers_of_streams_stay() -> None:
         "LABELLED_PATCHES": 10,
         "NORM_STATISTICS": 12,
         "DEEP_SUPERVISION": 13,
+        "GREY_VALUES": 14,
+        "FIRST_LOOK": 15,
     }
 
 
