@@ -14,6 +14,7 @@ again, so an interrupted run continues. All limits are chosen from the recorded 
 The real data is looked for in $GENENET_TEST_DATA, or in ../shared/data beside the clone.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,15 +22,17 @@ from scipy.ndimage import gaussian_filter, zoom
 
 import cells
 from bench_tools import ROOT
+from genenet.ensembles.reference import Predictions, Reference
 from genenet.metrics.calibration import best_temperature, with_temperature
 from genenet.metrics.contingency import Contingency, scores
 from genenet.training.prepared_images import LabelledArray
+from genenet.volumes.base import ArrayVolume
+from genenet.volumes.grey_values import grey_values
 from genenet.volumes.normalisation import Normalisation
 from peers import recipe
 from recipe import genomes_of, iterations_in, maker, probabilities, trained, where
 from transfer_data import TRANSFER_SETS, TransferData, axon, other_contrast, parts
 
-CELLS = cells.Cells(ROOT / "benchmarks/data/too_different.json", "networks", "modern")
 SECONDS, N_NETWORKS, VALIDATIONS = 30, 2, 2
 CUT = (1, 320, 320)  # most voxels of a volume
 GRID = 4  # an image is cut into GRID x GRID parts, whose classes are recorded one by one
@@ -257,6 +260,94 @@ def cell(data_name, networks_name, seed):
         "test": next(each["scores"] for each in found if each["volume"] == "test"),
     }
 
+
+class Cells(cells.Cells):
+    """The cells, and the table of warnings."""
+
+    def print_table(self, data_sets, variants):
+        """Print how often genenet warns of volumes on which an ensemble is as good as on validation, and of others."""
+        found = [each for cell in self.read().values() for each in judged(cell)]
+        print("| volumes | as on validation: warned of | worse: warned of | no score: warned of | reasons |")
+        print("|---|---|---|---|---|")
+        for group in [*dict.fromkeys(each.group for each in found), "all"]:
+            of_group = [each for each in found if group in (each.group, "all")]
+            columns = [counted([e for e in of_group if e.is_worse is worse]) for worse in (False, True, None)]
+            reasons = Counter(reason for each in of_group for reason in each.reasons)
+            text = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+            print("|", " | ".join([group, *columns, text]), "|")
+
+
+def counted(volumes):
+    """Return how many volumes are warned of, of how many."""
+    return f"{sum(bool(each.reasons) for each in volumes)} of {len(volumes)}" if volumes else ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A volume: whether the ensemble is worse on it than on validation (None: no score), and why it is warned of."""
+
+    group: str
+    is_worse: bool | None
+    reasons: list[str]
+
+
+def judged(cell):
+    """Yield the volumes of a cell; grey values are measured anew, so they are those that genenet measures."""
+    data = SETS[cell["data"]]("image")
+    seen = Reference(
+        images=[greys_of(image) for image in [*data.train, *data.validation]],
+        validation=predictions(cell["validation"]),
+    )
+    recorded = {each["volume"]: each for each in cell["volumes"]}
+    classes = [str(i) for i in range(data.n_classes)]
+    for volume in volumes(cell["data"], data):
+        of = recorded[volume.name]
+        line = seen.warning("", classes, greys_of(volume.image), predictions(of)) or ""
+        reasons = [reason for reason, text in REASONS.items() if text in line]
+        least = WORSE * cell["validation"]["scores"]["mean_iou"]
+        is_worse = of["scores"]["mean_iou"] < least if of["scores"] else None
+        yield Judged(group_of(volume), is_worse, reasons)
+
+
+WORSE = 0.8  # of the mean IoU on validation
+REASONS = {
+    "grey values": "grey values are",
+    "neighbours": "neighbouring voxels",
+    "inverse": "inverse",
+    "classes": "predicted classes",
+    "uncertainty": "mean uncertainty",
+}
+
+
+def group_of(volume):
+    """Return the row of a volume in the table."""
+    split, *changes = volume.name.split(", ")
+    if split not in ("validation", "test"):
+        return "another set, same classes" if volume.has_labels else "another tissue"
+    if changes[:1] == ["by training"]:
+        return "normalised by training" + ", darker or brighter" * (len(changes) > 1)
+    kind = changes[0].split()[0] if changes else "as it is"
+    kind = {
+        "gamma": "other contrast",
+        "other": "other contrast",
+        "voxels": "other voxel size",
+        "quarter": "quarters",
+    }.get(kind, kind)
+    return f"{split}, {kind}" if kind in ("as it is", "quarters") else kind
+
+
+def greys_of(image):
+    """Return the grey values of an image as genenet measures them."""
+    return grey_values(ArrayVolume(image.image, image.name), image.normalisation)
+
+
+def predictions(of):
+    """Return the predictions that a cell has recorded by part, for the whole volume."""
+    shares = np.mean(of["shares"], axis=0).tolist()
+    return Predictions(class_shares=shares, uncertainty=float(np.mean(of["tempered"])))
+
+
+CELLS = Cells(ROOT / "benchmarks/data/too_different.json", "networks", "modern")
 
 if __name__ == "__main__":
     cells.main(__doc__, CELLS, cell, SETS, ["modern"])

@@ -115,8 +115,10 @@ def _trained(
 
 def _changes(description: EnsembleDescription, data: LabelledArrays) -> dict[str, object]:
     """Return what the new weights change in the description."""
-    voxels = description.class_voxels
+    voxels, reference = description.class_voxels, description.reference
+    greys = [found for image in data.train if (found := image.grey_values())]
     return {
+        "reference": reference and reference.model_copy(update={"images": greys}),
         "refit": Refit(
             images=[image.name for image in data.train],
             refitted=description.runs,

@@ -1,10 +1,11 @@
 """What an ensemble has seen, and how far another volume is from it.
 
-Two comparisons need no network: the distribution of the normalised grey values, and how much neighbouring voxels
-differ (blur, noise and the size of voxels change that). Two more need the predictions for a sample of the volume: the
-shares of the classes, and the mean uncertainty. The latter is a difference of average confidences, which Guillory et
-al. (2021, "Predicting with confidence on unseen distributions") found to predict the loss of accuracy on other data.
-The limits are from `benchmarks/too_different.py`; docs/benchmarks.md says how often they are wrong.
+Three comparisons need no network: the distribution of the normalised grey values, how much neighbouring voxels differ
+(blur, noise and the size of voxels change that), and whether thin structures are dark or bright. Two more need the
+predictions for a sample of the volume: the shares of the classes, and the mean uncertainty. The latter is a difference
+of average confidences, which Guillory et al. (2021, "Predicting with confidence on unseen distributions") found to
+predict the loss of accuracy on other data. The limits are from `benchmarks/too_different.py`; docs/benchmarks.md says
+how often they are wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from genenet.volumes.grey_values import GreyValues
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-GREY_LIMIT = 0.25  # in deviations
-TEXTURE_LIMIT = 1.0  # as a logarithm to base 2
-SHARES_LIMIT = 0.35
-UNCERTAINTY_LIMIT = 0.10  # above that of validation
+GREY_LIMIT = 0.6  # in deviations
+TEXTURE_LIMIT = 1.25  # as a logarithm to base 2
+INVERTED_LIMIT, LEAST_SKEW = 0.3, 0.2  # of a ratio of distances, and of the larger distance
+SHARES_LIMIT = 0.12
+UNCERTAINTY_LIMIT = 0.07  # above that of validation
 
 
 class Predictions(Closed):
@@ -69,8 +71,8 @@ class Reference(Closed):
             return None
         return (
             f"{name}: may be too different from what the ensemble has seen: {'; '.join(reasons)}. Compare a slice of "
-            "the result with the image; bring contrast and voxel size (--rescale) to those of the labelled images, or "
-            "label a slice of this volume and train with it"
+            "the result with the image; bring its contrast and voxel size (--rescale) to those of the labelled images, "
+            "or label a slice of this volume and train with it"
         )
 
     def _other_greys(self, greys: GreyValues | None) -> Iterator[str]:
@@ -87,7 +89,13 @@ class Reference(Closed):
         if abs(texture) > TEXTURE_LIMIT:
             yield (
                 f"its neighbouring voxels differ {2**texture:.2g} times as much as in the most similar labelled image "
-                f"(limit {2**TEXTURE_LIMIT:g} times, or its inverse), by blur, noise or another size of voxels"
+                f"(limit {2**TEXTURE_LIMIT:.2g} times, or its inverse), by blur, noise or another size of voxels"
+            )
+        same, inverted = (min(greys.skew_distance(image, sign) for image in self.images) for sign in (1, -1))
+        if same > LEAST_SKEW and inverted < INVERTED_LIMIT * same:
+            yield (
+                f"it looks like the inverse of the labelled images: the skewness of thin structures is {inverted:.2f} "
+                f"from theirs after an inversion, {same:.2f} without one (limit {INVERTED_LIMIT * same:.2f})"
             )
 
     def _other_predictions(self, classes: Sequence[str], found: Predictions | None) -> Iterator[str]:

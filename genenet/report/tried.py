@@ -9,7 +9,8 @@ from genenet.volumes.grid import size_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from genenet.ensembles.description import EnsembleDescription, ScoresOnTestImages
+    from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.tested import ScoresOnTestImages
 
 
 def tried_on(
@@ -62,7 +63,9 @@ def _known(ensemble: EnsembleDescription) -> str:
     low = min(image.quantiles[1] for image in reference.images)
     high = max(image.quantiles[-2] for image in reference.images)
     types = f" of {' and '.join(ensemble.dtypes)}" if ensemble.dtypes else ""
-    doubt = reference.validation and f"; mean uncertainty on validation {reference.validation.uncertainty:.2f}"
+    doubt = (
+        reference.validation and f"; mean uncertainty on validation {reference.validation.uncertainty:.2f}"
+    )
     return (
         f"Its {len(reference.images)} labelled images have voxels{types} of {size_text(ensemble.voxel_size_nm)} nm "
         f"(z, y, x), and normalised grey values from {low:.1f} to {high:.1f} (5 to 95 %){doubt or ''}."

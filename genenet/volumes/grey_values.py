@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,11 +38,14 @@ class GreyValues(Closed):
         differences: mean absolute difference of voxels of a slice that are 1, 2, 4 and 8 apart along y or x; None if
             the image has no such pair. Blur makes the first ones smaller, noise makes them larger, and voxels of
             another size shift all of them.
+        skews: skewness of how much a voxel is brighter than the mean of the two that are 1, 2, 4 and 8 apart from it:
+            below 0 if thin structures are dark, above 0 if they are bright; None if the image has no such voxels.
     """
 
     name: str
     quantiles: list[float] = Field(min_length=len(PERCENTAGES), max_length=len(PERCENTAGES))
     differences: list[float | None] = Field(min_length=len(LAGS), max_length=len(LAGS))
+    skews: list[float | None] = Field(min_length=len(LAGS), max_length=len(LAGS))
 
     def distance(self, other: GreyValues) -> float:
         """Return the mean distance of the quantiles from 5 to 95 %: the Wasserstein distance without the tails.
@@ -55,6 +59,11 @@ class GreyValues(Closed):
         pairs = zip(self.differences, other.differences, strict=True)
         ratios = [(a + FLOOR) / (b + FLOOR) for a, b in pairs if a is not None and b is not None]
         return max((float(np.log2(ratio)) for ratio in ratios), key=abs, default=0.0)
+
+    def skew_distance(self, other: GreyValues, sign: int = 1) -> float:
+        """Return the distance of the skews up to 4 voxels; with a ``sign`` of -1 to those of the inverted image."""
+        pairs = zip(self.skews[:3], other.skews[:3], strict=True)
+        return math.hypot(*(a - sign * b for a, b in pairs if a is not None and b is not None))
 
 
 def grey_values(
@@ -71,22 +80,24 @@ def grey_values(
         mask: of the same shape; where it is 0, voxels don't count.
         name: of the result; by default that of the volume.
     """
-    voxels, differences = [], [_Mean() for _ in LAGS]
+    voxels, neighbours = [], [_Neighbours(lag) for lag in LAGS]
     for box in _boxes(volume, mask):
         raw = volume.read(box)
         counts = np.isfinite(raw) if mask is None else np.isfinite(raw) & (mask.read(box) != 0)
         slice_, inside = normalisation.apply(raw, box.start[0])[0], counts[0]
         slice_[~inside] = 0  # what isn't finite there would raise warnings
         voxels.append(slice_[inside])
-        for lag, mean in zip(LAGS, differences, strict=True):
-            mean.add_neighbours(slice_, inside, lag)
+        for each in neighbours:
+            for axis in (0, 1):
+                each.add(np.moveaxis(slice_, axis, 0), np.moveaxis(inside, axis, 0))
     found = np.concatenate(voxels) if voxels else np.empty(0)
     if not found.size:
         return None
     return GreyValues(
         name=volume.name if name is None else name,
         quantiles=[rounded(value) for value in np.percentile(found, PERCENTAGES)],
-        differences=[mean.value for mean in differences],
+        differences=[each.difference for each in neighbours],
+        skews=[each.skew for each in neighbours],
     )
 
 
@@ -101,25 +112,38 @@ def _boxes(volume: Volume, mask: Volume | None) -> Iterator[Box]:
     yield from random_boxes(volume, (1, min(PATCH, height), min(PATCH, width)), N_PATCHES, rng, mask)
 
 
-class _Mean:
-    """The mean absolute difference of neighbours."""
+class _Neighbours:
+    """Sums over voxels and those that are ``lag`` apart from them."""
 
-    def __init__(self) -> None:
-        self._sum, self._n = 0.0, 0
+    def __init__(self, lag: int) -> None:
+        self._lag = lag
+        self._n, self._sum = 0, 0.0
+        self._moments = np.zeros(
+            3
+        )  # sums of 1, x² and x³ of how much a voxel is brighter than its two neighbours
 
-    def add_neighbours(self, voxels: NDArray[np.float32], inside: NDArray[np.bool_], lag: int) -> None:
-        """Add the pairs of voxels (Y, X) that are ``lag`` apart along an axis, and both inside."""
-        for a, b, both in (
-            (voxels[lag:], voxels[:-lag], inside[lag:] & inside[:-lag]),
-            (voxels[:, lag:], voxels[:, :-lag], inside[:, lag:] & inside[:, :-lag]),
-        ):
-            self._sum += float(np.abs(a - b, dtype=np.float64)[both].sum())
-            self._n += int(both.sum())
+    def add(self, voxels: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
+        """Add the voxels of a slice whose neighbours along the first axis are also inside."""
+        lag = self._lag
+        pairs = inside[lag:] & inside[:-lag]
+        self._sum += float(np.abs(voxels[lag:] - voxels[:-lag])[pairs].sum(dtype=np.float64))
+        self._n += int(pairs.sum())
+        both = pairs[lag:] & pairs[:-lag]
+        x = (voxels[lag:-lag] - (voxels[2 * lag :] + voxels[: -2 * lag]) / 2)[both].astype(np.float64)
+        self._moments += len(x), np.square(x).sum(), (x**3).sum()
 
     @property
-    def value(self) -> float | None:
-        """The mean; None without a pair."""
+    def difference(self) -> float | None:
+        """The mean absolute difference; None without a pair."""
         return rounded(self._sum / self._n) if self._n else None
+
+    @property
+    def skew(self) -> float | None:
+        """The skewness; 0 if all are the same, None without voxels."""
+        n, squares, cubes = self._moments
+        if not n:
+            return None
+        return rounded(float(cubes / n / (squares / n) ** 1.5)) if squares else 0.0
 
 
 def rounded(value: float) -> float:

@@ -19,10 +19,11 @@ from tests.support.configs import ROOT
 CLASSES = ["background", "cell"]
 
 
-def greys(shift=0.0, ratio=1.0):
+def greys(shift=0.0, ratio=1.0, skew=-0.2):
     """An image whose grey values are shifted, and whose neighbours differ ``ratio`` times as much."""
     quantiles = [shift + percentage / 100 for percentage in PERCENTAGES]
-    return GreyValues(name="a.tif", quantiles=quantiles, differences=[1.0 * ratio] * len(LAGS))
+    found = {"differences": [1.0 * ratio] * len(LAGS), "skews": [skew] * len(LAGS)}
+    return GreyValues(name="a.tif", quantiles=quantiles, **found)
 
 
 SEEN = Reference(
@@ -60,13 +61,21 @@ def test_less_uncertainty_is_no_reason():
     assert warning(uncertainty=0.0) is None
 
 
+@pytest.mark.parametrize(
+    ("skew", "warns"), [(-0.3, False), (0.0, False), (0.05, False), (0.2, True), (0.15, True)]
+)
+def test_an_inverted_image_is_one_with_the_opposite_skew(skew, warns):
+    line = warning(greys(skew=skew))
+    assert (line is not None and "the inverse of the labelled images" in line) == warns
+
+
 def test_the_warning_is_one_line_that_says_what_how_much_and_what_to_do():
     line = warning(greys(shift=-3, ratio=8), (0.1, 0.9), 0.4)
     assert "\n" not in line
     for part in (
         "v: may be too different from what the ensemble has seen: ",
         "its normalised grey values are 3.00 from those of the most similar labelled image",
-        "its neighbouring voxels differ 7.9 times as much",
+        "its neighbouring voxels differ 7.9 times as much as in the most similar labelled image (limit 2.4 times",
         "differ by 60% from those on validation",
         "above all cell (90%, there 30%)",
         "the mean uncertainty is 0.40, on validation 0.10",

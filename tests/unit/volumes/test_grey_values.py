@@ -54,6 +54,15 @@ def test_blur_makes_neighbours_more_alike_and_noise_less():
     assert of(IMAGE).texture(of(blurred)) > 0.8
 
 
+def test_dark_lines_have_a_negative_skew_and_an_inverted_image_the_opposite():
+    membranes = IMAGE.copy()
+    membranes[:, ::15], membranes[:, :, ::15] = 10, 10
+    found, inverted = of(membranes), of(255 - membranes)
+    assert found.skews[0] < -1
+    assert inverted.skews == pytest.approx([-skew for skew in found.skews], abs=1e-3)
+    assert inverted.skew_distance(found, -1) < 0.01 < 1 < inverted.skew_distance(found)
+
+
 def test_voxels_outside_the_mask_do_not_count():
     mask = np.zeros(IMAGE.shape, np.uint8)
     mask[:, 10:50, 20:70] = 1
@@ -68,12 +77,12 @@ def test_voxels_outside_the_mask_do_not_count():
 
 def test_a_constant_image_and_one_with_voxels_that_are_no_numbers():
     constant = of(np.full((1, 20, 20), 7, np.uint8), like=IMAGE)
-    assert constant.differences == [0, 0, 0, 0]
+    assert constant.differences == constant.skews == [0, 0, 0, 0]
     assert constant.texture(of(IMAGE)) < -1
     broken = IMAGE.astype(np.float32)
     broken[0, :5], broken[1, 7] = np.nan, np.inf
     assert of(broken, like=IMAGE).distance(of(IMAGE)) < 0.05
-    assert of(np.zeros((3, 1, 1), np.uint8), like=IMAGE).differences == [None] * 4
+    assert of(np.zeros((3, 1, 1), np.uint8), like=IMAGE).skews == [None] * 4
 
 
 def test_a_large_image_is_sampled_the_same_way_each_time():
