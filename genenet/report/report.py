@@ -31,7 +31,7 @@ from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 from genenet.report import figures, network_plots, plot_style, plots, slices
 from genenet.report.provenance import cost, provenance, refit_cost, settings_of
-from genenet.report.tried import tried_on
+from genenet.report.tried import not_tried, tried_on
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
@@ -133,7 +133,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "test": test,
         "comparison": comparison(ensemble, test, runs, controls),
         "volumes": volumes,
-        "tried_on": tried_on(ensemble, test, segmented),
+        "not_tried": not_tried(ensemble, test, segmented),
+        "tried_on": tried_on(ensemble, segmented),
         "legend": [
             (name, "#{:02x}{:02x}{:02x}".format(*c))
             for name, c in zip(classes, class_colours(len(classes)), strict=True)
