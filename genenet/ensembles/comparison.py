@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from genenet.metrics.scores import ClassScores
     from genenet.training.outcomes import Outcome
 
-BEFORE_REFIT = (
-    "Controls learned from the training images only, so the ensemble is compared as before the refit."
-)
+# what controls, baselines and single networks learned from, by whether there are folds
+LEARNED_FROM = {False: "the training images only", True: "all parts of the labelled images but one"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def comparison(
 ) -> Comparison | None:
     """Compare an ensemble with its controls; None if there are none.
 
-    Controls and baselines learn from the training images only, so the ensemble is compared as it was before a refit.
+    Controls and baselines learn from the training images only, or from all folds but one, so the ensemble is compared
+    as it was before a refit.
 
     Args:
         ensemble: the chosen one.
@@ -115,7 +115,9 @@ def comparison(
     has_test = test is not None
     reservations = list(_reservations(len(members), rows, has_test))
     if is_refitted:
-        reservations += [BEFORE_REFIT, *filter(None, [refit_gain(ensemble, test)])]
+        seen = LEARNED_FROM[any(run.n_folds for run in runs)]
+        before = f"Controls learned from {seen}, so the ensemble is compared as before the refit."
+        reservations += [before, *filter(None, [refit_gain(ensemble, test)])]
     return Comparison(rows, verdict(rows, has_test), reservations, has_test, _spreads(controls, has_test))
 
 

@@ -49,7 +49,8 @@ class Reference(Closed):
 
     Attributes:
         images: the normalised grey values of the training and the validation images.
-        validation: what was predicted on the validation images; None if there was none.
+        validation: what was predicted on the validation images; None if there was none, or if the members were then
+            trained anew for longer.
     """
 
     images: list[GreyValues]

@@ -28,6 +28,7 @@ from genenet.core.validation import validate
 from genenet.ensembles.description import ClassVoxels, NormalisationEntry, Refit, read_description
 from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, entries, write_ensemble
 from genenet.ensembles.seen import greys_of
+from genenet.training.outcome_reader import read_outcome
 from genenet.training.prepared import open_prepared
 from genenet.training.run import TrainingRun, show_nothing
 from genenet.training.scores import Status, read_scores
@@ -189,23 +190,38 @@ def refit_ensemble(paths: ResultPaths, settings: SelectSettings) -> None:
         refitted=[run for run in runs if run not in kept],
         failed=failed,
     )
-    changes = {"refit": done} if not done.refitted else _changes(description, train, done, settings)
+    are_longer = any(_is_longer(paths, rank, run) for rank, run in enumerate(runs) if run not in kept)
+    changes: dict[str, object] = {"refit": done}
+    if done.refitted:
+        changes |= _changes(description, train, settings, are_longer)
     refitted = description.model_copy(update={**changes, "members": entries(members)})
     write_ensemble(Path(paths.ensemble), members, refitted)
     write_json(Path(paths.refits), done.model_dump(mode="json"))
 
 
+def _is_longer(paths: ResultPaths, rank: int, run: str) -> bool:
+    """Whether the refit of a rank had more iterations than the training of its run, as far as both are known."""
+    ended = [read_outcome(paths, each).scores for each in (run, refit_run(f"{rank:03d}"))]
+    before, after = (each.iterations if each else None for each in ended)
+    return before is not None and after is not None and after > before
+
+
 def _changes(
-    description: EnsembleDescription, train: Prepared, done: Refit, settings: SelectSettings
+    description: EnsembleDescription, train: Prepared, settings: SelectSettings, are_longer: bool
 ) -> dict[str, object]:
-    """Return what the new weights change in the description."""
+    """Return what the new weights change in the description.
+
+    If refits were longer than the trainings, the new networks are too different from the former ones to be expected to
+    predict like them, so the predictions for the validation images are left out of the reference.
+    """
     voxels, reference = description.class_voxels, description.reference
     rule = train.rule(settings.normalisation)
+    seen: dict[str, object] = {"images": greys_of([train], rule)}
+    seen |= {"validation": None} if are_longer else {}
     of_validation: Sequence[int] = voxels.validation if voxels else [0] * len(train.classes)
     return {
-        "refit": done,
         "normalisation": NormalisationEntry.of(rule),
-        "reference": reference and reference.model_copy(update={"images": greys_of([train], rule)}),
+        "reference": reference and reference.model_copy(update=seen),
         "dtypes": sorted({image.image.dtype.name for image in train.images}),
         "class_voxels": ClassVoxels(train=train.class_counts, validation=list(of_validation)),
     }

@@ -14,12 +14,12 @@ from genenet.ensembles.calibration import calibration_of
 from genenet.ensembles.claims import rivals_of
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ensemble import load_ensemble
+from genenet.ensembles.intervals import blocks_of
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import plan
 from genenet.metrics.block_scores import BlockScores
-from genenet.metrics.intervals import BlockTables, block_shape
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from genenet.core.paths import ResultPaths
     from genenet.metrics.scores import ClassScores
-    from genenet.training.prepared import Prepared
 
 
 def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresOnTestImages:
@@ -47,7 +46,7 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
     if list(prepared.classes) != list(ensemble.classes):
         raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
     predictor = ensemble.predictor(device)
-    counts = _blocks(prepared)
+    counts = blocks_of(prepared)
 
     def slices() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         for index, image in enumerate(prepared.images):
@@ -63,11 +62,6 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
     volumes = [image.name for image in prepared.images]
     found = BlockScores.of(counts).model_dump()
     return ScoresOnTestImages.model_validate({"volumes": volumes, "calibration": calibration, **found})
-
-
-def _blocks(prepared: Prepared) -> BlockTables:
-    shapes = [image.volume.shape for image in prepared.images]
-    return BlockTables(len(prepared.classes), block_shape(shapes))
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def evaluate_means(
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     runs = sorted({run for of_run in weights.values() for run in of_run})
     predictors = [Predictor(_networks(paths, run, len(ensemble.classes)), device) for run in runs]
-    counts = {name: _blocks(prepared) for name in weights}
+    counts = {name: blocks_of(prepared) for name in weights}
     for index, image in enumerate(prepared.images):
         norm = ensemble.normalisation.of(image.statistics)
         volume = image.volume

@@ -41,11 +41,13 @@ def reference_of(
         combination: of the members, a name of COMBINATIONS.
         temperature: of the ensemble's probabilities.
     """
-    validation = splits[1]
+    train, validation = splits
+    has_folds = any(outcome.n_folds for outcome, _ in members)
+    seen = [train] if has_folds else splits  # folds are validated on the training images
     means = (p for _, p in stored_means(paths, members, validation, combination))
     slices = zip(means, insides(validation), strict=True)
     predictions = predictions_of(slices, len(validation.classes), temperature)
-    return Reference(images=greys_of(splits, rule), validation=predictions)
+    return Reference(images=greys_of(seen, rule), validation=predictions)
 
 
 def greys_of(splits: Iterable[Prepared], rule: NormalisationRule) -> list[GreyValues]:

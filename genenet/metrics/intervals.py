@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genenet.core.geometry import Box, tiles
+from genenet.core.geometry import Box, each, tiles
 from genenet.metrics.contingency import Contingency
 from genenet.metrics.table import score_of_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -53,33 +53,58 @@ class ConfidenceInterval:
         return self.low <= 0 <= self.high
 
 
-def block_shape(shapes: Sequence[Triple]) -> Triple:
-    """Return the largest block (Z, Y, X) of which images of these shapes have enough, or the smallest one."""
+@dataclass(frozen=True)
+class ImagePart:
+    """An image as a part of one that has been cut, such as into the slabs of folds, or all of it.
+
+    Attributes:
+        whole: number of the uncut image.
+        box: of this part in it.
+    """
+
+    whole: int
+    box: Box
+
+
+def block_shape(parts: Sequence[ImagePart]) -> Triple:
+    """Return the largest block (Z, Y, X) of which images have enough, or the smallest one."""
     for side in SIDES:
         block = (DEPTH, side, side)
-        if sum(sum(1 for _ in tiles(Box.of_shape(shape), block)) for shape in shapes) >= ENOUGH:
+        if len({(part.whole, corner) for part in parts for corner, _ in _blocks(part.box, block)}) >= ENOUGH:
             return block
     return DEPTH, SIDES[-1], SIDES[-1]
+
+
+def _blocks(box: Box, block: Triple) -> Iterator[tuple[Triple, Box]]:
+    """Yield the corner of each block that a box of an uncut image has voxels of, and these voxels."""
+    first = each(lambda start, size: start - start % size, box.start, block)
+    for tile in tiles(Box(first, box.stop), block):
+        yield tile.start, tile.intersect(box)
 
 
 class BlockTables:
     """The contingency table of each block of some images, counted slice by slice.
 
+    Neighbouring slabs of an image are alike, so blocks are those of the uncut image, however thin its parts are.
+
     Args:
         n_classes: C.
         block: shape of the blocks.
+        parts: what the images are parts of.
     """
 
-    def __init__(self, n_classes: int, block: Triple) -> None:
-        self.n_classes, self.block = n_classes, block
-        self.tables: dict[tuple[int, ...], Contingency] = {}
+    def __init__(self, n_classes: int, block: Triple, parts: Sequence[ImagePart]) -> None:
+        self.n_classes, self.block, self.parts = n_classes, block, parts
+        self.tables: dict[tuple[int, Triple], Contingency] = {}
 
     def add(self, image: int, z: int, labels: NDArray[np.uint8], classes: NDArray[np.integer]) -> None:
         """Count a slice of an image: true and predicted classes, (1, Y, X)."""
-        for box in tiles(Box.of_shape(labels.shape), (1, *self.block[1:])):
-            key = image, z // self.block[0], *box.start[1:]
-            counts = self.tables.setdefault(key, Contingency.empty(self.n_classes))
-            counts.add(labels[box.slices], classes[box.slices])
+        part = self.parts[image]
+        seen = Box.of_shape(labels.shape, (z, 0, 0)).shift(part.box.start)
+        for corner, box in _blocks(seen, self.block):
+            counts = self.tables.setdefault((part.whole, corner), Contingency.empty(self.n_classes))
+            inside = box.relative_to(seen.start).slices
+            counts.add(labels[inside], classes[inside])
 
     def stacked(self) -> NDArray[np.int64]:
         """Return the tables (B, C, C) of the blocks that have labelled voxels."""

@@ -20,7 +20,7 @@ from genenet.core.geometry import Box
 from genenet.core.paths import ResultPaths, of_fold, refit_run, slot_name
 from genenet.core.validation import validate
 from genenet.ensembles import claims
-from genenet.ensembles.comparison import comparison
+from genenet.ensembles.comparison import LEARNED_FROM, comparison
 from genenet.ensembles.controls import read_controls
 from genenet.ensembles.description import read_description, read_strategies
 from genenet.ensembles.ranking import read_runs
@@ -148,7 +148,9 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "results": str(paths.results),
         "n_trainings": sum(len(run.trainings) for run in [*runs, *of_controls]),
         "n_folds": max((run.n_folds for run in runs), default=0),
+        "learned_from": LEARNED_FROM[any(run.n_folds for run in runs)],
         "refit": ensemble.refit,
+        "is_refitted": bool(ensemble.refit and ensemble.refit.refitted),
         "refit_gain": claims.refit_gain(ensemble, test),
         "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
         "provenance": provenance(paths, runs, ensemble.members),

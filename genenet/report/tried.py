@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genenet.core.choices import many
 from genenet.volumes.grid import size_text
+from genenet.volumes.region_names import file_and_region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ def _other_images(ensemble: EnsembleDescription, test: ScoresOnTestImages | None
     """Say whether all images with scores are regions of images that train."""
     files = {_file(image.name) for image in ensemble.reference.images} if ensemble.reference else set()
     trained = files - {_file(name) for name in ensemble.selected_on} | _shared(ensemble)
+    if test and (ensemble.n_folds or (ensemble.refit and ensemble.refit.refitted)):
+        trained = files  # each validation image has trained the networks of other folds, or all new ones
     kind, names = ("test", test.volumes) if test else ("validation", ensemble.selected_on)
     if not trained or not all(_file(name) in trained for name in names):
         return ""
@@ -58,7 +61,7 @@ def _shared(ensemble: EnsembleDescription) -> set[str]:
 
 def _file(name: str) -> str:
     """Return the file in the name of a prepared image, which may end with a region in brackets."""
-    return name.partition("[")[0]
+    return file_and_region(name)[0]
 
 
 def _known(ensemble: EnsembleDescription, reference: Reference) -> str:

@@ -13,6 +13,7 @@ from genenet.volumes.grid import size_text
 from genenet.volumes.measure import ImageInMask
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
+from genenet.volumes.region_names import region_text
 from genenet.volumes.rescale import RescaledVolume, training_size
 from genenet.volumes.rescaled_labels import RescaledLabels, RescaledMask
 
@@ -58,11 +59,11 @@ def open_source(files: ImageFiles, settings: PrepareSettings) -> Source:
     warn_of_missing_chunks(files.image)
     labels = opened.class_labels(len(settings.classes), settings.ignore_label)
     source = Source(
-        opened.image.name + _region_text(files),
+        opened.image.name + region_text(files.region),
         crop(opened.image, files.region),
         labels.crop(files.region),
         files.weight,
-        ImageInMask(opened.image, opened.mask) if _region_text(files) else None,
+        ImageInMask(opened.image, opened.mask) if region_text(files.region) else None,
     )
     if files.voxel_size_nm:
         source = _at_voxel_size(source, settings)
@@ -74,11 +75,6 @@ def open_source(files: ImageFiles, settings: PrepareSettings) -> Source:
         )
     _check_size(source.image, settings.smallest_input_voxels)
     return source
-
-
-def _region_text(files: ImageFiles) -> str:
-    region = files.region or (None, None, None)
-    return "[" + ", ".join(f"{i[0]}:{i[1]}" if i else ":" for i in region) + "]" if any(region) else ""
 
 
 def _check_size(image: Volume, smallest: int | None) -> None:

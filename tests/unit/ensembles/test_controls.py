@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from genenet.config.planned_controls import ControlSettings
 from genenet.config.selection_metrics import SCORES
+from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.comparison import Comparison, comparison
@@ -359,6 +360,18 @@ def test_the_ensemble_is_compared_as_it_was_before_its_refit(search: Search) -> 
         "Controls learned from the training images only, so the ensemble is compared as before the refit.",
         "On the test images, the refit changed ARI by +0.100 and mean IoU by -0.020.",
     ]
+
+
+def test_with_folds_controls_learned_from_all_parts_but_one(search: Search) -> None:
+    path = search.paths.run("r0/000").scores
+    write_json(path, {**read_json(path), "folds": 3})
+    best, refitted = control("best", scores(0.65, 0.35), "ok", "ok"), ("r0/000", "r0/001")
+    found = compared(search, scores(0.7, 0.5), best, before_refit=scores(0.6, 0.52), refitted=refitted)
+    assert found is not None
+    assert found.reservations[0] == (
+        "Controls learned from all parts of the labelled images but one, so the ensemble is compared as before the "
+        "refit."
+    )
 
 
 def test_a_refit_that_changed_no_member_added_nothing(search: Search) -> None:

@@ -1,5 +1,6 @@
 """What an ensemble has seen, and which volumes are too different from it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_predictions_are_shares_and_mean_uncertainty_of_what_counts(temperature)
     doubt = 1 - tempered.max(axis=0).ravel()
     assert found.uncertainty == pytest.approx((doubt.sum() + doubt[:3].sum()) / 7, rel=1e-3)
     assert predictions_of([(p, np.zeros_like(inside))], 2, temperature) is None
+
+
+def test_with_folds_the_images_are_counted_once():
+    """The validation images of folds are those of training, cut into parts."""
+    paths = ResultPaths(ROOT / "tests/data/version_0.1/search")
+    train, validation = (open_prepared(Path(paths.data(split))) for split in ("train", "validation"))
+    (run,) = read_outcomes(paths, ["r0/000"], "ari")
+    folded = replace(run, scores=run.scores.model_copy(update={"folds": 2}))
+    rule = train.rule(NormalisationSettings(over="volume"))
+    found = reference_of(paths, [(folded, 1.0)], (train, validation), rule, "mean", 1.5)
+    assert [image.name for image in found.images] == [image.name for image in train.images]
 
 
 def test_a_search_of_version_0_1_gets_a_reference_from_what_it_stored():

@@ -11,7 +11,7 @@ from genenet.config.model import check_config
 from genenet.config.planned_runs import refit_ranks
 from genenet.config.settings import TrainSettings
 from genenet.config.stages import REFIT_REPEAT, labelled_images, stage_settings
-from genenet.core.atomic_files import write_json
+from genenet.core.atomic_files import read_json, write_json
 from genenet.core.attempt_records import read_attempts
 from genenet.core.errors import InputError
 from genenet.ensembles.description import read_description
@@ -94,6 +94,25 @@ def test_the_ensemble_has_the_new_weights_and_keeps_members_scores_and_shares(se
     assert load_ensemble(Path(selected.paths.ensemble)).weights == [1, 2, 3]
     written = json.loads(Path(selected.paths.refits).read_text())
     assert written == found.refit.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"), [(6, 6, True), (6, 7, False), (9, 6, True), (6, None, True)]
+)
+def test_the_predictions_of_networks_that_were_trained_for_less_are_no_reference(
+    selected, before, after, kept
+):
+    """They would lead to false warnings, since badly trained networks are less certain."""
+    path = Path(selected.paths.selected) / "ensemble.json"
+    predictions = {"class_shares": [0.5, 0.4, 0.1], "uncertainty": 0.3}
+    write_json(path, {**read_json(path), "reference": {"images": [], "validation": predictions}})
+    for run, iterations in (("r0/005", before), ("refit/000", after)):
+        scores = {"status": "ok", "iterations": iterations, "validation": {}}
+        write_json(selected.paths.run(run).scores, scores)
+    refit_ensemble(selected.paths, selected.settings)
+    found = read_description(Path(selected.paths.ensemble) / "ensemble.json").reference
+    assert len(found.images) == 1
+    assert (found.validation and found.validation.model_dump()) == (predictions if kept else None)
 
 
 def test_a_member_whose_refit_failed_keeps_its_weights_and_that_is_said(selected, caplog):

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.metrics.block_scores import BlockCounts, BlockScores
 from genenet.metrics.contingency import Contingency, class_scores
-from genenet.metrics.intervals import BlockTables
+from genenet.metrics.intervals import BlockTables, ImagePart
 
 BLOCK = (16, 32, 32)
+WHOLE = [ImagePart(0, Box.of_shape((1, 64, 80)))]
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def counted():
     rng = np.random.default_rng(0)
     truth, found = rng.integers(0, 3, (2, 1, 64, 80)).astype(np.uint8)
     truth[:, :32, :32] = IGNORE
-    blocks = BlockTables(3, BLOCK)
+    blocks = BlockTables(3, BLOCK, WHOLE)
     blocks.add(0, 0, truth, found)
     return blocks, truth, found
 
@@ -36,13 +38,13 @@ def test_what_is_written_is_read(counted):
 
 def test_blocks_of_other_labels_are_told_apart(counted):
     blocks, truth, found = counted
-    counts, others = BlockCounts.of(blocks), BlockTables(3, BLOCK)
+    counts, others = BlockCounts.of(blocks), BlockTables(3, BLOCK, WHOLE)
     others.add(0, 0, truth, np.zeros_like(found))
     assert counts.is_of_the_same_labels(BlockCounts.of(others))  # another prediction
-    moved = BlockTables(3, BLOCK)
+    moved = BlockTables(3, BLOCK, WHOLE)
     moved.add(0, 0, np.roll(truth, 1), found)
     assert not counts.is_of_the_same_labels(BlockCounts.of(moved))
-    larger = BlockTables(3, (16, 64, 64))
+    larger = BlockTables(3, (16, 64, 64), WHOLE)
     larger.add(0, 0, truth, found)
     assert not counts.is_of_the_same_labels(BlockCounts.of(larger))
 

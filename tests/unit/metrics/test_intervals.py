@@ -1,8 +1,11 @@
 """Intervals of differences, on segmentations whose difference is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from genenet.core.geometry import Box
 from genenet.core.ignore import IGNORE
 from genenet.metrics import intervals
 from genenet.metrics.contingency import Contingency
@@ -10,9 +13,14 @@ from genenet.metrics.intervals import (
     ENOUGH,
     BlockTables,
     ConfidenceInterval,
+    ImagePart,
     block_shape,
     interval,
 )
+
+
+def whole(shape, index=0):
+    return ImagePart(index, Box.of_shape(shape))
 
 
 def tables(n_blocks, rate, rng, n=200):
@@ -110,7 +118,7 @@ def test_seeds_that_differ_widen_it():
 def test_blocks_without_labels_are_left_out_and_one_block_gives_no_interval():
     labels = np.zeros((2, 64, 64), np.uint8)
     labels[:, :32] = IGNORE
-    counted = BlockTables(2, (16, 32, 64))
+    counted = BlockTables(2, (16, 32, 64), [whole((2, 64, 64))])
     for z, plane in enumerate(labels):
         counted.add(0, z, plane[None], np.ones_like(plane[None]))
     found = counted.stacked()
@@ -119,10 +127,33 @@ def test_blocks_without_labels_are_left_out_and_one_block_gives_no_interval():
 
 
 def test_blocks_are_as_large_as_there_are_enough_of_them():
-    assert block_shape([(40, 2000, 2000)]) == (16, 256, 256)
-    assert block_shape([(1, 512, 512)]) == (16, 64, 64)  # 64 blocks
-    assert block_shape([(1, 512, 512)] * ENOUGH) == (16, 256, 256)
-    assert block_shape([(1, 50, 50)]) == (16, 32, 32)
+    assert block_shape([whole((40, 2000, 2000))]) == (16, 256, 256)
+    assert block_shape([whole((1, 512, 512))]) == (16, 64, 64)  # 64 blocks
+    assert block_shape([whole((1, 512, 512), index) for index in range(ENOUGH)]) == (16, 256, 256)
+    assert block_shape([whole((1, 50, 50))]) == (16, 32, 32)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_blocks_of_slabs_are_those_of_the_uncut_image(axis):
+    shape, cuts = (40, 150, 170), 10
+    ends = np.linspace(0, shape[axis], cuts + 1).astype(int)
+    parts = []
+    for start, stop in pairwise(ends):
+        low, high = [0, 0, 0], list(shape)
+        low[axis], high[axis] = int(start), int(stop)
+        parts.append(ImagePart(0, Box(tuple(low), tuple(high))))
+    assert block_shape(parts) == block_shape([whole(shape)])
+    rng = np.random.default_rng(8)
+    truth, found = rng.integers(0, 2, (2, *shape)).astype(np.uint8)
+    uncut, cut = (BlockTables(2, (16, 64, 64), of) for of in ([whole(shape)], parts))
+    for z in range(shape[0]):
+        uncut.add(0, z, truth[z : z + 1], found[z : z + 1])
+    for index, part in enumerate(parts):
+        labels, classes = truth[part.box.slices], found[part.box.slices]
+        for z in range(len(labels)):
+            cut.add(index, z, labels[z : z + 1], classes[z : z + 1])
+    assert len(uncut.stacked()) == 3 * 3 * 3
+    assert np.array_equal(cut.stacked(), uncut.stacked())
 
 
 def test_chance_is_where_the_interval_holds_zero():

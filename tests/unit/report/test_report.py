@@ -292,6 +292,39 @@ def test_how_sure_it_is_is_said_of_the_test_images_if_there_are_any(search: Sear
     assert "the diagram is optimistic" not in text
 
 
+@pytest.mark.parametrize("n_folds", [0, 3])
+def test_after_a_refit_the_calibration_is_that_of_the_networks_before(search: Search, n_folds: int) -> None:
+    entry = {"temperature": 1.5, "before": reliability_of(0.1), "after": reliability_of(0.02)}
+    path, run = Path(search.paths.ensemble) / "ensemble.json", search.paths.run("r0/000").scores
+    refit = {"images": ["a.tif"], "refitted": ["r0/000"]}
+    before = "The temperature is that of the networks before the refit; the new ones have learned from the images that"
+    unknown = "it was fitted on, so it isn't known how well they are calibrated: there are no test images."
+    write_json(run, {**read_json(run), "folds": n_folds or None})
+    write_json(path, {**read_json(path), "calibration": entry})
+    assert before not in search.page().text
+    write_json(path, {**read_json(path), "refit": refit})
+    text = search.page().text
+    assert "Before the refit, on the validation images, the probability of the predicted class" in text
+    assert text.count(f"{before} {unknown}") == 2
+    test = {"volumes": ["test.tif"], **SCORES, "calibration": entry, "before_refit": SCORES}
+    write_json(Path(search.paths.test_scores), test)
+    text = search.page().text
+    assert "How sure it is On the test images, the probability" in text
+    assert text.count(f"{before} it was fitted on.") == 2
+    seen = "all parts of the labelled images but one" if n_folds else "the training images only"
+    assert f"since the others learned from {seen}." in text
+
+
+def test_uncertainty_is_what_the_segmentations_of_the_ensemble_store(search: Search) -> None:
+    path, demo = Path(search.paths.ensemble) / "ensemble.json", search.segment("demo")
+    assert "Uncertainty is the entropy" in search.page(demo=demo).text
+    entry = {"temperature": 1.5, "before": reliability_of(0.1), "after": reliability_of(0.02)}
+    write_json(path, {**read_json(path), "calibration": entry})
+    text = search.page(demo=demo).text
+    assert "Uncertainty is the probability that a voxel's class is wrong." in text
+    assert "entropy" not in text
+
+
 def test_reliability_is_drawn_beside_the_diagonal() -> None:
     scores = {"before": reliability_of(0.2), "after": reliability_of(0.05)}
     entry = CalibrationEntry.model_validate({"temperature": 2, **scores})

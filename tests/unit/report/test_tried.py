@@ -15,6 +15,10 @@ from tests.support.results import Search
 
 LINE = "demo.tif: may be too different from what the ensemble has seen: <its mean uncertainty is 0.40>"
 
+REFIT = {"images": [], "refitted": ["r0/000"]}
+FAILED = {"images": [], "refitted": [], "failed": {"r0/000": "failed"}}
+FOLDS = [{"folder": f"members/0{fold}", "run": f"r0/000/folds/{fold}", "genome": "abc"} for fold in range(2)]
+
 
 def image(name):
     quantiles = [percentage / 50 - 1 for percentage in PERCENTAGES]
@@ -26,7 +30,7 @@ def image(name):
     }
 
 
-def ensemble(train=("a.tif[0:8, :, :]",), validation=("a.tif[8:10, :, :]",), reference=True):
+def ensemble(train=("a.tif[0:8, :, :]",), validation=("a.tif[8:10, :, :]",), reference=True, **more):
     seen = {
         "images": [image(name) for name in (*train, *validation)],
         "validation": {"class_shares": [0.6, 0.4], "uncertainty": 0.123},
@@ -39,6 +43,7 @@ def ensemble(train=("a.tif[0:8, :, :]",), validation=("a.tif[8:10, :, :]",), ref
         "selected_on": list(validation),
         "members": [{"folder": "members/00", "run": "r0/000", "genome": "abc"}],
         "reference": seen if reference else None,
+        **more,
     }
     return EnsembleDescription.model_validate(values)
 
@@ -52,6 +57,15 @@ def ensemble(train=("a.tif[0:8, :, :]",), validation=("a.tif[8:10, :, :]",), ref
         (ensemble(), ["a.tif[10:12, :, :]"], "test"),
         (ensemble(), ["a.tif[10:12, :, :]", "c.tif"], None),
         (ensemble(reference=False), ["c.tif"], None),
+        (ensemble(["a.tif"], ["b.tif[0:50, :, :]"]), ["b.tif[50:99, :, :]"], None),
+        (ensemble(["a.tif"], ["b.tif[0:50, :, :]"], refit=REFIT), ["b.tif[50:99, :, :]"], "test"),
+        (ensemble(["a.tif"], ["b.tif[0:50, :, :]"], refit=REFIT), ["c.tif"], None),
+        (ensemble(["a.tif"], ["b.tif"], refit=REFIT), None, None),
+        (ensemble(["a.tif"], ["b.tif[0:50, :, :]"], refit=FAILED), ["b.tif[50:99, :, :]"], None),
+        (ensemble(["a.tif", "b.tif"], ["a.tif", "b.tif"], members=FOLDS), ["a.tif[9:12, :, :]"], "test"),
+        (ensemble(["a.tif", "b.tif"], ["a.tif", "b.tif"], members=FOLDS), None, None),
+        (ensemble(["x [1]/a.tif"], ["x [2]/b.tif"]), None, None),
+        (ensemble(["x [1]/a.tif[0:8, :, :]"], ["x [1]/a.tif[8:9, :, :]"]), None, "validation"),
     ],
 )
 def test_whether_it_was_tried_on_another_image(description, test, kind):
