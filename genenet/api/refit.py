@@ -40,7 +40,7 @@ def refit(
 
     Give the training and the validation images together, and the settings of the first trainings. Members, their
     weights in the mean, and scores stay those that validation chose: no image is left that could score the new
-    networks. The weights at the end of each training are kept.
+    networks. The weights at the end of each training are kept. Members of the same genome get different random numbers.
 
     Args:
         ensemble: of ``make_ensemble`` or ``load_ensemble``.
@@ -79,8 +79,8 @@ def refit(
         data = labelled_arrays(images, [], ids, mode, largest)
         with threads_of_torch(chosen.threads):
             networks = [
-                _trained(genome, each, data, chosen, show)
-                for genome, each in zip(genomes, plans, strict=True)
+                _trained(genome, each, data, chosen, repeat, show)
+                for genome, each, repeat in zip(genomes, plans, _repeats(genomes), strict=True)
             ]
         members = [
             new_member(genome, network, entry.run, entry.validation_ari, entry.weight)
@@ -96,6 +96,7 @@ def _trained(
     network_plan: Plan,
     data: LabelledArrays,
     chosen: Arguments,
+    repeat: int,
     show: Callable[[Trainer], None] | None,
 ) -> Network:
     """Train a network to the end, with the random numbers of the workflow's refits."""
@@ -103,14 +104,18 @@ def _trained(
     from genenet.training.trainer import Trainer
 
     device = choose_device(chosen.device)
-    trainer = Trainer(
-        genome, network_plan, data.train, [], data.counts, chosen, chosen.seed, device, REFIT_REPEAT
-    )
+    trainer = Trainer(genome, network_plan, data.train, [], data.counts, chosen, chosen.seed, device, repeat)
     for _ in trainer.run():
         if show:
             show(trainer)
     trainer.use_best()
     return trainer.network
+
+
+def _repeats(genomes: Sequence[Genome]) -> list[int]:
+    """Return the number of each training among those of its genome, from REFIT_REPEAT on."""
+    ids = [genome.id for genome in genomes]
+    return [REFIT_REPEAT + ids[:index].count(each) for index, each in enumerate(ids)]
 
 
 def _changes(description: EnsembleDescription, data: LabelledArrays) -> dict[str, object]:

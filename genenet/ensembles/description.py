@@ -194,13 +194,15 @@ class EnsembleDescription(Closed):
     @property
     def by_run(self) -> list[MemberEntry]:
         """The members, those of the folds of a genome as one with their weight together, whose ARI isn't known."""
-        found = []
-        for run in self.runs:
-            first, *others = (member for member in self.members if of_fold(member.run)[0] == run)
-            weight = sum((other.weight for other in others), first.weight)
+        found: dict[tuple[str, int | None], MemberEntry] = {}
+        for index, member in enumerate(self.members):
+            run, fold = of_fold(member.run)
+            # in Python, genomes of several searches may have one name: only folds belong together
+            key = (run, index if fold is None else None)
+            weight = member.weight + (found[key].weight if key in found else 0.0)
             changes = {"run": run, "weight": weight, "validation_ari": None}
-            found.append(first.model_copy(update=changes) if first.run != run else first)
-        return found
+            found[key] = member if fold is None else found.get(key, member).model_copy(update=changes)
+        return list(found.values())
 
     @property
     def n_folds(self) -> int:

@@ -47,6 +47,13 @@ def test_the_members_of_folds_count_as_one_run():
     assert (whole.by_run, whole.n_folds, whole.size_text) == (whole.members, 0, "2 networks")
 
 
+def test_networks_of_one_name_are_members_of_their_own():
+    """In Python, the first genomes of two searches have the same name; folds of one genome have one, too."""
+    first, second = read_description(ENSEMBLE).members
+    alike = [first, second.model_copy(update={"run": first.run})]
+    assert read_description(ENSEMBLE).model_copy(update={"members": alike}).by_run == alike
+
+
 def test_the_strategies_of_version_0_1_are_read(tmp_path):
     path = VERSION_0_1 / "ensemble_strategies.json"
     entries = read_strategies(path)
