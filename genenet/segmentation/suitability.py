@@ -58,9 +58,12 @@ def fit(volume: Volume, source: ImageFiles, ensemble: LoadedEnsemble, rescale: b
 
 
 def size_difference(volume: Volume, ensemble: LoadedEnsemble) -> str | None:
-    """Return a warning if the voxels of a volume have another size than those of the training images."""
+    """Return a warning if the voxels of a volume have another size than those of the training images.
+
+    A volume that was resampled needs none: what it keeps is its size along z, which 2D networks don't see.
+    """
     grid, trained = volume.grid, ensemble.voxel_size_nm
-    if not grid.differs_from(trained):
+    if isinstance(volume, RescaledVolume) or not grid.differs_from(trained):
         return None
     return (
         f"{volume.name}: has voxels of {volume.voxel_size_nm or size_text(grid.sizes_nm)} nm, the ensemble was trained "

@@ -59,6 +59,7 @@ def test_rescaled_it_has_the_ensembles_voxels(folder, caplog):
     assert said(caplog) == []
     store = ome_zarr.open_store(folder / "a.ome.zarr")
     assert (store.shape, store.attributes["voxel_size_nm"]) == ((4, 70, 90), [35, 10, 10])
+    assert store.attributes["warnings"] == []
     (a, _), (b, _) = arrays(folder / "plain.ome.zarr"), arrays(folder / "a.ome.zarr")
     assert np.abs(a - b).max() < 0.05
 
