@@ -88,12 +88,23 @@ def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenU
     folder = paths.run("x").folder.parent
     for scores in sorted([*folder.glob("*/*/scores.json"), *folder.glob("*/*/folds/*/scores.json")]):
         run = scores.parent.relative_to(folder).as_posix()
+        if _is_of_earlier_folds(paths, run):
+            continue
         outcome = read_outcome(paths, run)
         if outcome.status is None or outcome.status not in statuses or outcome.n_folds:
             continue  # what was joined from folds follows when one of them is trained again
         later = [*_made_from(paths, run), Path(paths.report)]
         files = (*slots.get(run, ()), *later, *map(Path, outcome.files.outputs()))
         yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
+
+
+def _is_of_earlier_folds(paths: ResultPaths, run: str) -> bool:
+    """Whether a training is of a fold that the published results of its genome don't have: the config was changed."""
+    whole, fold = of_fold(run)
+    if fold is None:
+        return False
+    joined = read_outcome(paths, whole)
+    return joined.scores is not None and fold >= joined.n_folds
 
 
 def _made_from(paths: ResultPaths, run: str) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 from genenet.core.atomic_files import write_json
 from genenet.core.paths import ResultPaths
 from genenet.core.resources import available_cores
-from genenet.search.retry import advice
+from genenet.search.retry import advice, find
 from tests.support import runs
 from tests.support.runs import genenet
 
@@ -109,6 +109,19 @@ def test_a_training_of_a_control_leaves_the_ranking(paths):
     runs.run(genenet("retry", paths.results, "controls/unet2015_long"))
     assert [Path(path).exists() for path in made] == [False, True, False]
     assert not paths.run("controls/unet2015_long").scores.exists()
+
+
+def test_folds_of_an_earlier_config_are_left(paths):
+    """After 5 folds became 2, those of before neither run again nor remove what was joined since."""
+    for fold in (1, 4):
+        give_up(paths, f"r0/005/folds/{fold}", "failed")
+    folds = [f"r0/005/folds/{fold}" for fold in (1, 4)]
+    names = ["r0/005"]
+    assert find(paths, ["failed"], names) == []  # r0/005 is one training, without folds
+    give_up(paths, "r0/005", "failed", folds=2)
+    assert [work.name for work in find(paths, ["failed"], names)] == folds[:1]
+    paths.run("r0/005").scores.unlink()  # not joined yet
+    assert [work.name for work in find(paths, ["failed"], names)] == folds
 
 
 @pytest.mark.process
