@@ -13,7 +13,6 @@ from genenet.config import types
 from genenet.config.ensemble import COMBINATIONS, EnsembleSettings
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetric
 from genenet.core.errors import InputError
-from genenet.core.ignore import IGNORE
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 from genenet.ensembles.calibration import means
@@ -121,11 +120,12 @@ def _description(
 
 
 def _reference(networks: Sequence[Trained], members: Sequence[on_disk.Member], combination: str) -> Reference:
-    """Return what the ensemble has seen; of the validation image, the labelled voxels."""
+    """Return what the ensemble has seen; of the validation image, all voxels that aren't masked."""
     first, weights = networks[0], [member.weight for member in members]
     levels = [[network.probabilities] for network in networks]
     slices = means([first.labels], levels, weights, len(first.classes), COMBINATIONS[combination].votes)
-    counted = ((p, truth != IGNORE) for truth, p in slices)
+    inside = first.inside if first.inside is not None else np.ones(first.labels.shape, bool)
+    counted = ((p, inside[z : z + 1]) for z, (_, p) in enumerate(slices))
     return Reference(images=first.greys, validation=predictions_of(counted, len(first.classes), None))
 
 

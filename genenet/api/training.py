@@ -161,6 +161,7 @@ class Trained:
         normalisation: the rule by which images are normalised.
         dtypes: types of the training images.
         greys: the normalised grey values of the training images and the validation image.
+        inside: voxels of the validation image that aren't masked, (Z, Y, X); None if no voxel is masked.
     """
 
     genome: Genome
@@ -173,6 +174,7 @@ class Trained:
     normalisation: NormalisationRule
     dtypes: list[str]
     greys: list[GreyValues] = field(default_factory=list)
+    inside: NDArray[np.bool_] | None = None
 
     @property
     def ari(self) -> float:
@@ -268,6 +270,7 @@ def _result(trainer: Trainer, genome: Genome, classes: Sequence[str], data: Labe
     contingency = Contingency.empty(len(classes))
     contingency.add(validation.labels, levels.argmax(axis=0))
     trainer.network.forget_activations()
+    mask = validation.inside
     return Trained(
         genome=genome,
         network=trainer.network,
@@ -279,6 +282,7 @@ def _result(trainer: Trainer, genome: Genome, classes: Sequence[str], data: Labe
         normalisation=data.rule,
         dtypes=data.dtypes,
         greys=[greys for image in [*data.train, validation] if (greys := image.grey_values())],
+        inside=mask.read(Box.of_shape(mask.shape)) != 0 if mask else None,
     )
 
 
@@ -347,6 +351,10 @@ def arguments(values: Mapping[str, Any], function: str) -> Arguments:
             raise InputError(
                 f"{function}: {name}: is a setting of genenet train, which writes a folder; leave it out"
             )
+    if values.get("refit_iterations") is not None:
+        raise InputError(
+            f"{function}: refit_iterations: is a key of config.yaml only; give iterations, those of each network"
+        )
     return validate(Arguments, values, function)
 
 

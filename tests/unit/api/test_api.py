@@ -231,6 +231,7 @@ IMAGE, LABELS = TRAIN
         ({"validation": (VALIDATION[0], LABELS)}, "validation labels: its shape"),
         ({"iterations": 0}, "train: iterations: .* greater than 0, not 0"),
         ({"iteration": 3}, "train: iteration: unknown key; did you mean iterations?"),
+        ({"refit_iterations": 5}, "train: refit_iterations: is a key of config.yaml only; give iterations"),
         ({"tensorboard": True}, "train: tensorboard: is a setting of genenet train"),
         ({"classes": ["one"] * 300}, "300 classes: 1 to 254 are possible"),
         ({"seed": -1}, "train: seed: .* greater than or equal to 0, not -1"),
@@ -386,6 +387,45 @@ def test_a_refit_learns_from_the_validation_image_too(ensemble, tmp_path):
     assert genenet.load_ensemble(refitted.save(tmp_path / "again")).description == refitted.description
     with pytest.raises(genenet.InputError, match=r"refit: iteratons: unknown key; did you mean iterations"):
         genenet.refit(ensemble, [TRAIN], iteratons=3)
+    with pytest.raises(genenet.InputError, match=r"refit: refit_iterations: .*; give iterations"):
+        genenet.refit(ensemble, [TRAIN], refit_iterations=3)
+
+
+def test_members_of_one_name_or_one_genome_stay_apart_in_a_refit(networks, tmp_path):
+    """The first genomes of two searches have one name; a genome that was trained twice is refitted differently."""
+    small = genenet.random_genome({"net": {**REGIONS["net"], "n_convkernels": 2}}, seed=2)
+    values = {"validation": VALIDATION, "classes": CLASSES, **SETTINGS}
+    others = [genenet.train(small, *TRAIN, **values, seed=seed) for seed in (1, 2)]
+    chosen = [networks[0], *others]
+    assert {each.genome.name for each in chosen} == {"r0_000"}
+    before = genenet.make_ensemble(chosen, voxel_size_nm=(40, 10, 10), size=3)
+    after = genenet.refit(before, [TRAIN, VALIDATION], **SETTINGS)
+    ids = [[member["genome"] for member in each.description["members"]] for each in (before, after)]
+    assert ids[0] == ids[1]
+    place = after.save(tmp_path / "after") / "members"
+    weights = [
+        (place / f"{index:02d}" / "model.safetensors").read_bytes()
+        for index, genome in enumerate(ids[1])
+        if genome == small.id
+    ]
+    assert len(weights) == 2
+    assert weights[0] != weights[1]
+
+
+def test_the_reference_holds_all_voxels_that_are_not_masked():
+    """As in the workflow: of sparse labels, the predictions for the voxels without a label count too."""
+    image, labels = VALIDATION
+    columns = np.broadcast_to(np.arange(labels.shape[2]), labels.shape)
+    sparse = np.where(columns < 12, labels, 9)
+    of = {}
+    for name, given in (("whole", image), ("masked", as_masked(image, columns < 30))):
+        found = trained(validation=(given, sparse), ignore_label=9)
+        ensemble = genenet.make_ensemble([found], voxel_size_nm=(40, 10, 10))
+        counted = found.probabilities[..., :30] if name == "masked" else found.probabilities
+        shares = np.bincount(counted.argmax(axis=0).ravel(), minlength=3) / counted[0].size
+        of[name] = ensemble.description["reference"]["validation"]["class_shares"]
+        assert of[name] == pytest.approx(shares, abs=1e-3)
+    assert of["whole"] != of["masked"]
 
 
 @pytest.mark.process
