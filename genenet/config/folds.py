@@ -24,9 +24,9 @@ class Folds(Closed):
     )
     by: FoldedBy | None = Field(
         None,
-        description="region: each image is cut into n slabs, along z if it has n slices or more, otherwise along the "
-        "longer of y and x; image: the images of data.train are dealt out to the folds; null: image if there are n "
-        "images or more, otherwise region",
+        description="region: each image is cut into n slabs, along z if it has n slices or more (8 n if a network may "
+        "be 3D), otherwise along the longer of y and x; image: the images of data.train are dealt out to the folds; "
+        "null: image if there are n images or more, otherwise region",
     )
 
     @model_validator(mode="before")

@@ -63,7 +63,7 @@ class PrepareSettings(Closed):
     split: Split | None = None  # what the images are for; None in settings of version 0.1
     normalisation: NormalisationSettings | None = None  # None: one whose statistics are always recorded
     sees_depth: bool = (
-        False  # whether a network may see several slices, so that images are resampled along z too
+        False  # whether a network may see several slices; it decides on resampling and folds along z
     )
     folds: FoldPlan | None = None  # which part of the images is meant; None: all of them
 

@@ -92,6 +92,7 @@ def _prepare(config: Config, name: str) -> PrepareSettings:
     fold, split = _split_of(name)
     data, images = config.data, [image_files(config, image) for image in labelled_images(config, split)]
     plan = data.fold_plan if fold is not None or split == "validation" else None
+    depth_counts = any(image.voxel_size_nm for image in images) or (plan is not None and plan.by == "region")
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
@@ -102,7 +103,7 @@ def _prepare(config: Config, name: str) -> PrepareSettings:
         smallest_input_voxels=int(smallest) if split == "train" or plan else None,
         split=cast(Split, split),
         normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
-        sees_depth=any(image.voxel_size_nm for image in images) and sees_depth(config),
+        sees_depth=depth_counts and sees_depth(config),
         folds=plan.model_copy(update={"fold": fold}) if plan else None,
     )
 

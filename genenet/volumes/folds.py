@@ -12,10 +12,12 @@ Each of these parts is an image of its own, so no patch of a training holds a vo
 
 from __future__ import annotations
 
+import logging
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from genenet.config.folds import dealt
+from genenet.core.choices import many
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.volumes.base import crop
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 Ends = tuple[int, int]  # of an interval, half-open
 
+SLICES_FOR_3D = 8  # that a slab should have: 3D networks see its ends reflected
+
+log = logging.getLogger(__name__)
+
 
 def folded(settings: PrepareSettings) -> list[ImageFiles]:
     """Return the images of the settings, cut or chosen by their folds; all of them if there are no folds.
@@ -43,7 +49,7 @@ def folded(settings: PrepareSettings) -> list[ImageFiles]:
     if plan.by == "image":
         of_images = dealt([tuple(map(str, image.image)) for image in images], plan.n)
         return [images[index] for index in _indices(of_images, plan, settings.split)]
-    cuts = [slabs_of(image, plan.n, settings.smallest_input_voxels or 1) for image in images]
+    cuts = [slabs_of(image, settings) for image in images]
     return list(_parts(images, cuts, plan, settings.split))
 
 
@@ -70,14 +76,16 @@ class Slabs:
 
     Attributes:
         whole: the region, along z, y, x.
-        axis: that is cut.
+        axis: that is cut: z if the slabs have as many slices as they should, otherwise the longer of y and x. If they
+            would be too narrow there, it is z as long as there is a slice for each slab.
         ends: of the slabs along it, in order.
     """
 
-    def __init__(self, whole: Sequence[Ends], n: int, smallest: int) -> None:
+    def __init__(self, whole: Sequence[Ends], n: int, smallest: int, n_slices: int = 1) -> None:
         self.whole = tuple(whole)
         depth, height, width = (stop - start for start, stop in whole)
-        self.axis = 0 if depth >= n else 1 if height >= width else 2
+        is_deep = depth >= n * n_slices or (depth >= n and max(height, width) < n * smallest)
+        self.axis = 0 if is_deep else 1 if height >= width else 2
         self.n_fitting = max(depth, height // smallest, width // smallest)
         self.ends = cut(self.whole[self.axis], n)
 
@@ -98,21 +106,26 @@ def cut(ends: Ends, n: int) -> list[Ends]:
     return list(pairwise(start + (stop - start) * i // n for i in range(n + 1)))
 
 
-def slabs_of(image: ImageFiles, n: int, smallest: int) -> Slabs:
-    """Cut an image along z if it has n slices, otherwise along the longer of y and x.
+def slabs_of(image: ImageFiles, settings: PrepareSettings) -> Slabs:
+    """Cut an image into the slabs of its folds: along z if it has enough slices, otherwise along y or x.
+
+    A slab along z has a slice, or SLICES_FOR_3D if networks may be 3D. Fewer are warned of. A slab along y or x is as
+    wide as the smallest input of a network.
 
     Args:
         image: of whose files only the headers are read.
-        n: number of slabs.
-        smallest: voxels along y or x that a slab needs, those of the smallest input of a network.
+        settings: with folds.
 
     Raises:
         InputError: If the image can't be opened, or is too small for so many slabs.
     """
+    assert settings.folds is not None
+    n, smallest = settings.folds.n, settings.smallest_input_voxels or 1
+    n_slices = SLICES_FOR_3D if settings.sees_depth else 1
     volume = open_files(image).image
     crop(volume, image.region)  # checks the region
     whole = [ends or (0, size) for ends, size in zip(image.region or [None] * 3, volume.shape, strict=True)]
-    slabs = Slabs(whole, n, smallest)
+    slabs = Slabs(whole, n, smallest, n_slices)
     if slabs.n_fitting < n:
         shape: Triple = tuple(stop - start for start, stop in whole)  # type: ignore[assignment]
         use = (
@@ -123,5 +136,12 @@ def slabs_of(image: ImageFiles, n: int, smallest: int) -> Slabs:
         raise InputError(
             f"{volume.name}: {by(shape)} voxels (z, y, x) are too few for data.folds.n {n}: a slab needs a "
             f"slice, or {smallest} voxels along y or x, so {max(1, slabs.n_fitting)} would fit; {use}"
+        )
+    thinnest = min(stop - start for start, stop in slabs.ends)
+    if slabs.axis == 0 and thinnest < n_slices:
+        log.warning(
+            "%s: its %d folds are slabs of %s, which 3D networks see reflected along z; use fewer folds, by: image, or "
+            "networks of spatial_mode 2d",
+            *(volume.name, n, many(thinnest, "slice")),
         )
     return slabs

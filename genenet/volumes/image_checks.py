@@ -90,5 +90,5 @@ def _folds(config: Config, image: Image, files: ImageFiles) -> str:
         return ""
     settings = stage_settings(config, fold_stage(0, "validation"))
     assert isinstance(settings, PrepareSettings)
-    slabs = slabs_of(files, plan.n, settings.smallest_input_voxels or 1)
+    slabs = slabs_of(files, settings)
     return f", {plan.n} folds along {AXES[slabs.axis]}"

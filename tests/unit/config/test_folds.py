@@ -122,6 +122,16 @@ def test_settings_say_which_part_of_the_images_is_meant():
     assert planned_runs.fold_stage(1, "train") == "prepare_fold_1_train"
 
 
+def test_folds_are_cut_for_the_networks_of_the_config():
+    for mode, sees_depth in (("2d", False), ("2.5d", True)):
+        given = values(folds=2, search={"regions": {"net": {"spatial_mode": mode}}})
+        found = [
+            stages.stage_settings(check_config(given), stage).sees_depth
+            for stage in ("prepare_fold_1_train", "prepare_validation", "prepare_train")
+        ]
+        assert found == [sees_depth, sees_depth, False]  # the whole images aren't cut
+
+
 def test_settings_without_folds_are_as_they_always_were():
     config = check_config(values(validation=[B]))
     for split in ("train", "validation", "refit"):

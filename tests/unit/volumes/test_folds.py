@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from genenet.config.folds import FoldPlan
 from genenet.config.settings import ImageFiles, PrepareSettings
 from genenet.core.errors import InputError
-from genenet.volumes.folds import Slabs, cut, folded
+from genenet.volumes.folds import SLICES_FOR_3D, Slabs, cut, folded
 
 
 @given(st.integers(0, 50), st.integers(1, 300), st.integers(2, 12))
@@ -59,6 +59,20 @@ def test_the_axis_is_z_if_there_are_enough_slices_otherwise_the_longer_side(shap
     assert (slabs.axis, slabs.n_fitting) == (axis, n_fitting)
 
 
+@pytest.mark.parametrize(
+    ("shape", "n", "axis"),
+    [
+        ((40, 900, 900), 5, 0),
+        ((39, 900, 900), 5, 1),  # slabs of 7 and 8 slices
+        ((39, 100, 140), 5, 0),  # along x they would be narrower than 32
+        ((39, 100, 160), 5, 2),
+        ((4, 100, 140), 5, 2),
+    ],
+)
+def test_slabs_of_3d_networks_have_some_slices_unless_they_would_be_narrow(shape, n, axis):
+    assert Slabs([(0, size) for size in shape], n, 32, SLICES_FOR_3D).axis == axis
+
+
 def image(folder, name, shape):
     files = [folder / f"{name}.tif", folder / f"{name}_labels.tif"]
     for path in files:
@@ -66,7 +80,7 @@ def image(folder, name, shape):
     return ImageFiles(image=files[:1], labels=files[1:], region=None)
 
 
-def regions(images, plan, split, smallest=8):
+def regions(images, plan, split, smallest=8, sees_depth=False):
     found = folded(
         PrepareSettings(
             images=images,
@@ -75,10 +89,23 @@ def regions(images, plan, split, smallest=8):
             voxel_size_nm=(1, 1, 1),
             smallest_input_voxels=smallest,
             split=split,
+            sees_depth=sees_depth,
             folds=plan,
         )
     )
     return [(Path(each.image[0]).stem, each.region) for each in found]
+
+
+@pytest.mark.parametrize(("sees_depth", "warns"), [(False, False), (True, True)])
+def test_thin_slabs_of_3d_networks_are_warned_of(tmp_path, caplog, sees_depth, warns):
+    """Three slabs of the smallest input along y or x don't fit, so z it is."""
+    files, plan = image(tmp_path, "a", (7, 40, 40)), FoldPlan(n=3, by="region", fold=1)
+    ((_, region),) = regions([files], plan, "validation", 30, sees_depth)
+    assert region == ((2, 4), (0, 40), (0, 40))
+    message = (
+        "a.tif: its 3 folds are slabs of 2 slices, which 3D networks see reflected along z; use fewer folds"
+    )
+    assert (message in caplog.text) == warns
 
 
 def test_images_are_cut_each_along_its_own_axis(tmp_path):
