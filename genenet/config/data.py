@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -63,6 +63,13 @@ class Image(Closed):
     def source(self) -> tuple[str, ...]:
         """What the image is read from; regions of one image have the same source."""
         return tuple(map(str, self.path)) if self.path else (self.phantom.name,) if self.phantom else ()
+
+    def shares_voxels_with(self, other: Image) -> bool:
+        """Whether both are read from the same files, or are the same phantom, and their regions overlap."""
+        pairs = zip(self.region or [None] * 3, other.region or [None] * 3, strict=True)
+        return self.source == other.source and all(
+            not p or not q or max(p[0], q[0]) < min(p[1], q[1]) for p, q in pairs
+        )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -139,7 +146,9 @@ class Data(Closed):
         description="cross-validation instead of data.validation: a number of folds, or {n: 5, by: region}; null: none",
     )
     test: list[LabelledImage] = Field(
-        [], description="images that are scored once, after the selection, and reported separately"
+        [],
+        description="images that are scored once, after the selection, and reported separately; they share no voxels "
+        "with those of train and validation",
     )
     volumes: dict[Name, VolumeToSegment] = Field(
         {}, description="volumes that the ensemble segments, by name"
@@ -188,6 +197,27 @@ class Data(Closed):
         return self
 
     @model_validator(mode="after")
+    def _test_images_are_new(self) -> Self:
+        for split in ("train", "validation"):
+            if overlap := _overlap_of(self.test, getattr(self, split)):
+                raise ValueError(
+                    f"test.{overlap[0]}: shares voxels with {split}.{overlap[1]}, and scores on test images must be of "
+                    "voxels that nothing was learned from or chosen on; give another image, or regions that are apart"
+                )
+        return self
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line if training and validation share voxels, which is allowed: scores are then too good."""
+        overlap = _overlap_of(self.validation, self.train)
+        if not overlap:
+            return []
+        return [
+            f"data.validation.{overlap[0]}: shares voxels with data.train.{overlap[1]}, so networks are ranked and "
+            "chosen on voxels that they have learned from; give another image, or regions that are apart"
+        ]
+
+    @model_validator(mode="after")
     def _scores_are_unweighted(self) -> Self:
         for split in ("validation", "test"):
             for index, image in enumerate(getattr(self, split)):
@@ -201,10 +231,11 @@ class Data(Closed):
 
 def _overlap(images: Sequence[Image]) -> tuple[int, int] | None:
     """Return the first two images that are regions of the same image and share voxels; None if there are none."""
-    for (i, a), (j, b) in combinations(enumerate(images), 2):
-        pairs = zip(a.region or [None] * 3, b.region or [None] * 3, strict=True)
-        if a.source == b.source and all(
-            not p or not q or max(p[0], q[0]) < min(p[1], q[1]) for p, q in pairs
-        ):
-            return i, j
-    return None
+    pairs = combinations(enumerate(images), 2)
+    return next(((i, j) for (i, a), (j, b) in pairs if a.shares_voxels_with(b)), None)
+
+
+def _overlap_of(images: Sequence[Image], others: Sequence[Image]) -> tuple[int, int] | None:
+    """Return the first image of each list that share voxels; None if there are none."""
+    pairs = product(enumerate(images), enumerate(others))
+    return next(((i, j) for (i, a), (j, b) in pairs if a.shares_voxels_with(b)), None)

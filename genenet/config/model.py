@@ -83,6 +83,14 @@ class Config(Closed):
         return self
 
     @model_validator(mode="after")
+    def _refits_are_switched_on(self) -> Self:
+        if self.training.refit_iterations is not None and not self.ensemble.refit:
+            raise ValueError(
+                "training.refit_iterations: has no effect without ensemble.refit: true; add that, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rungs_are_apart(self) -> Self:
         rounds(self.search, self.training.iterations, self.training.validation_interval)
         return self

@@ -116,8 +116,8 @@ class Training(Closed):
     iterations: PositiveInt = Field(1000, description="number of optimiser steps")
     refit_iterations: PositiveInt | None = Field(
         None,
-        description="number of optimiser steps of the members' training on all labelled images (ensemble.refit); "
-        "null: as many as the member had",
+        description="number of optimiser steps of the members' training on all labelled images, only with "
+        "ensemble.refit: true; null: as many as the member had",
     )
     batch_size: PositiveInt = Field(4, description="number of patches in each step")
     threads: PositiveInt = Field(

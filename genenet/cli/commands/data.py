@@ -61,7 +61,7 @@ def check(config: ConfigFile = CONFIG) -> None:
     from genenet.volumes.image_checks import check_images
 
     checked = read_config(config)
-    for line in check_images(checked):
+    for line in [*check_images(checked), *checked.data.warnings]:
         print(line)
     if str(checked.results).startswith(("~", "$")):
         print(f"results: {checked.results} is a folder of that name below this one; ~ and $ aren't expanded")

@@ -70,6 +70,25 @@ def test_the_schema_for_editors_is_up_to_date():
             "config: data: test.0.weight: is for images of data.train only",
         ),
         (
+            "data.test",
+            [
+                {"phantom": {"shape": [12, 320, 320], "seed": 3}},
+                {"phantom": {"shape": [12, 320, 320], "seed": 1}},
+            ],
+            "config: data: test.1: shares voxels with train.0, and scores on test images must be of voxels that "
+            "nothing was learned from or chosen on; give another image, or regions that are apart",
+        ),
+        (
+            "data.test",
+            [{"phantom": {"shape": [4, 320, 320], "seed": 2}, "region": [None, None, [0, 90]]}],
+            "config: data: test.0: shares voxels with validation.0",
+        ),
+        (
+            "training.refit_iterations",
+            500,
+            "config: training.refit_iterations: has no effect without ensemble.refit: true; add that, or leave it out",
+        ),
+        (
             "data.validation",
             [{"path": "a.tif", "labels": "b.tif"}, {"path": "a.tif", "labels": "b.tif", "weight": 2}],
             "config: data: validation.1.weight: is for images of data.train only",
@@ -128,6 +147,24 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(path, value, said):
     lines = str(error.value).splitlines()
     assert said in lines[0]
     assert len(lines) == 1
+
+
+def of_a(start, stop):
+    return [{"path": "a.tif", "labels": "b.tif", "region": [None, [0, 90], [start, stop]]}]
+
+
+def test_regions_of_one_file_that_are_apart_share_no_voxels():
+    values = changed("data.train", of_a(0, 50))
+    values["data"] |= {"validation": of_a(50, 70), "test": of_a(70, 90)}
+    assert check_config(values).data.warnings == []
+    values["data"]["test"] = of_a(69, 90)
+    with pytest.raises(InputError, match=r"config: data: test\.0: shares voxels with validation\.0"):
+        check_config(values)
+    values["data"] |= {"validation": of_a(49, 69)}
+    (line,) = check_config(values).data.warnings
+    assert line.startswith(
+        "data.validation.0: shares voxels with data.train.0, so networks are ranked and chosen on"
+    )
 
 
 def test_not_yaml_and_not_there(tmp_path):

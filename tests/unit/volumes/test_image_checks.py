@@ -7,6 +7,7 @@ import pytest
 import tifffile
 import yaml
 
+from genenet.cli.commands.data import check
 from genenet.config.model import check_config
 from genenet.core.errors import InputError
 from genenet.volumes.image_checks import check_images
@@ -154,6 +155,24 @@ def test_images_that_dont_exist_yet_are_named_and_phantoms_are_left_out():
         volumes(later={"path": "later.tif"}, demo={"phantom": {"shape": [1, 40, 40], "seed": 1}})
     )
     assert check_images(config) == ["data.volumes.later: later.tif doesn't exist yet, and wasn't checked"]
+
+
+def test_the_command_names_validation_images_that_overlap_training(capsys):
+    labelled = {"path": "grey.tif", "labels": "ids.tif"}
+    values = volumes()
+    values["data"] |= {"train": [labelled], "validation": [{**labelled, "region": [[0, 1], None, None]}]}
+    Path("both.yaml").write_text(yaml.safe_dump(values))
+    check(Path("both.yaml"))
+    assert "data.validation.0: shares voxels with data.train.0, so networks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("mode", "n", "axis"), [("2d", 3, "z"), ("3d", 3, "x"), ("3d", 2, "x")])
+def test_folds_of_3d_networks_are_no_thin_slabs(mode, n, axis):
+    values = changed("search.regions", {"net": {"spatial_mode": mode, "input_size": 16}})
+    values["data"] |= {"train": [{"path": "grey.tif", "labels": "ids.tif"}], "validation": [], "folds": n}
+    assert check_images(check_config(values)) == [
+        f"data.train.0: 3 x 40 x 50 voxels (z, y, x) of uint8, {n} folds along {axis}"
+    ]
 
 
 @pytest.mark.process
