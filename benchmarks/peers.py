@@ -42,6 +42,7 @@ from genenet.config.presets import preset_values
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.genes.baselines import BASELINES
 from genenet.genes.genome import Genome
+from genenet.metrics.calibration import Reliability, best_temperature, with_temperature
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
 from transfer_data import TRANSFER_SETS, TransferData
 
@@ -85,15 +86,44 @@ def refit(name, data, seed, most, search_share):
 
     The search has its share of the seconds; the refits of at most so many members have the rest.
     """
-    genomes, members, outputs = search(data, seed, search_share * SECONDS / N_NETWORKS)
-    chosen = selected(data, members, outputs, RANKING_METRIC, most)
+    genomes, members, searched = search(data, seed, search_share * SECONDS / N_NETWORKS)
+    chosen = selected(data, members, searched, RANKING_METRIC, most)
     seconds = (1 - search_share) * SECONDS / len(chosen["members"])
     all_images = TransferData([*data.train, *data.validation], [], data.n_classes, data.test)
     training = {**recipe()["training"], "stopping": {"weights": "last"}}
     trainings = [(genomes[i], seed) for i in chosen["members"]]
     again, outputs = outputs_of(all_images, trainings, {**recipe(), "training": training}, seconds)
-    test = ensemble_scores(data, "test", outputs["test"])
-    return {"members": members, "refitted": again, "before_refit": chosen["test"], "test": test}
+    of_members = {split: [found[i] for i in chosen["members"]] for split, found in searched.items()}
+    calibration = {
+        "before_refit": calibration_errors(data, of_members["validation"], of_members["test"]),
+        "refitted": calibration_errors(data, of_members["validation"], outputs["test"]),
+    }
+    return {
+        "members": members,
+        "refitted": again,
+        "before_refit": chosen["test"],
+        "calibration": calibration,
+        "test": ensemble_scores(data, "test", outputs["test"]),
+    }
+
+
+def calibration_errors(data, validation, test):
+    """Fit a temperature to networks' outputs of validation; return it, and the errors of test without and with it."""
+    temperature = best_temperature(*pooled(data.validation, validation))
+    labels, p = pooled(data.test, test)
+    errors = []
+    for each in (1.0, temperature):
+        reliability = Reliability()
+        reliability.add(labels, with_temperature(p, each))
+        errors.append(round(reliability.expected_error, 4))
+    return {"temperature": temperature, "error_without": errors[0], "error_with": errors[1]}
+
+
+def pooled(images, outputs):
+    """Return the labels (N,) of images, and the mean of networks' probabilities (C, N)."""
+    means = [np.mean(of, axis=0, dtype=np.float32) / 255 for of in zip(*outputs, strict=True)]
+    labels = np.concatenate([image.labels.ravel() for image in images])
+    return labels, np.concatenate([mean.reshape(len(mean), -1) for mean in means], axis=1)
 
 
 def selected(data, members, outputs, metric, most=N_NETWORKS):
