@@ -126,7 +126,8 @@ class SearchCost:
         why = f"the search was measured here, and would take {self.slowdown - 1:.0%} longer"
         sizes = self.sizes.only_unet(why, iterations)
         others = {name: cost for name, cost in self.baselines.items() if name != RESENC}
-        return replace(self, sizes=sizes, baselines=others)
+        tried = tuple((cost, speed) for cost, speed in self.tried if cost is not self.baselines[RESENC])
+        return replace(self, sizes=sizes, baselines=others, tried=tried)
 
     def _total(self, trainings: list[TrainingCost], sizes: Sizes) -> float:
         if not self.tried:

@@ -29,7 +29,7 @@ from genenet.networks.tile_sizes import BLOCK
 from genenet.volumes import opening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from genenet.init.classes import Classes
     from genenet.init.machine import Machine
@@ -64,7 +64,9 @@ def start(request: Request) -> None:
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     printing.notes([*classes.notes, *parts.notes, *on_images])
-    request = _with_numbers(request, _sizes(request, parts, classes, machine, voxel_size), interactive)
+    request = _with_numbers(
+        request, lambda asked: _sizes(asked, parts, classes, machine, voxel_size), interactive
+    )
     cost = _cost(request, parts, classes, machine, voxel_size)
     printing.cost(cost)
     choices = Choices(
@@ -119,15 +121,18 @@ def _with_voxel_sizes(request: Request, size: FoundSize) -> Request:
     return request.model_copy(update=found)
 
 
-def _with_numbers(request: Request, suggested: Sizes, interactive: bool) -> Request:
-    """Choose the numbers of genomes and iterations, or ask for them."""
+def _with_numbers(request: Request, suggest: Callable[[Request], Sizes], interactive: bool) -> Request:
+    """Choose the numbers of genomes and iterations, or ask for them; the iterations suggested fit the genomes."""
     questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
     missing = [name for name in questions if interactive and getattr(request, name) is None]
     if missing:
         print()
-    defaults = {"genomes": suggested.n_genomes, "iterations": suggested.iterations}
-    numbers = {name: prompts.ask(questions[name], str(defaults[name]), read_number) for name in missing}
-    return request.model_copy(update=numbers)
+    for name in missing:
+        suggested = suggest(request)
+        default = suggested.n_genomes if name == "genomes" else suggested.iterations
+        answer = prompts.ask(questions[name], str(default), read_number)
+        request = request.model_copy(update={name: answer})
+    return request
 
 
 def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> Sizes:

@@ -622,7 +622,7 @@ def test_it_asks_for_what_is_missing(monkeypatch):
     monkeypatch.setattr(prompts, "is_terminal", lambda: True)
     # one name for two classes is too few; three are allowed, the third never occurs
     files = ["nowhere.tif", "em.tif", "labels.tif", "", ""]
-    answers = [*files, "a", "a,b,c", "fast", "30x5x5", "0", "3", ""]
+    answers = [*files, "a", "a,b,c", "fast", "30x5x5", "0", "20", ""]
     done = init(fill="\n".join(answers) + "\n")
     assert done.exception is None, done.output
     assert "nowhere.tif: no such file" in done.output
@@ -632,8 +632,12 @@ def test_it_asks_for_what_is_missing(monkeypatch):
     config = read_config(Path("config.yaml"))
     assert config.data.classes == ["a", "b", "c"]
     assert config.data.voxel_size_nm == (30, 5, 5)
-    assert config.search.n_genomes == 3
-    assert config.training.iterations == choose_sizes(100, 3, CPU, 3, None, is_refitted=True).iterations
+    assert config.search.n_genomes == 20
+    suggested = choose_sizes(
+        100, 3, CPU, 20, None, is_refitted=True
+    )  # for the number of genomes that was asked for
+    assert config.training.iterations == suggested.iterations
+    assert config.training.refit_iterations == suggested.refit_iterations is not None
     command = Path("config.yaml").read_text().split("Written by")[1].split("What genenet")[0]
     assert "--image em.tif --labels labels.tif" in command
     assert "--voxel-size 30x5x5" in command
@@ -730,6 +734,10 @@ def test_resenc_is_left_out_if_it_was_measured_to_be_slow(seconds, stays):
         others = cost.without_resenc(None)
         assert list(others.sizes.baselines) == list(others.baselines) == ["unet2015"]
         assert others.sizes.iterations == sizes.without_resenc
+        times = [
+            others.seconds(each) for each in others.genomes
+        ]  # those between the tried ones, which were alike
+        assert times == pytest.approx([0.5 * sizes.without_resenc] * len(times))
         assert cost.without_resenc(sizes.iterations).sizes.iterations == sizes.iterations
         assert "the search was measured here" in resenc_text(others)
 
