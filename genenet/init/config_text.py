@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genenet.genes.baselines import title_of
 from genenet.init.first_baselines import RESENC
+from genenet.init.folds import offer_text
 from genenet.init.sizes import DEFAULT_BATCH, PRESET
 from genenet.status.time_left import short
 from genenet.volumes.grid import AXES
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from genenet.config.types import VoxelSize
     from genenet.init.classes import Classes
+    from genenet.init.parts import Split
     from genenet.init.search_cost import SearchCost
-    from genenet.init.split import Split
     from genenet.init.survey import Look
     from genenet.init.voxel_size import FoundSize
 
@@ -91,6 +92,7 @@ def config_text(choices: Choices) -> str:
         "reasons": REASONS,
         "on_batch": batch_text(choices.cost),
         "on_resenc": resenc_text(choices.cost),
+        "on_offer": offer_text(choices.parts.offer) if choices.parts.offer else None,
         "reason_to_refit": choices.parts.reason_to_refit(choices.classes),
     }
     return environment.get_template("config.yaml.j2").render(values)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.init.classes import Classes
+    from genenet.init.parts import Split
     from genenet.init.search_cost import SearchCost
-    from genenet.init.split import Split
     from genenet.init.survey import Survey
 
 WIDTH = 80
@@ -60,27 +60,37 @@ def images(survey: Survey) -> None:
 
 
 def classes_and_split(classes: Classes, survey: Survey, parts: Split) -> None:
-    """Print the classes with their frequencies, in all labels and in the two parts; then the parts."""
+    """Print the classes with their frequencies, in all labels and in the two parts or the folds; then the parts."""
     counts = counts_of(survey.labelled)
     ignored = classes.ignore_label
     n_ignored = counts.pop(ignored, 0) if ignored is not None else 0
-    table = _table("label", "class", ">voxels", ">share", ">in training", ">in validation")
+    columns = (">folds with it",) if parts.folds else (">in training", ">in validation")
+    table = _table("label", "class", ">voxels", ">share", *columns)
     for place, name in enumerate(classes.names):
         i = classes.first + place
-        shares = (_percent(int(c[place]), int(c.sum())) for c in parts.counts(classes))
-        table.add_row(str(i), name, f"{counts[i]:,}", _percent(counts[i], counts.total()), *shares)
+        found = _in_parts(classes, parts, place)
+        table.add_row(str(i), name, f"{counts[i]:,}", _percent(counts[i], counts.total()), *found)
     if ignored is not None:
         table.add_row(str(ignored), "(ignored)", f"{n_ignored:,}")
     print()
     _print(table)
     print()
-    for name, which in (("training", parts.train), ("validation", parts.validation)):
+    of_split = {"training": parts.train, "validation": parts.validation}
+    for name, which in ({f"{parts.n_folds} folds": parts.train} if parts.folds else of_split).items():
         for part in which[:N_SHOWN]:
             ends = zip(AXES, part.region or (), strict=False)
             cut = "".join(f", {axis} from {i[0]} to {i[1]}" for axis, i in ends if i)
             paragraph(f"{name:<11} {part.look.image.path}{cut}: {by(part.shape)} voxels", " " * 12)
         if len(which) > N_SHOWN:
             print(f"{'':<11} and {len(which) - N_SHOWN} more")
+
+
+def _in_parts(classes: Classes, parts: Split, place: int) -> list[str]:
+    """Return the share of a class in both parts, or how many folds have it."""
+    if parts.folds:
+        n_with = int((parts.counts_of_folds(classes)[:, place] > 0).sum())
+        return [f"{n_with} of {parts.n_folds}"]
+    return [_percent(int(c[place]), int(c.sum())) for c in parts.counts(classes)]
 
 
 def trial() -> None:
@@ -125,7 +135,9 @@ def _times(found: SearchCost) -> Iterator[str]:
     beside = f"{at_once} at a time" if at_once > 1 else "one after the other"
     here = max(sum(times) / at_once, max(times))
     baselines = "the U-Net" if len(found.baselines) == 1 else "both baselines"
-    yield f"all {found.sizes.n_genomes} genomes and {baselines} here, {beside}: about {short(here)}"
+    n_folds = found.sizes.n_folds
+    folds = f", each in {n_folds} folds," * (n_folds > 1)
+    yield f"all {found.sizes.n_genomes} genomes and {baselines}{folds} here, {beside}: about {short(here)}"
     if found.is_busy:
         yield "this machine is busy with other work, so these times are unreliable; try again later"
     usual = sorted(times)[len(times) // 2]
@@ -136,12 +148,19 @@ def _times(found: SearchCost) -> Iterator[str]:
 
 
 def _refits(found: SearchCost) -> Iterator[str]:
-    """Yield what it costs to train the members again."""
+    """Yield what it costs to train the members again, or to have the networks of all folds as members."""
+    n_folds = found.sizes.n_folds
+    if n_folds > 1 and not found.n_refits:
+        yield (
+            f"a member of the ensemble is the {n_folds} networks of its folds, so that segmenting takes {n_folds} "
+            "times as long as with one network that is trained on all images (ensemble.refit: true)"
+        )
     if not found.n_refits:
         return
+    images = "the validation images" if n_folds == 1 else "all labelled images, one network for each"
     seconds = found.refit_seconds / min(found.machine.n_at_once, found.n_refits) if found.tried else None
     yield (
-        f"after the selection, the members, at most {found.n_refits}, are trained again with the validation images "
+        f"after the selection, the members, at most {found.n_refits}, are trained again with {images} "
         f"(ensemble.refit): up to {many(found.n_refits, 'more training')} without validations"
         + (f", each of {found.sizes.refit_iterations:,} iterations" if found.sizes.refit_iterations else "")
         + (f", about {short(seconds)} here" if seconds is not None else "")

@@ -26,6 +26,7 @@ _VALUES = {  # the options that change the config, and what separates several va
     "voxel_size": "x",
     "genomes": "",
     "iterations": "",
+    "folds": "",
     "device": "",
 }
 
@@ -89,6 +90,13 @@ class Request(Closed):
     out: Path | None = Field(None, description="the file to write; default: config.yaml")
     genomes: PositiveInt | None = Field(None, description="number of networks to draw and train")
     iterations: PositiveInt | None = Field(None, description="length of each training")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="number of folds of a cross-validation on all labelled images (data.folds): each network is "
+        "trained as many times, for fewer iterations each; default: none, but a terminal asks if more classes would be "
+        "scored",
+    )
     device: Kind | None = Field(
         None,
         description="what the trainings will run on; default: a GPU if there is one here or on the Slurm cluster",

@@ -30,7 +30,7 @@ class SearchCost:
         genomes: in the search's order; of a small search some more.
         baselines: by name.
         feasible: share of draws that can be built.
-        n_validation: voxels of a validation.
+        n_validation: voxels of a validation; with folds, their mean.
         n_refits: the largest number of members that are trained again on all images.
         tried: speeds that were measured; empty if nothing was tried.
         untried: why nothing was tried, if a trial was wanted.
@@ -76,9 +76,14 @@ class SearchCost:
         return genomes | {title_of(name): cost for name, cost in self.baselines.items()}
 
     @property
-    def all_trainings(self) -> list[TrainingCost]:
-        """The networks that the search trains."""
+    def networks(self) -> list[TrainingCost]:
+        """The networks that the search trains, once or in each fold."""
         return [*self.genomes[: self.sizes.n_genomes], *self.baselines.values()]
+
+    @property
+    def all_trainings(self) -> list[TrainingCost]:
+        """The networks that the search trains, each as often as it is trained."""
+        return [cost for cost in self.networks for _ in range(self.sizes.n_folds)]
 
     @property
     def is_busy(self) -> bool:
@@ -107,13 +112,13 @@ class SearchCost:
         By what was tried, or by operations.
         """
         before = replace(self.sizes, iterations=self.sizes.without_resenc or self.sizes.iterations)
-        others = [cost for cost in self.all_trainings if cost is not self.baselines.get(RESENC)]
-        return self._total(self.all_trainings, self.sizes) / self._total(others, before)
+        others = [cost for cost in self.networks if cost is not self.baselines.get(RESENC)]
+        return self._total(self.networks, self.sizes) / self._total(others, before)
 
     @property
     def resenc_share(self) -> float:
         """The share of resenc in the time or the operations of all trainings."""
-        return self._total([self.baselines[RESENC]], self.sizes) / self._total(self.all_trainings, self.sizes)
+        return self._total([self.baselines[RESENC]], self.sizes) / self._total(self.networks, self.sizes)
 
     @property
     def is_slowed(self) -> bool:

@@ -13,10 +13,12 @@ from genenet.genes.generation import draw
 from genenet.genes.plan import plan
 from genenet.init.costs import SEED, baseline_cost, costs, feasible_regions, feasible_share
 from genenet.init.first_baselines import RESENC, UNET, WhyNot, resenc_options, unet_options
+from genenet.init.scales import SCALES
 
 if TYPE_CHECKING:
     from genenet.genes.feasible_regions import Regions
-    from genenet.init.machine import Kind, Machine
+    from genenet.init.machine import Machine
+    from genenet.init.scales import Scale
 
 PRESET = "modern"  # that genenet init writes
 N_SEEN = 9  # networks whose receptive fields are compared with the patch
@@ -24,55 +26,10 @@ CHOSEN = ("n_convkernels", "n_stacks", "input_size")  # always written, since th
 MAX_MEMBERS = 10  # of the ensemble
 SMALLEST_SHARE = 3 / 4  # of the largest patch that the images allow
 DEFAULT_BATCH, LARGEST_BATCH = 4, 8
+N_VALIDATIONS = 10  # of a training
+N_IN_FOLDS = 3  # of a training, whose folds validate on all labelled voxels instead of about a third of them
 WORTH_A_BATCH = 1.25  # so many times the voxels taught per second, or the batch isn't doubled
 LEAST_ITERATIONS = 0.75  # of those without it, or resenc costs the others too much
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How large a search is on one kind of machine.
-
-    Attributes:
-        net: regions that replace the preset's, whose sizes are those of a CPU.
-        n_genomes: of a first search.
-        operations: of the first search, its baselines included.
-        per_step: operations that could be done in the fixed time of a step.
-        most_iterations: of a training on small patches, which could do more of them with these operations.
-        unet: of the baseline: kernels and log10 of the learning rate.
-        refit_ratio: iterations of all members' training on all images, relative to those of all genomes; None: each
-            member has as many as it had in the search.
-    """
-
-    net: Mapping[str, Any]
-    n_genomes: int
-    operations: float
-    per_step: float
-    most_iterations: int
-    unet: tuple[int, float]
-    refit_ratio: int | None
-
-
-# The operations are those of the searches that genenet init wrote before, of valid convolutions and 1000 or 20 000
-# iterations: a search takes as long as it took, and teaches more voxels. On a CPU core a step takes 27 ms, and a second
-# for each 4.5e10 operations (measured with 6 to 16 kernels). A search for a third of the time and refits for the rest
-# give better networks than a search for all of it (docs/benchmarks.md). GPUs weren't measured.
-SCALES: Mapping[Kind, Scale] = {
-    "cpu": Scale({}, 6, 2.3e13, 1.2e9, 1000, (8, -2.5), 2),
-    "gpu": Scale(
-        {
-            "n_convkernels": [16, 64],
-            "n_convlayers": [1, 3],
-            "input_size": [224, 320],
-            "log_learning_rate": [-3.5, -2.5],
-        },
-        20,
-        4.5e16,
-        0.0,
-        20_000,
-        (32, -3.5),
-        None,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -88,6 +45,7 @@ class Sizes:
         without_resenc: iterations that the same time would allow without the baseline resenc; None if it isn't there.
         no_resenc: why the baseline resenc isn't there, and its options; None if it is, or can't be.
         refit_ratio: as in ``Scale``.
+        n_folds: trainings of each network; 1 without cross-validation.
     """
 
     own: Mapping[str, Mapping[str, Any]]
@@ -98,6 +56,7 @@ class Sizes:
     without_resenc: int | None = None
     no_resenc: WhyNot | None = None
     refit_ratio: int | None = None
+    n_folds: int = 1
 
     @property
     def regions(self) -> dict[str, dict[str, Any]]:
@@ -108,9 +67,13 @@ class Sizes:
     def max_members(self) -> int:
         """The largest number of members of the ensemble, since each may be trained twice: half of the networks.
 
-        It is a third if the second training is the longer one, but two at least.
+        It is a third if the second training is the longer one, but two at least. With folds and without a second
+        training, a member is as many networks as there are folds, and these count.
         """
-        most = max(2, self.n_genomes // 3) if self.refit_ratio else -(-self.n_genomes // 2)
+        if self.refit_ratio:
+            most = max(2, self.n_genomes // 3)
+        else:
+            most = min(-(-self.n_genomes // 2), max(2, MAX_MEMBERS // self.n_folds))
         return min(MAX_MEMBERS, self.n_genomes, most)
 
     @property
@@ -118,12 +81,14 @@ class Sizes:
         """Iterations of the members' training on all images; None: as many as in the search."""
         if self.refit_ratio is None:
             return None
-        return self.refit_ratio * self.n_genomes * self.iterations // self.max_members
+        return self.refit_ratio * self.n_genomes * self.n_folds * self.iterations // self.max_members
 
     @property
     def validation_interval(self) -> int:
         """Iterations between two validations."""
-        return max(1, self.iterations // 10)
+        if self.n_folds > 1:
+            return -(-self.iterations // N_IN_FOLDS)
+        return max(1, self.iterations // N_VALIDATIONS)
 
     @property
     def warm_up(self) -> int | None:
@@ -155,6 +120,7 @@ def choose_sizes(
     n_genomes: int | None,
     iterations: int | None,
     is_refitted: bool = False,
+    n_folds: int = 1,
 ) -> Sizes:
     """Choose what to draw, and how long to train it.
 
@@ -166,13 +132,15 @@ def choose_sizes(
         iterations: None for as many as the operations of a training allow.
         is_refitted: whether the members are trained again on all images. Unless ``iterations`` says otherwise, the
             search is then half as long, and the refits have twice as many iterations as the search.
+        n_folds: trainings of each network, which share the operations of one.
 
     Raises:
         InputError: If no network fits into the images.
     """
-    scale = SCALES[machine.kind]
+    scale = SCALES[machine.kind].of_fold(n_folds)
     unet = unet_options(smallest, *scale.unet)
-    sizes = Sizes({"net": _own_regions(smallest, scale)}, {UNET: unet}, n_genomes or scale.n_genomes)
+    own, n = {"net": _own_regions(smallest, scale)}, n_genomes or scale.n_genomes
+    sizes = Sizes(own, {UNET: unet}, n, n_folds=n_folds)
     sizes = _with_more_taught(sizes, n_classes, scale)
     sizes = _within_memory(sizes, n_classes, machine)
     if is_refitted and scale.refit_ratio:
@@ -184,9 +152,8 @@ def choose_sizes(
 
 def _with_long_refits(sizes: Sizes, smallest: int, n_classes: int, scale: Scale) -> Sizes:
     """Choose the iterations of a search that is half as long, whose members are trained for longer afterwards."""
-    half = replace(scale, operations=scale.operations / 2, most_iterations=scale.most_iterations // 2)
     sizes = replace(sizes, refit_ratio=scale.refit_ratio)
-    return _with_iterations(sizes, smallest, n_classes, half, None)
+    return _with_iterations(sizes, smallest, n_classes, scale.of_fold(2), None)
 
 
 def _with_iterations(sizes: Sizes, smallest: int, n_classes: int, scale: Scale, asked: int | None) -> Sizes:

@@ -2,117 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genenet.core.errors import InputError
+from genenet.init.parts import Part, Split
 from genenet.init.survey import SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    from genenet.config.types import ImageRegion
-    from genenet.core.geometry import Triple
     from genenet.init.classes import Classes
     from genenet.init.survey import LabelledLook
 
 SHARE = 0.3  # of the labelled voxels, for validation
 LEAST_SHARE = 0.1  # of an axis, also if validation is large
-REFIT_SHARE = 0.1  # of the labelled voxels: as many are worth training the members again, on all of them
 GAP = 2  # slices left out between two regions along z, since neighbouring slices are nearly the same
-
-
-@dataclass(frozen=True)
-class Part:
-    """An image or a region of it.
-
-    Attributes:
-        look: the image.
-        region: as config.yaml writes it; None is the whole image.
-        counts: (N_IDS,), voxels that were read by label id; the last is for ids that can't be classes.
-    """
-
-    look: LabelledLook
-    region: ImageRegion | None
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def whole(cls, look: LabelledLook) -> Part:
-        """Return the whole image."""
-        return cls(look, None, look.places[0].sum(axis=0))
-
-    @classmethod
-    def between(cls, look: LabelledLook, axis: int, start: int, stop: int) -> Part:
-        """Return the region from ``start`` to ``stop`` along an axis."""
-        z, y, x = ((start, stop) if each == axis else None for each in range(3))
-        return cls(look, (z, y, x), look.places[axis][start:stop].sum(axis=0))
-
-    @property
-    def shape(self) -> Triple:
-        """Voxels along z, y, x."""
-        ends = self.region or (None, None, None)
-        z, y, x = (i[1] - i[0] if i else n for i, n in zip(ends, self.look.image.shape, strict=True))
-        return z, y, x
-
-
-@dataclass(frozen=True)
-class Split:
-    """What is for training, what for validation, and what to know about it."""
-
-    train: list[Part]
-    validation: list[Part]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_of_one_image(self) -> bool:
-        """Whether both are regions of one image."""
-        return self.train[0].region is not None
-
-    @property
-    def n_validation(self) -> int:
-        """Voxels of the validation images."""
-        return sum(z * y * x for z, y, x in (part.shape for part in self.validation))
-
-    def counts(self, classes: Classes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the voxels of each class in training and in validation, both (C,)."""
-        columns = classes.columns
-        both = (np.sum([p.counts[columns] for p in parts], axis=0) for parts in (self.train, self.validation))
-        train, validation = both
-        return train, validation
-
-    def reason_to_refit(self, classes: Classes) -> str | None:
-        """Return why the members should be trained again on all images in the end; None if there is little to gain.
-
-        It pays if the validation shows another image, or holds a good part of what was labelled.
-        """
-        if not self.is_of_one_image:
-            return (
-                "Validation is an image of its own"
-                if len(self.validation) == 1
-                else "Validation has its own images"
-            )
-        train, validation = (int(counts.sum()) for counts in self.counts(classes))
-        share = validation / max(1, train + validation)
-        return f"Validation has {share:.0%} of the labelled voxels" if share >= REFIT_SHARE else None
-
-    def has_two_classes(self, classes: Classes) -> bool:
-        """Return whether training and validation have two classes at least."""
-        return all((counts > 0).sum() >= 2 for counts in self.counts(classes))
-
-    def lacks(self, classes: Classes) -> tuple[int, int]:
-        """Return how many of the labelled classes are missing from training, and how many from validation."""
-        train, validation = self.counts(classes)
-        exists = train + validation > 0
-        return int((exists & (train == 0)).sum()), int((exists & (validation == 0)).sum())
-
-    def distance(self, classes: Classes) -> float:
-        """Return the difference between the class frequencies of both parts, 0 to 2."""
-        train, validation = self.counts(classes)
-        return float(np.abs(train / max(1, train.sum()) - validation / max(1, validation.sum())).sum())
 
 
 def split(

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from genenet.init.classes import Classes
     from genenet.init.costs import TrainingCost
     from genenet.init.machine import Machine
+    from genenet.init.parts import Part, Split
     from genenet.init.sizes import Sizes
-    from genenet.init.split import Part, Split
 
 CROP: Triple = (4, 512, 512)  # of the training images that steps are tried on
 VALIDATED: Triple = (1, 512, 512)

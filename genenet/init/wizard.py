@@ -18,6 +18,7 @@ from genenet.genes import generation
 from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text, plain
+from genenet.init.folds import in_folds, offer, offer_text
 from genenet.init.machine import find_machine, has_torch
 from genenet.init.request import read_number
 from genenet.init.search_cost import SearchCost
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from genenet.init.classes import Classes
     from genenet.init.machine import Machine
+    from genenet.init.parts import Offer, Split
     from genenet.init.request import Request
     from genenet.init.sizes import Sizes
-    from genenet.init.split import Split
     from genenet.init.survey import Look, Survey
     from genenet.init.voxel_size import FoundSize
 
@@ -60,7 +61,7 @@ def start(request: Request) -> None:
     voxel_size = find_voxel_size(request, seen, interactive)
     request = _with_voxel_sizes(request, voxel_size)
     machine = find_machine(request.device)
-    parts = split(seen.train, seen.validation, classes, max_validation(machine))
+    request, parts = _split(request, seen, classes, machine, interactive)
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     printing.notes([*classes.notes, *parts.notes, *on_images])
@@ -84,6 +85,40 @@ def start(request: Request) -> None:
     check_config(yaml.safe_load(text), str(out))
     write_text(out, text)
     printing.next_steps(out, choices.results)
+
+
+def _split(
+    request: Request, seen: Survey, classes: Classes, machine: Machine, interactive: bool
+) -> tuple[Request, Split]:
+    """Set a part aside for validation, or make folds if they are asked for, which also completes the request."""
+    if request.folds and seen.validation:
+        raise InputError(
+            "--folds: all images are validated on; give images with --image, or leave --folds out"
+        )
+    if request.folds:
+        return request, in_folds(seen.train, request.folds, classes)
+    parts = split(seen.train, seen.validation, classes, max_validation(machine))
+    offered = None if seen.validation else offer(seen.train, parts, classes)
+    if not offered:
+        return request, parts
+    offered = replace(offered, is_longer=request.iterations is not None)
+    folds = _asked_folds(seen, classes, offered) if interactive else None
+    if folds:
+        return request.model_copy(update={"folds": folds.n_folds}), folds
+    note = f"{offer_text(offered)}: give --folds {offered.n}"
+    return request, replace(parts, offer=offered, notes=[*parts.notes, note])
+
+
+def _asked_folds(seen: Survey, classes: Classes, offered: Offer) -> Split | None:
+    """Ask for the number of folds; None if there shall be none."""
+
+    def read(answer: str) -> Split | None:
+        n = read_number(answer)
+        return in_folds(seen.train, n, classes) if n > 1 else None
+
+    print()
+    printing.paragraph(f"{offer_text(offered)}.")
+    return prompts.ask("Folds of a cross-validation (1: none)", str(offered.n), read)
 
 
 def _classes(request: Request, ids: LabelIds, interactive: bool) -> Classes:
@@ -136,12 +171,12 @@ def _with_numbers(request: Request, suggest: Callable[[Request], Sizes], interac
 
 
 def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> Sizes:
-    """Choose what to draw for the smallest training image."""
-    smallest = min(min(size.resampled(part.look.image.path, part.shape)[1:]) for part in parts.train)
+    """Choose what to draw for the smallest training image, or the smallest slab of a fold."""
+    smallest = min(min(size.resampled(part.look.image.path, part.shape)[1:]) for part in parts.pieces)
     numbers = request.genomes, request.iterations
     is_refitted = parts.reason_to_refit(classes) is not None
     with quiet(generation.__name__):  # the share of draws that fit is printed
-        return choose_sizes(smallest, len(classes.names), machine, *numbers, is_refitted)
+        return choose_sizes(smallest, len(classes.names), machine, *numbers, is_refitted, parts.n_folds)
 
 
 def _cost(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> SearchCost:
@@ -150,8 +185,10 @@ def _cost(request: Request, parts: Split, classes: Classes, machine: Machine, si
     n_validation = sum(
         math.prod(size.resampled(part.look.image.path, part.shape)) for part in parts.validation
     )
+    n_validation //= parts.n_folds
     with quiet(generation.__name__):
-        n_refits = sizes.max_members if parts.reason_to_refit(classes) else 0
+        reason = sizes.refit_ratio if parts.folds else parts.reason_to_refit(classes)
+        n_refits = sizes.max_members if reason else 0
         cost = SearchCost.of(sizes, machine, len(classes.names), n_validation, n_refits)
     if request.trial:
         cost = _tried(cost, parts, classes)

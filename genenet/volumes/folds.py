@@ -13,6 +13,7 @@ Each of these parts is an image of its own, so no patch of a training holds a vo
 from __future__ import annotations
 
 import logging
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ def slabs_of(image: ImageFiles, settings: PrepareSettings) -> Slabs:
         InputError: If the image can't be opened, or is too small for so many slabs.
     """
     assert settings.folds is not None
-    n, smallest = settings.folds.n, settings.smallest_input_voxels or 1
+    n, smallest = settings.folds.n, _smallest(image, settings)
     n_slices = SLICES_FOR_3D if settings.sees_depth else 1
     volume = open_files(image).image
     crop(volume, image.region)  # checks the region
@@ -145,3 +146,10 @@ def slabs_of(image: ImageFiles, settings: PrepareSettings) -> Slabs:
             *(volume.name, n, many(thinnest, "slice")),
         )
     return slabs
+
+
+def _smallest(image: ImageFiles, settings: PrepareSettings) -> int:
+    """Return how many voxels of the file along y or x make the smallest input, once they are resampled."""
+    smallest = settings.smallest_input_voxels or 1
+    own, of_data = image.voxel_size_nm or settings.voxel_size_nm, settings.voxel_size_nm
+    return max(math.ceil(smallest * new / old) for old, new in zip(own[1:], of_data[1:], strict=True))

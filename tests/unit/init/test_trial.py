@@ -7,7 +7,7 @@ import tifffile
 from genenet.core.ignore import IGNORE
 from genenet.init.classes import Classes
 from genenet.init.files import FileSet
-from genenet.init.split import Part
+from genenet.init.parts import Part
 from genenet.init.survey import look_labelled
 from genenet.init.trial import LONGEST_SECONDS, N_LEAST, _read, is_known
 from tests.support import runs

@@ -29,13 +29,15 @@ from genenet.init.config_text import flow, resenc_text, volume_names
 from genenet.init.costs import costs, feasible_regions, feasible_share
 from genenet.init.files import FileSet
 from genenet.init.machine import Machine
+from genenet.init.scales import SCALES
 from genenet.init.search_cost import SearchCost
-from genenet.init.sizes import SCALES, choose_sizes
+from genenet.init.sizes import choose_sizes
 from genenet.init.split import split
 from genenet.init.survey import look_at_volume, look_labelled
 from genenet.init.trial import Speed
 from genenet.training.sources import open_source
 from tests.support import runs
+from tests.support.first_config import init, pair, said, write, wrong
 from tests.support.required import require_data
 from tests.support.search import Search
 
@@ -49,10 +51,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(name, data, **options):
-    tifffile.imwrite(name, data, photometric="minisblack", **options)
-
-
 def make(shape=(2, 100, 160), **labels):
     """Write em.tif and labels.tif: two classes, and what else is asked for as {"_3": number of voxels}."""
     image, ids = runs.blobs(shape, 1)
@@ -63,32 +61,10 @@ def make(shape=(2, 100, 160), **labels):
     return image, ids
 
 
-def init(*options, fill=""):
-    words = ["init", "--device", "cpu", "--no-trial", *map(str, options)]
-    return CliRunner().invoke(app, words, input=fill)
-
-
-def pair(*options, **other):
-    return init("--image", "em.tif", "--labels", "labels.tif", *options, **other)
-
-
-def wrong(done):
-    """The lines of the error; nothing may be written."""
-    assert isinstance(done.exception, InputError), done.output
-    assert not Path("config.yaml").exists()
-    return str(done.exception).splitlines()
-
-
 def failed(done):
     """The error, where a config may be there from before."""
     assert isinstance(done.exception, InputError), done.output
     return str(done.exception)
-
-
-def said(done):
-    assert done.exception is None, done.output + repr(done.exception)
-    assert max(map(len, done.output.splitlines())) <= 80, done.output
-    return " ".join(done.output.split())
 
 
 def test_one_image_becomes_two_regions_and_a_valid_config():

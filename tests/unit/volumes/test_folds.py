@@ -165,3 +165,12 @@ def test_as_many_slabs_as_the_message_says_do_fit(tmp_path):
     images = [image(tmp_path, "a", (1, 40, 90))]
     parts = regions(images, FoldPlan(n=3, by="region", fold=1), "train", smallest=30)
     assert [region[2] for _, region in parts] == [(0, 30), (60, 90)]
+
+
+def test_slabs_of_a_resampled_image_count_as_large_as_they_become(tmp_path):
+    small = image(tmp_path, "a", (1, 40, 90)).model_copy(
+        update={"voxel_size_nm": (1, 2, 2)}
+    )  # the data: 1 nm
+    assert len(regions([small], FoldPlan(n=5, by="region"), "validation", smallest=30)) == 5
+    with pytest.raises(InputError, match="a slice, or 15 voxels along y or x, so 6 would fit"):
+        regions([small], FoldPlan(n=7, by="region"), "validation", smallest=30)
