@@ -33,9 +33,10 @@ def in_folds(train: Sequence[LabelledLook], n: int, classes: Classes) -> Split:
     parts = Split(whole, whole, folds=_folds(train, n))
     for fold, counts in enumerate(parts.counts_of_folds(classes)):
         if (counts > 0).sum() < 2:
+            use = "give fewer folds, which are larger" if n > 2 else "leave --folds out"
             raise InputError(
                 f"--folds {n}: the labels of fold {fold} show fewer than two classes, so that no ARI is defined there; "
-                "give fewer folds, which are larger"
+                f"{use}"
             )
     return replace(parts, notes=list(_notes(parts, classes)))
 

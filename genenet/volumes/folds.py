@@ -150,6 +150,8 @@ def slabs_of(image: ImageFiles, settings: PrepareSettings) -> Slabs:
 
 def _smallest(image: ImageFiles, settings: PrepareSettings) -> int:
     """Return how many voxels of the file along y or x make the smallest input, once they are resampled."""
-    smallest = settings.smallest_input_voxels or 1
-    own, of_data = image.voxel_size_nm or settings.voxel_size_nm, settings.voxel_size_nm
-    return max(math.ceil(smallest * new / old) for old, new in zip(own[1:], of_data[1:], strict=True))
+    smallest, own = settings.smallest_input_voxels or 1, image.voxel_size_nm
+    if own is None:
+        return smallest
+    ratios = (new / old for old, new in zip(own[1:], settings.voxel_size_nm[1:], strict=True))
+    return max(math.ceil(smallest * ratio - 1e-6) for ratio in ratios)  # 30 * 1.0000000000000002 is 30

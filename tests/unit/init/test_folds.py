@@ -239,11 +239,12 @@ def test_a_fold_with_one_class_is_an_error():
     ids[:, :, 300:] = 0
     write("em.tif", image)
     write("labels.tif", ids)
-    (message,) = wrong(pair("--folds", 4))
-    assert message == (
-        "--folds 4: the labels of fold 2 show fewer than two classes, so that no ARI is defined there; give fewer "
-        "folds, which are larger"
-    )
+    for n, fold, use in ((4, 2, "give fewer folds, which are larger"), (2, 1, "leave --folds out")):
+        (message,) = wrong(pair("--folds", n))
+        assert message == (
+            f"--folds {n}: the labels of fold {fold} show fewer than two classes, so that no ARI is defined there; "
+            f"{use}"
+        )
 
 
 @pytest.mark.process
