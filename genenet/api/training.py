@@ -174,7 +174,7 @@ class Trained:
     normalisation: NormalisationRule
     dtypes: list[str]
     greys: list[GreyValues] = field(default_factory=list)
-    inside: NDArray[np.bool_] | None = None
+    inside: NDArray[np.bool] | None = None  # np.bool_ would be a link in the documentation
 
     @property
     def ari(self) -> float:
