@@ -102,7 +102,7 @@ class Request(Closed):
         description="what the trainings will run on; default: a GPU if there is one here or on the Slurm cluster",
     )
     trial: bool = Field(
-        True, description="train one network for some seconds, to estimate how long the search takes"
+        True, description="train some networks for a few seconds each, to estimate how long the search takes"
     )
     force: bool = False
 

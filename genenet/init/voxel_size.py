@@ -37,11 +37,13 @@ class FoundSize:
         sizes_nm: along z, y, x; None along an axis whose size isn't known.
         source: where it is from, for the config.
         of_images: the sizes of the labelled images whose voxels are of another size, by path.
+        given: the labelled images whose size the user gave.
     """
 
     sizes_nm: Sizes
     source: str
     of_images: Mapping[Path, VoxelSize] = field(default_factory=dict)
+    given: frozenset[Path] = frozenset()
 
     @property
     def missing(self) -> list[str]:
@@ -90,7 +92,9 @@ def find_voxel_size(request: Request, survey: Survey, interactive: bool) -> Foun
         looks = looks if given else []
     else:
         found = _completed(_from_files(looks), interactive)
-    return replace(found, of_images=dict(_others(found, looks)))
+    paths = [*request.image, *request.validation_image]
+    of_user = frozenset(path for path, own in zip(paths, given, strict=False) if own)
+    return replace(found, of_images=dict(_others(found, looks)), given=of_user)
 
 
 def _given(request: Request) -> list[VoxelSize | None]:
@@ -191,7 +195,7 @@ def notes_on_sizes(size: FoundSize, survey: Survey) -> Iterator[str]:
 def _notes_on_files(size: FoundSize, survey: Survey) -> Iterator[str]:
     """Yield whose metadata say something else than what is written, and which images have no size beside others'."""
     for look in (seen.image for seen in survey.labelled):
-        if look.path in size.of_images:
+        if look.path in size.of_images or look.path in size.given:
             continue
         if _differs(look, size):
             yield (

@@ -290,6 +290,15 @@ def test_images_of_other_voxel_sizes_are_resampled():
     assert read_config(Path("config.yaml")) == before
 
 
+def test_a_size_that_was_given_is_not_missing():
+    for name in ("a", "b", "c"):
+        imagej(name, None)
+    sizes = [word for nm in (20, 10, 10) for word in ("--image-voxel-size", f"40x{nm}x{nm}")]
+    text = said(init(*labelled("a", "b", "c"), *sizes, "--voxel-size", "40x10x10"))
+    assert sizes_of_images() == ((40, 10, 10), [(40, 20, 20), None, None])
+    assert "contains no voxel size" not in text
+
+
 def test_files_without_a_voxel_size_get_none():
     for name in ("a", "b", "c"):
         imagej(name, None)
