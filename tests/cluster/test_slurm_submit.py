@@ -97,7 +97,7 @@ def test_an_array_in_the_container_with_a_time_limit_and_a_requeue_in_the_middle
     with ThreadPoolExecutor(1) as pool:
         expected = pool.submit(search.undisturbed, tmp_path / "undisturbed")
         until(lambda: search.attempts("r0/001")[0]["exit"], 600, "the time of r0/001 is over")
-        slurm.limit(array, 60)  # minutes, also for its next job
+        slurm.limit(f"{array}_1", 60)  # minutes, also for its next job; the other task may have ended
         output = finish(process, 600)
     assert "2 of 2 trainings ok" in output
     for run in search.runs:  # neither ended in its first job
