@@ -260,19 +260,8 @@ def test_snakemake_plans_each_training_in_each_fold(folder):
 @pytest.mark.slow
 def test_a_trial_says_how_long_all_folds_take():
     with_a_class_at(IN_THE_MIDDLE)
-    words = [
-        "--image",
-        "em.tif",
-        "--labels",
-        "labels.tif",
-        "--device",
-        "cpu",
-        "--genomes",
-        "2",
-        "--folds",
-        "3",
-    ]
-    text = said(CliRunner().invoke(app, ["init", *words]))
+    words = "init --image em.tif --labels labels.tif --device cpu --genomes 2 --folds 3"
+    text = said(CliRunner().invoke(app, words.split()))
     assert re.search(r"all 2 genomes and .*, each in 3 folds, here.*: about \d", text)
     assert re.search(r"one job for each: (9|12) jobs of about \d", text)  # of a busy machine, without resenc
     assert re.search(

@@ -817,22 +817,8 @@ def test_a_trial_counts_only_voxels_inside_the_mask():
 @pytest.mark.slow
 def test_a_trial_says_how_long_it_takes():
     make()
-    done = CliRunner().invoke(
-        app,
-        [
-            "init",
-            "--image",
-            "em.tif",
-            "--labels",
-            "labels.tif",
-            "--device",
-            "cpu",
-            "--genomes",
-            "2",
-            "--iterations",
-            "50",
-        ],
-    )
+    words = "init --image em.tif --labels labels.tif --device cpu --genomes 2 --iterations 50"
+    done = CliRunner().invoke(app, words.split())
     text = said(done)
     assert "not measured" not in text
     assert re.search(r"all 2 genomes and the U-Net here.*: about \d", text)
