@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from genenet.core.errors import MachineError
-from genenet.core.resources import available_cores, gpu_granted
+from genenet.core.resources import available_cores, available_memory, gpu_granted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from genenet.config.types import Precision
 
 
@@ -81,3 +86,65 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an exception means that the machine or the GPU is out of memory."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
+
+
+def free_memory(device: torch.device) -> float:
+    """Return the bytes that a GPU has free, or that torch holds for this process without using them."""
+    if device.type != "cuda":
+        return available_memory()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all that it was asked for, to measure how long that takes."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the CPU to a device.
+
+    A copy from ordinary memory to a GPU waits for everything that the GPU still has to do. A copy from pinned memory
+    doesn't wait, and torch reuses the pinned memory once the copy is done.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Staging:
+    """Host memory that is copied to a device, again and again: pinned if the device is a GPU.
+
+    One thread may ``fill`` it, and another one ``upload`` it: ``fill`` waits until the last upload is done.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.buffers: dict[str, Tensor] = {}
+        on_gpu = device.type == "cuda"
+        self._copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+
+    def fill(self, arrays: Mapping[str, NDArray[Any]]) -> Staging:
+        """Copy arrays into the buffers; returns itself."""
+        if self._copied:
+            self._copied.synchronize()
+        buffers = {name: self._buffer(name, array) for name, array in arrays.items()}
+        for name, array in arrays.items():
+            buffers[name].numpy()[...] = array
+        self.buffers = buffers
+        return self
+
+    def _buffer(self, name: str, array: NDArray[Any]) -> Tensor:
+        """Return the buffer of the last time if its shape and type are the same, or a new one."""
+        like, last = torch.from_numpy(array), self.buffers.get(name)
+        if last is not None and last.shape == like.shape and last.dtype == like.dtype:
+            return last
+        return torch.empty(like.shape, dtype=like.dtype, pin_memory=self.device.type == "cuda")
+
+    def upload(self) -> dict[str, Tensor]:
+        """Return copies on the device, which may still be under way; work that uses them there waits for them."""
+        copies = {name: b.to(self.device, non_blocking=True, copy=True) for name, b in self.buffers.items()}
+        if self._copied:
+            self._copied.record()
+        return copies

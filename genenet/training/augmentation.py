@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from genenet.networks.device import sent
 from genenet.training.deformation import Patches, affine_field, deform, random_field, shift_slices
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Augmenter:
         s = self.settings
         depth = patches.slices.shape[1]
         if self._deforms:
-            patches = deform(patches, self._field(draws).to(draws.device))
+            patches = deform(patches, self._field(draws))
         if depth > 1 and s.shifted_slices and s.shifted_slices_voxels:
             shifted = draws.slices(s.shifted_slices) & ~missing
             offsets = draws.offsets(s.shifted_slices_voxels) * shifted[:, :, None]
@@ -86,15 +87,16 @@ class Augmenter:
         return patches
 
     def _field(self, draws: _Draws) -> Tensor:
-        """Draw the displacements (B, 2, Y, X) of all deformations together, on the CPU."""
-        s, field = self.settings, torch.zeros(())
+        """Return the displacements (B, 2, Y, X) of all deformations together, computed on the device."""
+        s, field = self.settings, torch.zeros((), device=draws.device)
         if s.elastic_voxels:
             spacing = s.elastic_spacing_voxels
-            field = random_field(draws.batch, draws.size, s.elastic_voxels, spacing, draws.generator)
-        if s.rotation_degrees or s.scaling:
-            field = field + affine_field(
-                draws.matrices(math.radians(s.rotation_degrees), s.scaling), draws.size
+            field = random_field(
+                draws.batch, draws.size, s.elastic_voxels, spacing, draws.generator, draws.device
             )
+        if s.rotation_degrees or s.scaling:
+            matrices = draws.matrices(math.radians(s.rotation_degrees), s.scaling)
+            field = field + affine_field(sent(matrices, draws.device), draws.size)
         return field
 
     def _grey(self, slices: Tensor, draws: _Draws) -> Tensor:
@@ -128,7 +130,7 @@ class _Draws:
     def uniform(self, low: float, high: float) -> Tensor:
         """Draw a number for each patch: (B, 1, 1, 1)."""
         numbers = torch.rand((self.batch, 1, 1, 1), generator=self.generator)
-        return (low + (high - low) * numbers).to(self.device)
+        return sent(low + (high - low) * numbers, self.device)
 
     def factor(self, excess: float) -> Tensor:
         """Draw a factor between 1/(1+excess) and 1+excess for each patch: (B, 1, 1, 1)."""
@@ -149,13 +151,14 @@ class _Draws:
         steps = torch.empty((self.batch, CURVE_POINTS - 1)).exponential_(generator=self.generator)
         even = torch.ones_like(steps) / steps.shape[1]
         steps = strength * steps / steps.sum(1, keepdim=True) + (1 - strength) * even
-        return F.pad(steps.cumsum(1), (1, 0)).clamp(max=1).to(self.device)
+        return sent(F.pad(steps.cumsum(1), (1, 0)).clamp(max=1), self.device)
 
     def convolutions(self, probability: float) -> tuple[Tensor, Tensor]:
         """Draw kernels (B, 3, 3), and the share of each in its patch (B, 1, 1, 1): 0 for the patches left alone."""
         kernels = torch.randn((self.batch, 3, 3), generator=self.generator) / 3
         numbers = torch.rand((2, self.batch, 1, 1, 1), generator=self.generator)
-        return kernels.to(self.device), (numbers[0] * (numbers[1] < probability)).to(self.device)
+        shares = numbers[0] * (numbers[1] < probability)
+        return sent(kernels, self.device), sent(shares, self.device)
 
     def slices(self, probability: float) -> Tensor:
         """Draw a set of slices: (B, Z) bool, on the CPU; no slice if a patch has only one."""
@@ -180,7 +183,7 @@ def _without(slices: Tensor, missing: Tensor) -> Tensor:
     if not missing.any():
         return slices
     mean = slices.mean((1, 2, 3), keepdim=True)
-    return torch.where(missing[:, :, None, None].to(slices.device), mean, slices)
+    return torch.where(sent(missing[:, :, None, None], slices.device), mean, slices)
 
 
 def blur(slices: Tensor, sigmas: Tensor, largest: float) -> Tensor:

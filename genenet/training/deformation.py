@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from genenet.core.ignore import IGNORE
+from genenet.networks.device import sent
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+CPU = torch.device("cpu")
 
 
 class Patches(NamedTuple):
@@ -29,26 +33,32 @@ class Patches(NamedTuple):
 
 
 def random_field(
-    batch: int, size: tuple[int, int], deviation: float, spacing: float, generator: Generator
+    batch: int,
+    size: tuple[int, int],
+    deviation: float,
+    spacing: float,
+    generator: Generator,
+    device: torch.device = CPU,
 ) -> Tensor:
     """Draw displacements (B, 2, Y, X) along y and x, in voxels.
 
     The displacements are normally distributed at control points ``spacing`` voxels apart and interpolated bicubically
     between them (Ronneberger et al. 2015, section 3.1). Interpolation lowers their standard deviation over all voxels
-    to 0.8 of ``deviation``.
+    to 0.8 of ``deviation``. The points are drawn on the CPU, so that they are the same everywhere.
     """
     # One more point on each side, so that nothing within the patch is extrapolated
     points = [math.ceil(n / spacing) + 2 for n in size]
     control = deviation * torch.randn((batch, 2, *points), generator=generator)
-    along_y, along_x = (_bicubic(n, p, spacing) for n, p in zip(size, points, strict=True))
-    return along_y @ control @ along_x.T
+    along_y, along_x = (_bicubic(n, p, spacing, device) for n, p in zip(size, points, strict=True))
+    return along_y @ sent(control, device) @ along_x.T
 
 
-def _bicubic(n: int, points: int, spacing: float) -> Tensor:
+@lru_cache(8)
+def _bicubic(n: int, points: int, spacing: float, device: torch.device) -> Tensor:
     """Return weights (voxels, points). Two products with such matrices take a tenth of ``F.interpolate``'s time."""
     each_point = torch.eye(points)[None, None]
     weights = F.interpolate(each_point, scale_factor=(spacing, 1.0), mode="bicubic")[0, 0]
-    return weights[int(spacing) : int(spacing) + n]
+    return weights[int(spacing) : int(spacing) + n].to(device)
 
 
 def affine_field(matrices: Tensor, size: tuple[int, int]) -> Tensor:
@@ -56,9 +66,10 @@ def affine_field(matrices: Tensor, size: tuple[int, int]) -> Tensor:
 
     ``matrices`` (B, 2, 2) map a voxel's position (y, x), relative to the centre, to the position it is taken from.
     """
-    along = [torch.arange(n) - (n - 1) / 2 for n in size]
+    device = matrices.device
+    along = [torch.arange(n, device=device) - (n - 1) / 2 for n in size]
     positions = torch.stack(torch.meshgrid(*along, indexing="ij"))
-    return torch.einsum("bij,jyx->biyx", matrices - torch.eye(2), positions)
+    return torch.einsum("bij,jyx->biyx", matrices - torch.eye(2, device=device), positions)
 
 
 def deform(patches: Patches, field: Tensor) -> Patches:
@@ -104,8 +115,8 @@ def shift_slices(patches: Patches, offsets: Tensor) -> Patches:
 def _shift(values: Tensor, offsets: Tensor, fill: int | None) -> Tensor:
     """Move slices; fill the gap with ``fill``, or with the reflection if it is None."""
     moved = offsets.any(-1).nonzero()  # on the CPU, to avoid waiting for the GPU
-    by = offsets[moved[:, 0], moved[:, 1]].to(values.device)[:, :, None]
-    b, z = moved.to(values.device).T
+    by = sent(offsets[moved[:, 0], moved[:, 1]], values.device)[:, :, None]
+    b, z = sent(moved, values.device).T
     height, width = values.shape[-2:]
     y = torch.arange(height, device=values.device) - by[:, 0]  # (slices, Y)
     x = torch.arange(width, device=values.device) - by[:, 1]
@@ -113,7 +124,7 @@ def _shift(values: Tensor, offsets: Tensor, fill: int | None) -> Tensor:
     taken = values[b[:, None, None], z[:, None, None], from_y, from_x]
     if fill is not None:
         inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None]
-        taken = taken.where(inside, torch.tensor(fill, dtype=values.dtype, device=values.device))
+        taken = taken.masked_fill(~inside, fill)
     return values.index_put((b, z), taken)
 
 

@@ -13,7 +13,8 @@ import torch
 from genenet.core.errors import MachineError, one_line
 from genenet.core.resources import peak_memory, total_memory
 from genenet.genes.memory import TORCH_BYTES, training_bytes
-from genenet.networks.device import compute_type
+from genenet.networks.device import compute_type, free_memory
+from genenet.networks.predictor import MEMORY_BYTES
 
 if TYPE_CHECKING:
     from genenet.config.training import Training
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CONTEXT_BYTES = (
     3 * 2**29
 )  # of a GPU, most that the driver and CUDA's libraries take for a process that is alone
+TILE_SHARE = 1 / 8  # of a GPU's free memory
 UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ def check_alone(
         parts: in which a batch is computed.
     """
     held, usable = _of_gpu(device) if device.type == "cuda" else _of_process()
-    estimate = _estimate(plan, settings, device) / parts
+    estimate = step_bytes(plan, settings, device) / parts
     if Shortage(held, asked_for(str(error)), estimate, usable).fits_alone:
         raise MachineError(
             f"out of memory, though this training fits alone: other processes use the memory ({one_line(error)})"
@@ -90,10 +92,18 @@ def _of_process() -> tuple[float, float]:
     return peak_memory(), 0.0 if is_limited else total_memory()
 
 
-def _estimate(plan: Plan, settings: Training, device: torch.device) -> float:
+def step_bytes(plan: Plan, settings: Training, device: torch.device) -> float:
+    """Return about how many bytes the process of a training takes on its device, without images and GPU context."""
     value_bytes = 4 if compute_type(settings.precision, device) is None else 2
     of_step = training_bytes(plan, settings.batch_size, value_bytes)
     return of_step + (0 if device.type == "cuda" else TORCH_BYTES)
+
+
+def tile_bytes(device: torch.device) -> float:
+    """Return how much memory a tile of a validation may take: on a GPU, a share of what is free."""
+    if device.type != "cuda":
+        return MEMORY_BYTES
+    return max(MEMORY_BYTES, TILE_SHARE * free_memory(device))
 
 
 def log_memory(plan: Plan, settings: Training, device: torch.device) -> None:
@@ -101,5 +111,5 @@ def log_memory(plan: Plan, settings: Training, device: torch.device) -> None:
     used = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
     log.info(
         "memory: %.0f MB at most, images included; %.0f MB estimated without them",
-        *(used / 1e6, _estimate(plan, settings, device) / 1e6),
+        *(used / 1e6, step_bytes(plan, settings, device) / 1e6),
     )

@@ -26,6 +26,14 @@ POSITIONS = 50_000  # largest number of voxels of each class that are kept to dr
 REDRAWS = 10  # of the position of a patch without a label
 
 
+class Draw(NamedTuple):
+    """A patch that was drawn: number of the image, first voxel of the output in it, and how the patch is turned."""
+
+    image: int
+    start: Triple
+    turn: Turn
+
+
 class Batch(NamedTuple):
     """Patches: images (B, 1, Z, Y, X), labels and weights (B, Z', Y', X') of their central parts."""
 
@@ -96,29 +104,41 @@ class PatchSampler:
             images, weights, *shapes, batch_size, flips_and_turns, seed, shares / shares[-1], positions, rare_classes
         )  # fmt: skip
 
+    def draws(self, iteration: int) -> list[Draw]:
+        """Draw the patches of one iteration, without reading their voxels."""
+        rng = Generator(PCG64(SeedSequence(self.seed, spawn_key=(iteration,))))
+        found = []
+        for i in range(self.batch_size):
+            index, start = self._place(rng)
+            start = self._labelled_start(index, start, (iteration, i))
+            turn = Turn.draw(rng, self.output_shape[0] > 1) if self.flips_and_turns else Turn()
+            found.append(Draw(index, start, turn))
+        return found
+
     def batch(self, iteration: int) -> Batch:
         """Return the patches of one iteration."""
-        rng = Generator(PCG64(SeedSequence(self.seed, spawn_key=(iteration,))))
         batch = Batch(
             np.empty((self.batch_size, 1, *self.input_shape), np.float32),
             np.empty((self.batch_size, *self.output_shape), np.uint8),
             None if self.weights is None else np.empty((self.batch_size, *self.output_shape), np.float32),
         )
-        for i in range(self.batch_size):
-            index, start = self._place(rng)
-            self._fill(batch, i, index, self._labelled_start(index, start, (iteration, i)), rng)
+        for i, draw in enumerate(self.draws(iteration)):
+            self._fill(batch, i, draw)
         return batch
 
-    def _fill(self, batch: Batch, i: int, index: int, start: Triple, rng: Generator) -> None:
-        image, box = self.images[index], Box.of_shape(self.output_shape, start)
-        turn = Turn.draw(rng, self.output_shape[0] > 1) if self.flips_and_turns else Turn()
+    def boxes(self, draw: Draw) -> tuple[Box, Box]:
+        """Return the boxes of a patch's input and of its output in the image; both may reach beyond it."""
         halo = tuple((n - m) // 2 for n, m in zip(self.input_shape, self.output_shape, strict=True))
-        read = Box.of_shape(self.input_shape, tuple(s - h for s, h in zip(start, halo, strict=True)))  # type: ignore[arg-type]
+        read: Triple = tuple(s - h for s, h in zip(draw.start, halo, strict=True))  # type: ignore[assignment]
+        return Box.of_shape(self.input_shape, read), Box.of_shape(self.output_shape, draw.start)
+
+    def _fill(self, batch: Batch, i: int, draw: Draw) -> None:
+        image, (read, box) = self.images[draw.image], self.boxes(draw)
         voxels = image.normalisation.apply(read_reflected(image.image, read), read.start[0])
-        batch.images[i, 0] = turn(voxels)
-        batch.labels[i] = turn(_read_filled(image.labels, box, np.uint8(IGNORE)))
+        batch.images[i, 0] = draw.turn(voxels)
+        batch.labels[i] = draw.turn(_read_filled(image.labels, box, np.uint8(IGNORE)))
         if self.weights is not None and batch.weights is not None:
-            batch.weights[i] = turn(_read_filled(self.weights[index], box, np.float32(0)))
+            batch.weights[i] = draw.turn(_read_filled(self.weights[draw.image], box, np.float32(0)))
 
     def _place(self, rng: Generator) -> tuple[int, Triple]:
         """Draw an image and the position of the output in it."""

@@ -22,7 +22,9 @@ from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor, to_uint8
 from genenet.training.augmentation import Augmenter
 from genenet.training.deep_supervision import SupervisedNetwork
+from genenet.training.feed import make_feed
 from genenet.training.learner import Learner
+from genenet.training.memory import step_bytes, tile_bytes
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
@@ -93,12 +95,15 @@ class Trainer:
         weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
-        self.predictor = Predictor([self.network], device, threads=settings.threads)
+        self.predictor = Predictor(
+            [self.network], device, threads=settings.threads, memory_bytes=tile_bytes(device)
+        )
         # The learner comes after the predictor, which places the network for prediction
         heads_seed = self._torch_seed(Stream.DEEP_SUPERVISION, 0)
         supervised = SupervisedNetwork(self.network, settings.deep_supervision, heads_seed)
         self.learner = Learner(supervised, torch.from_numpy(weights), settings, self.base_rate, betas, device)
         self.sampler = self._sampler(train, plan, float(weights[0]))
+        self.feed = make_feed(self.sampler, device, step_bytes(plan, settings, device))
         self.augment = Augmenter(settings.augmentation)
         self.iteration = 0
         self.seconds = 0.0
@@ -169,22 +174,12 @@ class Trainer:
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return this iteration's images, labels and weights on the device, augmented."""
-        images, labels, weights = (
-            None if array is None else self._to_device(torch.from_numpy(array))
-            for array in self.sampler.batch(self.iteration)
-        )
-        assert images is not None
-        assert labels is not None
+        images, labels, weights = self.feed.batch(self.iteration)
         if self.augment.is_identity:
             return images, labels, weights
         return self.augment(
             images, labels, weights, self._torch_seed(Stream.AUGMENTATION, self.iteration + 1)
         )
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return tensor
-        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def check_losses(self) -> None:
         """Read the losses of the last iterations; raises Diverged if one isn't finite."""

@@ -505,6 +505,7 @@ def test_blur_lowers_high_frequencies():
     assert ratio[0, 0].item() == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_draws_what_the_cpu_draws():
     options = {**ALL, "noise": 0.0}
