@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genenet.segmentation.receipts import Receipt
     from genenet.training.trainer import Trainer
 
+STAGES = ("read", "normalise", "compute", "combine", "write")  # of a segmentation, in their order
 QUIET_SECONDS = 20.0  # between two lines of a log, unless one has news
 
 
@@ -52,7 +53,7 @@ def show_blocks(name: str) -> Iterator[Callable[[int, int, Box], None]]:
 
 
 def show_receipt(receipt: Receipt) -> None:
-    """Print how fast a part was segmented, and how much of the computing was halo."""
+    """Print how fast a part was segmented, how much of the computing was halo, and where the time went."""
     seconds, voxels = receipt.seconds_computing, receipt.voxels_written
     if voxels:
         print(
@@ -60,6 +61,13 @@ def show_receipt(receipt: Receipt) -> None:
             f"{receipt.voxels_computed_for_each:.2f} voxels computed for each voxel written",
             file=sys.stderr,
         )
+        print(f"seconds of a core: {stages_text(receipt.seconds_by_stage)}", file=sys.stderr)
+
+
+def stages_text(seconds: Mapping[str, float]) -> str:
+    """Write the seconds of stages in the order in which a voxel passes them: ``read 0.4, compute 25.1, write 0.9``."""
+    order = [*STAGES, *(stage for stage in seconds if stage not in STAGES)]
+    return ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in order if stage in seconds)
 
 
 @contextmanager

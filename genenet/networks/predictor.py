@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
+from genenet.networks.stage_times import StageTimes
 from genenet.networks.symmetry import Turn
 from genenet.networks.tile_sizes import tile_shape
 from genenet.networks.tiling import Reading, readings, union
@@ -82,6 +83,7 @@ class Predictor:
             weights. Otherwise each tile is read with its whole receptive field, which is exact but costs more.
         threads: CPU cores. Each computes its own tile: this is faster than sharing a tile, since cores don't wait for
             each other after each layer, and other processes slow it down less.
+        times: of normalising and of the networks.
     """
 
     networks: Sequence[Network]
@@ -95,6 +97,7 @@ class Predictor:
     tile: Triple | None = None
     blended: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
+    times: StageTimes = field(default_factory=StageTimes)
 
     def __post_init__(self) -> None:
         for network in self.networks:
@@ -225,8 +228,11 @@ class Predictor:
         return total[:-1] / total[-1]
 
     def _read_by(self, network: Network, read_box: ReadBox, needs: Reading, turn: Turn) -> torch.Tensor:
-        voxels = np.ascontiguousarray(turn(read_box.normalised(turn.box_back(needs.read, read_box.shape))))
-        with self._precision():
+        with self.times.of("normalise"):
+            voxels = np.ascontiguousarray(
+                turn(read_box.normalised(turn.box_back(needs.read, read_box.shape)))
+            )
+        with self.times.of("compute"), self._precision():
             logits = network.planes(torch.from_numpy(voxels).to(self.device))
         return logits[:, *needs.inside.slices].float().softmax(dim=0)
 

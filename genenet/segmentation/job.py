@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
+from genenet.networks.stage_times import StageTimes
 from genenet.segmentation.first_look import FirstLook
 from genenet.segmentation.pipeline import Channels, Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
@@ -111,6 +112,7 @@ class SegmentationJob:
             voxels_computed_for_each=round(pipeline.waste(missing), 3) if missing else None,
             seconds=round(now - began, 1),
             seconds_computing=round(now - computing, 3),
+            seconds_by_stage={k: round(v, 3) for k, v in pipeline.predictor.times.settle().items()},
             fingerprint=fingerprint,
             warnings=store.attributes.get(WARNINGS, []),
         )
@@ -118,9 +120,10 @@ class SegmentationJob:
     def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
         """Return the pipeline that fills the store; the normalisation is the one that the store records."""
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
+        predictor = self._predictor.with_statistics(store.attributes.get(NORM_STATISTICS, []))
         image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
-            self._predictor.with_statistics(store.attributes.get(NORM_STATISTICS, [])),
+            replace(predictor, times=StageTimes()),
             mask.applied_to(image) if mask else image,
             Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
             Channels.of(self.settings, self.ensemble.temperature),

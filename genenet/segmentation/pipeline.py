@@ -149,7 +149,11 @@ class Pipeline:
             InputError: If the volume can't be read, or holds voxels that aren't finite.
         """
         waiting: deque[Future[Box]] = deque()
-        with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        with (
+            self.predictor.times.rest("write"),
+            ThreadPoolExecutor(1, "read") as reader,
+            ThreadPoolExecutor(1, "write") as writer,
+        ):
             try:
                 ahead = [reader.submit(self._read, block) for block in blocks[:1]]
                 for index, box in enumerate(blocks):
@@ -171,6 +175,10 @@ class Pipeline:
 
     def _read(self, box: Box) -> ReadBox | None:
         """Read a block and its halo; nothing if the block lies outside of the mask."""
+        with self.predictor.times.of("read"):
+            return self._read_box(box)
+
+    def _read_box(self, box: Box) -> ReadBox | None:
         if self.mask and not self.mask.has(box):
             return None
         read_box = self.predictor.read(self.volume, self.normalisation, box)
@@ -189,10 +197,11 @@ class Pipeline:
             return Block(box, labels, channels, [])
 
         def fill(core: Box) -> None:
-            prediction = self.predictor.predict(read_box, core)
-            place = core.relative_to(box.start).slices
-            labels[place] = most_probable(prediction.probabilities)
-            self.channels.write(prediction, channels[:, *place])
+            with self.predictor.times.of("combine"):
+                prediction = self.predictor.predict(read_box, core)
+                place = core.relative_to(box.start).slices
+                labels[place] = most_probable(prediction.probabilities)
+                self.channels.write(prediction, channels[:, *place])
 
         submit = self.predictor.workers.submit
         return Block(box, labels, channels, [submit(fill, core) for core in self.predictor.cut(box)])

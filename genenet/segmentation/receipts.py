@@ -45,6 +45,11 @@ class Receipt(Closed):
     )
     seconds: NonNegativeFloat = 0.0
     seconds_computing: NonNegativeFloat = 0.0
+    seconds_by_stage: dict[str, NonNegativeFloat] = Field(
+        default_factory=dict,
+        description="seconds of a core that each stage took: read, normalise, compute (the networks), combine "
+        "(softmax, labels, entropy, rounding), write (compressing, too; decoding, if the image is a Zarr)",
+    )
     fingerprint: str = Field("", description="the store's")
     warnings: list[str] = Field(
         default_factory=list, description="how the volume differs from what the ensemble has seen"

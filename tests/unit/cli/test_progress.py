@@ -8,6 +8,7 @@ import sys
 import threading
 
 from genenet.cli import progress
+from genenet.segmentation.receipts import Receipt
 from tests.support.trainers import trainer
 
 
@@ -59,3 +60,15 @@ def test_in_a_log_it_is_a_line_for_each_validation_and_now_and_then(monkeypatch)
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
     watch(trainer())
     assert len(log.getvalue().splitlines()) == len(lines) + 20
+
+
+def test_a_receipt_is_shown_as_its_rate_and_the_seconds_of_each_stage(capsys):
+    stages = {"write": 1.44, "compute": 72.61, "read": 0.2, "combine": 2.9, "normalise": 0.06}
+    done = {"voxels_written": 105_000_000, "seconds_computing": 42.0, "voxels_computed_for_each": 1.129}
+    progress.show_receipt(Receipt(part=1, n_parts=1, seconds_by_stage=stages, **done))
+    assert capsys.readouterr().err.splitlines() == [
+        "105.0 million voxels in 42.0 s, 2.50 million/s; 1.13 voxels computed for each voxel written",
+        "seconds of a core: read 0.2, normalise 0.1, compute 72.6, combine 2.9, write 1.4",
+    ]
+    progress.show_receipt(Receipt(part=1, n_parts=1))
+    assert capsys.readouterr().err == ""

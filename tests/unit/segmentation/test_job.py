@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,8 @@ def test_the_store_holds_the_ensembles_mean_probabilities(once):
     assert np.array_equal(labels, channels[1:].argmax(0))
     assert np.allclose(channels[0], entropy(torch.from_numpy(channels[1:])), atol=1e-6)
     assert (receipt.blocks, receipt.written, receipt.voxels) == (18, 18, image.size)
+    assert set(receipt.seconds_by_stage) == {"read", "normalise", "compute", "combine", "write"}
+    assert 0 < receipt.seconds_by_stage["compute"] < receipt.seconds_computing * len(os.sched_getaffinity(0))
 
 
 def test_a_temperature_changes_probabilities_and_uncertainty_but_no_label(segmented):
