@@ -18,6 +18,7 @@ from genenet.config.settings import SegmentSettings
 from genenet.config.types import VoxelSize
 from genenet.core.atomic_files import atomic_path, read_json
 from genenet.core.errors import InputError
+from genenet.core.resources import threads_that_fit
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 
@@ -80,14 +81,14 @@ class Ensemble:
         return folder
 
     def segment(
-        self, image: ArrayLike, *, threads: int = 2, device: str = "auto", **settings: Any
+        self, image: ArrayLike, *, threads: int | None = None, device: str = "auto", **settings: Any
     ) -> NDArray[np.uint8]:
         """Return the most probable class of each voxel, uint8, of the image's shape.
 
         Args:
             image: (Z, Y, X) or (Y, X), with the voxel size and the type of the training images. Masked voxels of a
                 numpy masked array aren't segmented: their class is 0.
-            threads: CPU cores.
+            threads: CPU cores at most; None: all.
             device: ``auto``, ``cuda`` or ``cpu``.
             **settings: keys of ``segmentation:`` in config.yaml: ``turns``, ``compute``, ``memory_mb``, ``block`` …
 
@@ -103,7 +104,7 @@ class Ensemble:
         return found[0] if np.ndim(image) == 2 else found
 
     def probabilities(
-        self, image: ArrayLike, *, threads: int = 2, device: str = "auto", **settings: Any
+        self, image: ArrayLike, *, threads: int | None = None, device: str = "auto", **settings: Any
     ) -> NDArray[np.float32]:
         """Return the probability of each class, (C, Z, Y, X) or (C, Y, X) float32; they sum to 1 at each voxel.
 
@@ -122,7 +123,7 @@ class Ensemble:
         self,
         image: ArrayLike,
         settings: dict[str, Any],
-        threads: int,
+        threads: int | None,
         device: str,
         keep: Callable[[Box, NDArray[np.uint8], NDArray[Any]], None],
     ) -> None:
@@ -134,7 +135,7 @@ class Ensemble:
         volume, wanted = volume_of(image, "image"), _wanted(threads, device, settings)
         inside = mask_of(image, "image")
         mask = Mask(inside) if inside else None
-        with threads_of_torch(wanted.threads):
+        with threads_of_torch(_threads(wanted)):
             where = choose_device(wanted.device)
             segment_in_memory(volume, self._loaded, wanted.segmentation, where, keep, mask)
 
@@ -166,7 +167,7 @@ def segment(
     mask: str | Path | Sequence[str | Path] | None = None,
     flip: Sequence[str] | None = None,
     voxel_size_nm: VoxelSize | None = None,
-    threads: int = 2,
+    threads: int | None = None,
     device: str = "auto",
     **settings: Any,
 ) -> zarr.Array[Any]:
@@ -185,7 +186,7 @@ def segment(
         flip: axes along which MRC files are mirrored: ``["y"]`` beside a mask that IMOD or Fiji saved in another
             format, ``[]`` if none is mirrored.
         voxel_size_nm: along z, y, x, if the file doesn't say it.
-        threads: CPU cores.
+        threads: CPU cores at most; None: all.
         device: ``auto``, ``cuda`` or ``cpu``.
         **settings: keys of ``segmentation:`` in config.yaml.
 
@@ -203,18 +204,22 @@ def segment(
     volume |= {"image": _paths(image), "mask": _paths(mask) if mask else None}
     wanted = _wanted(threads, device, settings, volume)
     chosen = ensemble if isinstance(ensemble, Ensemble) else load_ensemble(ensemble)
-    with threads_of_torch(wanted.threads):
+    with threads_of_torch(_threads(wanted)):
         where = choose_device(wanted.device)
         SegmentationJob(chosen._loaded, wanted.volume, wanted.segmentation, where, Path(out)).run()
     return ome_zarr.open_store(Path(out)).labels
 
 
 def _wanted(
-    threads: int, device: str, settings: dict[str, Any], volume: Mapping[str, Any] = NO_FILE
+    threads: int | None, device: str, settings: dict[str, Any], volume: Mapping[str, Any] = NO_FILE
 ) -> SegmentSettings:
     segmentation = validate(Segmentation, settings, "segment")
     values = {"volume": {"labels": None, **volume}, "segmentation": segmentation}
     return validate(SegmentSettings, {**values, "threads": threads, "device": device}, "segment")
+
+
+def _threads(wanted: SegmentSettings) -> int:
+    return threads_that_fit(wanted.threads, wanted.segmentation.memory_mb * 1e6)
 
 
 def _paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:

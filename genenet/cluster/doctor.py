@@ -22,7 +22,7 @@ from genenet.core.version import container_image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-DEFAULT_RESULTS, DEFAULT_THREADS = Path("results"), 2
+DEFAULT_RESULTS, DEFAULT_THREADS = Path("results"), 1
 GB = 1e9
 LITTLE_SPACE, NO_SPACE = 10 * GB, 1 * GB
 LIBRARIES = ("numpy", "zarr")

@@ -31,7 +31,7 @@ class ControlSettings(Closed):
         is_long: whether it is one long training instead of several seeds.
         runs: its trainings; those of the best network without the search's own.
         has_test: whether there are test images.
-        threads: of the CPU.
+        threads: in settings of version 0.1; now the command has an option.
         device: that the networks run on.
     """
 
@@ -40,7 +40,7 @@ class ControlSettings(Closed):
     is_long: bool = False
     runs: list[str]
     has_test: bool
-    threads: int
+    threads: int | None = None
     device: Device
 
 
@@ -82,6 +82,5 @@ def control_settings(config: Config, name: str) -> ControlSettings:
         is_long=control.is_long,
         runs=list(control.runs),
         has_test=bool(config.data.test),
-        threads=config.training.threads,
         device=config.training.device,
     )

@@ -64,6 +64,11 @@ class Segmentation(Closed):
 
 
 class SegmentationAndAfter(Segmentation):
-    """How volumes are segmented, and what is done to the result."""
+    """How volumes are segmented, by how many threads, and what is done to the result."""
 
+    threads: Positive | None = Field(
+        None,
+        description="largest number of CPU cores of a job; null: all cores of the job, as far as memory_mb for each "
+        "fits. Results don't depend on it",
+    )
     postprocessing: Postprocessing = Postprocessing()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.folds import FoldPlan
@@ -117,7 +117,7 @@ class SegmentSettings(Closed):
 
     volume: ImageFiles
     segmentation: Segmentation
-    threads: int
+    threads: PositiveInt | None = None  # at most; the workflow gives them to the command, since results don't depend on it
     device: Device
 
 
@@ -133,7 +133,7 @@ class EvaluateSettings(Closed):
 class TestSettings(Closed):
     """How the ensemble is run on the test images."""
 
-    threads: int
+    threads: PositiveInt | None = None  # as above
     device: Device
 
 

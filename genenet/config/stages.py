@@ -143,8 +143,7 @@ def _refit(config: Config, _: str) -> TrainSettings:
 def _segment(config: Config, name: str) -> SegmentSettings:
     return SegmentSettings(
         volume=image_files(config, config.data.volumes[name]),
-        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing"})),
-        threads=config.training.threads,
+        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing", "threads"})),
         device=config.training.device,
     )
 
@@ -197,7 +196,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
         ignore_label=c.data.ignore_label,
         labels=label_choice(c),
     ),
-    "test": lambda c, _: TestSettings(threads=c.training.threads, device=c.training.device),
+    "test": lambda c, _: TestSettings(device=c.training.device),
     "pick": lambda c, _: PickSettings(metric=c.ensemble.metric),
     "control": control_settings,
     "report": _report,

@@ -121,8 +121,9 @@ class Training(Closed):
     )
     batch_size: PositiveInt = Field(4, description="number of patches in each step")
     threads: PositiveInt = Field(
-        2,
-        description="number of CPU threads of one training; with another number, results differ in the last bits",
+        1,
+        description="number of CPU threads of one training; with another number, results differ in the last bits. "
+        "Trainings side by side use cores better than threads do",
     )
     device: Device = Field(
         "auto",

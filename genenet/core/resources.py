@@ -54,6 +54,23 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cores_of_job() -> int:
+    """Cores that this process may run on, and not more than its Slurm job has asked for."""
+    asked = os.environ.get("SLURM_CPUS_PER_TASK", "") if in_job() else ""
+    return min(available_cores(), int(asked)) if asked.isdigit() and int(asked) else available_cores()
+
+
+def threads_that_fit(wanted: int | None, bytes_each: float) -> int:
+    """Return how many threads to use for work whose result doesn't depend on their number.
+
+    Args:
+        wanted: at most; None: all cores of the job.
+        bytes_each: memory that each thread may take; fewer threads are used if the free memory is less than all of it.
+    """
+    cores = cores_of_job()
+    return max(1, min(wanted or cores, cores, int(available_memory() // bytes_each)))
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep the memory of freed arrays for the next ones, instead of returning it to the system each time.
 

@@ -10,6 +10,8 @@ from genenet.cluster.diagnosis import ask
 from genenet.core.resources import available_cores, available_memory
 
 Kind = Literal["gpu", "cpu"]
+THREADS_BESIDE_A_GPU = 2
+LEAST_BYTES = 2e9  # memory of each of the trainings that run side by side on a CPU
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Machine:
     name: str
     memory_bytes: float | None
     is_here: bool
-    threads: int = 2
+    threads: int = 1
     n_at_once: int = 1
 
 
@@ -41,15 +43,22 @@ def has_torch() -> bool:
 def find_machine(asked: Kind | None) -> Machine:
     """Return the requested device; otherwise a GPU if there is one here or on the Slurm cluster, or else the CPU."""
     cores = available_cores()
-    threads = min(2, cores)
+    threads = min(THREADS_BESIDE_A_GPU, cores)
     if asked != "cpu" and (gpu := _gpu(threads)):
         return gpu
     if asked == "gpu":
         return Machine("gpu", "a GPU", None, is_here=False, threads=threads)
     if asked is None and _cluster_has_gpus():
         return Machine("gpu", "a GPU of this Slurm cluster", None, is_here=False, threads=threads)
-    name = f"{cores} CPU core{'s' * (cores > 1)} of this machine"
-    return Machine("cpu", name, available_memory(), has_torch(), threads, max(1, cores // threads))
+    name, memory = f"{cores} CPU core{'s' * (cores > 1)} of this machine", available_memory()
+    threads = threads_of_each(cores, memory)
+    return Machine("cpu", name, memory, has_torch(), threads, cores // threads)
+
+
+def threads_of_each(cores: int, memory_bytes: float) -> int:
+    """Return the threads of a training: one, since trainings side by side use cores best, or more where memory is short."""
+    n_at_once = max(1, min(cores, int(memory_bytes // LEAST_BYTES)))
+    return -(-cores // n_at_once)
 
 
 def _gpu(threads: int) -> Machine | None:

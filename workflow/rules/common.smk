@@ -74,6 +74,15 @@ def control_genomes(wildcards):
     return [PATHS.genome(run) for run in CONTROLS[wildcards.control].runs]
 
 
+# Cores of a job that runs an ensemble. Here Snakemake gives it all that there are; a job on a cluster asks for two,
+# unless the config or the profile (set-threads) says otherwise.
+ENSEMBLE_THREADS = (
+    CONFIG.segmentation.threads
+    or workflow.resource_settings.cores
+    or max(2, CONFIG.training.threads)
+)
+
+
 def as_share(wildcards):
     part, n_parts = wildcards.part.split("-of-")
     return f"{int(part)}/{int(n_parts)}"

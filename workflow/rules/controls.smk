@@ -58,11 +58,11 @@ rule control:
         PATHS.control("{control}"),
     log:
         f"{PATHS.results}/logs/controls/{{control}}.log",
-    threads: CONFIG.training.threads
+    threads: ENSEMBLE_THREADS
     params:
         results=lambda wildcards: PATHS.results,
     message:
         "score the control {wildcards.control}"
     shell:
         "genenet control --results {params.results:q} --settings {input.settings:q} --ensemble {input.ensemble:q}"
-        " --out {output:q} --log {log:q}"
+        " --out {output:q} --threads {threads} --log {log:q}"

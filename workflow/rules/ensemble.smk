@@ -44,7 +44,7 @@ rule test:
         PATHS.test_scores,
     log:
         f"{PATHS.results}/logs/test.log",
-    threads: CONFIG.training.threads
+    threads: ENSEMBLE_THREADS
     params:
         results=lambda wildcards: PATHS.results,
         before=lambda wildcards: (
@@ -54,4 +54,4 @@ rule test:
         "score the ensemble on the test images"
     shell:
         "genenet evaluate --ensemble {input.ensemble:q} --data {input.data:q} --settings {input.settings:q}"
-        " --results {params.results:q} {params.before} --out {output:q} --log {log:q}"
+        " --results {params.results:q} {params.before} --out {output:q} --threads {threads} --log {log:q}"

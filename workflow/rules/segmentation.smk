@@ -10,7 +10,7 @@ rule segment:
         PATHS.receipt("{volume}", "{part}"),
     log:
         f"{PATHS.results}/logs/segment/{{volume}}/{{part}}.log",
-    threads: CONFIG.training.threads
+    threads: ENSEMBLE_THREADS
     params:
         store=PATHS.store("{volume}"),
         part=as_share,
@@ -18,7 +18,7 @@ rule segment:
         "segment {wildcards.volume}, part {wildcards.part}"
     shell:
         "genenet segment --ensemble {input.ensemble:q} --settings {input.settings:q} --part {params.part:q}"
-        " --out {params.store:q} --receipt {output:q} --log {log:q}"
+        " --out {params.store:q} --receipt {output:q} --threads {threads} --log {log:q}"
 
 
 if POSTPROCESSING.is_wanted:

@@ -60,6 +60,10 @@ StopAfter = Annotated[
     float | None,
     typer.Option("--stop-after-minutes", min=0, help="write a checkpoint after this time, and exit with 75"),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU cores to use at most; default: all that this process may use"),
+]
 CONFIG = Path("config.yaml")
 
 

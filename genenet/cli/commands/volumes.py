@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genenet.cli.commands import LOOK, SEGMENT, Out, Receipt, Settings, app
+from genenet.cli.commands import LOOK, SEGMENT, Out, Receipt, Settings, Threads, app
 from genenet.cli.options import given, options_of
 from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
@@ -50,7 +50,7 @@ def segment(
         str | None,
         typer.Option(help="nm along z, y, x, such as 50x10x10; default: the size that the file contains"),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="number of CPU threads")] = 2,
+    threads: Threads = None,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
     **segmentation: Any,
 ) -> None:
@@ -79,23 +79,28 @@ def segment(
         options = given(Segmentation, segmentation)
         values = {"volume": volume, "segmentation": options, "threads": threads, "device": device}
         wanted = validate(SegmentSettings, values, "segment")
-    _segment(wanted, ensemble, out, texts.read_option("part", part, texts.read_part), receipt)
+    _segment(wanted, ensemble, out, texts.read_option("part", part, texts.read_part), receipt, threads)
 
 
 def _segment(
-    wanted: SegmentSettings | Path, ensemble: Path, out: Path, part: tuple[int, int], receipt: Path | None
+    wanted: SegmentSettings | Path,
+    ensemble: Path,
+    out: Path,
+    part: tuple[int, int],
+    receipt: Path | None,
+    threads: int | None,
 ) -> None:
     from genenet.cli.progress import show_blocks, show_receipt
     from genenet.core.atomic_files import write_json
     from genenet.core.attempts import exit_codes_by_ending
-    from genenet.core.resources import keep_freed_memory
+    from genenet.core.resources import keep_freed_memory, threads_that_fit
     from genenet.ensembles.ensemble import load_ensemble
     from genenet.networks.device import choose_device, set_threads
     from genenet.segmentation.job import SegmentationJob
     from genenet.segmentation.part import PartOfSegmentation
 
     def run(settings: SegmentSettings) -> receipts.Receipt:
-        set_threads(settings.threads)
+        set_threads(threads_that_fit(threads or settings.threads, settings.segmentation.memory_mb * 1e6))
         device = choose_device(settings.device)
         job = SegmentationJob(load_ensemble(ensemble), settings.volume, settings.segmentation, device, out)
         with show_blocks(out.name) as show:
@@ -211,6 +216,7 @@ def evaluate(
     before: Annotated[
         Path | None, typer.Option(help="the ensemble before its members were refitted, to score it as well")
     ] = None,
+    threads: Threads = None,
 ) -> None:
     """Score a segmentation against labels, or an ensemble on prepared images."""
     from genenet.config.settings import EvaluateSettings, TestSettings, read_settings
@@ -223,11 +229,12 @@ def evaluate(
         write_json(out, evaluate_store(segmentation, labels.volume, labels.ignore_label, labels.labels))
     elif ensemble and data:
         from genenet.core.paths import ResultPaths
+        from genenet.core.resources import threads_that_fit
         from genenet.ensembles.scoring import evaluate_ensemble, evaluate_others
         from genenet.networks.device import choose_device, set_threads
 
         wanted = read_settings(settings, TestSettings)
-        set_threads(wanted.threads)
+        set_threads(threads_that_fit(threads or wanted.threads, Segmentation().memory_mb * 1e6))
         device = choose_device(wanted.device)
         found = evaluate_ensemble(ensemble, data, device)
         if results:
