@@ -117,7 +117,9 @@ class SegmentSettings(Closed):
 
     volume: ImageFiles
     segmentation: Segmentation
-    threads: PositiveInt | None = None  # at most; the workflow gives them to the command, since results don't depend on it
+    threads: PositiveInt | None = (
+        None  # at most; the workflow gives them to the command, since results don't depend on it
+    )
     device: Device
 
 

@@ -74,12 +74,10 @@ def control_genomes(wildcards):
     return [PATHS.genome(run) for run in CONTROLS[wildcards.control].runs]
 
 
-# Cores of a job that runs an ensemble. Here Snakemake gives it all that there are; a job on a cluster asks for two,
-# unless the config or the profile (set-threads) says otherwise.
-ENSEMBLE_THREADS = (
-    CONFIG.segmentation.threads
-    or workflow.resource_settings.cores
-    or max(2, CONFIG.training.threads)
+# Cores of a job that runs an ensemble: all of this machine. A job on a cluster asks for two, unless the config or the
+# profile (set-threads) says otherwise, and its command uses all that the job has.
+ENSEMBLE_THREADS = CONFIG.segmentation.threads or max(
+    2, CONFIG.training.threads, workflow.resource_settings.cores or 1
 )
 
 
