@@ -56,7 +56,7 @@ def find_machine(asked: Kind | None) -> Machine:
 
 
 def threads_of_each(cores: int, memory_bytes: float) -> int:
-    """Return the threads of a training: one, since trainings side by side use cores best, or more if memory is short."""
+    """Return the threads of a training: one, since trainings side by side are fastest, or more if memory is short."""
     n_at_once = max(1, min(cores, int(memory_bytes // LEAST_BYTES)))
     return -(-cores // n_at_once)
 
