@@ -108,7 +108,7 @@ def _answer(
     ]
     lines += [*stands, *_refit(ensemble, test, paths)]
     not_found = scores.not_found(ensemble.classes)
-    lines += [f"classes on the validation images: {not_found}"] if not_found else []
+    lines += [f"on the validation images, {not_found}"] if not_found else []
     lines += [f"report        {paths.report}"] if Path(paths.report).exists() else []
     folder = Path(paths.store("x")).parent
     lines += [f"segmentation  {path}" for path in sorted([*folder.glob("*.tif"), *folder.glob("*.ome.zarr")])]

@@ -91,7 +91,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
     for line in standings(description, None, outcomes, [])[0].lines:
         log.info("%s", line)
     if not_found := description.validation.not_found(description.classes):
-        log.warning("classes on the validation images: %s", not_found)
+        log.warning("on the validation images, %s", not_found)
 
 
 def _candidates(genomes: Sequence[Outcome], settings: EnsembleSettings, paths: ResultPaths) -> list[Outcome]:

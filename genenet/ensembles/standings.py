@@ -38,7 +38,7 @@ class Standing:
         scores: of the ensemble.
         compared: scores of the ensemble as the rivals are compared with it; before the refit, if there was one.
         rivals: the best network, the baselines and the controls, as far as they have scores there.
-        not_found: one line on classes that are never predicted or badly found; an empty one if there are none.
+        not_found: a sentence on classes that are never predicted or badly found; "" if there are none.
     """
 
     split: Literal["validation", "test"]

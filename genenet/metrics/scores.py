@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from genenet.core.choices import listed
 from genenet.core.models import Closed
 from genenet.metrics.table import METRICS
 
@@ -93,11 +94,15 @@ class ClassScores(Closed):
         return {index: iou for index, iou in ious if iou is not None and iou < LOW_IOU}
 
     def not_found(self, classes: Sequence[str]) -> str:
-        """Return one line on the classes that are never predicted or badly found; an empty one if there are none."""
-        missed = ", ".join(classes[index] for index in self.never_predicted)
-        bad = ", ".join(f"{classes[index]} ({iou:.3f})" for index, iou in self.badly_found.items())
+        """Return a sentence on the classes that are never predicted or badly found, or "" if there are none.
+
+        It has no full stop, and can follow "On the validation images, ".
+        """
+        missed = [classes[index] for index in self.never_predicted]
+        bad = [f"{classes[index]} (IoU {iou:.3f})" for index, iou in self.badly_found.items()]
+        are, them = ("is", "it") if len(missed) == 1 else ("are", "them")
         parts = [
-            f"never predicted, though the labels show them: {missed}" if missed else "",
-            f"found badly, with an IoU below {LOW_IOU}: {bad}" if bad else "",
+            f"{listed(missed)} {are} never predicted, although the labels contain {them}" if missed else "",
+            f"{listed(bad)} {'is' if len(bad) == 1 else 'are'} hardly found" if bad else "",
         ]
         return "; ".join(filter(None, parts))

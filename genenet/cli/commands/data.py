@@ -79,7 +79,7 @@ def _cost(found: TrainingsCost) -> str:
     counts = {"genomes": found.n_genomes, "baselines": found.n_baselines, "controls": found.n_controls}
     texts = [f"{n * found.n_folds} of {what}" for what, n in counts.items() if n]
     trainings = listed([*texts, *[f"up to {found.n_refits} of refits"] * bool(found.n_refits)])
-    by_folds = f" ({found.n_folds} folds each)" if found.n_folds > 1 else ""
+    by_folds = f" ({found.n_folds} folds of each genome)" if found.n_folds > 1 else ""
     return (
         f"trainings: {trainings}{by_folds}, of up to {found.iterations:,} iterations: {operations} "
         f"operations, about {short(found.operations / GPU)} on a GPU with 1e13 of them a second, or "

@@ -98,7 +98,7 @@ def test_ranking_ensemble_and_claims_follow_the_metric(searched, metric, best, c
     assert [row["run"] for row in rows] == [f"r0/{index:03d}" for index in (best, 1 - best)]
     ensemble = read_description(Path(searched.ensemble) / "ensemble.json")
     assert ensemble.metric == metric
-    said = "classes on the validation images: never predicted, though the labels show them: granule"
+    said = "on the validation images, granule is never predicted, although the labels contain it"
     assert (said in caplog.text) is (best == 0)
     assert [member.run for member in ensemble.members] == [f"r0/{best:03d}"]
     assert ensemble.blocks.tables.sum(axis=0).tolist() == ensemble.validation.confusion

@@ -70,8 +70,7 @@ def test_classes_that_are_never_predicted_or_badly_found_are_named():
     assert found.badly_found == {3: 2 / 32}
     names = ["ground", "cell", "granule", "canaliculus", "mitochondrion"]
     assert found.not_found(names) == (
-        "never predicted, though the labels show them: granule; "
-        "found badly, with an IoU below 0.1: canaliculus (0.062)"
+        "granule is never predicted, although the labels contain it; canaliculus (IoU 0.062) is hardly found"
     )
     good = class_scores(Contingency(np.diag([5, 3, 0])))
     assert (good.never_predicted, good.badly_found, good.not_found(names[:3])) == ([], {}, "")

@@ -125,10 +125,10 @@ def test_classes_that_the_ensemble_never_predicts_are_named(
     counts = [[9, 1, 0], [2, 3, 0], [4, 0, 0]]
     values["validation"] |= {"confusion": counts, "iou": [9 / 16, 0.5, 0.0]}
     write_json(path, {**values, "classes": ["ground", "cell", "[granule]"], "class_voxels": None})
-    says = "never predicted, though the labels show them: [granule]"
-    assert f"Classes on the validation images: {says}." in search.page().text
+    says = "on the validation images, [granule] is never predicted, although the labels contain it"
+    assert f"O{says[1:]}." in search.page().text
     print_summary(search.paths.results)
-    assert f"classes on the validation images: {says}" in capsys.readouterr().out
+    assert says in capsys.readouterr().out
 
 
 def test_the_report_says_what_a_refit_has_changed(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
