@@ -101,11 +101,31 @@ def phantom(rule):
     return TransferData(images[0], images[1], len(CLASSES), images[2])
 
 
+def platelet(rule):
+    """Strips of one slice of platelets: one trains, one validates, and the third, of another contrast, is the test.
+
+    It isn't another volume, but it has what the others lack: seven classes, of which four are rare.
+    """
+    raw, labels = (_read("platelet", f"50_z0_{kind}.tif") for kind in ("raw", "semantic7"))
+    low, high = np.percentile(raw, [0.1, 99.9])
+    grey = np.clip(255 * (raw - low) / (high - low), 0, 255).astype(np.uint8)
+    train, validation = parts("right", grey, labels, rule, np.s_[..., 400:], np.s_[..., 240:400])
+    test = parts("left", other_contrast(grey[..., :240]), labels[..., :240], rule, WHOLE)
+    return TransferData([train], [validation], 7, test)
+
+
 def other_contrast(image):
-    """Return a phantom (Z, Y, X) as another microscope could have imaged it."""
+    """Return an image (Z, Y, X) of 0 to 255 as another microscope could have imaged it."""
     grey = image.astype(np.float64) / 255
     noise = np.random.default_rng(0).normal(0, 0.03, image.shape)
     return np.clip(255 * (0.1 + 0.6 * grey**1.5 + noise), 0, 255).astype(np.uint8)
 
 
-TRANSFER_SETS = {"axon": axon, "mito": mito, "phantom": phantom, "flyem": flyem, "gala": gala}
+TRANSFER_SETS = {
+    "axon": axon,
+    "mito": mito,
+    "phantom": phantom,
+    "flyem": flyem,
+    "gala": gala,
+    "platelet": platelet,
+}
