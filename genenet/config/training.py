@@ -140,13 +140,14 @@ class Training(Closed):
     precision: Precision = Field(
         "auto",
         description="floating-point type of the forward and backward pass; weights stay float32. auto: bfloat16 "
-        "if the device computes faster with it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX), "
-        "otherwise float32",
+        "if the device computes faster with it (GPUs since Ampere, CPUs with AMX, CPUs of AMD with AVX512-BF16), "
+        "otherwise float32. It is chosen when a training begins; a training that continues elsewhere keeps it",
     )
-    compile: bool = Field(
+    compile: bool | Literal["auto"] = Field(
         False,
         description="compile the network with torch.compile. This takes minutes, needs a C++ compiler on the "
-        "CPU, and makes only trainings on GPUs faster",
+        "CPU, and makes only trainings on GPUs faster. auto: on a GPU, a short trial at the start decides between CUDA "
+        "graphs (torch.compile in the mode reduce-overhead) and no compilation; on the CPU, no compilation",
     )
     data_memory_mb: PositiveInt | None = Field(
         None,

@@ -70,6 +70,17 @@ def is_faster_in_bfloat16(device: torch.device) -> bool:
     return "amx_bf16" in flags or {"avx512_bf16", "AuthenticAMD"} <= flags
 
 
+def tf32_uses(device: torch.device) -> list[str]:
+    """Return which operations in float32 a GPU computes in TF32, whose fractions have 10 bits instead of 23."""
+    if device.type != "cuda":
+        return []
+    used = {
+        "convolutions": torch.backends.cudnn.allow_tf32,
+        "matrix products": torch.backends.cuda.matmul.allow_tf32,
+    }
+    return [name for name, is_used in used.items() if is_used]
+
+
 def processor() -> set[str]:
     """Return the words of /proc/cpuinfo, among them the flags and the vendor."""
     try:

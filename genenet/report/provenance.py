@@ -57,6 +57,7 @@ def _surroundings(runs: Sequence[Outcome]) -> dict[str, str]:
         "device": "Device",
     }
     found = {title: ", ".join(sorted({getattr(m, name) for m in made})) for name, title in names.items()}
+    found["Arithmetic"] = "; ".join(sorted({m.arithmetic for m in made if m.arithmetic}))
     images = sorted({m.container for m in made if m.container})
     commits = sorted({m.container_commit for m in made if m.container_commit})
     found["Container"] = "; ".join(_container(image) for image in images)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genenet.networks.device import compute_type, is_out_of_memory
+from genenet.networks.device import is_out_of_memory
+from genenet.training.arithmetic import Arithmetic
+from genenet.training.compile_trial import decide
 from genenet.training.losses import make_loss
 from genenet.training.optimisation import WeightAverage, clip_gradient, make_optimiser, restore_optimiser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from genenet.networks.network import Network
     from genenet.training.deep_supervision import SupervisedNetwork, Target
 
+    Batch = tuple[Tensor, Tensor, Tensor | None]  # images, labels, weights
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ class Learner:
     Attributes:
         network: on the device, in the memory format that is fastest for training there.
         supervised: the network with the heads of its training, if it has any.
+        arithmetic: its precision, and whether it is compiled.
+        replays: whether steps are replayed as a CUDA graph.
         parts: 1, or 2 after a batch didn't fit in memory; then the gradients of its halves are added.
         average: the moving average of the weights; None if the settings ask for none.
     """
@@ -47,15 +52,36 @@ class Learner:
         self.settings, self.device = settings, device
         self.supervised = supervised.placed(device)
         self.network = supervised.network
-        self.forward = torch.compile(supervised, dynamic=False) if settings.compile else supervised
-        self.type = compute_type(settings.precision, device)
+        self.parts = 1
+        self.use(Arithmetic.of(settings, device))
         self.loss = make_loss(settings.loss, class_weights.to(device))
         self.optimiser = make_optimiser(
             supervised.parameters(), settings.optimiser, learning_rate, betas, device
         )
         decay = settings.optimiser.ema_decay
         self.average = None if decay is None else WeightAverage(self.network, decay)
-        self.parts = 1
+
+    def use(self, arithmetic: Arithmetic) -> None:
+        """Compute in this way from now on.
+
+        Batches in two halves aren't replayed as a graph, which would overwrite the gradients of the first half.
+        """
+        self.arithmetic = arithmetic
+        self.type = arithmetic.type
+        self.replays = arithmetic.is_graph and self.device.type == "cuda" and self.parts == 1
+        is_plain = arithmetic.is_graph and not self.replays
+        self.forward = self.supervised if is_plain else arithmetic.forward(self.supervised)
+
+    def decide(self, batch: Callable[[], Batch], learning_rate: float, iterations: int) -> None:
+        """Decide by a trial whether the network is compiled, if that is still open.
+
+        Args:
+            batch: returns the first batch: images, labels and weights.
+            learning_rate: of the first step.
+            iterations: of the whole training.
+        """
+        if self.arithmetic.compiled is None:
+            self.use(self.arithmetic.decided(decide(self, batch(), learning_rate, iterations)))
 
     def step(
         self, images: Tensor, labels: Tensor, weights: Tensor | None, learning_rate: float, seed: int
@@ -93,6 +119,8 @@ class Learner:
         )  # fmt: skip
         self.network.load_state_dict(buffers, strict=False)
         self.parts = 2
+        if self.replays:
+            self.use(self.arithmetic)
         self._forget_batch()
         return self._gradient(images, labels, weights, seed)
 
@@ -108,6 +136,8 @@ class Learner:
         """Compute the gradient into the parameters; return the loss."""
         torch.manual_seed(seed)  # dropout
         self.optimiser.zero_grad(set_to_none=True)
+        if self.replays:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         targets, total = self.supervised.targets(labels, weights), torch.zeros((), device=self.device)
         for part in range(self.parts):
             cut = slice(part, None, self.parts)
@@ -154,6 +184,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "parts": self.parts,
+            "arithmetic": self.arithmetic.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -164,3 +195,5 @@ class Learner:
         if self.average:
             self.average.load_state_dict(state["average"])
         self.parts = state["parts"]
+        if "arithmetic" in state:  # earlier versions chose again
+            self.use(Arithmetic.restored(state["arithmetic"]))

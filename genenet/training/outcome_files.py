@@ -88,7 +88,7 @@ class Publication:
             best_iteration=trainer.chosen_row.iteration,
             seconds=round(trainer.seconds, 1),
             prediction=predicting,  # of the validation images, writing included
-            made_with=made_with(trainer.device),
+            made_with=made_with(trainer.device, trainer.learner.arithmetic),
             validation=scores(contingency),
         )
 

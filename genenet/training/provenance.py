@@ -12,12 +12,14 @@ from genenet.core.version import build, container_image
 if TYPE_CHECKING:
     import torch
 
+    from genenet.training.arithmetic import Arithmetic
+
 
 IMAGE_LABELS = Path("/.singularity.d/labels.json")  # inside a container
 
 
-def made_with(device: torch.device) -> dict[str, str | None]:
-    """Return versions, device and container of a training, for its scores."""
+def made_with(device: torch.device, arithmetic: Arithmetic | None = None) -> dict[str, str | None]:
+    """Return versions, device, arithmetic and container of a training, for its scores."""
     import numpy
     import torch
 
@@ -28,6 +30,7 @@ def made_with(device: torch.device) -> dict[str, str | None]:
         "numpy": numpy.__version__,
         "python": platform.python_version(),
         "device": gpu or f"CPU ({platform.machine()})",
+        "arithmetic": arithmetic.text(device) if arithmetic else None,
         "container": container_image(),
         "container_commit": _image_commit(),
     }

@@ -240,6 +240,7 @@ class _Session:
         try:
             self.trainer = trainer = inputs.trainer(network_plan, device)
             self._restore(trainer, state)
+            log.info("computing on %s: %s", device, trainer.learner.arithmetic.text(device))
             self.states.follow(trainer, self.paths.until or settings.iterations)
             with self.show(inputs.genome.name) as show:
                 finished = loop.run(trainer, self.paths.until, inputs.fingerprint, show)

@@ -32,8 +32,15 @@ class MadeWith(Closed):
     numpy: str
     python: str
     device: str
+    arithmetic: str | None = None  # precision, TF32, compilation; not written by earlier versions
     container: str | None = None
     container_commit: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_arithmetic(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``arithmetic`` if it isn't known, so that the file of an earlier version stays as it was."""
+        values: dict[str, Any] = handler(self)
+        return values if self.arithmetic else {key: values[key] for key in values if key != "arithmetic"}
 
 
 class PredictionTime(Closed):

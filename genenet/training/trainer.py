@@ -128,6 +128,7 @@ class Trainer:
 
     def run(self, until: int | None = None) -> Iterator[None]:
         """Train to the end, or until an iteration, pausing after each one; raises Diverged."""
+        self.learner.decide(self._batch, self.current_learning_rate(), self.settings.iterations)
         while not self.is_done_until(until):
             began = time.monotonic()
             self.step()
