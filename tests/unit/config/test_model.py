@@ -13,6 +13,8 @@ from tests.support.configs import DEFAULT, PHANTOM, ROOT, changed
 
 def test_the_default_is_fine():
     config = read_config(ROOT / "config.yaml")
+    assert config.preset == "modern"
+    assert config.search.regions["net"]["padding"] == "same"
     assert config.search.n_genomes >= 6
     assert len(config.data.classes) == 7
 
