@@ -46,7 +46,7 @@ from genenet.metrics.calibration import Reliability, best_temperature, with_temp
 from recipe import ensemble_scores, genomes_of, outputs_of, scored, where
 from transfer_data import TRANSFER_SETS, TransferData
 
-CELLS = cells.Cells(ROOT / "benchmarks/data/peers.json", "peer", "genenet")
+CELLS = cells.Cells(ROOT / "benchmarks/data/peers.json", "peer", "refit_third")
 ENVIRONMENT = ROOT / "benchmarks/.peers"
 REQUIREMENTS = ["torch==2.14.1", "torchvision==0.29.1", "monai==1.6.1", "nnunetv2==2.8.1"]
 SECONDS = 600
@@ -208,6 +208,17 @@ def cell(data_name, peer, seed):
     return {"data": data_name, "peer": peer, "seed": seed, **where(), **PEERS[peer](data_name, data, seed)}
 
 
+def print_best_networks():
+    """Print the mean test scores of the best network of each cell that has several, by the metric that chose it."""
+    of_cells = [[m for m in c["members"] if "validation" in m] for c in CELLS.read().values()]
+    of_cells = [members for members in of_cells if len(members) > 1]
+    for metric in SELECTION_METRICS if of_cells else ():
+        score = SELECTION_METRICS[metric].of_scores
+        best = [max(members, key=lambda m, of=score: of(m["validation"]))["test"] for members in of_cells]
+        means = [fmean(test[name] for test in best) for name in cells.METRICS]
+        print(f"best network by {metric}: " + " / ".join(f"{m:.3f}" for m in means) + f" ({len(best)} cells)")
+
+
 def print_metrics():
     """Print the mean test scores of genenet's ensembles by the metric that selected them."""
     cells_of = [c["by_metric"] for c in CELLS.read().values() if "by_metric" in c]
@@ -218,4 +229,5 @@ def print_metrics():
 
 if __name__ == "__main__":
     cells.main(__doc__, CELLS, cell, TRANSFER_SETS, PEERS)
+    print_best_networks()
     print_metrics()
