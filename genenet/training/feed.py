@@ -36,7 +36,7 @@ SHARE = 0.5  # of the free memory of a GPU that images may take; other processes
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class PatchSource(Protocol):
     """Makes a batch in two steps: the first one without the device, the second one on it."""
 
     def on_host(self, iteration: int) -> Mapping[str, NDArray[Any]]:
@@ -71,7 +71,7 @@ class Feed:
         ahead: how many batches a background thread prepares in advance; 0: there is no such thread.
     """
 
-    def __init__(self, source: Source, device: torch.device, ahead: int) -> None:
+    def __init__(self, source: PatchSource, device: torch.device, ahead: int) -> None:
         self.source, self.device, self.ahead = source, device, ahead
         self._staging = [Staging(device) for _ in range(ahead + 1)]
         self._thread = ThreadPoolExecutor(1, "patches") if ahead else None
