@@ -36,10 +36,10 @@ class Data:
         return np.sum(n, axis=0)
 
     def trainer(self, genome, seed, **settings):
-        """Return the trainer of a genome on the CPU; ``settings`` are keys of the config's ``training``."""
+        """Return the trainer of a genome; ``settings`` are keys of the section ``training``, by default on the CPU."""
         recipe = Training(**{"device": "cpu", **settings})
         built = plan(genome.net, self.n_classes)
-        device = torch.device("cpu")
+        device = torch.device(recipe.device)
         return Trainer(genome, built, self.train, self.validation, self.counts, recipe, seed, device)
 
 

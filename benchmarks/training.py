@@ -28,9 +28,11 @@ from genenet.networks.network import Network
 from genenet.training import checkpoint
 from genenet.training.patches import class_weights
 
+CPU = torch.device("cpu")
 THREADS = 2
 ROUNDS, SECONDS = 5, 5  # number of rounds, length of each
 CASES = {16: (252, 4), 64: (252, 2)}  # kernels: input size, batch
+TRIAL_CASE = 188, 1  # of any other number of kernels, to try a program
 QUALITY_ITERATIONS = {16: 300, 64: 100}  # kernels: iterations
 DATA = phantom(validation_shape=(4, 320, 320))
 (TRAIN,) = DATA.train
@@ -62,23 +64,27 @@ class Patches(IterableDataset):
 
 
 class PlainLoop:
-    """Train as a tutorial does."""
+    """Train as a tutorial does; in bfloat16, with autocast and channels last."""
 
-    def __init__(self, n_kernels, seed=0):
+    def __init__(self, n_kernels, seed=0, device=CPU, bfloat16=False):
         genome, self.plan, batch = network_of(n_kernels)
         torch.manual_seed(seed)
-        self.network = Network(self.plan)
+        self.device, self.bfloat16 = device, bfloat16
+        self.network = Network(self.plan).to(device)
+        if bfloat16:
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.batches = iter(DataLoader(Patches(self.plan, seed), batch_size=batch, num_workers=0))
         weights = torch.from_numpy(class_weights(DATA.counts, 0.5))
-        self.loss = torch.nn.CrossEntropyLoss(weights)
+        self.loss = torch.nn.CrossEntropyLoss(weights.to(device))
         learning_rate = 10 ** float(genome.net.value("log_learning_rate"))
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
 
     def step(self):
         """Do one iteration."""
-        images, labels = next(self.batches)
+        images, labels = (tensor.to(self.device) for tensor in next(self.batches))
         self.optimiser.zero_grad()
-        loss = self.loss(self.network(images), labels)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = self.loss(self.network(images), labels)
         loss.backward()
         self.optimiser.step()
         return loss.item()
@@ -86,7 +92,7 @@ class PlainLoop:
 
 def network_of(n_kernels):
     """Return a U-Net as genome and plan, and its batch size."""
-    size, batch = CASES[n_kernels]
+    size, batch = CASES.get(n_kernels, TRIAL_CASE)
     genome = BASELINES["unet2015"].genome(n_convkernels=n_kernels, input_size=size)
     return genome, plan(genome.net, DATA.n_classes), batch
 

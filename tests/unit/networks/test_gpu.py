@@ -12,7 +12,7 @@ from tests.support.trainers import tensors, train, trainer, weights
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 NO_COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler, g++")
-DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 RECIPE = {
     "loss": {"kind": "dice_cross_entropy", "border_weight": 5},
     "sampling": {"rare_classes": 0.3},
@@ -69,12 +69,14 @@ def test_compiled_it_learns_the_same(device):
     assert torch.allclose(weights(compiled), weights(plain), atol=1e-3)
 
 
+@pytest.mark.gpu
 @NO_GPU
 def test_a_gpu_learns_what_the_cpu_learns():
     on_cpu, on_gpu = (train(trainer(device=device)) for device in ("cpu", "cuda"))
     assert torch.nn.functional.cosine_similarity(weights(on_cpu), weights(on_gpu), dim=0) > 0.99
 
 
+@pytest.mark.gpu
 @NO_GPU
 def test_a_loss_that_is_not_finite_is_found_with_its_iteration():
     from genenet.training.trainer import Diverged
@@ -85,6 +87,7 @@ def test_a_loss_that_is_not_finite_is_found_with_its_iteration():
         train(t)
 
 
+@pytest.mark.gpu
 @NO_GPU
 def test_a_batch_that_does_not_fit_on_the_gpu_is_done_in_halves():
     genome = {"n_convkernels": 64, "input_size": 300, "norm": 1, "log_lambda2": -3}
