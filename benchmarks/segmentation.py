@@ -155,7 +155,7 @@ def depth(folder):
 @torch.inference_mode()
 def depth_rate(network, shape, convolve):
     """Return the million voxels/s of a network on one tile, with some convolution."""
-    x = torch.rand(network.plan.read_shape(shape))
+    x = torch.rand(1, *network.plan.read_shape(shape))
     with mock.patch.object(network_modules.Conv3d, "forward", convolve):
         network.planes(x)
         return rate(partial(network.planes, x), 3) * np.prod(shape) / 1e6

@@ -167,15 +167,16 @@ class Network(nn.Module):
         return x.view(batch_size, len(x) // batch_size, *x.shape[1:]).transpose(1, 2)
 
     def planes(self, x: Tensor) -> Tensor:
-        """Return the logits (n_classes, Z', Y', X') of one volume (Z, Y, X), each class a plane of its own.
+        """Return the logits (n_classes, B, Z', Y', X') of volumes (B, Z, Y, X), each class a plane of its own.
 
         Later steps work plane by plane, for which channels-last data would have to be copied. So the last convolution,
         1×1, is computed as a product of matrices that writes planes directly.
         """
-        x = self._layers(x[None, None] if self.plan.has_depth else x[:, None]).movedim(1, -1)
+        n_volumes = len(x)
+        x = self._layers(x[:, None] if self.plan.has_depth else x.flatten(0, 1)[:, None]).movedim(1, -1)
         kernel, bias = self.head.weight.flatten(1), self.head.bias
         logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)
-        return logits.view(-1, *(x.shape[1:-1] if self.plan.has_depth else x.shape[:-1]))
+        return logits.view(len(kernel), n_volumes, -1, *x.shape[-3:-1])
 
     def _layers(self, x: Tensor, decoded: dict[int, Tensor] | None = None) -> Tensor:
         """Return what the last layer gives; fill ``decoded``, if given, with the decoder's features by scale."""

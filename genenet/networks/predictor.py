@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, reduce
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,10 +14,15 @@ from numpy.typing import NDArray
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
+from genenet.genes.memory import prediction_bytes
+from genenet.networks.mixture import Mixture, Prediction, piece_shape
+from genenet.networks.read_box import ReadBox
 from genenet.networks.stage_times import StageTimes
 from genenet.networks.symmetry import Turn
+from genenet.networks.tile_batch import TileBatch, View
 from genenet.networks.tile_sizes import tile_shape
-from genenet.networks.tiling import Reading, readings, union
+from genenet.networks.tiling import union
+from genenet.networks.transfers import Transfers
 from genenet.networks.volume_statistics import volume_statistics, with_statistics
 from genenet.volumes.base import Volume
 from genenet.volumes.normalisation import Normalisation
@@ -33,36 +37,9 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = 1e9  # of a tile, on each core
 SLAB = 16  # slices that networks with depth write at a time when slices are asked for one by one
-STEPS = 2.0**24  # probabilities of turned tiles are summed as integers, multiples of 1/STEPS, so in any order
-
-
-@dataclass(frozen=True)
-class ReadBox:
-    """The raw voxels of a read box: the voxels that a network writes, and the halo around them."""
-
-    data: NDArray[np.generic]
-    box: Box
-    shape: Triple  # of the volume
-    normalisation: Normalisation
-
-    def normalised(self, box: Box) -> NDArray[np.float32]:
-        """Return the voxels of a box, ready for a network."""
-        inside = self.data[box.relative_to(self.box.start).slices]
-        return self.normalisation.apply(inside, box.start[0])
-
-
-@dataclass(frozen=True)
-class TilePrediction:
-    """An ensemble's output for a tile, on its device.
-
-    Attributes:
-        probabilities: (C, Z, Y, X) float32, the members' weighted mean, or their votes.
-        disagreement: (Z, Y, X), the weighted mean of the members' squared distances from that mean, 0 to 1:
-            the ambiguity of Krogh and Vedelsby (1995), eq. 6, summed over classes. None unless asked for.
-    """
-
-    probabilities: torch.Tensor
-    disagreement: torch.Tensor | None
+PIECE = (
+    2**15
+)  # voxels of a piece of a tile on the CPU: with 7 classes a megabyte, about a core's second cache
 
 
 @dataclass(frozen=True)
@@ -84,6 +61,11 @@ class Predictor:
         threads: CPU cores. Each computes its own tile: this is faster than sharing a tile, since cores don't wait for
             each other after each layer, and other processes slow it down less.
         times: of normalising and of the networks.
+        tiles_at_once: of equal shape, that are computed together; None: one on the CPU, where a larger batch isn't
+            faster, and as many as fit into ``memory_bytes`` on a GPU.
+        piece_voxels: of a piece of a tile for which the members are combined at a time; None: few enough for the caches
+            on the CPU, a whole tile on a GPU.
+        is_copied: whether voxels and results are copied to the device and back; None: on a GPU only.
     """
 
     networks: Sequence[Network]
@@ -98,10 +80,22 @@ class Predictor:
     blended: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
     times: StageTimes = field(default_factory=StageTimes)
+    tiles_at_once: int | None = None
+    piece_voxels: int | None = None
+    is_copied: bool | None = None
 
     def __post_init__(self) -> None:
         for network in self.networks:
             network.placed(self.device).eval()
+
+    @cached_property
+    def transfers(self) -> Transfers:
+        """Copies between the host and the device."""
+        return Transfers(self.device, self.is_copied)
+
+    @cached_property
+    def _view(self) -> View:
+        return View(self.turns, self.blended, self.type)
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -167,89 +161,84 @@ class Predictor:
         """Cut a box into the tiles in which it is computed."""
         return list(tiles(box, self.tile or self._tile_shape(box.shape)))
 
+    def batches(self, box: Box, shape: Triple) -> Iterator[list[Box]]:
+        """Cut a box of a volume of ``shape`` into tiles; yield those that are computed at once, which read alike."""
+        alike: dict[tuple[tuple[Triple, Box], ...], list[Box]] = {}
+        for core in self.cut(box):
+            needs = (n for plan in self.plans for _, n in self._view.readings(plan, core, shape))
+            alike.setdefault(tuple((r.read.shape, r.inside) for each in needs for r in each), []).append(core)
+        for read, cores in alike.items():
+            n = self._n_at_once({size for size, _ in read})
+            yield from (cores[i : i + n] for i in range(0, len(cores), n))
+
+    def _n_at_once(self, shapes: Collection[Triple]) -> int:
+        """Return how many tiles are computed at once, of which networks read ``shapes``."""
+        if self.tiles_at_once or self.device.type == "cpu":
+            return self.tiles_at_once or 1
+        value_bytes = 2 if self.type else 4
+        most = max(prediction_bytes(plan, shape, value_bytes) for plan in self.plans for shape in shapes)
+        return max(1, int(self.memory_bytes / most))
+
+    def needed(self, box: Box, shape: Triple) -> Box:
+        """Return what all tiles of a box of a volume of ``shape`` read; it may reach beyond the volume."""
+        return union([self._view.needed(self.plans, core, shape) for core in self.cut(box)])
+
     def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> ReadBox:
         """Read once what all tiles of a box need; beyond its borders the volume is reflected."""
-        needed = [
-            turn.box_back(needs.read, volume.shape)
-            for core in self.cut(box)
-            for plan in self.plans
-            for turn in self.turns
-            for needs in readings(plan, turn.box(core, volume.shape), self.blended)
-        ]
-        whole = union(needed)
-        return ReadBox(read_reflected(volume, whole), whole, volume.shape, normalisation)
+        whole = self.needed(box, volume.shape)
+        voxels = read_reflected(volume, whole)
+        return ReadBox.of(voxels, whole, volume.shape, normalisation, self.transfers.upload)
 
     @torch.inference_mode()
-    def predict(self, read_box: ReadBox, core: Box) -> TilePrediction:
+    def predict(self, read_box: ReadBox, core: Box) -> Prediction:
         """Return the ensemble's output for a tile; ``read_box`` holds the tile and what the networks read around it."""
-        mean: torch.Tensor | None = None
-        squares: torch.Tensor | None = None
-        for network, share in zip(self.networks, self.shares, strict=True):
-            member = self._member(network, read_box, core)
-            if self.combination == "vote":
-                votes = member.argmax(dim=0)
-                member = torch.zeros_like(member).scatter_(0, votes[None], 1.0)
-            if self.disagreement:
-                of_member = share * member.square().sum(dim=0)
-                squares = of_member if squares is None else squares.add_(of_member)
-            mean = member.mul_(share) if mean is None else mean.add_(member, alpha=share)
-        assert mean is not None
-        distance = None if squares is None else squares.sub_(mean.square().sum(dim=0)).clamp_(min=0)
-        return TilePrediction(mean, distance)
+        (found,) = self._pieces(read_box, [core], core.n_voxels)
+        return found
 
-    def _member(self, network: Network, read_box: ReadBox, core: Box) -> torch.Tensor:
-        """Return a network's probabilities (C, Z, Y, X), the mean over all turns."""
-        if len(self.turns) == 1:
-            return self._seen_by(network, read_box, core, self.turns[0])
-        seen = (self._seen_by(network, read_box, core, turn) for turn in self.turns)
-        total = reduce(torch.Tensor.add_, (p.mul_(STEPS).round_().to(torch.int32) for p in seen))
-        return total.float().div_(STEPS * len(self.turns))
+    def pieces(self, read_box: ReadBox, cores: Sequence[Box]) -> Iterator[Prediction]:
+        """Yield the ensemble's output for a batch of tiles, each cut into pieces that stay in a core's cache.
 
-    def _seen_by(self, network: Network, read_box: ReadBox, core: Box, turn: Turn) -> torch.Tensor:
-        """Return a network's probabilities of a box, predicted under one symmetry."""
-        there = turn.box(core, read_box.shape)
-        needs = readings(network.plan, there, self.blended)
-        if len(needs) == 1:
-            found = self._read_by(network, read_box, needs[0], turn)
-        else:
-            found = self._blend(network, read_box, there, needs, turn)
-        return found if turn == Turn() else turned_back(found, turn)
+        It is for use in ``torch.inference_mode``.
+        """
+        n_voxels = self.piece_voxels or (PIECE if self.device.type == "cpu" else cores[0].n_voxels)
+        return self._pieces(read_box, cores, n_voxels)
 
-    def _blend(
-        self, network: Network, read_box: ReadBox, box: Box, needs: Sequence[Reading], turn: Turn
-    ) -> torch.Tensor:
-        weights = gaussian(network.plan.input_shape).to(self.device)
-        total = torch.zeros((network.plan.n_classes + 1, *box.shape), device=self.device)
-        for each in needs:
-            place = (slice(None), *each.core.relative_to(box.start).slices)
-            weight = weights[each.inside.slices]
-            total[place][:-1] += self._read_by(network, read_box, each, turn) * weight
-            total[place][-1] += weight
-        return total[:-1] / total[-1]
+    def _pieces(self, read_box: ReadBox, cores: Sequence[Box], n_voxels: int) -> Iterator[Prediction]:
+        batch = TileBatch(read_box, cores, self.plans, self._view, self.times)
+        mixtures = [self._mixture(core) for core in cores]
+        for left, network, share in zip(
+            reversed(range(len(self.networks))), self.networks, self.shares, strict=True
+        ):
+            for core, mixture, seen in zip(cores, mixtures, batch.seen_by(network), strict=True):
+                for place in tiles(Box.of_shape(core.shape), piece_shape(core.shape, n_voxels)):
+                    found = mixture.add(place, seen(place), share)
+                    if not left:
+                        yield found
 
-    def _read_by(self, network: Network, read_box: ReadBox, needs: Reading, turn: Turn) -> torch.Tensor:
-        with self.times.of("normalise"):
-            voxels = np.ascontiguousarray(
-                turn(read_box.normalised(turn.box_back(needs.read, read_box.shape)))
-            )
-        with self.times.of("compute"), self._precision():
-            logits = network.planes(torch.from_numpy(voxels).to(self.device))
-        return logits[:, *needs.inside.slices].float().softmax(dim=0)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=self.type) if self.type else nullcontext()
+    def _mixture(self, core: Box) -> Mixture:
+        votes = self.combination == "vote"
+        return Mixture(
+            core, self.plans[0].n_classes, len(self.networks), self.device, votes, self.disagreement
+        )
 
     def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
         """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
         read_box = self.read(volume, normalisation, box)
-        result = np.empty((self.plans[0].n_classes, *box.shape), np.float32)
+        results = self.transfers.results([(self.plans[0].n_classes, *box.shape)], [np.float32], np.empty)
 
-        def fill(core: Box) -> None:
-            place = core.relative_to(box.start).slices
-            result[:, *place] = self.predict(read_box, core).probabilities.cpu().numpy()
+        @torch.inference_mode()
+        def fill(cores: Sequence[Box]) -> None:
+            for found in self.pieces(read_box, cores):
+                place = found.box.relative_to(box.start).slices
+                results.tensors[0][:, *place] = found.probabilities
 
-        list(self.workers.map(fill, self.cut(box)))
-        return result
+        list(self.workers.map(fill, self.batches(box, volume.shape)))
+        self.transfers.download(results)
+        (array,) = results.arrays()
+        if self.transfers.is_copied:
+            array = array.copy()
+            self.transfers.release(results)
+        return array
 
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
         """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
@@ -269,20 +258,6 @@ def _use_one_core() -> None:
     """
     torch.set_num_threads(1)
     torch.get_num_threads()
-
-
-def gaussian(shape: Triple) -> torch.Tensor:
-    """Return weights (Z, Y, X) that fall off from the centre, by a deviation of an eighth of each size."""
-    along = [torch.arange(n, dtype=torch.float32).sub_((n - 1) / 2).div_(max(n, 2) / 8) for n in shape]
-    z, y, x = (torch.exp(-t.square() / 2) for t in along)
-    return torch.einsum("z,y,x->zyx", z, y, x)
-
-
-def turned_back(values: torch.Tensor, turn: Turn) -> torch.Tensor:
-    """Undo a turn of (…, Z, Y, X)."""
-    flips = [axis for axis, flip in ((-3, turn.flip_z), (-1, turn.flip_x)) if flip]
-    unflipped = values.flip(flips) if flips else values  # flip copies, even along no axis
-    return unflipped.rot90(-turn.quarters, (-2, -1))
 
 
 def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:

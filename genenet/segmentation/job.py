@@ -21,8 +21,9 @@ from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
 from genenet.networks.stage_times import StageTimes
+from genenet.segmentation.channels import Channels
 from genenet.segmentation.first_look import FirstLook
-from genenet.segmentation.pipeline import Channels, Pipeline
+from genenet.segmentation.pipeline import Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
 from genenet.segmentation.store_mask import mask_facts
 from genenet.segmentation.suitability import cut_from, fit, size_difference, warn_of_other_images

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,18 +13,21 @@ import torch
 from genenet.core import mapped_arrays
 from genenet.core.errors import InputError, one_line
 from genenet.core.resources import give_back_freed_memory
-from genenet.metrics.calibration import FLOOR
 from genenet.networks.device import is_out_of_memory
+from genenet.networks.read_box import ReadBox
 from genenet.networks.tiling import waste
+from genenet.networks.transfers import Results
+from genenet.segmentation.channels import write_most_probable
+from genenet.volumes.reflection import read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Box
-    from genenet.networks.predictor import Predictor, ReadBox, TilePrediction
+    from genenet.networks.predictor import Predictor
+    from genenet.segmentation.channels import Channels
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
     from genenet.volumes.normalisation import Normalisation
@@ -39,80 +41,17 @@ SAMPLED = 64  # blocks from which the share of halo is estimated
 
 
 @dataclass(frozen=True)
-class Channels:
-    """The channels that are stored beside the labels, (C, Z, Y, X) of one type. Uncertainty is always the first.
+class Block:
+    """A block whose tiles are being computed.
 
     Attributes:
-        disagreement: whether it is stored.
-        probabilities: whether the classes' are stored.
-        dtype: of all.
-        temperature: of the probabilities; the uncertainty is then that of an error. None: probabilities stay as they
-            are, and the uncertainty is their entropy. Labels don't depend on it.
+        box: in the volume.
+        results: labels (Z, Y, X) and channels (C, Z, Y, X).
+        tiles: are done when all tiles are in the device's queue, and then the copy of the results to the host.
     """
 
-    disagreement: bool
-    probabilities: bool
-    dtype: np.dtype[Any]
-    temperature: float | None = None
-
-    @classmethod
-    def of(cls, settings: Segmentation, temperature: float | None) -> Channels:
-        """Return the channels that the settings ask for, with the temperature of the ensemble."""
-        return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision), temperature)
-
-    def names(self, classes: Sequence[str]) -> list[str]:
-        """Return their names."""
-        more = ["disagreement"] if self.disagreement else []
-        return ["uncertainty", *more, *(classes if self.probabilities else [])]
-
-    def zeros(self, shape: tuple[int, ...], n_classes: int) -> NDArray[Any]:
-        """Return zeros for a block of ``shape`` (Z, Y, X)."""
-        n = 1 + self.disagreement + n_classes * self.probabilities
-        return mapped_arrays.zeros((n, *shape), self.dtype)
-
-    @torch.inference_mode()
-    def write(self, prediction: TilePrediction, into: NDArray[Any]) -> None:
-        """Write the channels of a tile.
-
-        Args:
-            prediction: the tile's.
-            into: (C, Z, Y, X), the tile's part of the block's array.
-        """
-        p, doubt = prediction.probabilities, entropy
-        if self.temperature is not None:
-            p, doubt = tempered(p, self.temperature), uncertainty
-        distance = [] if prediction.disagreement is None else [prediction.disagreement]
-        for channel, values in enumerate([doubt(p), *distance, *(p if self.probabilities else ())]):
-            if self.dtype == np.uint8:
-                values = values.mul(255).round_().to(torch.uint8)
-            into[channel] = values.cpu().numpy()
-
-
-def entropy(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X), divided by its maximum log(C): 0 to 1."""
-    tiny = torch.finfo(probabilities.dtype).tiny
-    terms = probabilities.clamp_min(tiny).log_().mul_(probabilities)
-    return terms.sum(dim=0).div_(-math.log(len(probabilities))).clamp_(0, 1)
-
-
-def tempered(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return class probabilities (C, Z, Y, X) with a temperature, as ``metrics.calibration.with_temperature`` does."""
-    powers = probabilities.clamp(min=FLOOR).pow_(1 / temperature)
-    return powers.div_(powers.sum(dim=0))
-
-
-def uncertainty(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return the probability that the most probable class is wrong (Z, Y, X), of class probabilities (C, Z, Y, X)."""
-    return probabilities.amax(dim=0).neg_().add_(1).clamp_(0, 1)
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block whose tiles are being computed."""
-
     box: Box
-    labels: NDArray[np.uint8]
-    channels: NDArray[Any]
+    results: Results
     tiles: list[Future[None]]
 
 
@@ -181,38 +120,56 @@ class Pipeline:
     def _read_box(self, box: Box) -> ReadBox | None:
         if self.mask and not self.mask.has(box):
             return None
-        read_box = self.predictor.read(self.volume, self.normalisation, box)
+        needed = self.predictor.needed(box, self.volume.shape)
+        voxels = read_reflected(self.volume, needed)
         # With a mask the volume is a MaskedVolume, which checks what is inside; outside it is NaN.
-        if self.mask is None and read_box.data.dtype.kind == "f" and not np.isfinite(read_box.data).all():
+        if self.mask is None and voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
             raise InputError(
-                f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
+                f"{self.volume.name}: holds NaN or infinity near {needed.start}; only finite voxels can be segmented"
             )
-        return replace(read_box, data=mapped_arrays.copied(read_box.data))
+        transfers = self.predictor.transfers
+        if not transfers.is_copied:
+            voxels = mapped_arrays.copied(voxels)
+        return ReadBox.of(voxels, needed, self.volume.shape, self.normalisation, transfers.upload)
 
     def _begin(self, box: Box, read_box: ReadBox | None) -> Block:
         """Submit the tiles of a block to the workers."""
-        labels = mapped_arrays.zeros(box.shape, np.uint8)
-        channels = self.channels.zeros(box.shape, self.predictor.plans[0].n_classes)
+        n_channels = self.channels.n(self.predictor.plans[0].n_classes)
+        shapes, dtypes = [box.shape, (n_channels, *box.shape)], [np.dtype(np.uint8), self.channels.dtype]
         if read_box is None:
-            return Block(box, labels, channels, [])
-
-        def fill(core: Box) -> None:
-            with self.predictor.times.of("combine"):
-                prediction = self.predictor.predict(read_box, core)
-                place = core.relative_to(box.start).slices
-                labels[place] = most_probable(prediction.probabilities)
-                self.channels.write(prediction, channels[:, *place])
-
+            return Block(box, Results.on_host(list(map(mapped_arrays.zeros, shapes, dtypes))), [])
+        results = self.predictor.transfers.results(shapes, dtypes)
         submit = self.predictor.workers.submit
-        return Block(box, labels, channels, [submit(fill, core) for core in self.predictor.cut(box)])
+        batches = list(self.predictor.batches(box, self.volume.shape))
+        tiles = [submit(self._fill, read_box, cores, box, results) for cores in batches]
+        if self.predictor.transfers.is_copied:
+            tiles.append(submit(self._download, tuple(tiles), results))
+        return Block(box, results, tiles)
+
+    @torch.inference_mode()
+    def _fill(self, read_box: ReadBox, cores: Sequence[Box], box: Box, results: Results) -> None:
+        """Compute a batch of tiles of a block, and write their part of the results."""
+        labels, channels = results.tensors
+        with self.predictor.times.of("combine"):
+            for found in self.predictor.pieces(read_box, cores):
+                place = found.box.relative_to(box.start).slices
+                write_most_probable(found.probabilities, labels[place])
+                self.channels.write(found, channels[:, *place])
+
+    def _download(self, tiles: Sequence[Future[None]], results: Results) -> None:
+        """Begin to copy a block's results to the host; a GPU's only worker has put all tiles into the queue before."""
+        wait(tiles)
+        self.predictor.transfers.download(results)
 
     def _finish(self, block: Block) -> Box:
         """Wait for a block's tiles and write it."""
         for tile in block.tiles:
             finished(tile)
+        labels, channels = block.results.arrays()
         if self.mask:
-            self.mask.clear(block.box, block.labels, block.channels)
-        self.write(block.box, block.labels, block.channels)
+            self.mask.clear(block.box, labels, channels)
+        self.write(block.box, labels, channels)
+        self.predictor.transfers.release(block.results)
         give_back_freed_memory()  # else the heap is fragmented a little more by every block
         return block.box
 
@@ -231,16 +188,3 @@ def finished(tile: Future[Result]) -> Result:
                 f"a tile doesn't fit in memory ({one_line(error)}); lower segmentation.memory_mb (--memory-mb)"
             ) from error
         raise
-
-
-@torch.inference_mode()
-def most_probable(probabilities: torch.Tensor) -> NDArray[np.uint8]:
-    """Return the most probable class (Z, Y, X) of probabilities (C, Z, Y, X); in a tie, the first class.
-
-    These vectorised passes take a third of the time of ``torch.max``, and a twentieth of that of ``torch.argmax``.
-    """
-    n = len(probabilities)
-    marks = torch.arange(n, 0, -1, dtype=torch.uint8, device=probabilities.device).view(-1, 1, 1, 1)
-    is_largest = (probabilities == probabilities.amax(dim=0)).to(torch.uint8)
-    found: NDArray[np.uint8] = (n - is_largest.mul_(marks).amax(dim=0)).cpu().numpy()
-    return found

@@ -12,8 +12,10 @@ from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
 from genenet.networks.network import Network
-from genenet.networks.predictor import Predictor, to_uint8, turned_back
+from genenet.networks.predictor import Predictor, to_uint8
 from genenet.networks.symmetry import symmetries
+from genenet.networks.tile_batch import turned as turned_tensor
+from genenet.networks.tile_batch import turned_back
 from genenet.networks.tiling import reading
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
@@ -180,6 +182,7 @@ def test_boxes_turn_as_arrays_do(start, size, shape, turn):
     turned = turn.box(box, shape)
     assert turn.box_back(turned, shape) == box
     assert np.array_equal(turn.back(turn(array)), array)
+    assert np.array_equal(turned_tensor(torch.from_numpy(array), turn).numpy(), turn(array))
     assert np.array_equal(turned_back(torch.from_numpy(turn(array).copy()), turn).numpy(), array)
     inside = box.intersect(Box.of_shape(shape))
     if min(inside.shape) > 0:

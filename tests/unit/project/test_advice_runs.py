@@ -177,14 +177,14 @@ def test_memory_for_the_smallest_tile():
 def test_a_tile_that_does_not_fit_in_memory(place, monkeypatch):
     """On a GPU on which others have left memory for tiles of at most 2 000 voxels."""
     write_ensemble(place / "ensemble", net={"n_convkernels": 32})
-    predict = Predictor.predict
+    pieces = Predictor.pieces
 
-    def with_little_memory(predictor, read_box, tile):
-        if math.prod(tile.shape) > 2000:
+    def with_little_memory(predictor, read_box, tiles):
+        if sum(math.prod(tile.shape) for tile in tiles) > 2000:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return predict(predictor, read_box, tile)
+        return pieces(predictor, read_box, tiles)
 
-    monkeypatch.setattr(Predictor, "predict", with_little_memory)
+    monkeypatch.setattr(Predictor, "pieces", with_little_memory)
     memory_mb = 8
     message = (
         r"a tile doesn't fit in memory \(CUDA out of memory\); lower segmentation\.memory_mb \(--memory-mb\)"

@@ -21,9 +21,9 @@ from genenet.core.geometry import Box, blocks_of
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.metrics.calibration import with_temperature
 from genenet.networks.predictor import Predictor
+from genenet.segmentation.channels import entropy, tempered, uncertainty
 from genenet.segmentation.evaluation import evaluate_store
 from genenet.segmentation.job import SegmentationJob, share
-from genenet.segmentation.pipeline import entropy, tempered, uncertainty
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.formats import natural_order

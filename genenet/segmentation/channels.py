@@ -1,0 +1,107 @@
+"""From class probabilities to what a segmentation stores: labels, and channels that are rounded to the stored type.
+
+All of it is computed on the networks' device, in few passes over a piece of a tile, which is still in a core's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from genenet.metrics.calibration import FLOOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genenet.config.segmentation import Segmentation
+    from genenet.networks.mixture import Prediction
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels that are stored beside the labels, (C, Z, Y, X) of one type. Uncertainty is always the first.
+
+    Attributes:
+        disagreement: whether it is stored.
+        probabilities: whether the classes' are stored.
+        dtype: of all.
+        temperature: of the probabilities; the uncertainty is then that of an error. None: probabilities stay as they
+            are, and the uncertainty is their entropy. Labels don't depend on it.
+    """
+
+    disagreement: bool
+    probabilities: bool
+    dtype: np.dtype[Any]
+    temperature: float | None = None
+
+    @classmethod
+    def of(cls, settings: Segmentation, temperature: float | None) -> Channels:
+        """Return the channels that the settings ask for, with the temperature of the ensemble."""
+        return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision), temperature)
+
+    def names(self, classes: Sequence[str]) -> list[str]:
+        """Return their names."""
+        more = ["disagreement"] if self.disagreement else []
+        return ["uncertainty", *more, *(classes if self.probabilities else [])]
+
+    def n(self, n_classes: int) -> int:
+        """Return their number."""
+        return 1 + self.disagreement + n_classes * self.probabilities
+
+    def write(self, prediction: Prediction, into: torch.Tensor) -> None:
+        """Write the channels of a piece of a tile.
+
+        Args:
+            prediction: the piece's.
+            into: (C, Z, Y, X) of ``dtype``, the piece's part of the block's array.
+        """
+        p, doubt = prediction.probabilities, entropy
+        if self.temperature is not None:
+            p, doubt = tempered(p, self.temperature), uncertainty
+        distance = [] if prediction.disagreement is None else [prediction.disagreement]
+        for channel, values in enumerate([doubt(p), *distance, *(p if self.probabilities else ())]):
+            rounded = values.mul(255).round_() if into.dtype == torch.uint8 else values
+            into[channel].copy_(rounded)
+
+
+def write_most_probable(probabilities: torch.Tensor, into: torch.Tensor) -> None:
+    """Write the most probable class (Z, Y, X) of probabilities (C, Z, Y, X); in a tie, the first class.
+
+    ``into`` is uint8. These passes over floats take a third of the time of passes over truth values, an eighth of that
+    of ``torch.max``, and a hundredth of that of ``torch.argmax``.
+    """
+    n = len(probabilities)
+    marks = torch.arange(n, 0, -1, dtype=probabilities.dtype, device=probabilities.device)
+    is_largest = torch.empty_like(probabilities)  # 1 or 0
+    torch.ge(probabilities, probabilities.amax(dim=0), out=is_largest)
+    into.copy_(is_largest.mul_(marks.view(-1, 1, 1, 1)).amax(dim=0).neg_().add_(n))
+
+
+def entropy(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the entropy (Z, Y, X) of class probabilities (C, Z, Y, X), divided by its maximum log(C): 0 to 1."""
+    tiny = torch.finfo(probabilities.dtype).tiny
+    terms = _log(probabilities.clamp_min(tiny)).mul_(probabilities)
+    return terms.sum(dim=0).div_(-math.log(len(probabilities))).clamp_(0, 1)
+
+
+def _log(values: torch.Tensor) -> torch.Tensor:
+    """Take the logarithm in place. On the CPU numpy's takes less than half of the time of PyTorch's."""
+    if values.device.type != "cpu":
+        return values.log_()
+    np.log(values.numpy(), out=values.numpy())
+    return values
+
+
+def tempered(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return class probabilities (C, Z, Y, X) with a temperature, as ``metrics.calibration.with_temperature`` does."""
+    powers = probabilities.clamp(min=FLOOR).pow_(1 / temperature)
+    return powers.div_(powers.sum(dim=0))
+
+
+def uncertainty(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the probability that the most probable class is wrong (Z, Y, X), of class probabilities (C, Z, Y, X)."""
+    return probabilities.amax(dim=0).neg_().add_(1).clamp_(0, 1)
