@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import torch
 
 from genenet.networks.device import wait_for
-from gpu_run import PRELOAD, Row
+from gpu_run import Row
 from training import trainer
 
 SIZES, TRIAL_SIZES = (1, 2, 4, 8), (1, 2)
@@ -45,8 +45,7 @@ def steps(start, seconds):
 def rows(run):
     """Yield the iterations/s of all members of each pack together."""
     sizes, n_kernels = (TRIAL_SIZES, TRIAL_KERNELS) if run.is_trial else (SIZES, N_KERNELS)
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context = get_context("spawn")  # children of this process, which are ended with it
     with ExitStack() as stack:
         members = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in range(sizes[-1])]
         ready = [m.submit(prepare, n_kernels, run.device, i) for i, m in enumerate(members)]

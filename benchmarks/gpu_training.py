@@ -74,6 +74,7 @@ def rates(run, n_kernels):
             yield Row(what, used / 1e6, "MB", used / estimate, "the estimate, images excluded")
         if kind == "bfloat16" and run.left > run.seconds / 4:
             yield replayed(whole, name, device, seconds, beside)
+        del whole  # frees its memory before the next one is measured
 
 
 def replayed(whole, name, device, seconds, beside):

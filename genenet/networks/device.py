@@ -119,7 +119,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     A copy from ordinary memory to a GPU waits for everything that the GPU still has to do. A copy from pinned memory
     doesn't wait, and torch reuses the pinned memory once the copy is done.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not tensor.numel():
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

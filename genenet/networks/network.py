@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
+from genenet.networks.crops import centre_crop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,13 +97,6 @@ def _shortcut(layer: Layer, modules: Modules) -> nn.Module | None:
     if not layer.residual:
         return None
     return modules.conv(layer.in_channels, layer.out_channels, 1) if layer.is_projected else nn.Identity()
-
-
-def centre_crop(x: Tensor, shape: torch.Size) -> Tensor:
-    """Cut the central voxels of ``shape``, (Y, X) or (Z, Y, X), out of (B, C, …)."""
-    for axis, (have, want) in enumerate(zip(x.shape[2:], shape, strict=True), start=2):
-        x = x.narrow(axis, (have - want) // 2, want)
-    return x
 
 
 class Network(nn.Module):

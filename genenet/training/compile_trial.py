@@ -51,14 +51,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Decision:
     """What a trial decided, and why, for the log."""
 
     compiled: Compiled
     reason: str
 
 
-def choose(measure: Callable[[Compiled], Measured], iterations: int) -> Choice:
+def choose(measure: Callable[[Compiled], Measured], iterations: int) -> Decision:
     """Decide whether to compile.
 
     Args:
@@ -68,14 +68,14 @@ def choose(measure: Callable[[Compiled], Measured], iterations: int) -> Choice:
     plain = measure("no")
     whole, step = plain.step * iterations, f"a step takes {plain.step * 1e3:.1f} ms"
     if whole < WORTH:
-        return Choice("no", f"{step}, {whole:.0f} s in all, too few for compiling to pay")
+        return Decision("no", f"{step}, {whole:.0f} s in all, too few for compiling to pay")
     try:
         compiled = measure(CUDA_GRAPH)
     except Exception as error:  # of Dynamo, Inductor, Triton, the C++ compiler, or out of memory
-        return Choice("no", f"{step}, and compiling failed ({one_line(error)})")
+        return Decision("no", f"{step}, and compiling failed ({one_line(error)})")
     saved = (plain.step - compiled.step) * iterations - compiled.before
     figures = f"{step}, compiled {compiled.step * 1e3:.1f} ms after {compiled.before:.0f} s of compiling"
-    return Choice(CUDA_GRAPH if saved > GAIN * whole else "no", figures)
+    return Decision(CUDA_GRAPH if saved > GAIN * whole else "no", figures)
 
 
 def decide(

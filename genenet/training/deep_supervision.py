@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from genenet.core.geometry import each
+from genenet.networks.crops import crop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,8 +146,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (B, C, …) to logits (B, n_classes, …)."""
-        for axis, of_axis in enumerate(self.axes, start=2):
-            x = x.narrow(axis, of_axis.first, of_axis.count)
+        x = crop(x, [axis.first for axis in self.axes], [axis.count for axis in self.axes])
         return self.conv(x)  # type: ignore[no-any-return]
 
 

@@ -14,9 +14,10 @@ from genenet.genes.genome import Genome
 from genenet.genes.inspection import inspect
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
+from genenet.networks.crops import centre_crop
 from genenet.networks.device import is_faster_in_bfloat16
 from genenet.networks.modules import Conv3d
-from genenet.networks.network import Network, centre_crop
+from genenet.networks.network import Network
 from genenet.networks.weights import load_weights, save_weights
 from tests.support.published import PUBLISHED
 
