@@ -1,6 +1,6 @@
 """Many tiny trainings as job arrays on a real Slurm: what takes time beside training and start-up.
 
-python benchmarks/cluster.py [--genomes 300] [--iterations 100]
+python benchmarks/cluster.py [--genomes 300] [--iterations 100] [--per-job 1]
 
 As root on Debian 12: it starts the cluster of the tests (two nodes, four GPUs that are files; Snakemake, controller
 and database on the same machine). A job asks for so many of these GPUs that one job runs on each core. The measurement
@@ -10,6 +10,9 @@ begins when everything but the trainings is made, and ends with the ranking:
 - start-up: the rest of the life of `genenet train`, from the first line of its log to the last, publishing included;
 - in the job: the rest of the job's time in Slurm (its batch step, Snakemake in the job, srun);
 - between jobs: the rest of the cores' time, in which a place is free and the next job has not started.
+
+With --per-job 8, a job trains eight genomes one after the other on its core; all times are still for each training. The
+jobs' processor time is what Slurm counted, training included.
 
 The controller's processor time is that of Snakemake, with all sbatch and sacct that it called.
 """
@@ -33,6 +36,8 @@ EDITS = [  # account, times and memory; how often states are asked for, and how 
     ("# slurm_account: mylab", "slurm_account: lab"),
     *(("runtime: 120", "runtime: 10"), ("runtime: 240", "runtime: 10")),
     *(("mem_mb: 8000", "mem_mb: 1000"), ("mem_mb: 16000", "mem_mb: 1000")),
+    ("mem_mb: 32000", "mem_mb: 1000"),
+    ("set-resources:", "set-threads: {train_pack: 1}\nset-resources:", 1),
 ]
 
 
@@ -52,33 +57,43 @@ def run_trainings(search):
 
 
 def jobs_since(cluster, began):
-    """Return start and end of each training's job, and the number of calls of sbatch."""
-    fields = ("JobID", "SubmitLine", "Submit", "Start", "End")
+    """Return start, end and processor time of each job of trainings, and the number of calls of sbatch."""
+    fields = ("JobID", "SubmitLine", "Submit", "Start", "End", "TotalCPU")
     since = datetime.fromtimestamp(began).isoformat(timespec="seconds")
     rows = [r for r in cluster.sacct(*fields) if r["Submit"] >= since and "rule_train" in r["SubmitLine"]]
     begins, ends = ([datetime.fromisoformat(r[name]).timestamp() for r in rows] for name in ("Start", "End"))
-    return begins, ends, len({row["JobID"].split("_")[0] for row in rows})
+    used = [processor_seconds(row["TotalCPU"]) for row in rows]
+    return begins, ends, used, len({row["JobID"].split("_")[0] for row in rows})
 
 
-def measure(cluster, folder, n_genomes, iterations):
+def processor_seconds(text):
+    """Read a time of sacct: ``01:02.345``, ``01:02:03`` or ``1-01:02:03``."""
+    days, _, clock = text.rpartition("-")
+    seconds = 0.0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + float(part)
+    return 86400 * int(days or 0) + seconds
+
+
+def measure(cluster, folder, n_genomes, iterations, per_job):
     """Print the table of one search."""
     gpus = slurm_module.GPUS_PER_NODE * len(slurm_module.NODES)
     places = min(gpus, os.cpu_count() or 1)
     search = ClusterSearch(cluster, folder)
     search.add("cluster.yaml", CONFIG)
-    training = f"{{iterations: {iterations}, validation_interval: {iterations}}}"
+    training = f"{{iterations: {iterations}, validation_interval: {iterations}, per_job: {per_job}}}"
     search.add("size.yaml", f"search: {{n_genomes: {n_genomes}}}\ntraining: {training}\n")
     search.edit_profile(*EDITS, ("&gpu --gpus\\=1", f"&gpu --gpus\\=k80:{gpus // places}"))
     runs = [f"r0/{i:03}" for i in range(n_genomes)]
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/settings/train.json", *(f"results/genomes/{run}.json" for run in runs))
     began, wall, controller = run_trainings(search)
-    begins, ends, calls = jobs_since(cluster, began)
+    begins, ends, used, calls = jobs_since(cluster, began)
     trained = statistics.mean(search.scores(run)["seconds"] for run in runs)
     life = statistics.mean(life_of(search.results / f"logs/train/{run}.log") for run in runs)
     elapsed = (sum(ends) - sum(begins)) / n_genomes
     share = wall * places / n_genomes
-    print(f"{n_genomes} trainings of {iterations} iterations, {places} at a time")
+    print(f"{n_genomes} trainings of {iterations} iterations, {per_job} in a job, {places} jobs at a time")
     print(f"{len(begins)} jobs, in {calls} calls of sbatch")
     print(f"{wall:.0f} s in all; {share:.1f} s of a place for each training, of which")
     parts = {"training": trained, "start-up": life - trained}
@@ -87,6 +102,7 @@ def measure(cluster, folder, n_genomes, iterations):
         print(f"  {name:13} {seconds:6.2f} s {100 * seconds / share:4.0f} %")
     first, last = min(begins) - began, began + wall - max(ends)
     print(f"first job {first:.0f} s after the start, ranking {last:.0f} s after the last job")
+    print(f"jobs: {sum(used) / n_genomes:.2f} s of the processor for each training")
     print(f"controller: {controller / n_genomes:.2f} s of the processor for each training", flush=True)
 
 
@@ -95,6 +111,7 @@ def main():
     arguments = parser(__doc__)
     arguments.add_argument("--genomes", type=int, default=300)
     arguments.add_argument("--iterations", type=int, default=100)
+    arguments.add_argument("--per-job", type=int, default=1, help="training.per_job")
     options = arguments.parse_args()
     if reasons := slurm_module.missing():
         arguments.error(f"the cluster can't run here: {', '.join(reasons)}")
@@ -103,7 +120,7 @@ def main():
         work = Path(folder) / "w"
         work.mkdir()
         with slurm_module.Slurm(Path(folder) / "c") as cluster:
-            measure(cluster, work, options.genomes, options.iterations)
+            measure(cluster, work, options.genomes, options.iterations, options.per_job)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.presets import PRESETS, TEXTS, preset_text
 from genenet.config.segmentation import Segmentation
-from genenet.config.training import Training
+from genenet.config.training import Trainings
 from genenet.genes.baselines import BASELINES
 from genenet.genes.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SPATIAL_MODES
@@ -96,7 +96,7 @@ BLOCKS = {
     "hyperparameters": hyperparameters_table,
     "choices": choices_table,
     "baselines": baselines_table,
-    "training": lambda: options_table(Training),
+    "training": lambda: options_table(Trainings),
     "segmentation": lambda: options_table(Segmentation),
     "controls": lambda: options_table(Controls),
     "ensemble": lambda: options_table(EnsembleSettings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,15 @@ def _look_closer(torch: Any) -> Iterator[Finding]:
     if torch.version.cuda:
         yield _architecture(torch.cuda.get_device_capability(0), torch.cuda.get_arch_list())
     yield _convolution(torch)
+    yield _sharing()
+
+
+def _sharing() -> Finding:
+    """Say how the trainings of one job share the GPU (training.per_job)."""
+    if shutil.which("nvidia-cuda-mps-control"):
+        text = "nvidia-cuda-mps-control is here: if it runs in a job, its trainings share the GPU by CUDA MPS"
+        return ok("sharing", text)
+    return note("sharing", "no nvidia-cuda-mps-control here: trainings side by side take turns on the GPU")
 
 
 def _architecture(capability: Capability, built: list[str]) -> Finding:

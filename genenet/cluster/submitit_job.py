@@ -34,15 +34,17 @@ class TrainingJob:
     """One training as a job of submitit: each slice of walltime continues from the checkpoint of the last.
 
     Attributes:
-        run: r0/000 or baselines/unet2015.
+        run: r0/000 or baselines/unet2015; of a pack r0/000-007.
         command: of the training.
         folder: which the paths are relative to.
         inputs: files that the training is made from.
         outputs: files that it publishes.
         log: of the training.
+        members: of a pack, its trainings; none if this is one training.
         pause_seconds: after a first failure.
         failures: in a row, at the same iteration.
-        began: the iteration at which the last failed attempt began; None if it isn't known.
+        began: the iteration at which the last failed attempt began, of a pack the sum of its members'; None if it isn't
+            known.
     """
 
     run: str
@@ -52,6 +54,7 @@ class TrainingJob:
     outputs: list[str]
     log: str
     pause_seconds: float = PAUSE_SECONDS
+    members: list[TrainingJob] = field(default_factory=list)
     failures: int = 0
     began: int | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
@@ -79,10 +82,22 @@ class TrainingJob:
                 self._try_elsewhere()
             time.sleep(pause_seconds(self.failures, self.pause_seconds))
 
+    @property
+    def trainings(self) -> list[TrainingJob]:
+        """The trainings of a pack, or this one."""
+        return self.members or [self]
+
+    @property
+    def runs(self) -> list[str]:
+        """The names of its trainings."""
+        return [each.run for each in self.trainings]
+
     def _count_failure(self) -> None:
         """Count failures in a row without progress: those that began at the same iteration."""
-        attempts = read_attempts(RunPaths(Path(self.folder, self.outputs[0]).parent).attempts)
-        began = attempts[-1].began_at_iteration if attempts else None
+        folders = [Path(self.folder, each.outputs[0]).parent for each in self.trainings]
+        records = [read_attempts(RunPaths(folder).attempts) for folder in folders]
+        known = [attempts[-1].began_at_iteration for attempts in records if attempts]
+        began = sum(known) if known else None
         self.failures = self.failures + 1 if began == self.began else 1
         self.began = began
 

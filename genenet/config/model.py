@@ -15,7 +15,7 @@ from genenet.config.presets import PRESETS, TEXTS, Preset, with_preset
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
 from genenet.config.segmentation import SegmentationAndAfter
-from genenet.config.training import Training
+from genenet.config.training import Trainings
 from genenet.config.yaml_file import explain_yaml, read_yaml
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
@@ -50,7 +50,7 @@ class Config(Closed):
     data: Data
     search: Search = Search()
     baselines: Baselines = Baselines()
-    training: Training = Training()
+    training: Trainings = Trainings()
     ensemble: EnsembleSettings = EnsembleSettings()
     controls: Controls | None = Field(
         None, description="trainings that the report compares the ensemble with; null: none"

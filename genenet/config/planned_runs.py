@@ -90,6 +90,16 @@ def train_stage(run: str) -> str:
     return "train" if seed == 1 else f"train_{seed}"
 
 
+def training_inputs(paths: ResultPaths, run: str) -> dict[str, str]:
+    """Return the files that a training is made from, by the options of ``genenet train``."""
+    return {
+        "--genome": paths.genome(run),
+        "--train": paths.training_data(run, "train"),
+        "--validation": paths.training_data(run, "validation"),
+        "--settings": paths.settings(train_stage(run)),
+    }
+
+
 def baseline_stage(run: str) -> str:
     """Return the stage whose settings a baseline's genome is made from."""
     name, _ = of_control(run) if run.startswith(CONTROLS) else of_baseline(run)

@@ -136,7 +136,7 @@ def _refit(config: Config, _: str) -> TrainSettings:
         seed=config.search.seed,
         repeat=REFIT_REPEAT,
         normalisation=config.data.normalisation,
-        training=config.training.without_validation(),
+        training=config.training.of_each().without_validation(),
     )
 
 
@@ -161,7 +161,7 @@ def _report(config: Config, _: str) -> ReportSettings:
 def _train(config: Config, repeat: str) -> TrainSettings:
     """Return the settings of a training: ``repeat`` is its number, empty for the first, or ``long``."""
     is_long = repeat == LONG
-    training = config.training.model_copy(
+    training = config.training.of_each().model_copy(
         update={"refit_iterations": None}
     )  # another value trains nothing again
     if is_long:

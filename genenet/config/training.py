@@ -175,3 +175,18 @@ class Training(Closed):
         """Return the settings of a training on all images: no validation is left to stop it or to choose weights."""
         stopping = self.stopping.model_copy(update={"patience": None, "weights": "last"})
         return self.model_copy(update={"stopping": stopping})
+
+
+class Trainings(Training):
+    """All trainings of a search: how each is done, and how many of them share a job."""
+
+    per_job: PositiveInt = Field(
+        1,
+        description="number of genomes that one job of a cluster trains: as many side by side, on the job's GPU or on "
+        "its cores, as memory and cores allow, and then the others. It changes no result. Baselines, controls and "
+        "refits have jobs of their own",
+    )
+
+    def of_each(self) -> Training:
+        """Return the settings of one training, which don't depend on its job."""
+        return Training.model_validate(self.model_dump(exclude={"per_job"}))

@@ -132,6 +132,20 @@ class ResultPaths:
         """Return the log of a slot of a rung."""
         return f"{self.results}/logs/rungs/r{round_}/{iterations}/{slot}.log"
 
+    def pack(self, round_: int | str, span: str, fold: int | str | None = None) -> str:
+        """Return the receipt of a job that trains several genomes of a round, ``000-007``; with folds, one of them."""
+        of_fold = "" if fold is None else f"folds/{fold}/"
+        return f"{self.results}/packs/{of_fold}r{round_}/{span}.json"
+
+    def pack_log(self, round_: int | str, span: str, fold: int | str | None = None) -> str:
+        """Return the log of a job that trains several genomes; each of its trainings has a log of its own, too."""
+        of_fold = "" if fold is None else f"folds/{fold}/"
+        return f"{self.results}/logs/packs/{of_fold}r{round_}/{span}.log"
+
+    def rung_pack(self, round_: int | str, iterations: int | str, span: str) -> str:
+        """Return the receipt of a job that trains several slots of a rung."""
+        return f"{self.results}/packs/rungs/r{round_}/{iterations}/{span}.json"
+
     def run(self, run: str) -> RunPaths:
         """Return the files of its training."""
         return RunPaths(self.results / "runs" / run)
@@ -263,6 +277,17 @@ def refit_run(rank: str) -> str:
 def slot_name(index: int) -> str:
     """Name a slot of a rung, from 0: ``003``."""
     return f"{index:03d}"
+
+
+def span_name(first: int, last: int) -> str:
+    """Name consecutive genomes or slots, from the first to the last: ``000-007``."""
+    return f"{first:03d}-{last:03d}"
+
+
+def of_span(span: str) -> range:
+    """Return the numbers that a span includes."""
+    first, last = map(int, span.split("-"))
+    return range(first, last + 1)
 
 
 def part_name(index: int, n_parts: int) -> str:

@@ -113,9 +113,18 @@ def total_memory() -> float:
 def peak_memory() -> float:
     """Return the most bytes that this process ever had in memory, mapped files included."""
     try:
-        return _kibibytes("/proc/self/status", "VmHWM")
+        return peak_memory_of("self")
     except (OSError, StopIteration):  # not Linux
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def peak_memory_of(process: int | str) -> float:
+    """Return the most bytes that a process ever had in memory, mapped files included.
+
+    Raises:
+        OSError, StopIteration: If it has ended, or this isn't Linux.
+    """
+    return _kibibytes(f"/proc/{process}/status", "VmHWM")
 
 
 def _on_machine(name: str) -> float:

@@ -20,6 +20,7 @@ from genenet.core.atomic_files import remove
 from genenet.core.errors import InputError
 from genenet.core.paths import CONTROLS, LONG, of_control, of_fold, refit_run
 from genenet.core.tolerant_read import try_read
+from genenet.search.pack_receipts import receipts_of
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import RETRIED
 from genenet.training.scores import Status
@@ -94,7 +95,7 @@ def _trainings(paths: ResultPaths, statuses: Collection[str]) -> Iterator[GivenU
         if outcome.status is None or outcome.status not in statuses or outcome.n_folds:
             continue  # what was joined from folds follows when one of them is trained again
         later = [*_made_from(paths, run), Path(paths.report)]
-        files = (*slots.get(run, ()), *later, *map(Path, outcome.files.outputs()))
+        files = (*slots.get(run, ()), *later, *_packs(paths, run), *map(Path, outcome.files.outputs()))
         yield GivenUp(run, outcome.status, outcome.reason, files, _obstacle(paths, run))
 
 
@@ -119,6 +120,14 @@ def _made_from(paths: ResultPaths, run: str) -> list[Path]:
         return [Path(paths.ranking)]
     name, repeat = of_control(run)
     return [Path(paths.control(f"{name}_{LONG}" if repeat is None else name))]
+
+
+def _packs(paths: ResultPaths, run: str) -> list[Path]:
+    """Return the receipts of the packs that a genome's training is in."""
+    whole, fold = of_fold(run)
+    round_, _, index = whole.partition("/")
+    is_genome = round_[1:].isdecimal() and index.isdecimal()
+    return receipts_of(paths, int(round_[1:]), int(index), fold) if is_genome else []
 
 
 def _slots(paths: ResultPaths, statuses: Collection[str]) -> dict[str, list[Path]]:

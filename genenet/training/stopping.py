@@ -26,6 +26,10 @@ class Stop:
         self._deadline = None if after_minutes is None else time.monotonic() + 60 * after_minutes
         self._signal: str | None = None
 
+    def minutes_left(self) -> float | None:
+        """Return the time until the deadline; None if there is none."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic()) / 60
+
     def __call__(self) -> str | None:
         """Return the reason to stop, or None."""
         if self._signal:

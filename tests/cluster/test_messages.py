@@ -118,7 +118,7 @@ def test_the_doctor_in_a_job_says_that_the_gpu_is_not_seen_and_why(slurm, image)
     assert found["GPU"]["text"].startswith("Slurm granted this job one, but torch finds none")
     assert "partition gpu, granted a GPU" in found["Slurm job"]["text"]
     assert found["container"]["text"] == f"inside {image}"
-    assert "SLURM_CPUS_PER_TASK is 2; training.threads is 2" in found["cores"]["text"]
+    assert "SLURM_CPUS_PER_TASK is 2; training.threads is 1" in found["cores"]["text"]
 
 
 def test_the_images_labels_say_which_genenet_it_holds(slurm, image):

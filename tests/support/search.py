@@ -55,12 +55,12 @@ class Search:
         assert not check or done.returncode == 0, done.stdout
         return done.stdout
 
-    def planned(self, *overlays):
-        """Return what a dry run would do with these overlays: jobs by rule."""
+    def planned(self, *overlays, target=None):
+        """Return what a dry run would do with these overlays, for all results or one: jobs by rule."""
         before = list(self.configs)
         for index, text in enumerate(overlays):
             self.add(f"overlay{index}.yaml", text)
-        output = self.snakemake("--dry-run", "--quiet", "reason")
+        output = self.snakemake(*filter(None, [target]), "--dry-run", "--quiet", "reason")
         self.configs = before
         table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", output, re.DOTALL)
         if not table:

@@ -48,6 +48,16 @@ def slot_genome(wildcards):
     return PATHS.genome(f"r{wildcards.round}/{wildcards.index}")
 
 
+def slot_of(wildcards, slot):
+    values = {"round": wildcards.round, "iterations": wildcards.iterations}
+    return SimpleNamespace(**values, index=slot_name(slot))
+
+
+def rung_before_option(wildcards):
+    before = rung_before(wildcards)
+    return f"--after {before.iterations}" if before else ""
+
+
 def rung_of(wildcards):
     (rung,) = (
         rung
@@ -59,6 +69,11 @@ def rung_of(wildcards):
 
 def slots_of(wildcards):
     n_slots = rung_of(wildcards).n_slots
+    if PER_JOB > 1:
+        return [
+            PATHS.rung_pack(wildcards.round, wildcards.iterations, span)
+            for span in planned_packs.spans(n_slots, PER_JOB)
+        ]
     return [
         PATHS.slot(wildcards.round, wildcards.iterations, slot_name(i))
         for i in range(n_slots)
@@ -97,7 +112,14 @@ def stop_before_the_job_ends(wildcards, resources):
 def limit_retries():
     most = 0 if workflow.executor_plugin.name == "local" else 2
     for each in workflow.rules:
-        if each.name not in ("train", "rung", "refit", "segment"):
+        if each.name not in (
+            "train",
+            "rung",
+            "refit",
+            "train_pack",
+            "rung_pack",
+            "segment",
+        ):
             each.restart_times = min(most, each.restart_times)
 
 

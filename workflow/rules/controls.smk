@@ -5,7 +5,9 @@
 rule pick:
     input:
         rounds=[
-            path for each in ROUNDS for path in planned_runs.ends_of_round(each, PATHS)
+            path
+            for each in ROUNDS
+            for path in planned_packs.ends_of_trainings(CONFIG, each, PATHS)
         ],
         # another ensemble of the same trainings has the same best network, unless the metric is another one
         ranking=ancient(PATHS.ranking),

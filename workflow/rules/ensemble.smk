@@ -4,7 +4,9 @@
 rule select:
     input:
         rounds=[
-            path for each in ROUNDS for path in planned_runs.ends_of_round(each, PATHS)
+            path
+            for each in ROUNDS
+            for path in planned_packs.ends_of_trainings(CONFIG, each, PATHS)
         ],
         baselines=[
             path

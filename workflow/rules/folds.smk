@@ -19,11 +19,9 @@ if FOLDS:
 
     rule join:
         input:
-            folds=[
-                path
-                for fold in FOLDS
-                for path in PATHS.run(fold_run("{run}", fold)).outputs()
-            ],
+            folds=lambda wildcards: planned_packs.ends_of_folds(
+                CONFIG, ROUNDS, wildcards.run, PATHS
+            ),
             images=[PATHS.fold_data(fold, "validation") for fold in FOLDS],
             validation=PATHS.data("validation"),
         output:

@@ -16,11 +16,7 @@ rule rung:
     params:
         results=lambda wildcards: PATHS.results,
         slot=lambda wildcards: int(wildcards.index),
-        after=lambda wildcards: (
-            f"--after {rung_before(wildcards).iterations}"
-            if rung_before(wildcards)
-            else ""
-        ),
+        after=rung_before_option,
         stop=stop_before_the_job_ends,
     message:
         "train slot {wildcards.index} of round {wildcards.round} up to iteration {wildcards.iterations}"
@@ -50,8 +46,8 @@ rule rank:
 
 rule gather:
     input:
-        lambda wildcards: planned_runs.ends_of_round(
-            ROUNDS[int(wildcards.round)], PATHS
+        lambda wildcards: planned_packs.ends_of_trainings(
+            CONFIG, ROUNDS[int(wildcards.round)], PATHS
         ),
     output:
         PATHS.round("{round}"),

@@ -53,6 +53,8 @@ rule train:
         PATHS.run(TRAINING).outputs(),
     log:
         PATHS.train_log(TRAINING),
+    wildcard_constraints:
+        run=ALONE,
     threads: CONFIG.training.threads
     params:
         out=str(PATHS.run(TRAINING).folder),

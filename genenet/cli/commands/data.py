@@ -57,6 +57,7 @@ def settings(
 def check(config: ConfigFile = CONFIG) -> None:
     """Check a config.yaml and the images that it names, and estimate what its trainings cost."""
     from genenet.config.model import read_config
+    from genenet.config.planned_packs import packs_text
     from genenet.search.cost import TrainingsCost
     from genenet.volumes.image_checks import check_images
 
@@ -66,6 +67,8 @@ def check(config: ConfigFile = CONFIG) -> None:
     if str(checked.results).startswith(("~", "$")):
         print(f"results: {checked.results} is a folder of that name below this one; ~ and $ aren't expanded")
     print(_cost(TrainingsCost.of(checked)))
+    if jobs := packs_text(checked):
+        print(jobs)
     print(f"{config}: fine")
 
 

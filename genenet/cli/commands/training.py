@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from genenet.cli.commands import BY_HAND, CONFIG, SEARCH, ConfigFile, Results, Settings, StopAfter, app
+from genenet.cli.commands import (
+    BY_HAND,
+    CONFIG,
+    SEARCH,
+    ConfigFile,
+    Receipt,
+    Results,
+    Settings,
+    StopAfter,
+    app,
+)
 from genenet.cli.options import given, options_of
 from genenet.cluster.submit_options import Options
 from genenet.core import exit_codes
@@ -37,6 +47,51 @@ def train(
         finished = run.run(stop, show_training)
     if not finished:
         sys.exit(exit_codes.STOPPED)
+
+
+@app.command("train-pack", rich_help_panel=BY_HAND)
+def train_pack(
+    results: Annotated[Path, typer.Option(help="the results folder")],
+    round_: Annotated[int, typer.Option("--round", min=0, help="number of the round")],
+    span: Annotated[
+        str, typer.Option(help="the first and the last genome, or slot of a rung, such as 000-007")
+    ],
+    receipt: Receipt = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="the fold that is trained in, if there are any")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="iterations at the end of the rung; only for slots of a rung")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(min=1, help="iterations at the end of the rung before; not for the first rung"),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="CPU cores to use; default: all of this job")
+    ] = None,
+    stop_after_minutes: StopAfter = None,
+) -> None:
+    """Train several genomes, or slots of a rung, in one job: as many side by side as fit (training.per_job)."""
+    from genenet.cluster import pack_members
+    from genenet.cluster.pack import Pack, write_receipt
+    from genenet.cluster.pack_room import room_of_job
+    from genenet.config.settings import TrainSettings, read_settings
+    from genenet.core.attempts import exit_codes_by_ending
+    from genenet.core.paths import ResultPaths
+    from genenet.training.stopping import Stop
+
+    paths = ResultPaths(results)
+    with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
+        if iterations:
+            members = pack_members.slots(paths, round_, span, iterations, after)
+        else:
+            members = pack_members.trainings(paths, round_, span, fold)
+        training = read_settings(Path(paths.settings("train")), TrainSettings).training
+        code = Pack(members, room_of_job(training.device, cores, training.threads), stop).run()
+        if not code and receipt:
+            write_receipt(receipt, members)
+    sys.exit(code)
 
 
 @app.command(rich_help_panel=BY_HAND)

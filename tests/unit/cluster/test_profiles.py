@@ -21,7 +21,7 @@ def read(name):
 def test_biowulf_differs_only_in_partitions_gpu_and_binds():
     slurm, biowulf = read("slurm"), read("biowulf")
     differ = {path for path in slurm.keys() | biowulf.keys() if slurm.get(path) != biowulf.get(path)}
-    with_gpu = ("train", "rung", "refit", "segment", "test", "control")
+    with_gpu = ("train", "train_pack", "rung", "rung_pack", "refit", "segment", "test", "control")
     wanted = {("default-resources", "slurm_partition"), ("apptainer-args",)}
     for name in ("slurm_partition", "slurm_extra"):
         wanted |= {("set-resources", rule, name) for rule in with_gpu}

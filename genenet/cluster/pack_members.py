@@ -1,0 +1,131 @@
+"""The members of a pack: the trainings that one job does, as commands, with an estimate of the memory of each."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genenet.cluster.submitit_job import is_fresh
+from genenet.config.planned_runs import training_inputs
+from genenet.config.rounds import run_name
+from genenet.config.settings import TrainSettings, read_settings
+from genenet.core.errors import InputError
+from genenet.core.paths import fold_run, of_span, slot_name
+from genenet.genes.genome import read_genome
+from genenet.genes.memory import training_bytes
+from genenet.genes.plan import plan
+from genenet.search.halving import run_of_slot
+from genenet.training.prepared import open_prepared
+
+if TYPE_CHECKING:
+    from genenet.core.paths import ResultPaths
+
+PROGRAM = (sys.executable, "-m", "genenet")
+BORDER_MAP_BYTES = 4  # for each voxel
+
+
+@dataclass(frozen=True)
+class PackMember:
+    """One training of a pack.
+
+    Attributes:
+        name: such as r0/003.
+        command: that trains it.
+        inputs: files that it is made from.
+        outputs: files that it publishes.
+        step_bytes: memory of its steps and images, beyond what each process takes; 0 if it isn't known.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    step_bytes: float = 0.0
+
+    def is_done(self) -> bool:
+        """Whether it has published an outcome, whatever its status, since its inputs were made."""
+        return is_fresh(self.outputs, self.inputs)
+
+
+def trainings(paths: ResultPaths, round_: int, span: str, fold: int | None = None) -> list[PackMember]:
+    """Return the trainings of a span of a round's genomes, in one of the folds if there are any.
+
+    Raises:
+        InputError: If settings or prepared images can't be read.
+    """
+    runs = [run_name(round_, index) for index in of_span(span)]
+    names = runs if fold is None else [fold_run(run, fold) for run in runs]
+    memory = _Memory(paths, names[0])
+    return [_training(paths, name, memory) for name in names]
+
+
+def slots(paths: ResultPaths, round_: int, span: str, iterations: int, after: int | None) -> list[PackMember]:
+    """Return the trainings of a span of a rung's slots, which are continued from the rung before it.
+
+    Args:
+        paths: of the search.
+        round_: that the rung is in.
+        span: of the slots.
+        iterations: at the end of the rung.
+        after: iterations at the end of the rung before it; None if it is the first.
+
+    Raises:
+        InputError: If settings, prepared images or the ranking of the rung before can't be read.
+    """
+    memory = _Memory(paths, run_name(round_, 0))
+    return [_slot(paths, round_, slot, iterations, after, memory) for slot in of_span(span)]
+
+
+def _training(paths: ResultPaths, name: str, memory: _Memory) -> PackMember:
+    inputs, files = training_inputs(paths, name), paths.run(name)
+    options = [text for pair in inputs.items() for text in pair]
+    command = (*PROGRAM, "train", *options, "--out", str(files.folder), "--log", paths.train_log(name))
+    return PackMember(name, command, tuple(inputs.values()), tuple(files.outputs()), memory.of(name))
+
+
+def _slot(
+    paths: ResultPaths, round_: int, slot: int, iterations: int, after: int | None, memory: _Memory
+) -> PackMember:
+    run = run_of_slot(paths, round_, slot, after)
+    inputs = training_inputs(paths, run or run_name(round_, slot))
+    if after is not None:
+        inputs["--genome"] = paths.rung(round_, after)  # which names the genome
+    numbers = {"--round": round_, "--iterations": iterations, "--slot": slot, "--after": after}
+    options = [text for name, n in numbers.items() if n is not None for text in (name, str(n))]
+    name = slot_name(slot)
+    command = (
+        *(*PROGRAM, "rung", "--results", str(paths.results), *options),
+        *("--settings", inputs["--settings"], "--log", paths.slot_log(round_, iterations, name)),
+    )
+    output = paths.slot(round_, iterations, name)
+    title = f"slot {name} ({run})" if run else f"slot {name}"
+    return PackMember(title, command, tuple(inputs.values()), (output,), memory.of(run) if run else 0.0)
+
+
+class _Memory:
+    """Estimates the memory of trainings that have settings and images in common; ``name`` is one of them."""
+
+    def __init__(self, paths: ResultPaths, name: str) -> None:
+        inputs = training_inputs(paths, name)
+        self.paths = paths
+        self.settings = read_settings(Path(inputs["--settings"]), TrainSettings).training
+        train, validation = (open_prepared(Path(inputs[split])) for split in ("--train", "--validation"))
+        self.n_classes = len(train.classes)
+        of_weights = BORDER_MAP_BYTES if self.settings.loss.border_weight else 0
+        self.image_bytes = sum(
+            math.prod(each.image.shape)
+            * (each.image.dtype.itemsize + each.labels.dtype.itemsize + of_weights)
+            for each in (*train.images, *validation.images)
+        )
+
+    def of(self, run: str) -> float:
+        """Return the bytes of a training's steps and images; 0 for a network that can't be built."""
+        try:
+            built = plan(read_genome(Path(self.paths.genome(run))).net, self.n_classes)
+        except InputError:  # its own process says so
+            return 0.0
+        value_bytes = 2 if self.settings.precision == "bfloat16" else 4
+        return training_bytes(built, self.settings.batch_size, value_bytes) + self.image_bytes

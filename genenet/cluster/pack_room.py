@@ -1,0 +1,121 @@
+"""How many trainings fit side by side: on the cores and in the memory of a job, or on its GPU."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from genenet.cluster.diagnosis import ask
+from genenet.core.resources import (
+    available_memory,
+    cores_of_job,
+    gpu_granted,
+    gpus_hidden,
+    peak_memory_of,
+    total_memory,
+)
+from genenet.genes.memory import TORCH_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from genenet.config.types import Device
+
+CONTEXT_BYTES = 2**30  # of a GPU, that the driver and CUDA's libraries take for each process
+
+log = logging.getLogger(__name__)
+
+
+class Room(Protocol):
+    """Says whether one more training fits."""
+
+    def fits(self, running: Mapping[int, float], wanted: float) -> bool:
+        """Whether a training fits beside those that run.
+
+        Args:
+            running: the ``step_bytes`` of each training that runs, by its process.
+            wanted: the ``step_bytes`` of one more.
+        """
+
+
+@dataclass(frozen=True)
+class CpuRoom:
+    """Cores and memory of a job.
+
+    Attributes:
+        n_most: trainings that have cores of their own.
+    """
+
+    n_most: int
+
+    def fits(self, running: Mapping[int, float], wanted: float) -> bool:
+        """Whether a training fits; those that run take what was estimated, or what they were seen to take."""
+        if not running:
+            return True
+        if len(running) >= self.n_most:
+            return False
+        estimated = {process: TORCH_BYTES + step for process, step in running.items()}
+        seen = {process: _peak(process) for process in running}
+        taken = sum(max(estimated[process], seen[process]) for process in running)
+        to_come = sum(max(0.0, estimated[process] - seen[process]) for process in running)
+        one_more = TORCH_BYTES + wanted
+        return taken + one_more <= total_memory() and to_come + one_more <= available_memory()
+
+
+@dataclass(frozen=True)
+class GpuRoom:
+    """Memory of a GPU.
+
+    Attributes:
+        free: bytes before the first training began.
+    """
+
+    free: float
+
+    def fits(self, running: Mapping[int, float], wanted: float) -> bool:
+        """Whether a training fits, by the estimates of all and by the memory that is free now."""
+        if not running:
+            return True
+        taken = sum(CONTEXT_BYTES + step for step in running.values())
+        one_more = CONTEXT_BYTES + wanted
+        if taken + one_more > self.free:
+            return False
+        now = free_gpu_memory()
+        return now is None or one_more <= now
+
+
+def room_of_job(device: Device, cores: int | None, threads: int) -> Room:
+    """Return the room of this job.
+
+    Args:
+        device: that trainings run on.
+        cores: of the job; None: all that this process may use.
+        threads: of each training.
+    """
+    if device != "cpu" and not gpus_hidden():
+        if (free := free_gpu_memory()) is not None:
+            return GpuRoom(free)
+        if gpu_granted() or device == "cuda":
+            log.warning(
+                "nvidia-smi doesn't say how much memory of the GPU is free: one training runs at a time"
+            )
+            return CpuRoom(1)
+    return CpuRoom(max(1, min(cores or cores_of_job(), cores_of_job()) // threads))
+
+
+def free_gpu_memory() -> float | None:
+    """Return the free bytes of the GPU that torch would use first; None if there is none, or the driver is silent."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    which = [f"--id={visible}"] if visible else []
+    answer = ask("nvidia-smi", *which, "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+    first = answer.text.split("\n")[0].strip() if answer.ok else ""
+    return int(first) * 2.0**20 if first.isdigit() else None
+
+
+def _peak(process: int) -> float:
+    with suppress(OSError, StopIteration):
+        return peak_memory_of(process)
+    return 0.0
