@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+MOST = 1000  # spans that are kept before some of them are added up: a long segmentation has millions
 
 
 class Clock(Protocol):
@@ -86,19 +88,36 @@ class StageTimes:
             if outer is not None:
                 outer.inner.append(span)
             else:
-                with self._lock:
-                    self._ended.append(span)
+                self._keep(span)
 
     def settle(self) -> dict[str, float]:
         """Add up the stages that have ended; return the seconds of each stage so far."""
         with self._lock:
             ended, self._ended = self._ended, []
-            for span in ended:
-                self._add(span)
+        self._add_up(ended)
+        with self._lock:
             return dict(self._seconds)
 
-    def _add(self, span: _Span) -> float:
-        """Add a span and those within it; return its seconds, those within it included."""
-        took = self._clock.between(span.start, span.end)
-        self._seconds[span.stage] += took - sum(map(self._add, span.inner))
-        return took
+    def _keep(self, span: _Span) -> None:
+        """Keep a span that has ended. If there are many, the older half is added up: a GPU has got there long ago."""
+        with self._lock:
+            self._ended.append(span)
+            n_old = MOST // 2 if len(self._ended) >= MOST else 0
+            old, self._ended[:n_old] = self._ended[:n_old], []
+        self._add_up(old)
+
+    def _add_up(self, spans: Sequence[_Span]) -> None:
+        """Add spans to the seconds. Other threads continue to measure while this one waits for a GPU."""
+        found = [own for span in spans for own in self._own_seconds(span)]
+        with self._lock:
+            for stage, seconds in found:
+                self._seconds[stage] += seconds
+
+    def _own_seconds(self, span: _Span) -> Iterator[tuple[str, float]]:
+        """Yield stage and seconds of a span and of those within it, without what lies within each."""
+        yield span.stage, self._seconds_of(span) - sum(map(self._seconds_of, span.inner))
+        for inner in span.inner:
+            yield from self._own_seconds(inner)
+
+    def _seconds_of(self, span: _Span) -> float:
+        return self._clock.between(span.start, span.end)

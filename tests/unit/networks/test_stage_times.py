@@ -1,11 +1,13 @@
 """Times of stages add up, over threads and without what is nested in them."""
 
 import itertools
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from genenet.networks import stage_times
 from genenet.networks.stage_times import StageTimes
 
 
@@ -60,3 +62,34 @@ def test_seconds_of_all_threads_are_those_of_their_cores_and_the_rest_is_what_no
     found = times.settle()
     assert 0.08 <= found["compute"] < 0.2
     assert 0.03 <= found["write"] < 0.2
+
+
+def test_a_long_segmentation_keeps_few_spans_and_loses_no_second(monkeypatch):
+    monkeypatch.setattr(stage_times, "MOST", 4)
+    times, kept = StageTimes(Ticks()), []
+    for _ in range(25):
+        with times.of("combine"), times.of("compute"):
+            pass
+        kept.append(len(times._ended))
+    assert max(kept) < 4
+    assert times.settle() == {"combine": 50, "compute": 25}
+
+
+def test_a_thread_can_measure_while_another_one_waits_for_the_clock():
+    class SlowClock(Ticks):
+        """Its seconds are known only after another stage has ended."""
+
+        def between(self, start, end):
+            assert other_has_ended.wait(10)
+            return end - start
+
+    times, other_has_ended = StageTimes(SlowClock()), threading.Event()
+    with times.of("compute"):
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        settled = pool.submit(times.settle)
+        with times.of("read"):
+            pass
+        other_has_ended.set()
+        assert settled.result()["compute"] == 1
+    assert times.settle() == {"compute": 1, "read": 1}
