@@ -93,7 +93,7 @@ def decide(
 
     choice = choose(measure, iterations)
     if choice.compiled == "no":
-        _forget_compiled()
+        forget_compiled()
     log.info("compile: auto chose %s: %s", choice.compiled, choice.reason)
     return choice.compiled
 
@@ -111,7 +111,7 @@ def _timed(step: Callable[[], object], device: torch.device) -> Measured:
     return Measured(warm - began, (time.perf_counter() - warm) / n)
 
 
-def _forget_compiled() -> None:
+def forget_compiled() -> None:
     """Free the memory of compiled networks and their CUDA graphs, if there are any."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()

@@ -10,7 +10,7 @@ import torch
 
 from genenet.networks.device import is_out_of_memory
 from genenet.training.arithmetic import Arithmetic
-from genenet.training.compile_trial import decide
+from genenet.training.compile_trial import decide, forget_compiled
 from genenet.training.losses import make_loss
 from genenet.training.optimisation import WeightAverage, clip_gradient, make_optimiser, restore_optimiser
 
@@ -121,6 +121,7 @@ class Learner:
         self.parts = 2
         if self.replays:
             self.use(self.arithmetic)
+            forget_compiled()  # the graph's memory, which only the graph could use, is needed for the halves
         self._forget_batch()
         return self._gradient(images, labels, weights, seed)
 

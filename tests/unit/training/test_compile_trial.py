@@ -7,7 +7,7 @@ import torch
 
 from genenet.config.training import Training
 from genenet.networks import device as devices
-from genenet.training import arithmetic, checkpoint, compile_trial
+from genenet.training import arithmetic, checkpoint, compile_trial, learner
 from genenet.training.arithmetic import CUDA_GRAPH, Arithmetic
 from genenet.training.compile_trial import Measured, choose
 from genenet.training.provenance import made_with
@@ -152,6 +152,25 @@ def test_halves_are_not_replayed_as_a_graph(monkeypatch):
     t.learner.use(t.learner.arithmetic)
     assert not t.learner.replays
     assert t.learner.forward is t.learner.supervised
+
+
+def test_when_a_graph_runs_out_of_memory_its_own_is_freed_before_the_halves(monkeypatch):
+    """On the CPU, with a graph whose batch doesn't fit."""
+    t, happened = trainer(batch_size=4), []
+
+    def replayed(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: happened.append("replay"))
+    monkeypatch.setattr(learner, "forget_compiled", lambda: happened.append("free"))
+    forget_batch = t.learner._forget_batch
+    monkeypatch.setattr(t.learner, "_forget_batch", lambda: (happened.append("halves"), forget_batch()))
+    t.learner.use(Arithmetic("float32", CUDA_GRAPH))
+    t.learner.replays, t.learner.forward = True, replayed
+    t.step(), t.step()
+    assert happened == ["replay", "free", "halves"]
+    assert t.learner.parts == 2
+    assert not t.learner.replays
 
 
 def test_scores_say_what_was_computed_in(monkeypatch):
