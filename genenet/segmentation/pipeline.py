@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,7 @@ class Pipeline:
             write        0 1 2 3 …
 
         Raises:
-            InputError: If the volume can't be read, or holds voxels that aren't finite.
+            InputError: If the volume can't be read, or holds voxels that aren't finite, or if memory is short.
         """
         waiting: deque[Future[Box]] = deque()
         with (
@@ -96,9 +97,11 @@ class Pipeline:
             try:
                 ahead = [reader.submit(self._read, block) for block in blocks[:1]]
                 for index, box in enumerate(blocks):
-                    read_box = ahead.pop().result()
-                    ahead = [reader.submit(self._read, b) for b in blocks[index + 1 : index + 2]]
-                    waiting.append(writer.submit(self._finish, self._begin(box, read_box)))
+                    with fitting("a block", "segmentation.block (--block)"):
+                        read_box = ahead.pop().result()
+                        ahead = [reader.submit(self._read, b) for b in blocks[index + 1 : index + 2]]
+                        block = self._begin(box, read_box)
+                    waiting.append(writer.submit(self._finish, block))
                     if len(waiting) >= IN_FLIGHT:
                         yield waiting.popleft().result()
                 while waiting:
@@ -125,7 +128,7 @@ class Pipeline:
         # With a mask the volume is a MaskedVolume, which checks what is inside; outside it is NaN.
         if self.mask is None and voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
             raise InputError(
-                f"{self.volume.name}: holds NaN or infinity near {needed.start}; only finite voxels can be segmented"
+                f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
             )
         transfers = self.predictor.transfers
         if not transfers.is_copied:
@@ -180,11 +183,20 @@ def finished(tile: Future[Result]) -> Result:
     Raises:
         InputError: If the tile doesn't fit in memory.
     """
-    try:
+    with fitting("a tile", "segmentation.memory_mb (--memory-mb)"):
         return tile.result()
+
+
+@contextmanager
+def fitting(what: str, setting: str) -> Iterator[None]:
+    """Say which setting to lower if something doesn't fit in memory.
+
+    Raises:
+        InputError: If what is done meanwhile runs out of memory.
+    """
+    try:
+        yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise InputError(
-                f"a tile doesn't fit in memory ({one_line(error)}); lower segmentation.memory_mb (--memory-mb)"
-            ) from error
+            raise InputError(f"{what} doesn't fit in memory ({one_line(error)}); lower {setting}") from error
         raise

@@ -23,6 +23,7 @@ from genenet.ensembles.select import select
 from genenet.genes.genome import Genome, read_genome
 from genenet.genes.plan import plan
 from genenet.networks.predictor import Predictor
+from genenet.networks.read_box import ReadBox
 from genenet.networks.tile_sizes import tile_shape
 from genenet.segmentation.receipts import finished_store
 from genenet.training.outcome_files import Publication
@@ -196,4 +197,22 @@ def test_a_tile_that_does_not_fit_in_memory(place, monkeypatch):
         with contextlib.suppress(InputError):
             job(place, memory_mb=memory_mb, tile=None, block=(2, 128, 128)).run()
             break
+    finished_store(place / "a.ome.zarr")
+
+
+def test_a_block_that_does_not_fit_in_memory(place, monkeypatch):
+    """On a GPU on which others have left memory for the voxels of one slice."""
+    of = ReadBox.of
+
+    def with_little_memory(voxels, *others):
+        if len(voxels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return of(voxels, *others)
+
+    monkeypatch.setattr(ReadBox, "of", with_little_memory)
+    message = r"a block doesn't fit in memory \(CUDA out of memory\); lower segmentation\.block \(--block\)"
+    depth = 2
+    with pytest.raises(InputError, match=message):
+        job(place, block=(depth, 128, 128)).run()
+    job(place, block=(depth // 2, 128, 128)).run()  # as the page advises
     finished_store(place / "a.ome.zarr")

@@ -101,6 +101,7 @@ TESTS = {  # a part of each message, and the test
     "the ensemble was trained on": f"{RUNS}test_voxels_of_another_size",
     "bring them to the same range": f"{RUNS}test_grey_values_of_another_range",
     "a tile doesn't fit in memory": f"{RUNS}test_a_tile_that_does_not_fit_in_memory",
+    "a block doesn't fit in memory": f"{RUNS}test_a_block_that_does_not_fit_in_memory",
     "is too little:": f"{RUNS}test_memory_for_the_smallest_tile",
     "blocks are missing, the first at": (
         "unit/segmentation/test_job.py::test_what_is_there_is_kept_and_what_is_missing_is_said"
