@@ -134,7 +134,8 @@ class Staging:
         self.device = device
         self.buffers: dict[str, Tensor] = {}
         on_gpu = device.type == "cuda"
-        self._copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+        # blocking: who waits for it sleeps, so that the core is free
+        self._copied = torch.cuda.Event(blocking=True) if on_gpu else None  # type: ignore[no-untyped-call]
 
     def fill(self, arrays: Mapping[str, NDArray[Any]]) -> Staging:
         """Copy arrays into the buffers; returns itself."""

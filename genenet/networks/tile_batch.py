@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -157,7 +157,7 @@ class Blend:
         """Add what was computed from one reading."""
         if self._total is None:
             self._total = torch.zeros((self._plan.n_classes + 1, *self._box.shape), device=self._device)
-        weight = gaussian(self._plan.input_shape).to(self._device)[reading.inside.slices]
+        weight = _weights(self._plan.input_shape, self._device)[reading.inside.slices]
         place = (slice(None), *reading.core.relative_to(self._box.start).slices)
         self._total[place][:-1] += probabilities * weight
         self._total[place][-1] += weight
@@ -181,6 +181,12 @@ def gaussian(shape: Triple) -> torch.Tensor:
     along = [torch.arange(n, dtype=torch.float32).sub_((n - 1) / 2).div_(max(n, 2) / 8) for n in shape]
     z, y, x = (torch.exp(-t.square() / 2) for t in along)
     return torch.einsum("z,y,x->zyx", z, y, x)
+
+
+@lru_cache(8)
+def _weights(shape: Triple, device: torch.device) -> torch.Tensor:
+    """Return ``gaussian`` on a device; it is computed and copied there once, since a GPU waits for such a copy."""
+    return gaussian(shape).to(device)
 
 
 def turned(values: torch.Tensor, turn: Turn) -> torch.Tensor:

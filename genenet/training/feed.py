@@ -108,20 +108,21 @@ def make_feed(sampler: PatchSampler, device: torch.device, step_bytes: float) ->
     """
     if device.type == "cpu":
         return Feed(HostPatches(sampler), device, 0)
-    needed, room = ResidentPatches.bytes_of(sampler), SHARE * (free_memory(device) - step_bytes)
-    if needed is not None and needed <= room:
-        try:
-            feed = Feed(ResidentPatches(sampler, device), device, AHEAD)
-        except RuntimeError as error:  # another process was faster
-            if not is_out_of_memory(error):
-                raise
-        else:
-            log.info("the training images are kept on the GPU: %.0f MiB", needed / MEBIBYTE)
-            return feed
+    needed, room = ResidentPatches.bytes_of(sampler), max(0.0, SHARE * (free_memory(device) - step_bytes))
     why = (
         "their types differ"
         if needed is None
         else f"{needed / MEBIBYTE:.0f} MiB, room for {room / MEBIBYTE:.0f}"
     )
+    if needed is not None and needed <= room:
+        try:
+            feed = Feed(ResidentPatches(sampler, device), device, AHEAD)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            why = f"{needed / MEBIBYTE:.0f} MiB, for which another process was faster"
+        else:
+            log.info("the training images are kept on the GPU: %.0f MiB", needed / MEBIBYTE)
+            return feed
     log.info("the training images aren't kept on the GPU (%s): a thread copies patches in advance", why)
     return Feed(HostPatches(sampler), device, AHEAD)
