@@ -1,10 +1,10 @@
-"""Segmenting: the speed of the whole beside that of the bare networks and of MONAI; scaling; memory.
+"""Segmenting: the speed of the whole beside the bare networks and MONAI; stages; scaling; bfloat16; memory.
 
-python benchmarks/segmentation.py [speed] [monai] [depth] [scaling] [memory]
+python benchmarks/segmentation.py [speed] [stages] [monai] [depth] [scaling] [labels] [memory]
 python benchmarks/segmentation.py scaling --launcher "srun -n1 -c1"      the workers as Slurm jobs
 
-All networks have random weights; time and memory don't depend on them. ``monai`` needs MONAI (pip install
-genenet[bench]). ``memory`` takes half an hour and runs only if it is named.
+All networks have random weights, except in ``labels``; time and memory don't depend on them. ``monai`` needs MONAI (pip
+install genenet[bench]). ``memory`` takes half an hour, and ``labels`` trains; they run only if they are named.
 """
 
 import os
@@ -22,45 +22,24 @@ import tifffile
 import torch
 
 from bench_tools import GENENET, alternating, in_process, parser, peak_memory, precisions, rate
-from genenet.config.segmentation import Segmentation
-from genenet.config.settings import ImageFiles
 from genenet.core.resources import keep_freed_memory
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.networks import modules as network_modules
 from genenet.networks.network import Network
-from genenet.phantoms.phantom import CLASSES, write_phantom
-from genenet.segmentation.job import SegmentationJob
+from genenet.phantoms.phantom import CLASSES
 from genenet.segmentation.receipts import read_receipt
+from segmentation_stages import labels, stages
+from segmentation_tools import CPU, NET, ROUNDS, THREADS, end_to_end, inputs
 from tests.support.ensembles import write_ensemble
 
-CPU = torch.device("cpu")
-THREADS = 2
-ROUNDS = 3
-NET = {"n_convkernels": 16, "n_stacks": 2, "n_convlayers": 2, "input_size": 252}  # halo 20
 TILES = (84, 324, 468, 660)  # outputs of the bare network along y and x
 MONAI_SLICES = 4
 DEPTH_CASES = (  # kernels, tile
     *((8, (16, 64, 64)), (8, (24, 128, 128)), (16, (16, 64, 64))),
     *((16, (16, 64, 160)), (16, (64, 128, 128))),  # chosen for the default block: before, and now
 )
-
-
-def inputs(folder, shape, nets):
-    """Write an ensemble of random networks, and a phantom as uncompressed TIFF; return the path of this image."""
-    write_ensemble(folder / "ensemble", nets=nets, mode="training", classes=CLASSES)
-    write_phantom(shape, 1, folder / "image.tif", folder / "labels.tif")
-    return folder / "image.tif"
-
-
-def end_to_end(folder, receipts, **settings):
-    """Segment; return the million voxels per second of the computing, without start-up, and keep the receipt."""
-    out = folder / f"{time.monotonic_ns()}.ome.zarr"
-    source = ImageFiles(image=[folder / "image.tif"], labels=None, region=None)
-    job = SegmentationJob(load_ensemble(folder / "ensemble"), source, Segmentation(**settings), CPU, out)
-    receipts.append(job.run())
-    return receipts[-1].voxels / receipts[-1].seconds_computing / 1e6
 
 
 def bare(network, size, precision, together):
@@ -212,13 +191,21 @@ def peak_of_command(*arguments):
     return peak[0]
 
 
-PARTS = {"speed": speed, "monai": monai, "depth": depth, "scaling": scaling, "memory": memory}
+PARTS = {
+    "speed": speed,
+    "stages": stages,
+    "monai": monai,
+    "depth": depth,
+    "scaling": scaling,
+    "labels": labels,
+    "memory": memory,
+}
 
 
 def main():
     """Run the parts that are asked for."""
     arguments = parser(__doc__)
-    arguments.add_argument("parts", nargs="*", default=["speed", "monai", "depth", "scaling"])
+    arguments.add_argument("parts", nargs="*", default=["speed", "stages", "monai", "depth", "scaling"])
     arguments.add_argument("--launcher", default="", help="command that starts each worker of scaling")
     options = arguments.parse_args()
     keep_freed_memory()

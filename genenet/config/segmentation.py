@@ -34,7 +34,8 @@ class Segmentation(Closed):
     compute: Precision = Field(
         "float32",
         description="floating-point type in which the networks compute; probabilities in bfloat16 differ by "
-        "about 0.01. auto: bfloat16 if the device computes faster with it, otherwise float32",
+        "about 0.01. auto: bfloat16 if the device of the job that creates the store computes faster with it, otherwise "
+        "float32; all jobs follow",
     )
     turns: bool = Field(
         False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -54,9 +54,14 @@ def set_threads(n_threads: int) -> None:
 
 def compute_type(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Return the type for autocast, or None for plain float32; ``auto`` takes bfloat16 where it is faster."""
+    return torch.bfloat16 if resolved(precision, device) == "bfloat16" else None
+
+
+def resolved(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return what ``auto`` means on a device; other precisions stay."""
     if precision == "auto":
-        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else None
+        return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+    return precision
 
 
 def is_faster_in_bfloat16(device: torch.device) -> bool:

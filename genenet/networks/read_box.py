@@ -86,12 +86,12 @@ class ReadBox:
         place = box.relative_to(self.box.start).slices
         raw, mean, deviation = self.raw[place], self.mean[place[0]], self.deviation[place[0]]
         if raw.element_size() < 4:
-            voxels = raw.float() - mean.float()
+            voxels = raw.to(torch.float32, copy=True).sub_(mean.float())
         else:
             voxels = torch.empty(raw.shape, dtype=torch.float32, device=raw.device)
             for one, out, centre in zip(raw, voxels, mean, strict=True):  # by slice: less memory
                 out.copy_(one.double() - centre)
-        voxels /= deviation
+        voxels.div_(deviation)
         if raw.is_floating_point():
             voxels.masked_fill_(voxels.isnan(), 0)
         return NormalisedBox(voxels, box)

@@ -20,6 +20,7 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
+from genenet.networks.device import resolved
 from genenet.networks.stage_times import StageTimes
 from genenet.segmentation.channels import Channels
 from genenet.segmentation.first_look import FirstLook
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.config.settings import ImageFiles
+    from genenet.config.types import Precision
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.networks.predictor import Predictor
@@ -71,9 +73,9 @@ class SegmentationJob:
         """Voxels written in one piece, z, y, x."""
         return self.ensemble.block(self.settings)
 
-    @cached_property
-    def _predictor(self) -> Predictor:
-        return self.ensemble.predictor(self.device, self.settings)
+    def _predictor(self, compute: Precision) -> Predictor:
+        """Return the predictor of the ensemble, which computes in this floating-point type."""
+        return self.ensemble.predictor(self.device, self.settings.model_copy(update={"compute": compute}))
 
     def run(self, part: int = 1, n_parts: int = 1, show: Show = show_nothing) -> Receipt:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
@@ -119,9 +121,10 @@ class SegmentationJob:
         )
 
     def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
-        """Return the pipeline that fills the store; the normalisation is the one that the store records."""
+        """Return the pipeline that fills the store; normalisation and precision are those that the store records."""
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
-        predictor = self._predictor.with_statistics(store.attributes.get(NORM_STATISTICS, []))
+        predictor = self._predictor(store.attributes.get("compute") or self.settings.compute)
+        predictor = predictor.with_statistics(store.attributes.get(NORM_STATISTICS, []))
         image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
             replace(predictor, times=StageTimes()),
@@ -150,9 +153,13 @@ class SegmentationJob:
             seen, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
             warnings = warn_of_other_images(volume, self.ensemble, inside)
             norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
-            statistics = self._predictor.statistics(seen, norm, inside)
+            compute = resolved(self.settings.compute, self.device)
+            if self.settings.compute == "auto":
+                log.info("%s: all jobs compute in %s, which is faster here", self.out, compute)
+            predictor = self._predictor(compute)
+            statistics = predictor.statistics(seen, norm, inside)
             look = FirstLook(seen, norm, inside)
-            warnings += look.warnings(self.ensemble, self._predictor.with_statistics(statistics))
+            warnings += look.warnings(self.ensemble, predictor.with_statistics(statistics))
             grid = volume.grid.completed(self.ensemble.voxel_size_nm)
             ome_zarr.create_store(
                 self.out,
@@ -172,6 +179,7 @@ class SegmentationJob:
                     "region": self.source.region,
                     "mean": norm.mean.tolist(),
                     "deviation": norm.deviation.tolist(),
+                    "compute": compute,
                     "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
                     NORM_STATISTICS: statistics,
                     WARNINGS: [*filter(None, [size_difference(volume, self.ensemble)]), *warnings],

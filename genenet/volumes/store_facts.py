@@ -36,6 +36,8 @@ class StoreFacts(BaseModel):
         mask: absolute paths of the files of the mask; None if there was none, and in stores of older versions.
         norm_statistics: mean and variance of each channel, by name, for each member of the ensemble whose networks need
             statistics of the volume; none if no member needs any, and in stores of older versions.
+        compute: the floating-point type of the networks, which the job that created the store has chosen for all jobs;
+            None in stores of older versions.
         warnings: how the volume differs from what the ensemble has seen, a line each; none in stores of older versions.
         flip: axes along which the mask is mirrored if it is MRC; None without a mask.
     """
@@ -51,6 +53,7 @@ class StoreFacts(BaseModel):
     fingerprint: str = ""
     mask: list[FilePath] | None = Field(None, min_length=1, max_length=100_000)
     norm_statistics: list[dict[str, list[FiniteFloat]]] = Field(default_factory=list, max_length=1000)
+    compute: Literal["float32", "bfloat16"] | None = None
     warnings: list[Annotated[str, Field(max_length=10_000)]] = Field(default_factory=list, max_length=100)
     flip: tuple[Literal["z", "y", "x"], ...] | None = Field(None, max_length=3)
 

@@ -20,6 +20,7 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, blocks_of
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.metrics.calibration import with_temperature
+from genenet.networks import device
 from genenet.networks.predictor import Predictor
 from genenet.segmentation.channels import entropy, tempered, uncertainty
 from genenet.segmentation.evaluation import evaluate_store
@@ -151,6 +152,32 @@ def test_any_number_of_threads_gives_the_same_bits(folder, settings):
     finally:
         torch.set_num_threads(before)
     assert_equal(folder / "1.ome.zarr", folder / "3.ome.zarr")
+
+
+@pytest.mark.parametrize("first", ["float32", "bfloat16"])
+def test_all_jobs_compute_in_what_the_first_one_found_faster(folder, monkeypatch, first):
+    """Whatever their processors, no volume is written in two precisions."""
+    source = {"region": ((0, 2), None, None)}
+    flags = {"float32": {"avx2"}, "bfloat16": {"avx2", "amx_bf16"}}
+    other = "float32" if first == "bfloat16" else "bfloat16"
+    for part, precision in ((2, first), (1, other)):
+        monkeypatch.setattr(device, "processor", lambda precision=precision: flags[precision])
+        job(folder, "auto.ome.zarr", source=source, compute="auto").run(part, 2)
+    assert ome_zarr.open_store(folder / "auto.ome.zarr").attributes["compute"] == first
+    for precision in (first, other):
+        job(folder, f"{precision}.ome.zarr", source=source, compute=precision).run()
+        assert ome_zarr.open_store(folder / f"{precision}.ome.zarr").attributes["compute"] == precision
+    assert_equal(folder / "auto.ome.zarr", folder / f"{first}.ome.zarr")
+    assert not np.array_equal(arrays(folder / "auto.ome.zarr")[0], arrays(folder / f"{other}.ome.zarr")[0])
+
+
+def test_a_store_of_an_older_version_does_not_say_its_precision(segmented):
+    path = segmented / "a.ome.zarr/zarr.json"
+    facts = json.loads(path.read_text())
+    assert facts["attributes"]["genenet"].pop("compute") == "float32"
+    path.write_text(json.dumps(facts))
+    (segmented / "a.ome.zarr/0/c/0/0/0/0").unlink()
+    assert job(segmented).run().written == 1
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_said(folder):
