@@ -112,6 +112,12 @@ def free_memory(device: torch.device) -> float:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
+def give_back_unused(device: torch.device) -> None:
+    """Let other processes use the memory of a GPU that torch holds for this process without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def wait_for(device: torch.device) -> None:
     """Wait until a device has done all that it was asked for, to measure how long that takes."""
     if device.type == "cuda":

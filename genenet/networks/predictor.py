@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = 1e9  # of a tile, on each core
 SLAB = 16  # slices that networks with depth, and GPUs, write at a time when slices are asked for one by one
+SLAB_BYTES = 2**29  # most of their probabilities, on a GPU
 PIECE = (
     2**15
 )  # voxels of a piece of a tile on the CPU: with 7 classes a megabyte, about a core's second cache
@@ -240,16 +241,21 @@ class Predictor:
             self.transfers.release(results)
         return array
 
-    @property
-    def _slab(self) -> int:
-        """How many slices are computed together when they are asked for one by one; a GPU takes many as one batch."""
-        on_gpu = self.device.type == "cuda"
-        return SLAB if on_gpu or any(plan.has_depth for plan in self.plans) else 1
+    def slab(self, shape: Triple) -> int:
+        """Return how many slices of a volume are computed together when they are asked for one by one.
+
+        A GPU takes many as one batch, but their probabilities must fit into SLAB_BYTES: they lie on the GPU, in a
+        buffer of the host, and in a copy of it.
+        """
+        if any(plan.has_depth for plan in self.plans):
+            return SLAB
+        of_slice = 4 * self.plans[0].n_classes * shape[1] * shape[2]
+        return max(1, min(SLAB, SLAB_BYTES // of_slice)) if self.device.type == "cuda" else 1
 
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
         """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
         _, height, width = volume.shape
-        for slab in tiles(Box.of_shape(volume.shape), (self._slab, height, width)):
+        for slab in tiles(Box.of_shape(volume.shape), (self.slab(volume.shape), height, width)):
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]

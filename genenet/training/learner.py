@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genenet.networks.device import is_out_of_memory
+from genenet.networks.device import give_back_unused, is_out_of_memory
 from genenet.training.arithmetic import Arithmetic
 from genenet.training.compile_trial import decide, forget_compiled
 from genenet.training.losses import make_loss
@@ -130,8 +130,7 @@ class Learner:
         self.network.forget_activations()
         # autograd's queue keeps the unfinished part of backward, with its graph, until the next backward
         torch.zeros((), device=self.device, requires_grad=True).backward()  # type: ignore[no-untyped-call]
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back_unused(self.device)
 
     def _gradient(self, images: Tensor, labels: Tensor, weights: Tensor | None, seed: int) -> Tensor:
         """Compute the gradient into the parameters; return the loss."""
@@ -176,6 +175,7 @@ class Learner:
                 yield self.network
         finally:
             self.network.placed(self.device, to_train=True)
+            give_back_unused(self.device)  # large tiles took much more than steps do
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""

@@ -264,3 +264,14 @@ def test_normalisation_by_slices():
     norm = Normalisation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
     data = np.full((2, 1, 1), 7, np.uint16)
     assert norm.apply(data, 1).ravel().tolist() == [2.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "depth"), [("cpu", 100, 1), ("cuda", 100, 16), ("cuda", 2000, 11), ("cuda", 20_000, 1)]
+)
+def test_a_gpu_takes_as_many_slices_at_once_as_their_probabilities_fit(device, side, depth):
+    predictor = Predictor([network()], CPU)
+    object.__setattr__(predictor, "device", torch.device(device))
+    assert predictor.slab((30, side, side)) == depth
+    predictor = Predictor([network(spatial_mode="3d", n_stacks=1)], CPU)
+    assert predictor.slab((30, side, side)) == 16

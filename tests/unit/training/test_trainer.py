@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from genenet.core.errors import InputError
 from genenet.genes.genome import read_genome
 from genenet.metrics.contingency import Contingency
-from genenet.training import checkpoint
+from genenet.training import checkpoint, learner
 from genenet.training.probabilities import open_probabilities
 from genenet.training.tensorboard import Board
 from genenet.training.trainer import Diverged
@@ -334,3 +334,11 @@ def test_without_tensorboard_it_is_said_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"pip install 'genenet\[tensorboard\]'"):
         Board(tmp_path)
+
+
+def test_after_a_validation_a_gpus_unused_memory_is_for_others(monkeypatch):
+    """Each time, but not after steps."""
+    given_back = []
+    monkeypatch.setattr(learner, "give_back_unused", given_back.append)
+    t = train(trainer(iterations=10, validation_interval=5))
+    assert given_back == [t.device] * len(t.history)
