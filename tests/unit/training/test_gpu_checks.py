@@ -99,7 +99,7 @@ def test_the_whole_program_keeps_to_its_minutes_on_a_cpu(tmp_path):
     command = [*PROGRAM, "--device", "cpu", "--minutes", "2", "--out", str(tmp_path / "gpu.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - began < 150  # with the start of Python on a busy machine
+    assert time.monotonic() - began < 200  # two minutes, and the imports before on a busy machine
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert found["is_trial"]
     assert list(found["results"]) == PARTS
