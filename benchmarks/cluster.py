@@ -11,8 +11,7 @@ begins when everything but the trainings is made, and ends with the ranking:
 - in the job: the rest of the job's time in Slurm (its batch step, Snakemake in the job, srun);
 - between jobs: the rest of the cores' time, in which a place is free and the next job has not started.
 
-With --per-job 8, a job trains eight genomes one after the other on its core; all times are still for each training. The
-jobs' processor time is what Slurm counted, training included.
+With --per-job 8, a job trains eight genomes one after the other on its core; all times are still for each training.
 
 The controller's processor time is that of Snakemake, with all sbatch and sacct that it called.
 """
@@ -57,22 +56,12 @@ def run_trainings(search):
 
 
 def jobs_since(cluster, began):
-    """Return start, end and processor time of each job of trainings, and the number of calls of sbatch."""
-    fields = ("JobID", "SubmitLine", "Submit", "Start", "End", "TotalCPU")
+    """Return start and end of each job of trainings, and the number of calls of sbatch."""
+    fields = ("JobID", "SubmitLine", "Submit", "Start", "End")
     since = datetime.fromtimestamp(began).isoformat(timespec="seconds")
     rows = [r for r in cluster.sacct(*fields) if r["Submit"] >= since and "rule_train" in r["SubmitLine"]]
     begins, ends = ([datetime.fromisoformat(r[name]).timestamp() for r in rows] for name in ("Start", "End"))
-    used = [processor_seconds(row["TotalCPU"]) for row in rows]
-    return begins, ends, used, len({row["JobID"].split("_")[0] for row in rows})
-
-
-def processor_seconds(text):
-    """Read a time of sacct: ``01:02.345``, ``01:02:03`` or ``1-01:02:03``."""
-    days, _, clock = text.rpartition("-")
-    seconds = 0.0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + float(part)
-    return 86400 * int(days or 0) + seconds
+    return begins, ends, len({row["JobID"].split("_")[0] for row in rows})
 
 
 def measure(cluster, folder, n_genomes, iterations, per_job):
@@ -88,7 +77,7 @@ def measure(cluster, folder, n_genomes, iterations, per_job):
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/settings/train.json", *(f"results/genomes/{run}.json" for run in runs))
     began, wall, controller = run_trainings(search)
-    begins, ends, used, calls = jobs_since(cluster, began)
+    begins, ends, calls = jobs_since(cluster, began)
     trained = statistics.mean(search.scores(run)["seconds"] for run in runs)
     life = statistics.mean(life_of(search.results / f"logs/train/{run}.log") for run in runs)
     elapsed = (sum(ends) - sum(begins)) / n_genomes
@@ -102,7 +91,6 @@ def measure(cluster, folder, n_genomes, iterations, per_job):
         print(f"  {name:13} {seconds:6.2f} s {100 * seconds / share:4.0f} %")
     first, last = min(begins) - began, began + wall - max(ends)
     print(f"first job {first:.0f} s after the start, ranking {last:.0f} s after the last job")
-    print(f"jobs: {sum(used) / n_genomes:.2f} s of the processor for each training")
     print(f"controller: {controller / n_genomes:.2f} s of the processor for each training", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from genenet.cluster.submitit_job import is_fresh
 from genenet.config.planned_runs import training_inputs
 from genenet.config.rounds import run_name
 from genenet.config.settings import TrainSettings, read_settings
-from genenet.core.errors import InputError
+from genenet.core.errors import InputError, one_line
 from genenet.core.paths import fold_run, of_span, slot_name
 from genenet.genes.genome import read_genome
 from genenet.genes.memory import training_bytes
@@ -21,10 +22,13 @@ from genenet.search.halving import run_of_slot
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
+    from genenet.config.training import Training
     from genenet.core.paths import ResultPaths
 
 PROGRAM = (sys.executable, "-m", "genenet")
 BORDER_MAP_BYTES = 4  # for each voxel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class PackMember:
 def trainings(paths: ResultPaths, round_: int, span: str, fold: int | None = None) -> list[PackMember]:
     """Return the trainings of a span of a round's genomes, in one of the folds if there are any.
 
-    Raises:
-        InputError: If settings or prepared images can't be read.
+    If settings or prepared images can't be read, the members are returned all the same: each of them counts the failed
+    attempt, until it is given up.
     """
     runs = [run_name(round_, index) for index in of_span(span)]
     names = runs if fold is None else [fold_run(run, fold) for run in runs]
@@ -73,7 +77,7 @@ def slots(paths: ResultPaths, round_: int, span: str, iterations: int, after: in
         after: iterations at the end of the rung before it; None if it is the first.
 
     Raises:
-        InputError: If settings, prepared images or the ranking of the rung before can't be read.
+        InputError: If the ranking of the rung before can't be read.
     """
     memory = _Memory(paths, run_name(round_, 0))
     return [_slot(paths, round_, slot, iterations, after, memory) for slot in of_span(span)]
@@ -109,20 +113,29 @@ class _Memory:
     """Estimates the memory of trainings that have settings and images in common; ``name`` is one of them."""
 
     def __init__(self, paths: ResultPaths, name: str) -> None:
-        inputs = training_inputs(paths, name)
         self.paths = paths
-        self.settings = read_settings(Path(inputs["--settings"]), TrainSettings).training
+        self.settings: Training | None = None
+        try:
+            self._read(training_inputs(paths, name))
+        except (InputError, OSError) as error:
+            log.warning("the memory of trainings isn't known: %s", one_line(error))
+
+    def _read(self, inputs: dict[str, str]) -> None:
+        settings = read_settings(Path(inputs["--settings"]), TrainSettings).training
         train, validation = (open_prepared(Path(inputs[split])) for split in ("--train", "--validation"))
         self.n_classes = len(train.classes)
-        of_weights = BORDER_MAP_BYTES if self.settings.loss.border_weight else 0
+        of_weights = BORDER_MAP_BYTES if settings.loss.border_weight else 0
         self.image_bytes = sum(
             math.prod(each.image.shape)
             * (each.image.dtype.itemsize + each.labels.dtype.itemsize + of_weights)
             for each in (*train.images, *validation.images)
         )
+        self.settings = settings
 
     def of(self, run: str) -> float:
-        """Return the bytes of a training's steps and images; 0 for a network that can't be built."""
+        """Return the bytes of a training's steps and images; 0 if they aren't known or it can't be built."""
+        if self.settings is None:
+            return 0.0
         try:
             built = plan(read_genome(Path(self.paths.genome(run))).net, self.n_classes)
         except InputError:  # its own process says so

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from genenet.cluster.diagnosis import ask
+from genenet.config.settings import TrainSettings, read_settings
+from genenet.core.errors import InputError
 from genenet.core.resources import (
     available_memory,
     cores_of_job,
@@ -21,6 +23,7 @@ from genenet.genes.memory import TORCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from genenet.config.types import Device
 
@@ -85,6 +88,20 @@ class GpuRoom:
             return False
         now = free_gpu_memory()
         return now is None or one_more <= now
+
+
+def room_by_settings(settings: Path, cores: int | None) -> Room:
+    """Return the room of this job for trainings with these settings; for one if the settings can't be read.
+
+    Args:
+        settings: of the trainings, which read them as well and count an error as a failed attempt.
+        cores: of the job; None: all that this process may use.
+    """
+    try:
+        training = read_settings(settings, TrainSettings).training
+    except InputError:
+        return CpuRoom(1)
+    return room_of_job(training.device, cores, training.threads)
 
 
 def room_of_job(device: Device, cores: int | None, threads: int) -> Room:

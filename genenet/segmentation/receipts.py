@@ -45,6 +45,9 @@ class Receipt(Closed):
     )
     seconds: NonNegativeFloat = 0.0
     seconds_computing: NonNegativeFloat = 0.0
+    threads: PositiveInt | None = Field(
+        None, description="CPU cores that computed tiles, which change no voxel"
+    )
     seconds_by_stage: dict[str, NonNegativeFloat] = Field(
         default_factory=dict,
         description="seconds of a core that each stage took: read, normalise, compute (the networks), combine "

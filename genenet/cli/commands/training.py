@@ -75,8 +75,7 @@ def train_pack(
     """Train several genomes, or slots of a rung, in one job: as many side by side as fit (training.per_job)."""
     from genenet.cluster import pack_members
     from genenet.cluster.pack import Pack, write_receipt
-    from genenet.cluster.pack_room import room_of_job
-    from genenet.config.settings import TrainSettings, read_settings
+    from genenet.cluster.pack_room import room_by_settings
     from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.paths import ResultPaths
     from genenet.training.stopping import Stop
@@ -87,8 +86,8 @@ def train_pack(
             members = pack_members.slots(paths, round_, span, iterations, after)
         else:
             members = pack_members.trainings(paths, round_, span, fold)
-        training = read_settings(Path(paths.settings("train")), TrainSettings).training
-        code = Pack(members, room_of_job(training.device, cores, training.threads), stop).run()
+        room = room_by_settings(Path(paths.settings("train")), cores)
+        code = Pack(members, room, stop).run()
         if not code and receipt:
             write_receipt(receipt, members)
     sys.exit(code)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from genenet.cluster import launch, pack, pack_room
+from genenet.cluster import launch, pack, pack_members, pack_room
 from genenet.cluster.pack import Pack, exit_code, write_receipt
 from genenet.cluster.pack_members import PackMember
 from genenet.cluster.pack_room import CpuRoom, GpuRoom, room_of_job
@@ -205,6 +205,15 @@ def test_without_a_gpu_cores_decide(monkeypatch):
     assert room_of_job("cpu", 2, 1) == CpuRoom(2)
     assert room_of_job("cpu", 64, 8) == CpuRoom(1)
     assert room_of_job("cuda", None, 1) == CpuRoom(1)  # the driver is silent
+
+
+def test_unreadable_inputs_are_left_to_the_members(tmp_path):
+    """Each of them counts a failed attempt; a pack that fails before it starts them would be retried without end."""
+    paths = ResultPaths(tmp_path)
+    members = pack_members.trainings(paths, 0, "002-003")
+    assert [(each.name, each.step_bytes) for each in members] == [("r0/002", 0), ("r0/003", 0)]
+    assert members[1].command[3:6] == ("train", "--genome", paths.genome("r0/003"))
+    assert pack_room.room_by_settings(Path(paths.settings("train")), None) == CpuRoom(1)
 
 
 def test_submit_packs_the_genomes(monkeypatch, tmp_path):
