@@ -115,7 +115,7 @@ class SegmentationJob:
             voxels_computed_for_each=round(pipeline.waste(missing), 3) if missing else None,
             seconds=round(now - began, 1),
             seconds_computing=round(now - computing, 3),
-            threads=self._predictor.threads,
+            threads=pipeline.predictor.threads,
             seconds_by_stage={k: round(v, 3) for k, v in pipeline.predictor.times.settle().items()},
             fingerprint=fingerprint,
             warnings=store.attributes.get(WARNINGS, []),
