@@ -6,7 +6,7 @@ import tifffile
 
 from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
-from genenet.networks.predictor import Predictor
+from genenet.segmentation import pipeline
 from genenet.segmentation.evaluation import evaluate_store
 from tests.support.ensembles import arrays, job, write_ensemble, write_image
 
@@ -30,13 +30,13 @@ def test_outside_of_the_mask_all_is_0_and_inside_it_the_outside_is_the_centre(
     folder, region, precision, monkeypatch
 ):
     job(folder, "plain.ome.zarr", image="centred.tif", source={"region": region}, precision=precision).run()
-    read, blocks = Predictor.read, []
+    read, blocks = pipeline.read_reflected, []
 
-    def counted(self, volume, normalisation, block):
-        blocks.append(block)
-        return read(self, volume, normalisation, block)
+    def counted(volume, box):
+        blocks.append(box)
+        return read(volume, box)
 
-    monkeypatch.setattr(Predictor, "read", counted)
+    monkeypatch.setattr(pipeline, "read_reflected", counted)
     source = {"region": region, "mask": [folder / "mask.tif"]}
     receipt = job(folder, source=source, precision=precision).run()
     assert receipt.written == receipt.blocks == 2 * 3 * 2
