@@ -52,13 +52,14 @@ class Mixture:
         self._sum = torch.zeros((n_classes, *tile.shape), device=device) if n_members > 1 else None
         self._squares = torch.zeros(tile.shape, device=device) if disagreement else None
 
-    def add(self, place: Box, member: torch.Tensor, share: float) -> Prediction:
+    def add(self, place: Box, member: torch.Tensor, share: float, is_last: bool) -> Prediction:
         """Add a member's probabilities of a piece of the tile.
 
         Args:
             place: the piece, counted from the tile's corner.
             member: (C, Z, Y, X), its probabilities.
             share: its weight; those of all members have the sum 1.
+            is_last: whether no member follows; the disagreement is computed only then.
 
         Returns:
             The sum of the members so far.
@@ -71,7 +72,9 @@ class Mixture:
         total = member
         if self._sum is not None:
             total = self._sum[:, *place.slices].add_(member, alpha=share)
-        apart = None if squares is None else (squares - total.square().sum(dim=0)).clamp_(min=0)
+        apart = None
+        if squares is not None and is_last:
+            apart = (squares - total.square().sum(dim=0)).clamp_(min=0)
         return Prediction(place.shift(self._tile.start), total, apart)
 
 

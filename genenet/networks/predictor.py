@@ -212,7 +212,7 @@ class Predictor:
         ):
             for core, mixture, seen in zip(cores, mixtures, batch.seen_by(network), strict=True):
                 for place in tiles(Box.of_shape(core.shape), piece_shape(core.shape, n_voxels)):
-                    found = mixture.add(place, seen(place), share)
+                    found = mixture.add(place, seen(place), share, is_last=not left)
                     if not left:
                         yield found
 

@@ -84,8 +84,10 @@ def test_a_mixture_by_pieces_is_the_mixture_of_the_whole(votes):
     cut = Mixture(tile, 3, 3, CPU, votes, disagreement=True)
     rows = [Box((0, y, 0), (1, y + 1, 5)) for y in range(4)]
     for member, share in zip(members, (0.5, 0.2, 0.3), strict=True):
-        expected = whole.add(Box.of_shape(tile.shape), member, share)
-        found = [cut.add(row, member[:, *row.slices], share) for row in rows]
+        is_last = member is members[-1]
+        expected = whole.add(Box.of_shape(tile.shape), member, share, is_last)
+        found = [cut.add(row, member[:, *row.slices], share, is_last) for row in rows]
+        assert (expected.disagreement is not None) == is_last
     assert [piece.box for piece in found] == [row.shift(tile.start) for row in rows]
     assert torch.equal(torch.cat([p.probabilities for p in found], dim=2), expected.probabilities)
     assert torch.equal(torch.cat([p.disagreement for p in found], dim=1), expected.disagreement)
