@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 IN_FLIGHT = 2  # blocks computed or written at a time, so that no core waits for the last tile of a block
 SAMPLED = 64  # blocks from which the share of halo is estimated
+TILE_TOO_LARGE = "a tile doesn't fit in memory ({}); lower segmentation.memory_mb (--memory-mb)"
+BLOCK_TOO_LARGE = "a block doesn't fit in memory ({}); lower segmentation.block (--block)"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Pipeline:
             try:
                 ahead = [reader.submit(self._read, block) for block in blocks[:1]]
                 for index, box in enumerate(blocks):
-                    with fitting("a block", "segmentation.block (--block)"):
+                    with fitting(BLOCK_TOO_LARGE):
                         read_box = ahead.pop().result()
                         ahead = [reader.submit(self._read, b) for b in blocks[index + 1 : index + 2]]
                         block = self._begin(box, read_box)
@@ -183,13 +185,13 @@ def finished(tile: Future[Result]) -> Result:
     Raises:
         InputError: If the tile doesn't fit in memory.
     """
-    with fitting("a tile", "segmentation.memory_mb (--memory-mb)"):
+    with fitting(TILE_TOO_LARGE):
         return tile.result()
 
 
 @contextmanager
-def fitting(what: str, setting: str) -> Iterator[None]:
-    """Say which setting to lower if something doesn't fit in memory.
+def fitting(message: str) -> Iterator[None]:
+    """Give an error one line, with the reason in place of ``{}``, if what is done meanwhile doesn't fit in memory.
 
     Raises:
         InputError: If what is done meanwhile runs out of memory.
@@ -198,5 +200,5 @@ def fitting(what: str, setting: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise InputError(f"{what} doesn't fit in memory ({one_line(error)}); lower {setting}") from error
+            raise InputError(message.format(one_line(error))) from error
         raise

@@ -19,7 +19,10 @@ EDITS = [  # what docs/cluster.md says is the site's, and numbers that suit two 
     ("# slurm_account: mylab", "slurm_account: lab"),
     ("# slurm_partition: gpu", "slurm_partition: gpu"),
     ("&gpu --gpus\\=1", "&gpu --gpus\\=k80:1"),
-    ("slurm_extra: *gpu", "slurm_extra: --gres\\=gpu:k80:1,lscratch:10", 1),  # segment asks in the other way
+    (  # segment asks in the other way
+        "  segment:\n    slurm_partition: gpu\n    mem_mb: 16000\n    slurm_extra: *gpu",
+        "  segment:\n    slurm_partition: gpu\n    mem_mb: 16000\n    slurm_extra: --gres\\=gpu:k80:1,lscratch:10",
+    ),
     *(("jobs: 100", "jobs: 5"), ("runtime: 120", "runtime: 10"), ("runtime: 240", "runtime: 10")),
     *(("mem_mb: 8000", "mem_mb: 1000"), ("mem_mb: 16000", "mem_mb: 1500")),
     *(("status-checks: 40", f"status-checks: {FIRST_CHECK_S}"), ("latency-wait: 60", "latency-wait: 20")),

@@ -184,5 +184,5 @@ def test_the_command_finds_an_rgb_volume():
     assert done.returncode == 0, done.stderr
     first, cost, last = done.stdout.splitlines()
     assert first == "data.volumes.a: 3 x 40 x 50 voxels (z, y, x) of uint8"
-    assert cost.startswith("trainings: 6 of genomes and 1 of baselines, of up to 400 iterations: ")
+    assert cost.startswith("trainings: 6 of genomes and 1 of baselines, of up to 350 iterations: ")
     assert last == "fine.yaml: fine"
