@@ -19,15 +19,13 @@ from genenet.core.resources import (
     peak_memory_of,
     total_memory,
 )
-from genenet.genes.memory import TORCH_BYTES
+from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from genenet.config.types import Device
-
-CONTEXT_BYTES = 2**30  # of a GPU, that the driver and CUDA's libraries take for each process
 
 log = logging.getLogger(__name__)
 

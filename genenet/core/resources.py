@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MEBIBYTE = 2**20
+TILE_BYTES = 1e9  # that the networks may take for a tile, on each core, by default
 _GROUPS, _GROUPS_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # Snakemake's job step removes those that begin with SLURM_ from array tasks
@@ -60,7 +61,7 @@ def cores_of_job() -> int:
     return min(available_cores(), int(asked)) if asked.isdigit() and int(asked) else available_cores()
 
 
-def threads_that_fit(wanted: int | None, bytes_each: float) -> int:
+def threads_that_fit(wanted: int | None, bytes_each: float = TILE_BYTES) -> int:
     """Return how many threads to use for work whose result doesn't depend on their number.
 
     Args:

@@ -18,6 +18,7 @@ COPIES = 6  # of the weights: weights, gradients, Adam's two moments, the best w
 LOGITS = 4  # float32 arrays as large as the logits: in float32, their logarithms, two gradients
 WITH_DEPTH = 1.2  # oneDNN's factor where kernels have three axes: measured 1.1 to 1.5
 TORCH_BYTES = 320 * 2**20  # of a process that has imported it and done nothing yet
+CONTEXT_BYTES = 3 * 2**29  # of a GPU, most that the driver and CUDA's libraries take for a process
 
 
 def training_bytes(plan: Plan, batch_size: int, value_bytes: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -11,9 +11,6 @@ from genenet.core.errors import MachineError
 from genenet.core.resources import available_cores, available_memory, gpu_granted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from genenet.config.types import Precision
@@ -133,41 +130,3 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or not tensor.numel():
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
-
-
-class Staging:
-    """Host memory that is copied to a device, again and again: pinned if the device is a GPU.
-
-    One thread may ``fill`` it, and another one ``upload`` it: ``fill`` waits until the last upload is done.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.buffers: dict[str, Tensor] = {}
-        on_gpu = device.type == "cuda"
-        # blocking: who waits for it sleeps, so that the core is free
-        self._copied = torch.cuda.Event(blocking=True) if on_gpu else None  # type: ignore[no-untyped-call]
-
-    def fill(self, arrays: Mapping[str, NDArray[Any]]) -> Staging:
-        """Copy arrays into the buffers; returns itself."""
-        if self._copied:
-            self._copied.synchronize()
-        buffers = {name: self._buffer(name, array) for name, array in arrays.items()}
-        for name, array in arrays.items():
-            buffers[name].numpy()[...] = array
-        self.buffers = buffers
-        return self
-
-    def _buffer(self, name: str, array: NDArray[Any]) -> Tensor:
-        """Return the buffer of the last time if its shape and type are the same, or a new one."""
-        like, last = torch.from_numpy(array), self.buffers.get(name)
-        if last is not None and last.shape == like.shape and last.dtype == like.dtype:
-            return last
-        return torch.empty(like.shape, dtype=like.dtype, pin_memory=self.device.type == "cuda")
-
-    def upload(self) -> dict[str, Tensor]:
-        """Return copies on the device, which may still be under way; work that uses them there waits for them."""
-        copies = {name: b.to(self.device, non_blocking=True, copy=True) for name, b in self.buffers.items()}
-        if self._copied:
-            self._copied.record()
-        return copies

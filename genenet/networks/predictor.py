@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
+from genenet.core.resources import TILE_BYTES
 from genenet.genes.memory import prediction_bytes
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
 from genenet.networks.read_box import ReadBox
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from genenet.networks.volume_statistics import Statistics
 
 Probabilities = NDArray[np.float32]
-MEMORY_BYTES = 1e9  # of a tile, on each core
+MEMORY_BYTES = TILE_BYTES
 SLAB = 16  # slices that networks with depth, and GPUs, write at a time when slices are asked for one by one
 SLAB_BYTES = 2**29  # most of their probabilities, on a GPU
 PIECE = (

@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from genenet.networks.stage_times import CoreClock
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from genenet.networks.stage_times import Clock
 
 
 class Event(Protocol):
@@ -90,21 +86,6 @@ class CudaQueue:
             tensor.record_stream(self._stream)
 
 
-class CudaClock:
-    """Seconds of the GPU, by events in the current stream."""
-
-    def now(self) -> torch.cuda.Event:
-        """Record an event."""
-        event: torch.cuda.Event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        return event
-
-    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Return the seconds between two events; waits for the GPU if it hasn't got there."""
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1000
-
-
 def compute_queue(device: torch.device) -> Queue:
     """Return the queue that networks compute in, unless another one is chosen."""
     return CudaQueue(torch.cuda.default_stream(device)) if device.type == "cuda" else AtOnce()
@@ -115,11 +96,6 @@ def new_queue(device: torch.device) -> Queue:
     if device.type != "cuda":
         return AtOnce()
     return CudaQueue(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-
-
-def clock_of(device: torch.device) -> Clock:
-    """Return the clock of what a device computes."""
-    return CudaClock() if device.type == "cuda" else CoreClock()
 
 
 def host_memory(n_bytes: int, device: torch.device) -> torch.Tensor:

@@ -116,7 +116,7 @@ class SegmentationJob:
             seconds=round(now - began, 1),
             seconds_computing=round(now - computing, 3),
             threads=pipeline.predictor.threads,
-            seconds_by_stage={k: round(v, 3) for k, v in pipeline.predictor.times.settle().items()},
+            seconds_by_stage={k: round(v, 3) for k, v in pipeline.predictor.times.seconds().items()},
             fingerprint=fingerprint,
             warnings=store.attributes.get(WARNINGS, []),
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from genenet.networks.device import compute_type, tf32_uses
+from genenet.networks.device import resolved, tf32_uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +40,10 @@ class Arithmetic:
     @classmethod
     def of(cls, settings: Training, device: torch.device) -> Arithmetic:
         """Return the choice for a training that begins on a device."""
-        precision = "float32" if compute_type(settings.precision, device) is None else "bfloat16"
         compiled: Compiled | None = "default" if settings.compile else "no"
         if settings.compile == "auto":  # on the CPU, compiled trainings are slower (docs/benchmarks.md)
             compiled = "no" if device.type == "cpu" else None
-        return cls(precision, compiled)  # type: ignore[arg-type]
+        return cls(resolved(settings.precision, device), compiled)
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Arithmetic:

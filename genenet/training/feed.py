@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from genenet.core.resources import MEBIBYTE
-from genenet.networks.device import Staging, free_memory, is_out_of_memory
+from genenet.networks.device import free_memory, is_out_of_memory
+from genenet.networks.queues import compute_queue
+from genenet.networks.transfers import Buffers
 from genenet.training.resident import ResidentPatches
 
 if TYPE_CHECKING:
@@ -73,9 +75,9 @@ class Feed:
 
     def __init__(self, source: PatchSource, device: torch.device, ahead: int) -> None:
         self.source, self.device, self.ahead = source, device, ahead
-        self._staging = [Staging(device) for _ in range(ahead + 1)]
+        self._buffers, self._queue = Buffers(device), compute_queue(device)
         self._thread = ThreadPoolExecutor(1, "patches") if ahead else None
-        self._pending: dict[int, Future[Staging]] = {}
+        self._pending: dict[int, Future[dict[str, Tensor]]] = {}
 
     def batch(self, iteration: int) -> Patches:
         """Return images, labels and weights on the device; they depend on the iteration alone."""
@@ -89,11 +91,20 @@ class Feed:
         for i in range(iteration, iteration + self.ahead + 1):
             if i not in self._pending:
                 self._pending[i] = self._thread.submit(self._prepare, i)
-        return self.source.on_device(self._pending.pop(iteration).result().upload())
+        return self.source.on_device(self._uploaded(self._pending.pop(iteration).result()))
 
-    def _prepare(self, iteration: int) -> Staging:
-        """Prepare a batch, in the background. The batch that used the same memory before was uploaded already."""
-        return self._staging[iteration % len(self._staging)].fill(self.source.on_host(iteration))
+    def _prepare(self, iteration: int) -> dict[str, Tensor]:
+        """Return a batch in buffers of the host, which are pinned beside a GPU; called in the background."""
+        tensors = {name: torch.from_numpy(array) for name, array in self.source.on_host(iteration).items()}
+        return {name: self._buffers.take(t.shape, t.dtype).copy_(t) for name, t in tensors.items()}
+
+    def _uploaded(self, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return copies on the device, which may still be under way; the buffers are used again after them."""
+        copies = {name: b.to(self.device, non_blocking=True, copy=True) for name, b in buffers.items()}
+        copied = self._queue.event()
+        for buffer in buffers.values():
+            self._buffers.give_back(buffer, copied)
+        return copies
 
 
 def make_feed(sampler: PatchSampler, device: torch.device, step_bytes: float) -> Feed:

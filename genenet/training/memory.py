@@ -12,7 +12,7 @@ import torch
 
 from genenet.core.errors import MachineError, one_line
 from genenet.core.resources import peak_memory, total_memory
-from genenet.genes.memory import TORCH_BYTES, prediction_bytes, training_bytes
+from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES, prediction_bytes, training_bytes
 from genenet.networks.device import compute_type, free_memory
 from genenet.networks.predictor import MEMORY_BYTES, SLAB
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from genenet.config.training import Training
     from genenet.genes.plan import Plan
 
-CONTEXT_BYTES = (
-    3 * 2**29
-)  # of a GPU, most that the driver and CUDA's libraries take for a process that is alone
 TILE_SHARE = 1 / 8  # of a GPU's free memory
 UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 

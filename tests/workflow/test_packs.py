@@ -9,28 +9,14 @@ from tests.support.search import Search
 
 pytestmark = [pytest.mark.workflow, pytest.mark.process, pytest.mark.xdist_group("packs")]
 
-CONFIG = """
-results: results
-data:
-  classes: [background, cell, mitochondrion, alpha granule, canalicular vessel, dense granule body, dense granule core]
-  voxel_size_nm: [40, 10, 10]
-  train: [{phantom: {shape: [1, 96, 96], seed: 1}}]
-  validation: [{phantom: {shape: [1, 96, 96], seed: 2}}]
-search:
-  seed: 1
-  n_genomes: 3
-  regions:
-    net: {n_convkernels: [2, 4], n_stacks: 1, n_convlayers: 1, input_size: [32, 48], log_learning_rate: [-2.5, -2]}
-training: {iterations: 10, batch_size: 2, threads: 1, validation_interval: 5, device: cpu}
-ensemble: {size: 1}
-"""
+THREE = "search: {n_genomes: 3}"
 RANKING = "results/ranking.csv"
 OF_A_TRAINING = ("model.safetensors", "history.csv", "validation.zarr.zip", "scores.json")
 
 
 def search_in(folder, *overlays):
-    search = Search(folder)
-    for index, text in enumerate((CONFIG, *overlays)):
+    search = Search(folder, "small.yaml")
+    for index, text in enumerate((THREE, *overlays)):
         search.add(f"config{index}.yaml", text)
     return search
 

@@ -9,26 +9,9 @@ from tests.support.search import Search
 
 pytestmark = [pytest.mark.workflow, pytest.mark.process]
 
-CONFIG = """
-results: results
-data:
-  classes: [background, cell, mitochondrion, alpha granule, canalicular vessel, dense granule body, dense granule core]
-  voxel_size_nm: [40, 10, 10]
-  train: [{phantom: {shape: [1, 96, 96], seed: 1}}]
-  validation: [{phantom: {shape: [1, 96, 96], seed: 2}}]
-search:
-  seed: 1
-  n_genomes: 2
-  regions:
-    net: {n_convkernels: [2, 4], n_stacks: 1, n_convlayers: 1, input_size: [32, 48], log_learning_rate: [-2.5, -2]}
-training: {iterations: 10, batch_size: 2, threads: 1, validation_interval: 5, device: cpu}
-ensemble: {size: 1}
-"""
-
 
 def test_selection_and_report_come_and_nothing_is_lost(tmp_path):
-    search = Search(tmp_path)
-    search.add("config.yaml", CONFIG)
+    search = Search(tmp_path, "small.yaml")
     obstacle = search.results / "runs/r0/001/progress.csv"
     obstacle.mkdir(parents=True)  # each attempt fails before its first iteration, with an error of the disk
     first = search.snakemake(check=False)

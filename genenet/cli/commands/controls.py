@@ -33,7 +33,6 @@ def control(
 ) -> None:
     """Score a control: the mean of its networks on the validation images, and on the test images if there are any."""
     from genenet.config.planned_controls import ControlSettings
-    from genenet.config.segmentation import Segmentation
     from genenet.config.settings import read_settings
     from genenet.core.paths import ResultPaths
     from genenet.core.resources import threads_that_fit
@@ -42,5 +41,5 @@ def control(
     from genenet.networks.device import choose_device, set_threads
 
     wanted = read_settings(settings, ControlSettings)
-    set_threads(threads_that_fit(threads or wanted.threads, Segmentation().memory_mb * 1e6))
+    set_threads(threads_that_fit(threads or wanted.threads))
     write_control(out, score_control(ResultPaths(results), wanted, choose_device(wanted.device), ensemble))

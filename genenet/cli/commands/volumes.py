@@ -234,7 +234,7 @@ def evaluate(
         from genenet.networks.device import choose_device, set_threads
 
         wanted = read_settings(settings, TestSettings)
-        set_threads(threads_that_fit(threads or wanted.threads, Segmentation().memory_mb * 1e6))
+        set_threads(threads_that_fit(threads or wanted.threads))
         device = choose_device(wanted.device)
         found = evaluate_ensemble(ensemble, data, device)
         if results:

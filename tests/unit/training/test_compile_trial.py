@@ -94,7 +94,7 @@ def test_on_the_cpu_auto_compiles_nothing_and_tries_nothing(monkeypatch):
 
 
 def test_a_gpu_leaves_it_to_a_trial(monkeypatch):
-    monkeypatch.setattr(arithmetic, "compute_type", lambda precision, device: torch.bfloat16)
+    monkeypatch.setattr(arithmetic, "resolved", lambda precision, device: "bfloat16")
     of = {c: Arithmetic.of(Training(compile=c), GPU).compiled for c in (False, True, "auto")}
     assert of == {False: "no", True: "default", "auto": None}
 
