@@ -92,7 +92,7 @@ def refit(name, data, seed, most, search_share):
     all_images = TransferData([*data.train, *data.validation], [], data.n_classes, data.test)
     training = {**recipe()["training"], "stopping": {"weights": "last"}}
     trainings = [(genomes[i], seed) for i in chosen["members"]]
-    again, outputs = outputs_of(all_images, trainings, {**recipe(), "training": training}, seconds)
+    again, outputs = outputs_of(all_images, trainings, {**recipe(), "training": training}, seconds, turns=True)
     of_members = {split: [found[i] for i in chosen["members"]] for split, found in searched.items()}
     calibration = {
         "before_refit": calibration_errors(data, of_members["validation"], of_members["test"]),
@@ -103,8 +103,13 @@ def refit(name, data, seed, most, search_share):
         "refitted": again,
         "before_refit": chosen["test"],
         "calibration": calibration,
-        "test": ensemble_scores(data, "test", outputs["test"]),
+        **test_scores(data, outputs),
     }
+
+
+def test_scores(data, outputs):
+    """Return the scores of an ensemble on the test images, and those of its predictions over flips and turns."""
+    return {key: scored(data.test, zip(*outputs[key], strict=True), data.n_classes) for key in ("test", "turned")}
 
 
 def calibration_errors(data, validation, test):
@@ -142,8 +147,8 @@ def one(name, data, seed):
     """Return one architecture with several seeds: that of genenet's cell, which is computed before."""
     chosen = Genome("one", CELLS.read()[name, "genenet", seed]["best"])
     trainings = [(chosen, 100 * seed + i) for i in range(N_NETWORKS)]
-    members, outputs = outputs_of(data, trainings, recipe(), SECONDS / N_NETWORKS)
-    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
+    members, outputs = outputs_of(data, trainings, recipe(), SECONDS / N_NETWORKS, turns=True)
+    return {"members": members, **test_scores(data, outputs)}
 
 
 def resenc(name, data, seed):
@@ -152,8 +157,8 @@ def resenc(name, data, seed):
     sizes = {"n_convkernels": 16, "max_convkernels": 128, "input_size": min(256, smallest)}
     genome = BASELINES["resenc"].genome(**sizes, log_learning_rate=-2.5)
     training = {**recipe()["training"], "deep_supervision": True}
-    members, outputs = outputs_of(data, [(genome, seed)], {**recipe(), "training": training}, SECONDS)
-    return {"members": members, "test": ensemble_scores(data, "test", outputs["test"])}
+    members, outputs = outputs_of(data, [(genome, seed)], {**recipe(), "training": training}, SECONDS, turns=True)
+    return {"members": members, **test_scores(data, outputs)}
 
 
 def in_environment(program, name, data, seed):
@@ -227,7 +232,19 @@ def print_metrics():
         print(f"selected by {metric}: " + " / ".join(f"{m:.3f}" for m in means) + f" ({len(cells_of)} cells)")
 
 
+def print_turns():
+    """Print by peer what averaging over flips and turns changes on the test images, of the cells that have both."""
+    of_peers = {}
+    for c in CELLS.read().values():
+        if "turned" in c:
+            of_peers.setdefault(c["peer"], []).append([c["turned"][m] - c["test"][m] for m in cells.METRICS])
+    for peer, found in of_peers.items():
+        means = " / ".join(cells.with_error(of_metric) for of_metric in zip(*found, strict=True))
+        print(f"flips and turns averaged, {peer}: {means} ({len(found)} cells)")
+
+
 if __name__ == "__main__":
     cells.main(__doc__, CELLS, cell, TRANSFER_SETS, PEERS)
     print_best_networks()
     print_metrics()
+    print_turns()

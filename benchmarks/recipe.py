@@ -14,6 +14,7 @@ The real data is looked for in $GENENET_TEST_DATA, or in ../shared/data beside t
 
 import math
 import time
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -24,6 +25,7 @@ from bench_tools import ROOT, processor_name
 from genenet.config.search import Draws
 from genenet.genes.generation import draw
 from genenet.metrics.contingency import Contingency, scores
+from genenet.networks.symmetry import Turn
 from transfer_data import TRANSFER_SETS
 
 CELLS = cells.Cells(ROOT / "benchmarks/data/recipe.json", "recipe", "init")
@@ -32,6 +34,7 @@ SECONDS = 300
 N_NETWORKS = 3
 VALIDATIONS = 4  # of each training
 SAMPLE_STEPS = 6  # by which the speed of a network is measured
+TURNS = [Turn(quarters, flip) for quarters in range(4) for flip in (False, True)]
 
 
 def recipe_of(name):
@@ -91,6 +94,15 @@ def probabilities(trainer, image):
     return np.concatenate([p for _, p in trainer.predict(image)], axis=1)
 
 
+def turned_probabilities(trainer, image):
+    """Return the mean of ``probabilities`` over all flips and turns, as ``segmentation.turns`` computes it."""
+    of_turns = (
+        turn.back(probabilities(trainer, replace(image, image=turn(image.image), labels=turn(image.labels))))
+        for turn in TURNS
+    )
+    return sum(p.astype(np.float32) for p in of_turns) / len(TURNS)
+
+
 def scored(images, predictions, n_classes):
     """Return ARI, mean IoU and IoU by class of the mean of several networks' probabilities of each image."""
     table = Contingency.empty(n_classes)
@@ -122,9 +134,12 @@ def ensemble_scores(data, split, outputs):
     return scored(getattr(data, split), zip(*outputs, strict=True), data.n_classes)
 
 
-def outputs_of(data, genomes, recipe, seconds):
-    """Train genomes, given with seeds; return facts of each, and its probabilities of each image by split."""
-    members, outputs = [], {"validation": [], "test": []}
+def outputs_of(data, genomes, recipe, seconds, turns=False):
+    """Train genomes, given with seeds; return facts of each, and its probabilities of each image by split.
+
+    With ``turns``, the split "turned" has those of the test images, averaged over flips and turns.
+    """
+    members, outputs, turned = [], {"validation": [], "test": []}, []
     for genome, seed in genomes:
         make = maker(data, genome, recipe, seed)
         n = iterations_in(make, seconds)
@@ -135,9 +150,11 @@ def outputs_of(data, genomes, recipe, seconds):
                 continue  # no image is left to validate with
             facts[split], of_images = single_scores(trainer, data, split)
             found.append(of_images)
+        if turns:
+            turned.append([turned_probabilities(trainer, image) for image in data.test])
         members.append(facts)
         print(f"  {facts}", flush=True)
-    return members, outputs
+    return members, {**outputs, "turned": turned} if turns else outputs
 
 
 def single_scores(trainer, data, split):
