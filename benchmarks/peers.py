@@ -92,7 +92,9 @@ def refit(name, data, seed, most, search_share):
     all_images = TransferData([*data.train, *data.validation], [], data.n_classes, data.test)
     training = {**recipe()["training"], "stopping": {"weights": "last"}}
     trainings = [(genomes[i], seed) for i in chosen["members"]]
-    again, outputs = outputs_of(all_images, trainings, {**recipe(), "training": training}, seconds, turns=True)
+    again, outputs = outputs_of(
+        all_images, trainings, {**recipe(), "training": training}, seconds, turns=True
+    )
     of_members = {split: [found[i] for i in chosen["members"]] for split, found in searched.items()}
     calibration = {
         "before_refit": calibration_errors(data, of_members["validation"], of_members["test"]),
@@ -109,7 +111,9 @@ def refit(name, data, seed, most, search_share):
 
 def test_scores(data, outputs):
     """Return the scores of an ensemble on the test images, and those of its predictions over flips and turns."""
-    return {key: scored(data.test, zip(*outputs[key], strict=True), data.n_classes) for key in ("test", "turned")}
+    return {
+        key: scored(data.test, zip(*outputs[key], strict=True), data.n_classes) for key in ("test", "turned")
+    }
 
 
 def calibration_errors(data, validation, test):
@@ -157,7 +161,9 @@ def resenc(name, data, seed):
     sizes = {"n_convkernels": 16, "max_convkernels": 128, "input_size": min(256, smallest)}
     genome = BASELINES["resenc"].genome(**sizes, log_learning_rate=-2.5)
     training = {**recipe()["training"], "deep_supervision": True}
-    members, outputs = outputs_of(data, [(genome, seed)], {**recipe(), "training": training}, SECONDS, turns=True)
+    members, outputs = outputs_of(
+        data, [(genome, seed)], {**recipe(), "training": training}, SECONDS, turns=True
+    )
     return {"members": members, **test_scores(data, outputs)}
 
 
