@@ -87,8 +87,8 @@ class Pack:
             self._start(self.set_aside.pop(0))
 
     def _fits(self, member: PackMember) -> bool:
-        running = {process.pid: each.step_bytes for each, process in self.running.items()}
-        return self.room.fits(running, member.step_bytes)
+        running = {process.pid: each.own_bytes for each, process in self.running.items()}
+        return self.room.fits(running, member.own_bytes)
 
     def _start(self, member: PackMember) -> None:
         minutes = self.stop.minutes_left()

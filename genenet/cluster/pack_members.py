@@ -22,6 +22,7 @@ from genenet.search.halving import run_of_slot
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
+    from genenet.cluster.pack_room import Room
     from genenet.config.training import Training
     from genenet.core.paths import ResultPaths
 
@@ -40,21 +41,23 @@ class PackMember:
         command: that trains it.
         inputs: files that it is made from.
         outputs: files that it publishes.
-        step_bytes: memory of its steps and images, beyond what each process takes; 0 if it isn't known.
+        own_bytes: memory of its steps, validation and images, beyond what each process takes; 0 if it isn't known.
     """
 
     name: str
     command: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    step_bytes: float = 0.0
+    own_bytes: float = 0.0
 
     def is_done(self) -> bool:
         """Whether it has published an outcome, whatever its status, since its inputs were made."""
         return is_fresh(self.outputs, self.inputs)
 
 
-def trainings(paths: ResultPaths, round_: int, span: str, fold: int | None = None) -> list[PackMember]:
+def trainings(
+    paths: ResultPaths, round_: int, span: str, room: Room, fold: int | None = None
+) -> list[PackMember]:
     """Return the trainings of a span of a round's genomes, in one of the folds if there are any.
 
     If settings or prepared images can't be read, the members are returned all the same: each of them counts the failed
@@ -62,24 +65,27 @@ def trainings(paths: ResultPaths, round_: int, span: str, fold: int | None = Non
     """
     runs = [run_name(round_, index) for index in of_span(span)]
     names = runs if fold is None else [fold_run(run, fold) for run in runs]
-    memory = _Memory(paths, names[0])
+    memory = _Memory(paths, names[0], room)
     return [_training(paths, name, memory) for name in names]
 
 
-def slots(paths: ResultPaths, round_: int, span: str, iterations: int, after: int | None) -> list[PackMember]:
+def slots(
+    paths: ResultPaths, round_: int, span: str, room: Room, iterations: int, after: int | None
+) -> list[PackMember]:
     """Return the trainings of a span of a rung's slots, which are continued from the rung before it.
 
     Args:
         paths: of the search.
         round_: that the rung is in.
         span: of the slots.
+        room: that they share.
         iterations: at the end of the rung.
         after: iterations at the end of the rung before it; None if it is the first.
 
     Raises:
         InputError: If the ranking of the rung before can't be read.
     """
-    memory = _Memory(paths, run_name(round_, 0))
+    memory = _Memory(paths, run_name(round_, 0), room)
     return [_slot(paths, round_, slot, iterations, after, memory) for slot in of_span(span)]
 
 
@@ -110,10 +116,16 @@ def _slot(
 
 
 class _Memory:
-    """Estimates the memory of trainings that have settings and images in common; ``name`` is one of them."""
+    """Estimates the memory of trainings that have settings and images in common.
 
-    def __init__(self, paths: ResultPaths, name: str) -> None:
-        self.paths = paths
+    Args:
+        paths: of the search.
+        name: one of the trainings.
+        room: that they share, which decides on the tiles of a validation.
+    """
+
+    def __init__(self, paths: ResultPaths, name: str, room: Room) -> None:
+        self.paths, self.room = paths, room
         self.settings: Training | None = None
         try:
             self._read(training_inputs(paths, name))
@@ -130,15 +142,22 @@ class _Memory:
             * (each.image.dtype.itemsize + each.labels.dtype.itemsize + of_weights)
             for each in (*train.images, *validation.images)
         )
+        shapes = [each.image.shape for each in validation.images]
+        self.validation_shapes = [(shape[0], shape[1], shape[2]) for shape in shapes]
         self.settings = settings
 
     def of(self, run: str) -> float:
-        """Return the bytes of a training's steps and images; 0 if they aren't known or it can't be built."""
+        """Return the bytes of a training; 0 if they aren't known or its network can't be built.
+
+        The memory of steps isn't given back before a validation, and a CUDA graph keeps its own in any case.
+        """
         if self.settings is None:
             return 0.0
         try:
             built = plan(read_genome(Path(self.paths.genome(run))).net, self.n_classes)
+            of_validation = self.room.validation_bytes(built, self.validation_shapes, self.settings.threads)
         except InputError:  # its own process says so
             return 0.0
         value_bytes = 2 if self.settings.precision == "bfloat16" else 4
-        return training_bytes(built, self.settings.batch_size, value_bytes) + self.image_bytes
+        of_steps = training_bytes(built, self.settings.batch_size, value_bytes)
+        return of_steps + of_validation + self.image_bytes

@@ -12,6 +12,7 @@ from genenet.cluster.diagnosis import ask
 from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.errors import InputError
 from genenet.core.resources import (
+    TILE_BYTES,
     available_memory,
     cores_of_job,
     gpu_granted,
@@ -20,12 +21,15 @@ from genenet.core.resources import (
     total_memory,
 )
 from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES
+from genenet.networks.tile_sizes import TileSizes, share_for_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from genenet.config.types import Device
+    from genenet.core.geometry import Triple
+    from genenet.genes.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +37,21 @@ log = logging.getLogger(__name__)
 class Room(Protocol):
     """Says whether one more training fits."""
 
+    def validation_bytes(self, plan: Plan, images: Sequence[Triple], threads: int) -> float:
+        """Return about how many bytes a training takes for its validation, besides its steps.
+
+        Args:
+            plan: of its network.
+            images: shapes of the validation images.
+            threads: of the training.
+        """
+
     def fits(self, running: Mapping[int, float], wanted: float) -> bool:
         """Whether a training fits beside those that run.
 
         Args:
-            running: the ``step_bytes`` of each training that runs, by its process.
-            wanted: the ``step_bytes`` of one more.
+            running: the ``own_bytes`` of each training that runs, by its process.
+            wanted: the ``own_bytes`` of one more.
         """
 
 
@@ -51,6 +64,10 @@ class CpuRoom:
     """
 
     n_most: int
+
+    def validation_bytes(self, plan: Plan, images: Sequence[Triple], threads: int) -> float:
+        """Return the memory of a tile in each thread, and of the probabilities of the slices."""
+        return _most_of_slices(TileSizes([plan], TILE_BYTES), images, threads)
 
     def fits(self, running: Mapping[int, float], wanted: float) -> bool:
         """Whether a training fits; those that run take what was estimated, or what they were seen to take."""
@@ -75,6 +92,11 @@ class GpuRoom:
     """
 
     free: float
+
+    def validation_bytes(self, plan: Plan, images: Sequence[Triple], threads: int) -> float:
+        """Return the memory of a tile, which may take a share of the GPU, and of the probabilities of the slices."""
+        sizes = TileSizes([plan], share_for_tiles(self.free), on_gpu=True)
+        return _most_of_slices(sizes, images, threads)
 
     def fits(self, running: Mapping[int, float], wanted: float) -> bool:
         """Whether a training fits, by the estimates of all and by the memory that is free now."""
@@ -128,6 +150,10 @@ def free_gpu_memory() -> float | None:
     answer = ask("nvidia-smi", *which, "--query-gpu=memory.free", "--format=csv,noheader,nounits")
     first = answer.text.split("\n")[0].strip() if answer.ok else ""
     return int(first) * 2.0**20 if first.isdigit() else None
+
+
+def _most_of_slices(sizes: TileSizes, images: Sequence[Triple], threads: int) -> float:
+    return max((sizes.bytes_of_slices(shape, threads) for shape in images), default=0)
 
 
 def _peak(process: int) -> float:

@@ -29,7 +29,8 @@ class Segmentation(Closed):
     )
     tile: Shape | None = Field(
         None,
-        description="largest tile, in voxels along z, y, x; null: the fastest size that fits into memory_mb",
+        description="largest tile, in voxels along z, y, x; null: the fastest size that fits into memory_mb, on a GPU "
+        "the one that computes least of the halo",
     )
     compute: Precision = Field(
         "float32",

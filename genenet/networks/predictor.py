@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.core.resources import TILE_BYTES
-from genenet.genes.memory import prediction_bytes
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
 from genenet.networks.read_box import ReadBox
 from genenet.networks.stage_times import StageTimes
 from genenet.networks.symmetry import Turn
 from genenet.networks.tile_batch import TileBatch, View
-from genenet.networks.tile_sizes import tile_shape
+from genenet.networks.tile_sizes import TileSizes
 from genenet.networks.tiling import union
 from genenet.networks.transfers import Transfers
 from genenet.networks.volume_statistics import volume_statistics, with_statistics
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 Probabilities = NDArray[np.float32]
 MEMORY_BYTES = TILE_BYTES
-SLAB = 16  # slices that networks with depth, and GPUs, write at a time when slices are asked for one by one
-SLAB_BYTES = 2**29  # most of their probabilities, on a GPU
 PIECE = (
     2**15
 )  # voxels of a piece of a tile on the CPU: with 7 classes a megabyte, about a core's second cache
@@ -120,9 +117,15 @@ class Predictor:
         return pool
 
     @cached_property
+    def sizes(self) -> TileSizes:
+        """How volumes are cut on the device."""
+        on_gpu = self.device.type == "cuda"
+        return TileSizes(self.plans, self.memory_bytes, 2 if self.type else 4, on_gpu)
+
+    @cached_property
     def _tile_shape(self) -> Callable[[Triple], Triple]:
         """The shape of the tiles that a box of some shape is cut into; most boxes have the same shape."""
-        return cache(lambda shape: tile_shape(self.plans, shape, self.memory_bytes, 2 if self.type else 4))
+        return cache(self.sizes.tile)
 
     def statistics(
         self, volume: Volume, normalisation: Normalisation, mask: Volume | None = None
@@ -170,16 +173,8 @@ class Predictor:
             needs = (n for plan in self.plans for _, n in self._view.readings(plan, core, shape))
             alike.setdefault(tuple((r.read.shape, r.inside) for each in needs for r in each), []).append(core)
         for read, cores in alike.items():
-            n = self._n_at_once({size for size, _ in read})
+            n = self.tiles_at_once or self.sizes.n_at_once({size for size, _ in read})
             yield from (cores[i : i + n] for i in range(0, len(cores), n))
-
-    def _n_at_once(self, shapes: Collection[Triple]) -> int:
-        """Return how many tiles are computed at once, of which networks read ``shapes``."""
-        if self.tiles_at_once or self.device.type == "cpu":
-            return self.tiles_at_once or 1
-        value_bytes = 2 if self.type else 4
-        most = max(prediction_bytes(plan, shape, value_bytes) for plan in self.plans for shape in shapes)
-        return max(1, int(self.memory_bytes / most))
 
     def needed(self, box: Box, shape: Triple) -> Box:
         """Return what all tiles of a box of a volume of ``shape`` read; it may reach beyond the volume."""
@@ -242,21 +237,10 @@ class Predictor:
             self.transfers.release(results)
         return array
 
-    def slab(self, shape: Triple) -> int:
-        """Return how many slices of a volume are computed together when they are asked for one by one.
-
-        A GPU takes many as one batch, but their probabilities must fit into SLAB_BYTES: they lie on the GPU, in a
-        buffer of the host, and in a copy of it.
-        """
-        if any(plan.has_depth for plan in self.plans):
-            return SLAB
-        of_slice = 4 * self.plans[0].n_classes * shape[1] * shape[2]
-        return max(1, min(SLAB, SLAB_BYTES // of_slice)) if self.device.type == "cuda" else 1
-
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
         """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
         _, height, width = volume.shape
-        for slab in tiles(Box.of_shape(volume.shape), (self.slab(volume.shape), height, width)):
+        for slab in tiles(Box.of_shape(volume.shape), (self.sizes.slab(volume.shape), height, width)):
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]

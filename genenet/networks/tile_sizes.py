@@ -1,15 +1,19 @@
-"""Chooses the size of the tiles that a block is cut into: pure arithmetic."""
+"""Chooses the size of the tiles that a block is cut into: pure arithmetic.
+
+On a CPU the caches and the number of cores decide, on a GPU the memory alone.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple
+from genenet.core.resources import TILE_BYTES
 from genenet.genes import sizes
 from genenet.genes.memory import prediction_bytes
 
@@ -34,6 +38,10 @@ MOST_CUTS = (
 )
 SHORT = 256
 ROUND_SIZES = (16, 32, 64)
+MOST_VALUES = 2**31 - 1  # of a tensor that all of CUDA's libraries can index
+SHARE_OF_GPU = 1 / 8  # of its free memory, for the tiles of a validation
+SLAB = 16  # slices that networks with depth, and GPUs, write at a time when slices are asked for one by one
+SLAB_BYTES = 2**29  # most of their probabilities, on a GPU
 
 
 def block_shape(plans: Sequence[Plan]) -> Triple:
@@ -51,8 +59,36 @@ def tile_shape(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_
         InputError: If not even the smallest tile fits into the memory.
     """
     candidates = list(_candidates(plans, block))
+    return _first_that_fits(
+        _fastest_first(candidates, plans, block), candidates, plans, memory_bytes, value_bytes
+    )
+
+
+def largest_tile(plans: Sequence[Plan], block: Triple, memory_bytes: float, value_bytes: int = 4) -> Triple:
+    """Return the shape of the tiles by which networks write a block with the fewest operations, as on a GPU.
+
+    Of shapes with equally many operations it is the largest, which takes the fewest launches of kernels. The arguments
+    are those of ``tile_shape``.
+
+    Raises:
+        InputError: If not even the smallest tile fits into the memory.
+    """
+    candidates = list(_candidates(plans, block))
+    in_order = sorted(candidates, key=lambda c: (round(c.waste(plans), 3), -math.prod(c.shape), c.shape))
+    most = min(memory_bytes, MOST_VALUES * value_bytes)
+    return _first_that_fits(in_order, candidates, plans, most, value_bytes)
+
+
+def _first_that_fits(
+    in_order: Iterable[Candidate],
+    candidates: Sequence[Candidate],
+    plans: Sequence[Plan],
+    memory_bytes: float,
+    value_bytes: int,
+) -> Triple:
+    """Return the first shape that fits into the memory, or else the smallest of all candidates."""
     smallest = min(candidates, key=lambda candidate: (candidate.n_read, candidate.shape))
-    for candidate in [*_fastest_first(candidates, plans, block), smallest]:
+    for candidate in [*in_order, smallest]:
         if candidate.n_bytes(plans, value_bytes) <= memory_bytes:
             return candidate.shape
     raise InputError(
@@ -105,6 +141,60 @@ class Candidate:
         return max(
             prediction_bytes(plan, read, value_bytes) for plan, read in zip(plans, self.reads, strict=True)
         )
+
+
+@dataclass(frozen=True)
+class TileSizes:
+    """How volumes are cut for networks on one device.
+
+    Attributes:
+        plans: of the networks.
+        memory_bytes: that a tile, or the tiles of a batch, may take: on each core, or on the GPU.
+        value_bytes: of a value between layers: 4 in float32, 2 in bfloat16.
+        on_gpu: whether the device is a GPU.
+    """
+
+    plans: Sequence[Plan]
+    memory_bytes: float
+    value_bytes: int = 4
+    on_gpu: bool = False
+
+    def tile(self, block: Triple) -> Triple:
+        """Return the shape of the tiles that a block is cut into."""
+        choose = largest_tile if self.on_gpu else tile_shape
+        return choose(self.plans, block, self.memory_bytes, self.value_bytes)
+
+    def n_at_once(self, shapes: Collection[Triple]) -> int:
+        """Return how many tiles, of which networks read ``shapes``, are computed as a batch: on a CPU one."""
+        if not self.on_gpu:
+            return 1
+        most = max(prediction_bytes(plan, shape, self.value_bytes) for plan in self.plans for shape in shapes)
+        return max(1, int(min(self.memory_bytes, MOST_VALUES * self.value_bytes) / most))
+
+    def slab(self, volume: Triple) -> int:
+        """Return how many slices of a volume are computed together when they are asked for one by one.
+
+        A GPU takes many as one batch, but their probabilities must fit into SLAB_BYTES: they lie on the GPU, in a
+        buffer of the host, and in a copy of it.
+        """
+        if any(plan.has_depth for plan in self.plans):
+            return SLAB
+        return max(1, min(SLAB, SLAB_BYTES // self._result_bytes((1, *volume[1:])))) if self.on_gpu else 1
+
+    def bytes_of_slices(self, volume: Triple, threads: int) -> int:
+        """Return about how many bytes it takes to predict a volume slice by slice, with a tile in each thread."""
+        slab = (min(self.slab(volume), volume[0]), volume[1], volume[2])
+        tile = self.tile(slab)
+        of_tile = max(prediction_bytes(plan, plan.read_shape(tile), self.value_bytes) for plan in self.plans)
+        return self._result_bytes(slab) + of_tile * (1 if self.on_gpu else threads)
+
+    def _result_bytes(self, shape: Triple) -> int:
+        return 4 * self.plans[0].n_classes * math.prod(shape)
+
+
+def share_for_tiles(free_bytes: float) -> float:
+    """Return how much of a GPU's free memory the tiles of a validation may take."""
+    return max(TILE_BYTES, SHARE_OF_GPU * free_bytes)
 
 
 def _candidates(plans: Sequence[Plan], block: Triple) -> Iterator[Candidate]:

@@ -88,6 +88,7 @@ def decide(
 
     def measure(compiled: Compiled) -> Measured:
         copied = copy.deepcopy(learner)
+        copied.must_replay = True
         copied.use(learner.arithmetic.decided(compiled))
         return _timed(lambda: copied.step(*batch, learning_rate, 0), learner.device)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from genenet.core.errors import one_line
 from genenet.networks.device import give_back_unused, is_out_of_memory
 from genenet.training.arithmetic import Arithmetic
 from genenet.training.compile_trial import decide, forget_compiled
@@ -36,6 +37,8 @@ class Learner:
         supervised: the network with the heads of its training, if it has any.
         arithmetic: its precision, and whether it is compiled.
         replays: whether steps are replayed as a CUDA graph.
+        must_replay: whether a failure of the graph is an error, as in the trial of ``compile: auto``. Otherwise the
+            network is then computed uncompiled.
         parts: 1, or 2 after a batch didn't fit in memory; then the gradients of its halves are added.
         average: the moving average of the weights; None if the settings ask for none.
     """
@@ -53,6 +56,7 @@ class Learner:
         self.supervised = supervised.placed(device)
         self.network = supervised.network
         self.parts = 1
+        self.must_replay = False
         self.use(Arithmetic.of(settings, device))
         self.loss = make_loss(settings.loss, class_weights.to(device))
         self.optimiser = make_optimiser(
@@ -90,7 +94,8 @@ class Learner:
 
         ``images`` (B, 1, Z, Y, X), ``labels`` and ``weights`` (B, Z', Y', X'). If a batch doesn't fit in memory, it and
         all later ones are computed in two halves. That changes only rounding, except that batch normalisation and
-        Dice are computed for each half and dropout is drawn again.
+        Dice are computed for each half and dropout is drawn again. If a step can't be replayed as a graph, it and all
+        later ones of this process are computed uncompiled, which changes only rounding.
 
         Raises:
             MemoryError, RuntimeError: If a half doesn't fit in memory either (torch raises either of them).
@@ -109,21 +114,46 @@ class Learner:
         buffers = {name: b.clone() for name, b in self.network.named_buffers()} if self.parts == 1 else {}
         try:
             return self._gradient(images, labels, weights, seed)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or self.parts > 1 or len(images) < 2:
+        except Exception as error:
+            simpler = self._simpler_after(error, len(images))
+            if simpler is None:
                 raise
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
+        simpler(len(images), reason)
+        self.network.load_state_dict(buffers, strict=False)
+        self._forget_batch()
+        return self._gradient_in_parts(images, labels, weights, seed)
+
+    def _simpler_after(self, error: Exception, batch_size: int) -> Callable[[int, str], None] | None:
+        """Return what makes steps simpler after one has failed; None if that wouldn't help."""
+        if is_out_of_memory(error):
+            return self._halve if self.parts == 1 and batch_size > 1 else None
+        return self._compute_uncompiled if self.replays and not self.must_replay else None
+
+    def _halve(self, batch_size: int, reason: str) -> None:
+        has_buffers = any(True for _ in self.network.buffers())
         log.warning(
             "a batch of %d doesn't fit in memory (%s); from now on batches are computed in two halves%s",
-            len(images), reason, ", and batch normalisation of each half" if buffers else "",
+            batch_size, reason, ", and batch normalisation of each half" if has_buffers else "",
         )  # fmt: skip
-        self.network.load_state_dict(buffers, strict=False)
         self.parts = 2
         if self.replays:
             self.use(self.arithmetic)
             forget_compiled()  # the graph's memory, which only the graph could use, is needed for the halves
-        self._forget_batch()
-        return self._gradient(images, labels, weights, seed)
+
+    def _compute_uncompiled(self, _: int, reason: str) -> None:
+        """Compute without a graph in this process, perhaps on a node without a compiler.
+
+        The choice stays in the checkpoint, since it concerns only speed and rounding, and the next job may have a
+        compiler. An error that has nothing to do with compiling occurs again, and is raised then.
+        """
+        log.warning(
+            "compile: auto chose %s for this training, but that fails on this node (%s); "
+            "this job computes the network uncompiled, which is slower and rounds differently",
+            self.arithmetic.compiled, reason,
+        )  # fmt: skip
+        self.replays, self.forward = False, self.supervised
+        forget_compiled()
 
     def _forget_batch(self) -> None:
         """Free all memory that a failed step still holds."""

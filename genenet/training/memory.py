@@ -12,17 +12,15 @@ import torch
 
 from genenet.core.errors import MachineError, one_line
 from genenet.core.resources import peak_memory, total_memory
-from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES, prediction_bytes, training_bytes
+from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES, training_bytes
 from genenet.networks.device import compute_type, free_memory
-from genenet.networks.predictor import MEMORY_BYTES, SLAB
+from genenet.networks.predictor import MEMORY_BYTES
+from genenet.networks.tile_sizes import share_for_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from genenet.config.training import Training
     from genenet.genes.plan import Plan
 
-TILE_SHARE = 1 / 8  # of a GPU's free memory
 UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 log = logging.getLogger(__name__)
@@ -102,29 +100,7 @@ def tile_bytes(device: torch.device) -> float:
     """Return how much memory a tile of a validation may take: on a GPU, a share of what is free."""
     if device.type != "cuda":
         return MEMORY_BYTES
-    return max(MEMORY_BYTES, TILE_SHARE * free_memory(device))
-
-
-def validation_tile(
-    plan: Plan, shapes: Sequence[tuple[int, ...]], device: torch.device
-) -> tuple[int, int, int] | None:
-    """Return the largest tile, along z, y, x, in which images of some shapes are validated.
-
-    On a GPU that is SLAB whole slices, halved until they fit into ``tile_bytes``: along z first where that costs no
-    halo. On a CPU it is None, since the predictor's choice considers the caches.
-    """
-    if device.type == "cpu" or not shapes:
-        return None
-    sizes, most = (
-        [SLAB, max(shape[1] for shape in shapes), max(shape[2] for shape in shapes)],
-        tile_bytes(device),
-    )
-    while (
-        prediction_bytes(plan, plan.read_shape((sizes[0], sizes[1], sizes[2])), 4) > most and max(sizes) > 1
-    ):
-        axis = 0 if sizes[0] > 1 and not plan.has_depth else sizes.index(max(sizes))
-        sizes[axis] = -(-sizes[axis] // 2)
-    return sizes[0], sizes[1], sizes[2]
+    return share_for_tiles(free_memory(device))
 
 
 def log_memory(plan: Plan, settings: Training, device: torch.device) -> None:

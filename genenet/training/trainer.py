@@ -24,7 +24,7 @@ from genenet.training.augmentation import Augmenter
 from genenet.training.deep_supervision import SupervisedNetwork
 from genenet.training.feed import make_feed
 from genenet.training.learner import Learner
-from genenet.training.memory import step_bytes, tile_bytes, validation_tile
+from genenet.training.memory import step_bytes, tile_bytes
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
@@ -100,7 +100,6 @@ class Trainer:
             device,
             threads=settings.threads,
             memory_bytes=tile_bytes(device),
-            tile=validation_tile(plan, [image.labels.shape for image in validation], device),
         )
         # The learner comes after the predictor, which places the network for prediction
         heads_seed = self._torch_seed(Stream.DEEP_SUPERVISION, 0)

@@ -82,11 +82,11 @@ def train_pack(
 
     paths = ResultPaths(results)
     with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
-        if iterations:
-            members = pack_members.slots(paths, round_, span, iterations, after)
-        else:
-            members = pack_members.trainings(paths, round_, span, fold)
         room = room_by_settings(Path(paths.settings("train")), cores)
+        if iterations:
+            members = pack_members.slots(paths, round_, span, room, iterations, after)
+        else:
+            members = pack_members.trainings(paths, round_, span, room, fold)
         code = Pack(members, room, stop).run()
         if not code and receipt:
             write_receipt(receipt, members)

@@ -18,9 +18,13 @@ from genenet.config.model import check_config
 from genenet.config.planned_packs import ends_of_trainings, packs_text, span_of, spans
 from genenet.config.planned_runs import search_rounds
 from genenet.core.paths import ResultPaths
-from genenet.genes.memory import TORCH_BYTES
+from genenet.genes.genome import Genome
+from genenet.genes.memory import TORCH_BYTES, prediction_bytes, training_bytes
+from genenet.genes.plan import plan
+from genenet.networks.tile_sizes import SLAB_BYTES
 from genenet.search.pack_receipts import receipts_of, remove_receipts_without_results
 from genenet.training.stopping import Stop
+from tests.support import runs
 
 RESULTS = ResultPaths(Path("results"))
 TINY = Path(__file__).parents[2] / "workflow/tiny.yaml"
@@ -33,11 +37,11 @@ def config(per_job, **search):
     return check_config(values)
 
 
-def member(folder, name, script, step_bytes=0.0):
+def member(folder, name, script, own_bytes=0.0):
     """A member that runs a line of Python in the folder; ``here`` is a file of its own, ``done`` its output."""
     here, done = folder / f"{name}.here", folder / f"{name}.done"
     start = f"import pathlib, sys, time; here, done = (pathlib.Path(p) for p in {[str(here), str(done)]!r}); "
-    return PackMember(name, (sys.executable, "-c", start + script), (), (str(done),), step_bytes)
+    return PackMember(name, (sys.executable, "-c", start + script), (), (str(done),), own_bytes)
 
 
 def run(*members, room=None, stop=None):
@@ -210,10 +214,39 @@ def test_without_a_gpu_cores_decide(monkeypatch):
 def test_unreadable_inputs_are_left_to_the_members(tmp_path):
     """Each of them counts a failed attempt; a pack that fails before it starts them would be retried without end."""
     paths = ResultPaths(tmp_path)
-    members = pack_members.trainings(paths, 0, "002-003")
-    assert [(each.name, each.step_bytes) for each in members] == [("r0/002", 0), ("r0/003", 0)]
+    members = pack_members.trainings(paths, 0, "002-003", CpuRoom(1))
+    assert [(each.name, each.own_bytes) for each in members] == [("r0/002", 0), ("r0/003", 0)]
     assert members[1].command[3:6] == ("train", "--genome", paths.genome("r0/003"))
     assert pack_room.room_by_settings(Path(paths.settings("train")), None) == CpuRoom(1)
+
+
+def test_the_memory_of_a_training_is_that_of_its_steps_its_validation_and_its_images(tmp_path):
+    paths = ResultPaths(tmp_path)
+    runs.make(tmp_path, threads=2)
+    for made, wanted in (
+        ("train.json", paths.settings("train")),
+        ("genome.json", paths.genome("r0/000")),
+        *((f"{split}.zarr.zip", paths.data(split)) for split in ("train", "validation")),
+    ):
+        Path(wanted).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / made).rename(wanted)
+    built = plan(Genome("tiny", {"net": runs.GENOME}).net, len(runs.CLASSES))
+    of_images = 2 * (2 * 64 * 64 + 48 * 56)  # and their labels
+    found = {}
+    for room in (CpuRoom(2), GpuRoom(80 * GB)):
+        (found[room],) = pack_members.trainings(paths, 0, "000-000", room)
+        of_validation = room.validation_bytes(built, [(1, 48, 56)], 2)
+        assert of_validation > prediction_bytes(built, built.read_shape((1, 48, 56)), 4)
+        assert found[room].own_bytes == training_bytes(built, 2, 4) + of_validation + of_images
+    assert len({each.own_bytes for each in found.values()}) == 2  # a tile in each of the two threads
+
+
+def test_on_a_gpu_a_validation_takes_a_share_of_its_memory_at_most():
+    wide = plan(Genome("wide", {"net": {**runs.GENOME, "n_convkernels": 64}}).net, 7)
+    slices = [(4, 500, 500), (100, 4000, 4000)]
+    assert 5 * GB < GpuRoom(80 * GB).validation_bytes(wide, slices, 1) < 10 * GB + SLAB_BYTES
+    assert GpuRoom(80 * GB).validation_bytes(wide, slices[:1], 1) < 2 * GB
+    assert GpuRoom(80 * GB).validation_bytes(wide, [], 1) == 0
 
 
 def test_submit_packs_the_genomes(monkeypatch, tmp_path):

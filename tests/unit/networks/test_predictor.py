@@ -272,6 +272,6 @@ def test_normalisation_by_slices():
 def test_a_gpu_takes_as_many_slices_at_once_as_their_probabilities_fit(device, side, depth):
     predictor = Predictor([network()], CPU)
     object.__setattr__(predictor, "device", torch.device(device))
-    assert predictor.slab((30, side, side)) == depth
+    assert predictor.sizes.slab((30, side, side)) == depth
     predictor = Predictor([network(spatial_mode="3d", n_stacks=1)], CPU)
-    assert predictor.slab((30, side, side)) == 16
+    assert predictor.sizes.slab((30, side, side)) == 16

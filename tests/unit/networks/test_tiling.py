@@ -13,7 +13,14 @@ from genenet.core.geometry import Box, tiles
 from genenet.genes.genome import Genome
 from genenet.genes.memory import prediction_bytes
 from genenet.genes.plan import plan
-from genenet.networks.tile_sizes import LARGEST, block_shape, tile_shape
+from genenet.networks.tile_sizes import (
+    LARGEST,
+    MOST_VALUES,
+    TileSizes,
+    block_shape,
+    largest_tile,
+    tile_shape,
+)
 from genenet.networks.tiling import reading, union, waste
 from tests.support.examples import examples
 
@@ -77,6 +84,58 @@ def test_a_deep_networks_blocks_are_deep_so_that_little_of_what_it_computes_is_h
     assert block_shape([p]) == (64, 640, 640)
     shape = tile_shape([p], block_shape([p]), 1e9)
     assert waste([p], list(tiles(Box.of_shape(block_shape([p])), shape))) <= 3  # 1.6 along z alone
+
+
+SMALL = {"n_convkernels": 4, "n_stacks": 1, "n_convlayers": 1, "input_size": 24}
+
+
+@pytest.mark.parametrize(
+    ("values", "megabytes", "tile"),
+    [
+        ({}, 10_000, (16, 300, 200)),  # whole slices
+        ({}, 60, (8, 300, 200)),
+        ({}, 10, (1, 300, 200)),
+        ({}, 3, (1, 150, 200)),
+        ({"spatial_mode": "3d", "input_depth": 24}, 1000, (16, 300, 200)),
+        ({"spatial_mode": "3d", "input_depth": 24}, 30, (16, 150, 100)),  # a halo along z, too
+    ],
+)
+def test_a_gpu_takes_the_largest_tile_that_fits(values, megabytes, tile):
+    p = planned(**SMALL, **values)
+    assert largest_tile([p], (16, 300, 200), megabytes * 1e6) == tile
+    assert TileSizes([p], megabytes * 1e6, on_gpu=True).tile((16, 300, 200)) == tile
+    assert prediction_bytes(p, p.read_shape(tile), 4) <= megabytes * 1e6
+    assert TileSizes([p], megabytes * 1e6).tile((16, 300, 200)) == tile_shape(
+        [p], (16, 300, 200), megabytes * 1e6
+    )
+
+
+def test_a_gpu_computes_less_of_the_halo_than_the_caches_of_a_cpu_would_allow():
+    for p in (planned(), planned(spatial_mode="3d", input_depth=60)):
+        on_cpu, on_gpu = (
+            TileSizes([p], 4e9, on_gpu=on_gpu).tile(block_shape([p])) for on_gpu in (False, True)
+        )
+        block = Box.of_shape(block_shape([p]))
+        assert waste([p], list(tiles(block, on_gpu))) < waste([p], list(tiles(block, on_cpu)))
+
+
+def test_no_batch_of_a_gpu_has_more_values_than_can_be_indexed():
+    p = planned(n_convkernels=64)
+    shape = largest_tile([p], (64, 4000, 4000), 1e15)
+    assert MOST_VALUES / 3 < prediction_bytes(p, p.read_shape(shape), 1) <= MOST_VALUES
+    sizes = TileSizes([p], 1e15, on_gpu=True)
+    assert sizes.n_at_once([p.read_shape((1, 500, 500))]) * 500**2 * 64 < MOST_VALUES
+    assert TileSizes([p], 1e9).n_at_once([p.read_shape((1, 500, 500))]) == 1
+
+
+def test_a_slab_takes_its_probabilities_and_a_tile_in_each_thread():
+    p, volume = planned(**SMALL), (30, 300, 200)
+    of_slice, sizes = 4 * 7 * 300 * 200, TileSizes([p], 1e9)
+    of_tile = prediction_bytes(p, p.read_shape(sizes.tile((1, 300, 200))), 4)
+    assert sizes.bytes_of_slices(volume, 3) == of_slice + 3 * of_tile
+    on_gpu = TileSizes([p], 1e9, on_gpu=True).bytes_of_slices(volume, 3)
+    assert on_gpu == 16 * of_slice + prediction_bytes(p, p.read_shape((16, 300, 200)), 4)
+    assert TileSizes([p], 1e9, on_gpu=True).bytes_of_slices((2, 300, 200), 3) < on_gpu
 
 
 @pytest.mark.process

@@ -1,6 +1,9 @@
 """How a training computes: chosen once, by a trial if need be, and kept in the checkpoint."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from genenet.training import arithmetic, checkpoint, compile_trial, learner
 from genenet.training.arithmetic import CUDA_GRAPH, Arithmetic
 from genenet.training.compile_trial import Measured, choose
 from genenet.training.provenance import made_with
+from tests.support.configs import ROOT
 from tests.support.trainers import tensors, train, trainer, weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -171,6 +175,90 @@ def test_when_a_graph_runs_out_of_memory_its_own_is_freed_before_the_halves(monk
     assert happened == ["replay", "free", "halves"]
     assert t.learner.parts == 2
     assert not t.learner.replays
+
+
+def test_a_training_that_continues_where_nothing_compiles_is_computed_uncompiled(
+    tmp_path, monkeypatch, caplog
+):
+    """On the CPU, with a forward pass that fails as on a node without a compiler."""
+    genome = {"norm": 1, "dropout_rate": 0.2}
+    whole, first, second = (trainer(genome, compile="auto") for _ in range(3))
+    first.learner.use(Arithmetic("float32", CUDA_GRAPH))
+    for _ in first.run(until=10):
+        pass
+    checkpoint.save(tmp_path / "c.pt", {"fingerprint": "f", **first.state()})
+    second.restore(checkpoint.load(tmp_path / "c.pt", "f"))
+    supervised = second.learner.supervised
+
+    def fails(images):
+        supervised(images)  # changes the running statistics of the norms
+        raise RuntimeError("Cannot find a working triton installation")
+
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: None)
+    second.learner.replays, second.learner.forward = True, fails
+    train(whole), train(second)
+    assert not second.learner.replays
+    assert caplog.text.count("compile: auto chose reduce-overhead for this training, but") == 1
+    assert "fails on this node (Cannot find a working triton installation)" in caplog.text
+    assert all(torch.equal(tensor, tensors(second)[name]) for name, tensor in tensors(whole).items())
+    assert Arithmetic.restored(second.state()["learner"]["arithmetic"]).compiled == CUDA_GRAPH
+
+
+WITHOUT_COMPILER = """
+import torch
+from genenet.training.arithmetic import CUDA_GRAPH, Arithmetic
+from tests.support.trainers import train, trainer
+
+t = trainer(iterations=3)
+t.learner.use(Arithmetic("float32", CUDA_GRAPH))
+torch.compiler.cudagraph_mark_step_begin = lambda: None
+t.learner.replays, t.learner.forward = True, t.learner.arithmetic.forward(t.learner.supervised)
+train(t)
+assert not t.learner.replays
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_torch_itself_finds_no_compiler(tmp_path):
+    nowhere = {"CXX": str(tmp_path / "c++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_COMPILER],
+        cwd=ROOT,
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "but that fails on this node (InvalidCxxCompiler: No working C++ compiler found" in done.stderr
+
+
+def test_an_error_that_has_nothing_to_do_with_compiling_is_raised(monkeypatch):
+    t = trainer()
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: None)
+
+    def fails(_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(t.learner.supervised, "forward", fails)
+    t.learner.replays, t.learner.forward = True, fails
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        t.step()
+    assert not t.learner.replays
+
+
+@pytest.mark.parametrize("must_replay", [True, False])
+def test_a_trial_learns_that_a_graph_fails(must_replay, monkeypatch):
+    t = trainer()
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: None)
+    t.learner.replays, t.learner.forward, t.learner.must_replay = True, None, must_replay
+    if must_replay:
+        with pytest.raises(TypeError):
+            t.step()
+    else:
+        t.step()
+    assert t.iteration == (0 if must_replay else 1)
 
 
 def test_scores_say_what_was_computed_in(monkeypatch):

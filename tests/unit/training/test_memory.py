@@ -84,25 +84,6 @@ def test_on_a_gpu_its_total_decides(monkeypatch, total_gb, is_others):
         look()
 
 
-@pytest.mark.parametrize(
-    ("net", "megabytes", "tile"),
-    [
-        ({}, 10_000, (16, 300, 200)),  # whole slices
-        ({}, 60, (8, 300, 200)),
-        ({}, 10, (1, 300, 200)),
-        ({}, 3, (1, 150, 200)),
-        ({"spatial_mode": "3d", "input_depth": 24}, 30, (16, 150, 100)),  # a halo along z, too
-    ],
-)
-def test_a_gpu_validates_in_tiles_that_fit(net, megabytes, tile, monkeypatch):
-    monkeypatch.setattr(memory, "tile_bytes", lambda device: megabytes * 1e6)
-    network_plan = plan(Genome("t", {"net": {**NET, **net}}).net, 3)
-    shapes = [(5, 300, 20), (40, 100, 200)]
-    assert memory.validation_tile(network_plan, shapes, torch.device("cuda")) == tile
-    assert memory.validation_tile(network_plan, shapes, torch.device("cpu")) is None
-    assert memory.validation_tile(network_plan, [], torch.device("cuda")) is None
-
-
 def test_a_share_of_the_free_memory_of_a_gpu_is_for_a_tile(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 80e9)
     assert memory.tile_bytes(torch.device("cuda")) == 10e9
