@@ -12,6 +12,7 @@ from functools import partial
 
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
+from search_surrogate import features_of, surrogate
 
 SIZE = 4  # of the ensemble
 
@@ -109,6 +110,11 @@ def strategies(pool, n_genomes):
             name = f"η={eta}, {n_rungs} rungs"
             found[f"halving {name}, 2 rounds"] = partial(halving, eta=eta, n_rungs=n_rungs, n_rounds=2)
             found[f"hyperband {name}"] = partial(hyperband, eta=eta, n_rungs=n_rungs)
+    if pool.genomes:
+        rows = features_of(pool)
+        for n_first, n_round in ((12, 6), (8, 4), (12, 1)):
+            name = f"surrogate, {n_first} at first, then {n_round} a round"
+            found[name] = partial(surrogate, n_first=n_first, n_round=n_round, rows=rows)
     return found | _of_optuna(pool.n_validations)
 
 

@@ -7,7 +7,7 @@ validation voxels count. An ARI is stored in steps of 1/20 000, so it is accurat
 import json
 import math
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from genenet.core.atomic_files import atomic_path, write_csv, write_json
 from genenet.core.errors import InputError
-from search_curves import N_VALIDATIONS, read_folder, truth
+from search_curves import N_VALIDATIONS, Recording, read_folder, truth
 
 FOLDER = Path(__file__).parent / "data"
 STEPS = 20_000
@@ -56,6 +56,7 @@ class Pool:
         interval: iterations between two validations.
         n_validations: number of validations of a full training.
         ensembles: an object whose ``ari(genomes)`` is the ARI of an ensemble of full trainings.
+        genomes: drawn again; none if only their curves are known.
     """
 
     curves: list[np.ndarray]
@@ -63,6 +64,7 @@ class Pool:
     interval: int
     n_validations: int
     ensembles: object
+    genomes: list = field(default_factory=list)
 
     def final(self, genome):
         """Return the ARI of a full training's best weights; None if it diverged."""
@@ -199,7 +201,26 @@ def read(data, folder=FOLDER):
         description["recording"]["iterations"] // n_validations,
         n_validations,
         Ensembles(members, tables),
+        _drawn_again(description),
     )
+
+
+def _drawn_again(description):
+    """Return the genomes of a recording; none if they can't be drawn as they were.
+
+    A test's recording has no regions; a genome's id must be that of the recording, or the seeds mean other genomes now.
+    """
+    recording = description.get("recording", {})
+    if "data" not in recording:
+        return []
+    recording = Recording(**recording)
+    genomes = [recording.genome(index) for index in range(len(description["genomes"]))]
+    for genome, recorded in zip(genomes, description["genomes"], strict=True):
+        if recorded["id"] not in genome.ids:
+            raise InputError(
+                f"genome {recorded['genome']} is no longer drawn as {recorded['id']}: record anew"
+            )
+    return genomes
 
 
 def tabulate(data, work, processes, folder=FOLDER):

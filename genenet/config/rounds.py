@@ -27,7 +27,7 @@ class Round:
 
     number: int
     n_genomes: int
-    is_bred: bool  # children of earlier rounds; else drawn
+    is_bred: bool  # made from the scores of earlier rounds; else drawn
     rungs: tuple[Rung, ...] = ()
 
     @property
@@ -72,12 +72,12 @@ def rounds(search: Search, iterations: int, validation_interval: int) -> list[Ro
     """
     found = []
     for number, n in enumerate(search.n_by_round):
-        first = number if search.halves and not search.evolves else 0  # of a bracket
+        first = number if search.halves and not search.breeds else 0  # of a bracket
         budgets = rung_iterations(search, iterations, validation_interval)[first:] if search.halves else []
         rungs = tuple(
             Rung(budget, _slots(n, search.halving.eta, step)) for step, budget in enumerate(budgets)
         )
-        found.append(Round(number, n, search.evolves and number > 0, rungs))
+        found.append(Round(number, n, search.breeds and number > 0, rungs))
     return found
 
 

@@ -14,7 +14,7 @@ from genenet.genes.feasible_regions import read_region, regions_schema
 from genenet.genes.hyperparameters import LEVELS
 from genenet.genes.variation_settings import Mutation, Probability, refuse
 
-Strategy = Literal["random", "halving", "evolution", "evolution_and_halving"]
+Strategy = Literal["random", "halving", "evolution", "evolution_and_halving", "surrogate"]
 
 
 class Draws(Closed):
@@ -96,19 +96,36 @@ class Evolution(Closed):
         return refuse(value, {"crossing": "crossover, the share of children that have two parents"})
 
 
+class Surrogate(Closed):
+    """A surrogate model (as in SMAC, Hutter et al. 2011) chooses the genomes of later rounds from many candidates.
+
+    Half of the candidates are drawn at random, half are children of the best, made with the options of ``evolution``.
+    """
+
+    candidates: Annotated[int, Field(ge=10)] = Field(
+        400, description="number of candidates from which the genomes of a round are chosen"
+    )
+    least_scores: Annotated[int, Field(ge=4)] = Field(
+        8,
+        description="number of genomes with a score that the model needs; with fewer, a round is drawn at random",
+    )
+
+
 class Search(Draws):
     """Which genomes are drawn, and how many."""
 
     strategy: Strategy = Field(
         "random",
         description="random: all genomes are drawn and trained in full; halving: only the best continue; evolution: "
-        "later rounds are children of the best; evolution_and_halving: both",
+        "later rounds are children of the best; evolution_and_halving: both; surrogate: a model of the scores so far "
+        "chooses the genomes of later rounds from many candidates",
     )
     n_genomes: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
         6, description="number of genomes; a list gives that of each round: [20, 10, 10]"
     )
     halving: Halving = Halving()
     evolution: Evolution = Evolution()
+    surrogate: Surrogate = Surrogate()
 
     @model_validator(mode="before")
     @classmethod
@@ -123,20 +140,35 @@ class Search(Draws):
     @model_validator(mode="after")
     def _rounds_fit_the_strategy(self) -> Self:
         n = self.n_genomes
-        if self.evolves and (isinstance(n, int) or len(n) < 2):
+        if self.breeds and (isinstance(n, int) or len(n) < 2):
             raise ValueError(
                 f"n_genomes: {self.strategy} has rounds; give the number of genomes of each, such as [20, 10, 10]"
             )
-        if not self.evolves and not isinstance(n, int):
+        if not self.breeds and not isinstance(n, int):
             raise ValueError(f"n_genomes: {self.strategy} has one round; give one number, such as {sum(n)}")
         if self.evolves and self.halving.brackets > 1:
             raise ValueError(f"halving.brackets: not with {self.strategy}, whose rounds have the same rungs")
+        if self.asks_a_model and not isinstance(n, int) and max(n[1:]) > self.surrogate.candidates:
+            raise ValueError(
+                f"surrogate.candidates {self.surrogate.candidates} is less than the {max(n[1:])} genomes of a round; "
+                "raise it, for example to ten times the genomes of a round"
+            )
         return self
 
     @property
     def evolves(self) -> bool:
         """Whether later rounds are children of earlier ones."""
         return self.strategy.startswith("evolution")
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a surrogate model chooses the genomes of later rounds."""
+        return self.strategy == "surrogate"
+
+    @property
+    def breeds(self) -> bool:
+        """Whether the genomes of later rounds depend on the scores of earlier ones."""
+        return self.evolves or self.asks_a_model
 
     @property
     def halves(self) -> bool:

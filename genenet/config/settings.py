@@ -15,7 +15,7 @@ from genenet.config.ensemble import EnsembleSettings
 from genenet.config.folds import FoldPlan
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.postprocessing import LabelChoice
-from genenet.config.search import Draws, Evolution
+from genenet.config.search import Draws, Evolution, Surrogate
 from genenet.config.segmentation import Segmentation
 from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.training import Training
@@ -90,10 +90,17 @@ class BaselineSettings(Closed):
 
 
 class BreedSettings(Draws):
-    """What the children of later rounds depend on, but for their parents."""
+    """What the genomes of later rounds depend on, but for the earlier rounds."""
 
     evolution: Evolution
     metric: SelectionMetricName = RANKING_METRIC
+    surrogate: Surrogate | None = None  # None: all genomes are children
+
+    @model_serializer(mode="wrap")
+    def _without_no_surrogate(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``surrogate`` if there is none, so that the settings of such a search are as they always were."""
+        values: dict[str, Any] = handler(self)
+        return values if self.surrogate else {key: values[key] for key in values if key != "surrogate"}
 
 
 class TrainSettings(Closed):

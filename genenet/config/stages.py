@@ -182,6 +182,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
         regions=c.search.regions,
         evolution=c.search.evolution,
         metric=c.ensemble.metric,
+        surrogate=c.search.surrogate if c.search.asks_a_model else None,
     ),
     "baseline": lambda c, name: BaselineSettings(
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})

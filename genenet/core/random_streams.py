@@ -28,3 +28,4 @@ class Stream(IntEnum):
     DEEP_SUPERVISION = 13  # torch's seed of the heads' initial weights: (stream, 0)
     GREY_VALUES = 14  # parts of an image whose grey values are compared with those of labelled images
     FIRST_LOOK = 15  # tiles of a volume that are predicted before it is segmented
+    SURROGATE = 16  # seeds of the surrogate models of a search: (stream, round, genome)

@@ -13,9 +13,11 @@ from typing import Any
 
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError, naming
+from genenet.core.validation import validate
 from genenet.genes.domains import Number
 from genenet.genes.gene_graph import Deltas, Gene, NetGene, grow
 from genenet.genes.hyperparameters import HYPERPARAMETERS, hyperparameter, settable, shown
+from genenet.genes.prediction import PredictedScore
 from genenet.genes.version_1 import FORMAT_1, from_version_1, to_version_1
 
 FORMAT = "genenet.genome/2"
@@ -32,6 +34,7 @@ class Genome:
         seed: of the search that drew the genome; None if none did.
         parents: the ids of a child's parents.
         round: of the search that bred a child; None for other genomes.
+        prediction: the score that a surrogate model expected of it; None if none did.
         net: the root of the gene graph: ``net.value("n_stacks")``.
 
     Raises:
@@ -43,6 +46,7 @@ class Genome:
     seed: int | None = None
     parents: tuple[str, ...] = ()
     round: int | None = None
+    prediction: PredictedScore | None = None
     net: NetGene = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +79,7 @@ class Genome:
             "seed": self.seed,
             "parents": list(self.parents),
             **({} if self.round is None else {"round": self.round}),
+            **({} if self.prediction is None else {"prediction": self.prediction.model_dump()}),
             "deltas": {path: dict(values) for path, values in self.deltas.items()},
         }
 
@@ -101,7 +106,7 @@ def genome_from_json(value: Any) -> Genome:
     unknown = set(value) - {"format", *_FIELDS}
     if unknown:
         raise InputError(f"{min(unknown)[:60]}: unknown key; known are format, {', '.join(_FIELDS)}")
-    name, deltas, seed, parents, round_ = (value.get(k, d) for k, d in _FIELDS.items())
+    name, deltas, seed, parents, round_, predicted = (value.get(k, d) for k, d in _FIELDS.items())
     if not isinstance(name, str) or not isinstance(deltas, dict) or not isinstance(parents, list):
         raise InputError("name must be a text, deltas an object of objects, parents a list")
     if not all(isinstance(v, dict) for v in deltas.values()):
@@ -109,7 +114,8 @@ def genome_from_json(value: Any) -> Genome:
     _check_names(name, parents, seed, round_)
     if value["format"] == FORMAT_1:
         deltas = from_version_1(deltas)
-    return Genome(name, deltas, seed, tuple(parents), round_)
+    prediction = None if predicted is None else validate(PredictedScore, predicted, "prediction")
+    return Genome(name, deltas, seed, tuple(parents), round_, prediction)
 
 
 def _check_names(name: str, parents: list[Any], seed: Any, round_: Any) -> None:
@@ -123,7 +129,14 @@ def _check_names(name: str, parents: list[Any], seed: Any, round_: Any) -> None:
             raise InputError(f"{key} must be a number of at least 0, or null")
 
 
-_FIELDS: dict[str, Any] = {"name": "", "deltas": None, "seed": None, "parents": [], "round": None}
+_FIELDS: dict[str, Any] = {
+    "name": "",
+    "deltas": None,
+    "seed": None,
+    "parents": [],
+    "round": None,
+    "prediction": None,
+}
 
 
 def _numbers(path: str, values: Mapping[str, Any]) -> Deltas:

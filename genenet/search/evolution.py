@@ -63,7 +63,7 @@ def _new_child(
     settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, int], known: set[str]
 ) -> Genome:
     for attempt in range(TRIES):
-        child = _child(settings, regions, candidates, (*key, attempt))
+        child = child_of(settings, regions, candidates, (*key, attempt))
         if child.id not in known:
             return replace(child, round=key[0])
     raise InputError(
@@ -72,7 +72,8 @@ def _new_child(
     )
 
 
-def _child(settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, ...]) -> Genome:
+def child_of(settings: BreedSettings, regions: Regions, candidates: Scored, key: tuple[int, ...]) -> Genome:
+    """Return the child of one or two parents that win tournaments; each key gives another one."""
     rng = Generator(PCG64(SeedSequence(settings.seed, spawn_key=(Stream.PARENTS, *key))))
     evolution, name = settings.evolution, f"r{key[0]}_{key[1]:03d}"
     first = parent(candidates, evolution, rng)

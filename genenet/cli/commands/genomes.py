@@ -32,10 +32,12 @@ def generate(
     round_: Annotated[int, typer.Option("--round", min=0, help="number of the round")] = 0,
     results: Annotated[
         Path | None,
-        typer.Option(help="the results folder with the scores of earlier rounds, to breed from them"),
+        typer.Option(
+            help="the results folder with the scores of earlier rounds, to make the genome from them"
+        ),
     ] = None,
 ) -> None:
-    """Draw a random genome, breed one from earlier rounds, or write the genome of a baseline."""
+    """Draw a random genome, make one from the scores of earlier rounds, or write the genome of a baseline."""
     from genenet.config.search import Draws
     from genenet.config.settings import BaselineSettings, BreedSettings, read_settings
     from genenet.genes.generation import draw
@@ -44,14 +46,9 @@ def generate(
         genome = read_settings(settings, BaselineSettings).genome()
     elif results is not None:
         from genenet.core.paths import ResultPaths
-        from genenet.search.evolution import breed, scored
-        from genenet.search.halving import read_round
+        from genenet.search.later_rounds import later_genome
 
-        paths = ResultPaths(results)
-        earlier = [read_round(Path(paths.round(number))) for number in range(round_)]
-        wanted = read_settings(settings, BreedSettings)
-        candidates = scored(earlier, paths.genome, wanted.metric)
-        genome = breed(wanted, candidates, round_, index)
+        genome = later_genome(read_settings(settings, BreedSettings), ResultPaths(results), round_, index)
     else:
         draws = read_settings(settings, Draws)
         genome = draw(draws.feasible_regions(), draws.seed, index, round_)

@@ -85,7 +85,15 @@ def test_rungs_end_where_a_whole_training_validates(n, eta, k, iterations, inter
         ({"strategy": "halving", "n_genomes": 9, "halving": {"rungs": 5}}, "rungs would end after 200, 200, "),
         ({"strategy": "halving", "halving": {"brackets": 4}}, "brackets 4 is more than rungs 3"),
         ({"strategy": "evolution_and_halving", "n_genomes": [9, 9], "halving": {"brackets": 2}}, "brackets: not "),
-        ({"strategy": "halved"}, "'random', 'halving', 'evolution' or 'evolution_and_halving', not 'halved'"),
+        ({"strategy": "surrogate", "n_genomes": 9}, "surrogate has rounds; give the number of genomes of each"),
+        (
+            {"strategy": "surrogate", "n_genomes": [9, 20], "surrogate": {"candidates": 12}},
+            "surrogate.candidates 12 is less than the 20 genomes of a round",
+        ),
+        (
+            {"strategy": "halved"},
+            "'random', 'halving', 'evolution', 'evolution_and_halving' or 'surrogate', not 'halved'",
+        ),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_one_line(search, message):
@@ -365,6 +373,7 @@ def rounds_of(**search):
 
 EVOLVED = {"strategy": "evolution", "n_genomes": [4, 4]}
 BOTH = {"strategy": "evolution_and_halving", "n_genomes": [9, 9], "halving": {"rungs": 2}}
+MODELLED = {"strategy": "surrogate", "n_genomes": [4, 4]}
 
 
 @pytest.mark.process
@@ -382,6 +391,13 @@ BOTH = {"strategy": "evolution_and_halving", "n_genomes": [9, 9], "halving": {"r
             EVOLVED,
             {"n_genomes": [4, 6, 4]},
             "n_genomes: round 1 had 4 genomes, not 6, when round 2 was bred from it",
+        ),
+        (MODELLED, {"n_genomes": [4, 6]}, None),
+        (MODELLED, {"n_genomes": [4, 4, 4]}, None),
+        (
+            MODELLED,
+            {"n_genomes": [5, 4]},
+            "n_genomes: round 0 had 4 genomes, not 5, when round 1 was bred from it",
         ),
         (BOTH, {"n_genomes": [9, 12]}, None),
         (BOTH, {"halving": {"rungs": 3}}, "halving: round 0 had rungs of 150, 400 iterations"),
