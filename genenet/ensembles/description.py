@@ -161,6 +161,8 @@ class EnsembleDescription(Closed):
         calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
             by an older version, whose probabilities stay as they are.
         reference: what the ensemble has seen, with which other volumes are compared; None if an older version made it.
+        pair_ambiguities: how much each pair of ``runs`` disagrees on the validation images
+            (``ProbabilityProducts.pair_ambiguities``); None for an ensemble made in Python or by an older version.
     """
 
     format: Literal["genenet.ensemble/1"] = FORMAT
@@ -180,6 +182,7 @@ class EnsembleDescription(Closed):
     blocks: BlockCounts | None = None
     calibration: CalibrationEntry | None = None
     reference: Reference | None = None
+    pair_ambiguities: list[list[NonNegativeFloat]] | None = None
     members: list[MemberEntry] = Field(min_length=1)
 
     @property

@@ -151,6 +151,17 @@ class ProbabilityProducts:
         n = max(1, self.n_voxels)
         return float(1 + (weights @ self.products @ weights - 2 * weights @ self.hits) / n)
 
+    def pair_ambiguities(self) -> NDArray[np.float64]:
+        """Return the ambiguity (K, K) of the ensembles of two networks with equal weights.
+
+        It is the mean over voxels of a quarter of the squared distance between their probabilities, from 0 to 0.5: how
+        much less the squared error of the two together is than the mean of theirs (Krogh and Vedelsby 1995, eq. 6).
+        """
+        lengths = np.diagonal(self.products)
+        distances = lengths[:, None] + lengths[None, :] - 2 * self.products
+        found: NDArray[np.float64] = np.clip(distances, 0, None) / (4 * max(1, self.n_voxels))
+        return found
+
     def best(self, networks: Sequence[int]) -> NDArray[np.float64]:
         """Return the weights, not negative and with sum 1, with the least error: stacking (Breiman 1996).
 

@@ -1,4 +1,4 @@
-"""The report's plots with a dot for each network: its score against a hyperparameter, or against its round.
+"""The report's plots with a dot for each network: its score against a hyperparameter, its round, or its speed.
 
 Networks far below the others are drawn at the lower edge, as triangles (see `ScoreAxis`).
 """
@@ -13,6 +13,7 @@ from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, HoverTool, 
 from bokeh.models.annotations import Span
 
 from genenet.config.selection_metrics import RANKING_METRIC
+from genenet.core.choices import many
 from genenet.genes.hyperparameters import HYPERPARAMETERS
 from genenet.report.plot_style import (
     COLOURS,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
 
     from genenet.genes.hyperparameters import Hyperparameter
+    from genenet.report.priced import PricedEnsemble
     from genenet.training.outcomes import Outcome
 
 BELOW = "inverted_triangle"  # marker of an outlier
@@ -120,6 +122,56 @@ def log_ticks(low: float, high: float) -> list[float]:
         if len(ticks) >= 2:
             break
     return ticks or [low]
+
+
+def speed(
+    runs: Sequence[Outcome], ensembles: Sequence[PricedEnsemble], metric: str = RANKING_METRIC
+) -> Figure | None:
+    """Plot the scores of networks and ensembles against their time for a million voxels; None if no time is known."""
+    known = [run for run in runs if run.score(metric) is not None and run.seconds_per_megavoxel]
+    if not known:
+        return None
+    shown = [each.score for each in ensembles] + [or_nan(run.score(metric)) for run in known]
+    axis = _score_axis(_networks(runs, metric) or known, metric, shown)
+    title = score_title(metric)
+    plot = axes(
+        "seconds for a million voxels", f"validation {title}", 360, x_axis_type="log", y_range=axis.range
+    )
+    dots: list[DataRenderer] = []
+    for kind, name in KINDS.items():
+        of_kind = [run for run in known if run.kind == kind]
+        columns = {**_dots(of_kind, axis, metric), "x": [run.seconds_per_megavoxel for run in of_kind]}
+        style: dict[str, Any] = {"color": COLOURS[kind], "size": 8, "legend_label": name}
+        if of_kind:
+            dots.append(plot.scatter("x", "y", source=ColumnDataSource(columns), marker="marker", **style))
+    dots += _ensemble_dots(plot, ensembles)
+    tips = [("", "@run"), (title, "@ari{0.000}"), ("seconds for a million voxels", "@x{0.000}")]
+    plot.add_tools(HoverTool(renderers=dots, tooltips=tips))
+    times = [run.seconds_per_megavoxel or 1 for run in known] + [each.seconds for each in ensembles]
+    plot.xaxis.ticker = FixedTicker(ticks=log_ticks(min(times), max(times)))
+    plot.xaxis.formatter = NumeralTickFormatter(format="0.[000]")
+    return legend_below(plot)
+
+
+def _ensemble_dots(plot: Figure, ensembles: Sequence[PricedEnsemble]) -> list[DataRenderer]:
+    """Draw the best-k ensembles as a line of diamonds, and those of the strategies as squares."""
+    found: list[DataRenderer] = []
+    for is_best_k, name, marker in ((True, "best-k ensembles", "diamond"), (False, "strategies", "square")):
+        some = [each for each in ensembles if each.is_best_k is is_best_k]
+        source = ColumnDataSource(
+            {
+                "x": [each.seconds for each in some],
+                "y": [each.score for each in some],
+                "ari": [each.score for each in some],
+                "run": [f"{each.title}: {many(each.size, 'network')}" for each in some],
+            }
+        )
+        style: dict[str, Any] = {"source": source, "color": COLOURS["member"], "legend_label": name}
+        if is_best_k and some:
+            plot.line("x", "y", line_width=1, **style)
+        if some:
+            found.append(plot.scatter("x", "y", marker=marker, size=10, fill_color=None, **style))
+    return found
 
 
 def family(runs: Sequence[Outcome], metric: str = RANKING_METRIC) -> Figure | None:

@@ -1,6 +1,6 @@
 """The interactive plots of the report. A new plot is a function here, a line of `plots_of`, and a text in the template.
 
-Plots with a dot for each network are in `network_plots`.
+Plots with a dot for each network are in `network_plots`, matrices in `matrix_plots`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper
-from bokeh.palettes import Blues256
+from bokeh.models import ColumnDataSource, FixedTicker
 
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS
 from genenet.core.tolerant_read import as_number
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ranking import rows
-from genenet.report.network_plots import family
+from genenet.report.matrix_plots import confusion, disagreement
+from genenet.report.network_plots import family, speed
 from genenet.report.plot_style import COLOURS, INK, KINDS, ScoreAxis, axes, legend_below, score_title
+from genenet.report.priced import priced_ensembles
 from genenet.report.provenance import devices
 
 if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.plotting import figure as Figure
-    from numpy.typing import NDArray
 
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.claims import Contender
@@ -53,11 +53,13 @@ def plots_of(
     """
     metric, of_sizes = ensemble.metric, rows(Path(paths.curve))
     columns = {"ari": "validation_ari", "mean_iou": "mean_iou"}
-    best_n = next(iter(read_strategies(Path(paths.strategies))), None)  # anytime.csv is about best_n
+    strategies = read_strategies(Path(paths.strategies))
+    best_n = next(iter(strategies), None)  # anytime.csv is about best_n
     counts = ensemble.validation.confusion
+    of_curve = [_score(row, columns, metric) for row in of_sizes]
     return {
         "curve": ensemble_curve(
-            [_score(row, columns, metric) for row in of_sizes],
+            of_curve,
             len(ensemble.runs),
             {each.title: each.score for each in contenders[1:]},
             metric,
@@ -66,6 +68,12 @@ def plots_of(
         "anytime": anytime(
             rows(Path(paths.anytime)), len(best_n.members) if best_n else 0, devices(runs), metric
         ),
+        "speed": speed(
+            runs,
+            priced_ensembles(runs, [row["added"] for row in of_sizes], of_curve, strategies, metric),
+            metric,
+        ),
+        "disagreement": disagreement(ensemble.pair_ambiguities or [], ensemble.runs),
         "family": family(runs, metric),
         "confusion": confusion(np.array(counts), ensemble.classes) if counts else None,
         "calibration": reliability(calibration) if calibration else None,
@@ -180,44 +188,6 @@ def anytime(
         plot.step("x", name, mode="after", line_width=2, **style)
         plot.scatter("x", name, size=5, **style)
     return legend_below(plot)
-
-
-def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Show which classes the voxels of each true class were given, as shares of the true class.
-
-    Args:
-        counts: voxels by true class (row) and class found (column), (C, C).
-        names: names of the C classes.
-    """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    rows, columns = np.indices(counts.shape)
-    tips = [("true", "@row"), ("predicted", "@column"), ("share", "@share{0.0%}"), ("voxels", "@n{0,0}")]
-    last = len(names) - 0.5
-    plot = axes("predicted", "true", 130 + 34 * len(names), tips, x_range=(-0.5, last), y_range=(last, -0.5))
-    source = ColumnDataSource(
-        {
-            "x": columns.ravel(),
-            "y": rows.ravel(),
-            "share": shares.ravel(),
-            "n": counts.ravel(),
-            "row": [names[i] for i in rows.ravel().tolist()],
-            "column": [names[i] for i in columns.ravel().tolist()],
-            "text": [f"{100 * share:.0f}" if share >= 0.005 else "" for share in shares.ravel()],
-            "ink": ["#ffffff" if share > 0.5 else INK for share in shares.ravel()],
-        }
-    )
-    mapper = LinearColorMapper(palette=Blues256[::-1], low=0, high=1)
-    plot.rect("x", "y", 0.96, 0.94, source=source, color={"field": "share", "transform": mapper})
-    plot.text(
-        "x", "y", "text", source=source, text_align="center", text_baseline="middle", text_color="ink",
-        text_font_size="12px",
-    )  # fmt: skip
-    for axis in plot.axis:
-        axis.ticker = FixedTicker(ticks=list(range(len(names))))
-        axis.major_label_overrides = dict(enumerate(names))
-    plot.xaxis.major_label_orientation = 0.6
-    plot.grid.grid_line_color = None
-    return plot
 
 
 def reliability(calibration: CalibrationEntry) -> Figure | None:

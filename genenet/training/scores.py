@@ -44,7 +44,7 @@ class MadeWith(Closed):
 
 
 class PredictionTime(Closed):
-    """The time that a network took for the validation images, writing included."""
+    """The time that a network took for the validation images, with writing; other programs hardly count on a CPU."""
 
     seconds: NonNegativeFloat
     voxels: NonNegativeInt

@@ -28,6 +28,7 @@ def test_the_ensemble_of_version_0_1_is_read_and_keeps_all_that_it_says(tmp_path
         "calibration": None,
         "blocks": None,
         "reference": None,
+        "pair_ambiguities": None,
     }
     assert read_description(tmp_path / "ensemble.json") == description
 

@@ -100,6 +100,19 @@ def test_the_error_of_weights_is_the_squared_distance_from_the_labels():
     assert moments.error(weights) == pytest.approx(squared_error(labels, probabilities, weights), abs=1e-6)
 
 
+def test_the_ambiguity_of_a_pair_is_what_its_mean_gains():
+    """Krogh and Vedelsby (1995), eq. 6: the members' mean error minus the error of their mean."""
+    labels, probabilities = volumes(4, 3)
+    found = ProbabilityProducts.of(labels, probabilities).pair_ambiguities()
+    assert np.allclose(np.diagonal(found), 0)
+    assert np.allclose(found, found.T)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        alone = [squared_error(labels, probabilities, np.eye(3)[k]) for k in (i, j)]
+        together = squared_error(labels, probabilities, (np.eye(3)[i] + np.eye(3)[j]) / 2)
+        assert found[i, j] == pytest.approx(np.mean(alone) - together, abs=1e-6)
+        assert found[i, j] > 0.01
+
+
 @examples(30)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_weights_are_a_simplex_and_no_worse_than_any_network_or_the_mean(seed, k):

@@ -15,11 +15,12 @@ from genenet.cli.summary import print_summary
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.paths import RunPaths
-from genenet.ensembles.description import CalibrationEntry
+from genenet.ensembles.description import CalibrationEntry, StrategyEntry
 from genenet.ensembles.ranking import read_runs
 from genenet.genes.layer_parts import NORMS
 from genenet.metrics.table import METRICS
-from genenet.report import figures, network_plots, plot_style, plots, report
+from genenet.report import figures, matrix_plots, network_plots, plot_style, plots, report
+from genenet.report.priced import PricedEnsemble, priced_ensembles
 from genenet.training.outcomes import Outcome
 from genenet.training.scores import Scores
 from genenet.volumes.palette import class_colours
@@ -484,10 +485,67 @@ def test_ticks_of_numbers_of_parameters_are_round_and_few(
 
 
 def test_confusion_is_in_shares_of_the_true_class() -> None:
-    shown = plotted(plots.confusion(np.array(SCORES["confusion"]), ["a", "b", "c"]))
+    shown = plotted(matrix_plots.confusion(np.array(SCORES["confusion"]), ["a", "b", "c"]))
     assert shown["text"] == ["75", "25", "", "25", "75", "", "", "", ""]
     assert shown["row"][3:6] == ["b"] * 3
     assert shown["column"][3:6] == ["a", "b", "c"]
+
+
+def test_disagreement_has_a_number_for_each_pair_and_needs_two_members() -> None:
+    shown = matrix_plots.disagreement([[0, 0.012], [0.012, 0]], ["r0/000", "r0/004"])
+    assert shown is not None
+    assert plotted(shown)["text"] == ["", "0.012", "0.012", ""]
+    assert matrix_plots.disagreement([[0]], ["r0/000"]) is matrix_plots.disagreement([], ["r0/000"]) is None
+    many = matrix_plots.disagreement(np.full((13, 13), 0.01).tolist(), [f"r0/{i:03}" for i in range(13)])
+    assert many is not None
+    assert set(plotted(many)["text"]) == {""}  # the numbers would overlap
+
+
+def with_price(run: Outcome, name: str, ari: float, seconds: float | None) -> Outcome:
+    prediction = {} if seconds is None else {"prediction": {"seconds": seconds, "voxels": 2_000_000}}
+    scores = {"status": "ok", "n_parameters": 1234, "validation": {"ari": ari}, **prediction}
+    return replace(run, run=name, scores=Scores.model_validate(scores))
+
+
+def test_ensembles_cost_the_time_of_their_members(search: Search) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    prices = {"r0/000": 1.0, "r0/001": 4.0, "r0/002": None}
+    runs = [with_price(run, name, 0.7, seconds) for name, seconds in prices.items()]
+    entry = StrategyEntry.model_validate(
+        {
+            "strategy": "best_n",
+            "chosen": True,
+            "members": [{"run": name, "weight": 0.5} for name in list(prices)[:2]],
+            "validation": {"ari": 0.75, "iou": [0.5]},
+            "seconds_per_megavoxel": 2.5,
+        }
+    )
+    found = priced_ensembles(runs, list(prices), [0.7, 0.75, 0.8], [entry], "ari")
+    assert found == [
+        PricedEnsemble("best 1", 1, 0.5, 0.7, True),
+        PricedEnsemble("best 2", 2, 2.5, 0.75, True),  # the cost of three isn't known
+        PricedEnsemble("best n", 2, 2.5, 0.75, False),
+    ]
+
+
+def test_speed_shows_networks_and_ensembles_whose_time_is_known(search: Search) -> None:
+    (run, *_) = read_runs(search.paths, {"r0/000"})
+    runs = [with_price(run, "r0/000", 0.7, 1.0), with_price(run, "r0/001", 0.6, 0.2)]
+    plot = network_plots.speed([*runs, with_price(run, "r0/002", 0.9, None)], [])
+    assert plot is not None
+    assert plotted(plot) == {
+        "x": [0.5, 0.1],
+        "y": [0.7, 0.6],
+        "marker": ["circle"] * 2,
+        "ari": [0.7, 0.6],
+        "run": ["r0/000", "r0/001"],
+    }
+    both = network_plots.speed(runs, [PricedEnsemble("best 2", 2, 0.6, 0.75, True)])
+    assert both is not None
+    dots = [line.data_source.data for line in both.renderers]  # type: ignore[attr-defined]
+    assert dots[-1]["run"] == ["best 2: 2 networks"]
+    assert (dots[-1]["x"], dots[-1]["y"]) == ([0.6], [0.75])
+    assert network_plots.speed([with_price(run, "r0/002", 0.9, None)], []) is None
 
 
 def test_members_have_their_gene_graph_and_network_drawn(page: Page) -> None:

@@ -1,10 +1,13 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from genenet.core.errors import InputError
 from genenet.metrics.table import METRICS
+from genenet.training.outcome_files import Began
 from genenet.training.scores import Scores, read_scores, scores_of
 
 VERSION_0_1 = Path(__file__).parents[2] / "data" / "version_0.1" / "search" / "runs"
@@ -60,3 +63,10 @@ def test_other_contents_are_refused_with_one_line(values: object, message: str) 
         scores_of(values, "s.json")
     assert str(error.value).startswith(message)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_time_on_a_cpu_leaves_out_what_the_process_waits_for() -> None:
+    """A moment 100 s ago by the clock, of which the process has computed hardly any."""
+    began = Began(wall=time.monotonic() - 100, processor=time.process_time() - 2)
+    assert 2 <= began.seconds(torch.device("cpu")) < 90
+    assert began.seconds(torch.device("meta")) >= 100
