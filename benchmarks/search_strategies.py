@@ -112,7 +112,7 @@ def strategies(pool, n_genomes):
             found[f"hyperband {name}"] = partial(hyperband, eta=eta, n_rungs=n_rungs)
     if pool.genomes:
         rows = features_of(pool)
-        for n_first, n_round in ((12, 6), (8, 4), (12, 1)):
+        for n_first, n_round in ((12, 6), (12, 1)):
             name = f"surrogate, {n_first} at first, then {n_round} a round"
             found[name] = partial(surrogate, n_first=n_first, n_round=n_round, rows=rows)
     return found | _of_optuna(pool.n_validations)
