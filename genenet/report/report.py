@@ -29,9 +29,11 @@ from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
-from genenet.report import figures, network_plots, plot_style, plots, slices
+from genenet.report import figures, model_plots, network_plots, plot_style, plots, slices
 from genenet.report.provenance import cost, provenance, refit_cost, settings_of
 from genenet.report.tried import not_tried, tried_on
+from genenet.search.importance import what_matters
+from genenet.search.predictions import agreement
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.outcomes import Outcome
 from genenet.volumes import ome_zarr
@@ -88,6 +90,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     ensemble: EnsembleDescription = contents["ensemble"]
     against = network_plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
     models = plots.plots_of(paths, ensemble, runs, contenders, contents["calibration"])
+    models |= model_plots.plots_of_model(runs, contents["importance"], ensemble.metric)
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(
@@ -143,6 +146,8 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "roles": ROLES,
         "metrics": [metric for metric in METRICS.values() if metric.is_headline],
         "drawings": _drawings(paths, ensemble),
+        "importance": what_matters(runs, ensemble.metric),
+        "agreement": agreement(runs, ensemble.metric),
         "cost": cost(runs, of_controls) | refit_cost(_refits(paths, ensemble)),
         "settings": settings_of(paths),
         "results": str(paths.results),

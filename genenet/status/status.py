@@ -15,6 +15,7 @@ from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
 from genenet.core.tolerant_read import names_in, try_read
+from genenet.search.predictions import Agreement, agreement
 from genenet.status.refits import open_refits, read_refits
 from genenet.status.stages import StageState, read_stages
 from genenet.status.time_left import TimeLeft, time_left
@@ -61,6 +62,7 @@ class Status:
     refits: list[Outcome] = field(default_factory=list)  # of the members of the ensemble
     ranked: list[Outcome] | None = None  # with folds, the trainings whose folds were joined; None: all runs
     n_folds: int = 0
+    agreement: Agreement | None = None  # of predicted and real scores; None without a surrogate model
 
     def of_phase(self, phase: Phase) -> list[Outcome]:
         """Return the trainings in a phase."""
@@ -124,6 +126,7 @@ def read_status(config: Config) -> Status:
         iterations = config.training.iterations
     runs, refits = read_trainings(config, paths, iterations), read_refits(config, paths)
     has_rungs = any(each.rungs for each in planned_runs.search_rounds(config))
+    ranked, metric = read_joined(paths, runs) if config.data.folds else None, config.ensemble.metric
     return Status(
         results=config.results,
         iterations=iterations,
@@ -132,10 +135,11 @@ def read_status(config: Config) -> Status:
         left=time_left([*runs, *refits], [*open_iterations(config, paths), *open_refits(config, paths)]),
         stages=read_stages(config, paths, runs, refits),
         changed=_changes(kept, config),
-        metric=config.ensemble.metric,
+        metric=metric,
         refits=refits,
-        ranked=read_joined(paths, runs) if config.data.folds else None,
+        ranked=ranked,
         n_folds=config.data.folds.n if config.data.folds else 0,
+        agreement=agreement(ranked or runs, metric) if config.search.asks_a_model else None,
     )
 
 
@@ -171,6 +175,7 @@ def as_json(status: Status) -> dict[str, Any]:
         "failures": dict(Counter(run.status for run in status.failures)),
         "best": status.best.run if status.best else None,
         "baselines": {run.run: run.ari for run in status.best_baselines.values()},
+        "predictions": asdict(status.agreement) if status.agreement else None,
         "left": asdict(status.left),
         "settings_changed": status.changed,
         "stages": [asdict(stage) for stage in status.stages],

@@ -159,6 +159,8 @@ def _head(status: Status) -> Group:
     table.add_row("best", _score(status.best, status.metric) if status.best else "none yet")
     for title, run in status.best_baselines.items():
         table.add_row("", _score(run, status.metric, title))
+    if status.agreement:
+        table.add_row("model", status.agreement.text)
     table.add_row("time left", _left(status))
     for text in _notes(status):
         table.add_row(Text("note", "yellow"), text)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genenet.core.paths import RunPaths
     from genenet.genes.domains import Number
     from genenet.genes.genome import Genome
+    from genenet.genes.prediction import PredictedScore
     from genenet.training.scores import Scores
     from genenet.training.state_file import TrainingState
 
@@ -305,6 +306,11 @@ class Outcome:
     def parents(self) -> tuple[str, ...]:
         """The ids of the genomes that its own was bred from."""
         return self._genome.parents if self._genome else ()
+
+    @property
+    def predicted(self) -> PredictedScore | None:
+        """The score that a surrogate model predicted for its genome; None if none did."""
+        return self._genome.prediction if self._genome else None
 
     @cached_property
     def costs(self) -> list[Cost]:

@@ -78,12 +78,17 @@ def test_a_stack_has_features_of_its_own_if_it_differs_from_the_network():
     assert not any(c.of == "decay_rate" for c in table.columns)
 
 
-def test_expected_improvement_is_the_mean_of_the_gains():
-    rng = np.random.default_rng(0)
-    for mean, deviation, best in ((0.5, 0.2, 0.6), (0.7, 0.1, 0.6), (0.5, 0.0, 0.6), (0.8, 0.0, 0.6)):
-        gains = np.maximum(rng.normal(mean, deviation, 200_000) - best, 0)
-        found = expected_improvement(np.array([mean]), np.array([deviation]), best)
-        assert found[0] == pytest.approx(gains.mean(), abs=1e-3)
+def test_what_is_below_the_goal_improves_nothing():
+    """The second genome may be as far above the goal as the first is, but may also fail."""
+    of_trees = np.array([[0.7, 0.9, 0.5], [0.9, 0.1, 0.6], [0.8, 0.8, 0.0]])
+    assert expected_improvement(of_trees, 0.6) == pytest.approx([0.2, (0.3 + 0.2) / 3, 0])
+
+
+def test_of_two_without_an_improvement_the_better_one_is_chosen():
+    known = np.array([[0.0], [1.0], [2.0], [3.0]])
+    scores = np.array([0.1, 0.2, 0.3, 0.9])
+    (best,) = propose(known, scores, np.array([[0.0], [2.0], [1.0]]), 1, [0])
+    assert best.candidate == 1
 
 
 def test_a_forest_is_surer_where_it_has_seen_genomes():
