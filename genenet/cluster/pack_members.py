@@ -56,21 +56,32 @@ class PackMember:
 
 
 def trainings(
-    paths: ResultPaths, round_: int, span: str, room: Room, fold: int | None = None
+    paths: ResultPaths,
+    round_: int,
+    span: str,
+    room: Room,
+    fold: int | None = None,
+    settings: Path | None = None,
 ) -> list[PackMember]:
     """Return the trainings of a span of a round's genomes, in one of the folds if there are any.
 
-    If settings or prepared images can't be read, the members are returned all the same: each of them counts the failed
-    attempt, until it is given up.
+    ``settings`` are those of the stage ``train`` by default. If settings or prepared images can't be read, the members
+    are returned all the same: each of them counts the failed attempt, until it is given up.
     """
     runs = [run_name(round_, index) for index in of_span(span)]
     names = runs if fold is None else [fold_run(run, fold) for run in runs]
-    memory = _Memory(paths, names[0], room)
-    return [_training(paths, name, memory) for name in names]
+    common = _Common(paths, names[0], room, settings)
+    return [_training(common, name) for name in names]
 
 
 def slots(
-    paths: ResultPaths, round_: int, span: str, room: Room, iterations: int, after: int | None
+    paths: ResultPaths,
+    round_: int,
+    span: str,
+    room: Room,
+    iterations: int,
+    after: int | None,
+    settings: Path | None = None,
 ) -> list[PackMember]:
     """Return the trainings of a span of a rung's slots, which are continued from the rung before it.
 
@@ -81,26 +92,29 @@ def slots(
         room: that they share.
         iterations: at the end of the rung.
         after: iterations at the end of the rung before it; None if it is the first.
+        settings: of the trainings; by default those of the stage ``train``.
 
     Raises:
         InputError: If the ranking of the rung before can't be read.
     """
-    memory = _Memory(paths, run_name(round_, 0), room)
-    return [_slot(paths, round_, slot, iterations, after, memory) for slot in of_span(span)]
+    common = _Common(paths, run_name(round_, 0), room, settings)
+    return [_slot(common, round_, slot, iterations, after) for slot in of_span(span)]
 
 
-def _training(paths: ResultPaths, name: str, memory: _Memory) -> PackMember:
-    inputs, files = training_inputs(paths, name), paths.run(name)
-    options = [text for pair in inputs.items() for text in pair]
-    command = (*PROGRAM, "train", *options, "--out", str(files.folder), "--log", paths.train_log(name))
-    return PackMember(name, command, tuple(inputs.values()), tuple(files.outputs()), memory.of(name))
+def _training(common: _Common, name: str) -> PackMember:
+    paths, inputs = common.paths, common.inputs(name)
+    files, options = paths.run(name), [text for pair in inputs.items() for text in pair]
+    command = (
+        *(*PROGRAM, "train", *options, "--results", str(paths.results)),
+        *("--out", str(files.folder), "--log", paths.train_log(name)),
+    )
+    return PackMember(name, command, tuple(inputs.values()), tuple(files.outputs()), common.bytes_of(name))
 
 
-def _slot(
-    paths: ResultPaths, round_: int, slot: int, iterations: int, after: int | None, memory: _Memory
-) -> PackMember:
+def _slot(common: _Common, round_: int, slot: int, iterations: int, after: int | None) -> PackMember:
+    paths = common.paths
     run = run_of_slot(paths, round_, slot, after)
-    inputs = training_inputs(paths, run or run_name(round_, slot))
+    inputs = common.inputs(run or run_name(round_, slot))
     if after is not None:
         inputs["--genome"] = paths.rung(round_, after)  # which names the genome
     numbers = {"--round": round_, "--iterations": iterations, "--slot": slot, "--after": after}
@@ -112,23 +126,24 @@ def _slot(
     )
     output = paths.slot(round_, iterations, name)
     title = f"slot {name} ({run})" if run else f"slot {name}"
-    return PackMember(title, command, tuple(inputs.values()), (output,), memory.of(run) if run else 0.0)
+    return PackMember(title, command, tuple(inputs.values()), (output,), common.bytes_of(run) if run else 0.0)
 
 
-class _Memory:
-    """Estimates the memory of trainings that have settings and images in common.
+class _Common:
+    """What trainings have in common, settings and images, from which their memory is estimated.
 
     Args:
         paths: of the search.
-        name: one of the trainings.
+        name: of one of the trainings.
         room: that they share, which decides on the tiles of a validation.
+        settings: of all; None: those of the stage ``train``.
     """
 
-    def __init__(self, paths: ResultPaths, name: str, room: Room) -> None:
-        self.paths, self.room = paths, room
+    def __init__(self, paths: ResultPaths, name: str, room: Room, settings: Path | None) -> None:
+        self.paths, self.room, self.settings_file = paths, room, settings
         self.settings: Training | None = None
         try:
-            self._read(training_inputs(paths, name))
+            self._read(self.inputs(name))
         except (InputError, OSError) as error:
             log.warning("the memory of trainings isn't known: %s", one_line(error))
 
@@ -146,7 +161,12 @@ class _Memory:
         self.validation_shapes = [(shape[0], shape[1], shape[2]) for shape in shapes]
         self.settings = settings
 
-    def of(self, run: str) -> float:
+    def inputs(self, name: str) -> dict[str, str]:
+        """Return the files that a training is made from, by the options of ``genenet train``."""
+        given = {"--settings": str(self.settings_file)} if self.settings_file else {}
+        return {**training_inputs(self.paths, name), **given}
+
+    def bytes_of(self, run: str) -> float:
         """Return the bytes of a training; 0 if they aren't known or its network can't be built.
 
         The memory of steps isn't given back before a validation, and a CUDA graph keeps its own in any case.

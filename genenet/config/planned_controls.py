@@ -69,8 +69,7 @@ def needs_ranking(run: str) -> bool:
 def long_iterations(config: Config) -> int:
     """Return the iterations of a control's long training: those of all trainings of the search together."""
     iterations = config.training.iterations
-    planned = rounds(config.search, iterations, config.training.validation_interval)
-    return planned_iterations(planned, iterations)
+    return planned_iterations(rounds(config.search, iterations, config.training.validation_interval))
 
 
 def control_settings(config: Config, name: str) -> ControlSettings:

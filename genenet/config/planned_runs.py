@@ -14,13 +14,17 @@ from genenet.core.paths import (
     fold_run,
     of_baseline,
     of_control,
+    of_fold,
     slot_name,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genenet.config.model import Config
 
 FOLD = "fold_"  # in the names of the stages that prepare the images of a fold
+INHERITING = "inheriting"  # in the name of the stage of trainings that begin with the weights of a parent
 
 
 def search_rounds(config: Config) -> list[Round]:
@@ -81,8 +85,17 @@ def ends_of_round(round_: Round, paths: ResultPaths) -> list[str]:
     return [paths.slot(round_.number, last.iterations, slot_name(i)) for i in range(last.n_slots)]
 
 
-def train_stage(run: str) -> str:
-    """Return the stage whose settings a training reads."""
+def genomes_stage(round_: Round) -> str:
+    """Return the stage whose settings the trainings of a round's genomes read."""
+    return f"train_{INHERITING}" if round_.inherits else "train"
+
+
+def train_stage(run: str, rounds: Sequence[Round] = ()) -> str:
+    """Return the stage whose settings a training reads; ``rounds`` are those of a search whose children inherit."""
+    whole, _ = of_fold(run)
+    for round_ in rounds:
+        if round_.inherits and whole in round_.runs:
+            return genomes_stage(round_)
     if run.startswith(CONTROLS):
         _, repeat = of_control(run)
         return f"train_{LONG if repeat is None else repeat}"

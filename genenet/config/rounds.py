@@ -23,11 +23,22 @@ class Rung:
 
 @dataclass(frozen=True)
 class Round:
-    """Genomes that are made at the same time; without rungs, each is trained to the end at once."""
+    """Genomes that are made at the same time; without rungs, each is trained to the end at once.
+
+    Attributes:
+        number: from 0.
+        n_genomes: how many.
+        is_bred: whether they are made from the scores of earlier rounds; otherwise they are drawn.
+        iterations: of a training to the end.
+        inherits: whether trainings begin with the weights of a parent.
+        rungs: the steps of halving.
+    """
 
     number: int
     n_genomes: int
-    is_bred: bool  # made from the scores of earlier rounds; else drawn
+    is_bred: bool
+    iterations: int
+    inherits: bool = False
     rungs: tuple[Rung, ...] = ()
 
     @property
@@ -63,7 +74,7 @@ def rounds(search: Search, iterations: int, validation_interval: int) -> list[Ro
 
     Args:
         search: strategy and numbers.
-        iterations: of a whole training.
+        iterations: of a whole training that begins with random weights.
         validation_interval: rungs end with a validation that a whole training has as well, so that a genome that
             reaches the last rung ends with the weights that it would have without halving.
 
@@ -73,19 +84,22 @@ def rounds(search: Search, iterations: int, validation_interval: int) -> list[Ro
     found = []
     for number, n in enumerate(search.n_by_round):
         first = number if search.halves and not search.breeds else 0  # of a bracket
-        budgets = rung_iterations(search, iterations, validation_interval)[first:] if search.halves else []
+        is_bred = search.breeds and number > 0
+        inherited = search.evolution.inherit_weights if is_bred and search.evolves else None
+        whole = inherited.iterations_of_child(iterations, validation_interval) if inherited else iterations
+        budgets = rung_iterations(search, whole, validation_interval)[first:] if search.halves else []
         rungs = tuple(
             Rung(budget, _slots(n, search.halving.eta, step)) for step, budget in enumerate(budgets)
         )
-        found.append(Round(number, n, search.breeds and number > 0, rungs))
+        found.append(Round(number, n, is_bred, whole, inherited is not None, rungs))
     return found
 
 
-def planned_iterations(rounds: Iterable[Round], iterations: int) -> int:
-    """Return the iterations of all trainings of a search together; a whole training has ``iterations``."""
+def planned_iterations(rounds: Iterable[Round]) -> int:
+    """Return the iterations of all trainings of a search together."""
     total = 0
     for each in rounds:
-        for rung in each.rungs or (Rung(iterations, each.n_genomes),):
+        for rung in each.rungs or (Rung(each.iterations, each.n_genomes),):
             before = each.before(rung.iterations)
             total += rung.n_slots * (rung.iterations - (before.iterations if before else 0))
     return total

@@ -73,7 +73,24 @@ class Halving(Closed):
         return self
 
 
-class Evolution(Closed):
+class InheritedWeights(Closed):
+    """Children begin with the weights of a parent, where the layers match, and are trained for a shorter time."""
+
+    iterations: float = Field(
+        1 / 3,
+        gt=0,
+        le=1,
+        description="iterations of a child, as a share of training.iterations; rounded to a multiple of "
+        "training.validation_interval",
+    )
+
+    def iterations_of_child(self, iterations: int, validation_interval: int) -> int:
+        """Return the iterations of a child, where a whole training has ``iterations``."""
+        exact = self.iterations * iterations / validation_interval
+        return min(iterations, max(1, round(exact)) * validation_interval)
+
+
+class Breeding(Closed):
     """Regularised evolution (Real et al. 2019): the best of a few of the newest genomes become parents."""
 
     population: Positive = Field(
@@ -94,6 +111,21 @@ class Evolution(Closed):
     @classmethod
     def _has_no_crossing(cls, value: Any) -> Any:
         return refuse(value, {"crossing": "crossover, the share of children that have two parents"})
+
+
+class Evolution(Breeding):
+    """How children are bred, and with which weights they begin."""
+
+    inherit_weights: InheritedWeights | None = Field(
+        None,
+        description="children begin with the weights of a parent and are trained for fewer iterations; null: they "
+        "begin with random weights and are trained like all others",
+    )
+
+    @property
+    def breeding(self) -> Breeding:
+        """What children depend on, but for their weights."""
+        return Breeding.model_validate(self.model_dump(exclude={"inherit_weights"}))
 
 
 class Surrogate(Closed):
@@ -152,6 +184,11 @@ class Search(Draws):
             raise ValueError(
                 f"surrogate.candidates {self.surrogate.candidates} is less than the {max(n[1:])} genomes of a round; "
                 "raise it, for example to ten times the genomes of a round"
+            )
+        if self.evolution.inherit_weights and not self.evolves:
+            raise ValueError(
+                f"evolution.inherit_weights: has no effect, since strategy is {self.strategy}; leave it out, or use "
+                "evolution"
             )
         return self
 

@@ -15,7 +15,7 @@ from genenet.config.ensemble import EnsembleSettings
 from genenet.config.folds import FoldPlan
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.postprocessing import LabelChoice
-from genenet.config.search import Draws, Evolution, Surrogate
+from genenet.config.search import Breeding, Draws, Surrogate
 from genenet.config.segmentation import Segmentation
 from genenet.config.selection_metrics import RANKING_METRIC, SelectionMetricName
 from genenet.config.training import Training
@@ -92,7 +92,7 @@ class BaselineSettings(Closed):
 class BreedSettings(Draws):
     """What the genomes of later rounds depend on, but for the earlier rounds."""
 
-    evolution: Evolution
+    evolution: Breeding
     metric: SelectionMetricName = RANKING_METRIC
     surrogate: Surrogate | None = None  # None: all genomes are children
 
@@ -104,12 +104,27 @@ class BreedSettings(Draws):
 
 
 class TrainSettings(Closed):
-    """What a training depends on, but for genome and images."""
+    """What a training depends on, but for genome and images, and the weights of a parent.
+
+    Attributes:
+        seed: of the search.
+        repeat: which training of the same genome; others have other random numbers.
+        normalisation: of the images.
+        training: all about it.
+        inherits: whether it begins with the weights of a parent of its genome.
+    """
 
     seed: int
-    repeat: int = 1  # which training of the same genome; others have other random numbers
+    repeat: int = 1
     normalisation: NormalisationSettings
     training: Training
+    inherits: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_no_inheritance(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``inherits`` if it is false, so that the settings of such a training are as they always were."""
+        values: dict[str, Any] = handler(self)
+        return values if self.inherits else {key: values[key] for key in values if key != "inherits"}
 
 
 class SelectSettings(Closed):

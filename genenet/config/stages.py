@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from genenet.config.depth import sees_depth
 from genenet.config.planned_controls import PickSettings, control_settings, controls, long_iterations
-from genenet.config.planned_runs import FOLD
+from genenet.config.planned_runs import FOLD, INHERITING
 from genenet.config.search import Draws
 from genenet.config.segmentation import Segmentation
 from genenet.config.settings import (
@@ -159,18 +159,27 @@ def _report(config: Config, _: str) -> ReportSettings:
 
 
 def _train(config: Config, repeat: str) -> TrainSettings:
-    """Return the settings of a training: ``repeat`` is its number, empty for the first, or ``long``."""
-    is_long = repeat == LONG
+    """Return the settings of a training.
+
+    ``repeat`` is its number, empty for the first; ``long``; or ``inheriting``: of a child that inherits weights.
+    """
+    is_long, inherited = repeat == LONG, None
+    if repeat == INHERITING:
+        inherited, repeat = config.search.evolution.inherit_weights, ""
     training = config.training.of_each().model_copy(
         update={"refit_iterations": None}
     )  # another value trains nothing again
     if is_long:
         training = training.model_copy(update={"iterations": long_iterations(config)})
+    if inherited:
+        n = inherited.iterations_of_child(training.iterations, training.validation_interval)
+        training = training.model_copy(update={"iterations": n})
     return TrainSettings(
         seed=config.search.seed,
         repeat=1 if is_long else int(repeat or 1),
         normalisation=config.data.normalisation,
         training=training,
+        inherits=inherited is not None,
     )
 
 
@@ -180,7 +189,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "breed": lambda c, _: BreedSettings(
         seed=c.search.seed,
         regions=c.search.regions,
-        evolution=c.search.evolution,
+        evolution=c.search.evolution.breeding,
         metric=c.ensemble.metric,
         surrogate=c.search.surrogate if c.search.asks_a_model else None,
     ),

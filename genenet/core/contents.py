@@ -39,6 +39,12 @@ def contents(paths: Iterable[Path], record: Path) -> str:
     return hashlib.sha256(together.encode()).hexdigest()
 
 
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _known(record: Path) -> dict[str, dict[str, Any]]:
     """Return the content of a record; a record that is damaged or of another version counts as empty."""
     try:

@@ -29,3 +29,4 @@ class Stream(IntEnum):
     GREY_VALUES = 14  # parts of an image whose grey values are compared with those of labelled images
     FIRST_LOOK = 15  # tiles of a volume that are predicted before it is segmented
     SURROGATE = 16  # seeds of the surrogate models of a search: (stream, round, genome)
+    INHERITED_WEIGHTS = 17  # torch's seed of the shares of copied channels in a child: (stream, 0)

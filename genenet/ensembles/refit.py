@@ -68,7 +68,8 @@ def refit(
 ) -> bool:
     """Train the member of a rank on all images, and write the receipt; False if it had to stop before its end.
 
-    It is trained for ``training.refit_iterations``, or for as many iterations as the member was.
+    It is trained for ``training.refit_iterations``, or for as many iterations as the member's weights were: with
+    inherited weights, those of its ancestors count as well, since a refit begins with random weights.
 
     Args:
         paths: of the search.
@@ -90,7 +91,7 @@ def refit(
         return True
     member = runs[int(rank)]
     asked_for = read_settings(settings, TrainSettings).training.refit_iterations
-    iterations = asked_for or read_scores(paths.run(member).scores).iterations
+    iterations = asked_for or read_scores(paths.run(member).scores).iterations_of_weights
     genome, data = Path(paths.genome(member)), Path(paths.data("refit"))
     run = TrainingRun(genome, data, None, settings, files, iterations=iterations)
     if not run.run(stop, show):
@@ -202,8 +203,8 @@ def refit_ensemble(paths: ResultPaths, settings: SelectSettings) -> None:
 def _is_longer(paths: ResultPaths, rank: int, run: str) -> bool:
     """Whether the refit of a rank had more iterations than the training of its run, as far as both are known."""
     ended = [read_outcome(paths, each).scores for each in (run, refit_run(f"{rank:03d}"))]
-    before, after = (each.iterations if each else None for each in ended)
-    return before is not None and after is not None and after > before
+    before, after = (each.iterations_of_weights if each else 0 for each in ended)
+    return 0 < before < after
 
 
 def _changes(

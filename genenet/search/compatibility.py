@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genenet.config.planned_runs import INHERITING
 from genenet.core.errors import InputError
 from genenet.core.tolerant_read import names_in
 from genenet.search.halving import read_round
@@ -21,8 +22,10 @@ def check_additions(rounds: Sequence[Round], paths: ResultPaths) -> None:
     """Refuse a config that would redo rounds from which others were bred.
 
     Raises:
-        InputError: If a round has other genomes or rungs than when later rounds were bred from it.
+        InputError: If a round has other genomes or rungs than when later rounds were bred from it, or children that
+            were trained inherited weights and now don't, or the other way round.
     """
+    _check_inheritance(rounds, paths)
     for round_, next_ in pairwise(rounds):
         if not next_.is_bred or not Path(paths.genome(next_.runs[0])).exists():
             return
@@ -40,6 +43,19 @@ def check_additions(rounds: Sequence[Round], paths: ResultPaths) -> None:
         if known and wanted and known != wanted:
             text = ", ".join(map(str, sorted(known)))
             _refuse(paths, f"halving: round {round_.number} had rungs of {text} iterations", round_)
+
+
+def _check_inheritance(rounds: Sequence[Round], paths: ResultPaths) -> None:
+    bred = [each for each in rounds if each.is_bred]
+    if not any(Path(paths.run(run).scores).exists() for each in bred for run in each.runs):
+        return
+    before = Path(paths.settings(f"train_{INHERITING}")).exists()
+    if before != bred[0].inherits:
+        done, asked = ("with", "without") if before else ("without", "with")
+        raise InputError(
+            f"search.evolution.inherit_weights: children have been trained {done} it, and would all be trained again "
+            f"{asked} it; choose another results: folder than {paths.results}"
+        )
 
 
 def _refuse(paths: ResultPaths, what: str, round_: Round) -> None:

@@ -60,7 +60,7 @@ class TrainingsCost:
         n_genomes = sum(each.n_genomes for each in rounds)
         mean = _mean_step(config, min(n_genomes, MOST_DRAWN))
         n_refits = len(refit_ranks(config))
-        operations = planned_iterations(rounds, iterations) * mean
+        operations = planned_iterations(rounds) * mean
         baselines = config.baselines.chosen()
         steps = {
             name: _step(BASELINES[name].genome(**o.model_dump()), config) for name, o in baselines.items()

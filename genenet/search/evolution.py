@@ -15,7 +15,7 @@ from genenet.genes.genome import Genome, read_genome
 from genenet.genes.variation import cross, mutate
 
 if TYPE_CHECKING:
-    from genenet.config.search import Evolution
+    from genenet.config.search import Breeding
     from genenet.config.settings import BreedSettings
     from genenet.genes.feasible_regions import Regions
     from genenet.search.round_files import TrainingResult
@@ -83,7 +83,7 @@ def child_of(settings: BreedSettings, regions: Regions, candidates: Scored, key:
     return cross(first, second, regions, settings.seed, name, key)
 
 
-def parent(candidates: Scored, evolution: Evolution, rng: Generator) -> Genome:
+def parent(candidates: Scored, evolution: Breeding, rng: Generator) -> Genome:
     """Return the best of a few of the newest, drawn without replacement: tournament selection."""
     alive = candidates[-evolution.population :]
     drawn = rng.choice(len(alive), min(evolution.tournament, len(alive)), replace=False)

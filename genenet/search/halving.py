@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from genenet.config.rounds import run_name
 from genenet.config.settings import TrainSettings, read_settings
 from genenet.core.atomic_files import read_csv
+from genenet.core.contents import file_checksum
 from genenet.search.round_files import (
     EMPTY,
     RoundFile,
@@ -94,8 +95,19 @@ def rank(slots: Sequence[Path], out: Path) -> None:
 def gather(paths: ResultPaths, runs: Sequence[str], out: Path) -> None:
     """Write how all trainings of a round have ended, in their order: what later rounds are bred from."""
     scores = {run: read_scores(paths.run(run).scores) for run in runs}
-    results = [TrainingResult.of(run, each, each.metrics) for run, each in scores.items()]
+    results = [
+        TrainingResult.of(run, each, each.metrics).model_copy(
+            update={"weights": _checksums(paths.run(run), each.folds or 0) if each.is_ok else ()}
+        )
+        for run, each in scores.items()
+    ]
     write_file(out, RoundFile(runs=results))
+
+
+def _checksums(files: RunPaths, n_folds: int) -> tuple[str, ...]:
+    """Return the checksum of the weights of a training, or of each of its folds; none if a file is missing."""
+    weights = [each.weights for each in files.of_folds(n_folds) or [files]]
+    return tuple(map(file_checksum, weights)) if all(path.exists() for path in weights) else ()
 
 
 def read_round(path: Path) -> list[TrainingResult]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
 
 from genenet.config.selection_metrics import RANKING_METRIC, SCORES, SELECTION_METRICS, SelectionMetricName
 from genenet.core.atomic_files import read_json, write_json
@@ -25,6 +25,7 @@ class TrainingResult(Closed):
         status: that it has published; ``empty`` without a training.
         ari: on the validation images, at the rung's end if it is a rung's.
         mean_iou: likewise; None in files of version 0.1.
+        weights: SHA-256 of its weights, or of those of each fold; only in files of rounds.
     """
 
     run: str | None
@@ -32,6 +33,13 @@ class TrainingResult(Closed):
     status: Status | Literal["empty"]
     ari: float | None = None
     mean_iou: float | None = None
+    weights: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_no_weights(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``weights`` if there are none."""
+        values: dict[str, Any] = handler(self)
+        return values if self.weights else {key: values[key] for key in values if key != "weights"}
 
     @classmethod
     def of(cls, run: str, scores: Scores, validation: Mapping[str, float | None]) -> TrainingResult:

@@ -53,8 +53,8 @@ def _iterations(config: Config, paths: ResultPaths, run: str) -> int:
     """Return for how many iterations a member is refitted: as many as it was trained, unless the config says it."""
     if config.training.refit_iterations:
         return config.training.refit_iterations
-    trained = read_outcome(paths, run).iterations if run else None
-    return trained or config.training.iterations
+    scores = read_outcome(paths, run).scores if run else None
+    return (scores.iterations_of_weights if scores else 0) or config.training.iterations
 
 
 def is_received(paths: ResultPaths, run: str, since: float) -> bool:

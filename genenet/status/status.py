@@ -53,7 +53,7 @@ class Status:
 
     results: Path
     iterations: int  # of each training
-    may_end_earlier: bool  # when they no longer get better, or others are better
+    may_end_earlier: bool  # when they no longer get better, others are better, or they inherit weights
     runs: list[Outcome]
     left: TimeLeft
     stages: list[StageState]
@@ -125,12 +125,12 @@ def read_status(config: Config) -> Status:
     if not isinstance(iterations, int):
         iterations = config.training.iterations
     runs, refits = read_trainings(config, paths, iterations), read_refits(config, paths)
-    has_rungs = any(each.rungs for each in planned_runs.search_rounds(config))
+    are_shorter = any(each.rungs or each.inherits for each in planned_runs.search_rounds(config))
     ranked, metric = read_joined(paths, runs) if config.data.folds else None, config.ensemble.metric
     return Status(
         results=config.results,
         iterations=iterations,
-        may_end_earlier=config.training.stopping.patience is not None or has_rungs,
+        may_end_earlier=config.training.stopping.patience is not None or are_shorter,
         runs=runs,
         left=time_left([*runs, *refits], [*open_iterations(config, paths), *open_refits(config, paths)]),
         stages=read_stages(config, paths, runs, refits),

@@ -27,9 +27,10 @@ def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[
     rounds = planned_runs.search_rounds(config)
     aims = {run: aim for each in rounds for run, aim in _aims(each, paths)}
     wholes = dict.fromkeys(long_runs(config), long_iterations(config))
+    wholes |= {run: each.iterations for each in rounds if each.inherits for run in each.runs}
     bred = {run for each in rounds if each.is_bred for run in each.runs}
     may_end_early = config.training.stopping.patience is not None
-    since = _inputs_written(paths)
+    since = _inputs_written(paths, rounds)
     trainings = planned_runs.trainings(config)
     folders = {
         name: set(names_in(paths.run(name).folder)) for name in {run.rpartition("/")[0] for run in trainings}
@@ -54,14 +55,17 @@ def read_joined(paths: ResultPaths, folds: Sequence[Outcome]) -> list[Outcome]:
     return [read_outcome(paths, run) for run in names if run not in left]
 
 
-def _inputs_written(paths: ResultPaths) -> Callable[[str, bool], float]:
+def _inputs_written(paths: ResultPaths, rounds: Sequence[Round]) -> Callable[[str, bool], float]:
     """Return a function that returns when the newest input of a training was written; it asks for each file once."""
     time_of = cache(lambda path: written(path) or 0.0)
 
     def since(run: str, is_bred: bool) -> float:
         genome = "breed" if is_bred else "generate"  # genomes are as old as their settings
         is_baseline = run.startswith((BASELINES, CONTROLS)) and not needs_ranking(run)
-        names = [planned_runs.train_stage(run), planned_runs.baseline_stage(run) if is_baseline else genome]
+        names = [
+            planned_runs.train_stage(run, rounds),
+            planned_runs.baseline_stage(run) if is_baseline else genome,
+        ]
         _, fold = of_fold(run)
         splits = ("train", "validation")
         names += [f"prepare_{s}" if fold is None else planned_runs.fold_stage(fold, s) for s in splits]

@@ -144,6 +144,7 @@ def joined(ended: Sequence[Scores], validation: Prepared, table: Contingency | N
         best_iteration=_mean([each.best_iteration for each in ended]),
         prediction=_prediction(ended),
         made_with=first.made_with,
+        inherited=first.inherited,
         validation=class_scores(table) if table else None,
     )
 

@@ -104,6 +104,7 @@ class Publication:
             seconds=round(trainer.seconds, 1),
             prediction=predicting,  # of the validation images, writing included
             made_with=made_with(trainer.device, trainer.learner.arithmetic),
+            inherited=trainer.inherited,
             validation=scores(contingency),
         )
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from operator import getitem
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from genenet.config.settings import TrainSettings, read_settings
@@ -16,41 +13,28 @@ from genenet.core.atomic_files import checked_before_renames
 from genenet.core.attempts import Attempts, Verdict, fingerprint_of_files
 from genenet.core.errors import InputError, one_line
 from genenet.core.lock import TIMING, Timing, WaitingStoppedError, exclusive
-from genenet.core.resources import available_memory
-from genenet.genes.genome import Genome, read_genome
-from genenet.genes.plan import Plan, plan
+from genenet.genes.genome import read_genome
+from genenet.genes.plan import plan
 from genenet.networks.device import choose_device, is_out_of_memory, set_threads
 from genenet.training import checkpoint
+from genenet.training.inputs import Inputs
 from genenet.training.loop import Loop
 from genenet.training.memory import check_alone, log_memory
 from genenet.training.outcome_files import Publication
-from genenet.training.prepared import Prepared, open_prepared
-from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
+from genenet.training.prepared import open_prepared
 from genenet.training.state_file import StateWriter
 from genenet.training.stopping import Stop
-from genenet.training.trainer import Diverged, Row, Trainer
+from genenet.training.trainer import Diverged, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-
     from genenet.core.paths import RunPaths
+    from genenet.genes.plan import Plan
     from genenet.training.loop import Show
+    from genenet.training.parent import Parent, ParentOf
     from genenet.training.scores import Status
-
-VERSION = 4  # of what a training does: raise it when the same settings no longer give the same weights
-# They change no weight; of refit_iterations come the iterations of the refit, which count
-OBSERVERS = {"device", "checkpoint_seconds", "data_memory_mb", "tensorboard", "refit_iterations"}
-# Keys that were added later, and values with which the weights are as they were without them
-LATER_KEYS: dict[tuple[str, ...], Any] = {
-    ("training", "stopping", "metric"): "ari",
-    ("training", "deep_supervision"): False,
-    ("training", "augmentation", "rotation_degrees"): 0.0,
-    ("training", "augmentation", "scaling"): 0.0,
-    ("training", "augmentation", "curves"): 0.0,
-    ("training", "augmentation", "random_convolutions"): 0.0,
-}
+    from genenet.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +56,7 @@ class TrainingRun:
         files: that the training writes.
         until: the iteration at which it pauses, published as it is; None: it is trained to the end.
         iterations: instead of those of the settings; None: those of the settings.
+        parent_of: finds the parent whose weights a child begins with, if the settings ask for that.
     """
 
     genome: Path
@@ -81,6 +66,7 @@ class TrainingRun:
     files: RunPaths
     until: int | None = None
     iterations: int | None = None
+    parent_of: ParentOf | None = None
 
     def run(self, stop: Stop | None = None, show: Show = show_nothing, timing: Timing = TIMING) -> bool:
         """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint.
@@ -110,55 +96,6 @@ class TrainingRun:
             return False
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a training is made from, read from its files."""
-
-    genome: Genome
-    settings: TrainSettings
-    train: Prepared
-    validation: Prepared
-
-    @property
-    def fingerprint(self) -> str:
-        """What a checkpoint must agree with: all that the weights depend on.
-
-        The number of iterations is left out if the iterations that were done are the first ones of a longer training.
-        """
-        training = self.settings.training
-        is_longer_alike = (
-            not training.schedule.depends_on_end and not training.iterations % training.validation_interval
-        )
-        unused = OBSERVERS | ({"iterations"} if is_longer_alike else set())
-        settings = self.settings.model_dump(mode="json", exclude={"training": unused})
-        for (*sections, key), default in LATER_KEYS.items():
-            section = reduce(getitem, sections, settings)
-            if section[key] == default:
-                del section[key]
-        images = len(self.train.classes), self.train.checksum, self.validation.checksum
-        parts = [VERSION, self.genome.id, settings, *images]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    def trainer(self, network_plan: Plan, device: torch.device) -> Trainer:
-        """Read the images, and return a trainer at iteration 0."""
-        settings, train = self.settings.training, self.train
-        rule = train.rule(self.settings.normalisation)
-        memory = settings.data_memory_mb * 1e6 if settings.data_memory_mb else available_memory() / 2
-        weight_bytes = BORDER_MAP_BYTES if settings.loss.border_weight else 0
-        train_images, validation_images = read_images((train, self.validation), rule, memory, weight_bytes)
-        return Trainer(
-            self.genome,
-            network_plan,
-            train_images,
-            validation_images,
-            train.class_counts,
-            settings,
-            self.settings.seed,
-            device,
-            self.settings.repeat,
-        )
-
-
 class _Session:
     """The training by the one process that holds the lock."""
 
@@ -181,6 +118,10 @@ class _Session:
         except InputError as error:
             self.publication.failure("infeasible", str(error))
             return True
+        parent = before.prepare(partial(self._parent, inputs, network_plan))
+        if isinstance(parent, Verdict):
+            return self._give_up(parent)
+        inputs = replace(inputs, parent=parent)
         self.publication = replace(self.publication, plan=network_plan, fingerprint=inputs.fingerprint)
         attempts = Attempts(self.files.attempts, inputs.fingerprint, self.states.token)
         load = partial(
@@ -204,6 +145,16 @@ class _Session:
         validation = open_prepared(self.paths.validation) if self.paths.validation else train.without_images()
         self.publication = replace(self.publication, validation=validation)
         return Inputs(genome, settings, train, validation)
+
+    def _parent(self, inputs: Inputs, network_plan: Plan) -> Parent | None:
+        if not inputs.settings.inherits:
+            return None
+        if self.paths.parent_of is None:
+            raise InputError(
+                f"{self.paths.settings}: this training begins with the weights of a parent; name the results folder "
+                "with --results"
+            )
+        return self.paths.parent_of(inputs.genome, network_plan)
 
     def _give_up(self, verdict: Verdict) -> bool:
         """Publish it. The training is over."""
@@ -238,7 +189,7 @@ class _Session:
         set_threads(settings.threads)
         device = choose_device(settings.device)
         try:
-            self.trainer = trainer = inputs.trainer(network_plan, device)
+            self.trainer = trainer = inputs.trainer(network_plan, device, is_new=state is None)
             self._restore(trainer, state)
             log.info("computing on %s: %s", device, trainer.learner.arithmetic.text(device))
             self.states.follow(trainer, self.paths.until or settings.iterations)

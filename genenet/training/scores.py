@@ -50,6 +50,35 @@ class PredictionTime(Closed):
     voxels: NonNegativeInt
 
 
+class Inherited(Closed):
+    """The weights that a training began with (``search.evolution.inherit_weights``).
+
+    The numbers of convolution layers, the last one included, say how these began
+    (:mod:`genenet.genes.inheritance`); ``fresh`` is at random.
+
+    Attributes:
+        run: the training whose weights they were.
+        genome: of that training.
+        iterations: that these weights had been trained for, those of earlier ancestors included.
+    """
+
+    run: str
+    genome: str
+    iterations: NonNegativeInt
+    copied: NonNegativeInt = 0
+    widened: NonNegativeInt = 0
+    narrowed: NonNegativeInt = 0
+    inserted: NonNegativeInt = 0
+    fresh: NonNegativeInt = 0
+
+    @property
+    def text(self) -> str:
+        """The numbers of layers in words."""
+        names = ("copied", "widened", "narrowed", "inserted", "fresh")
+        counts = {name: getattr(self, name) for name in names}
+        return "layers " + ", ".join(f"{name} {n}" for name, n in counts.items() if n)
+
+
 class Scores(Closed):
     """How a training has ended, and the scores of its network on the validation images.
 
@@ -64,6 +93,7 @@ class Scores(Closed):
         fingerprint: of all that the weights depend on.
         iterations: that were trained; ``best_iteration`` is the one whose weights were kept.
         seconds: that they took.
+        inherited: the weights that the training began with; None: random ones.
         folds: how many trainings these are the scores of, each on the part that it hasn't learned from; None: of one.
             ``iterations`` and ``best_iteration`` are then their means, ``seconds`` is their sum.
     """
@@ -83,12 +113,14 @@ class Scores(Closed):
     made_with: MadeWith | None = None
     validation: ClassScores | None = None
     folds: PositiveInt | None = None
+    inherited: Inherited | None = None
 
     @model_serializer(mode="wrap")
-    def _without_no_folds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``folds`` if there are none, so that the file of such a training is as it always was."""
+    def _without_what_few_have(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``folds`` and ``inherited`` if they are None: the file of such a training is as it always was."""
         values: dict[str, Any] = handler(self)
-        return values if self.folds else {key: values[key] for key in values if key != "folds"}
+        absent = {key for key in ("folds", "inherited") if values.get(key) is None}
+        return {key: values[key] for key in values if key not in absent}
 
     @model_validator(mode="after")
     def _ok_has_scores(self) -> Self:
@@ -100,6 +132,11 @@ class Scores(Closed):
     def is_ok(self) -> bool:
         """Whether there are weights."""
         return self.status == "ok"
+
+    @property
+    def iterations_of_weights(self) -> int:
+        """The iterations that its weights were trained for, those of its ancestors included; 0 without weights."""
+        return (self.iterations or 0) + (self.inherited.iterations if self.inherited else 0)
 
     @property
     def ari(self) -> float | None:

@@ -23,12 +23,14 @@ from genenet.networks.predictor import Predictor, to_uint8
 from genenet.training.augmentation import Augmenter
 from genenet.training.deep_supervision import SupervisedNetwork
 from genenet.training.feed import make_feed
+from genenet.training.inheritance import begin_with
 from genenet.training.learner import Learner
 from genenet.training.memory import step_bytes, tile_bytes
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
 from genenet.training.schedules import TrainingStep, learning_rate
+from genenet.training.scores import Inherited
 from genenet.volumes.base import ArrayVolume
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from genenet.config.training import Training
     from genenet.genes.genome import Genome
     from genenet.genes.plan import Plan
+    from genenet.training.parent import Parent
 
 UNCHECKED = 20  # iterations on a GPU whose losses are read together, since reading waits for the GPU
 
@@ -80,11 +83,13 @@ class Trainer:
         seed: int,
         device: torch.device,
         repeat: int = 1,
+        parent: Parent | None = None,
     ) -> None:
         """Initialise at iteration 0.
 
         ``class_counts`` are the labelled voxels of each class in the training images. ``seed`` is the search's. It
-        seeds this training together with the genome's id and ``repeat``, the number among trainings of one genome.
+        seeds this training together with the genome's id and ``repeat``, the number among trainings of one genome. The
+        network begins with the weights of ``parent``, if there is one.
         """
         self.settings, self.device, self.validation = settings, device, validation
         self.seed = (seed, int(genome.id, 16), repeat)
@@ -95,6 +100,11 @@ class Trainer:
         weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
+        self.inherited = (
+            begin_with(parent, self.network, self._torch_seed(Stream.INHERITED_WEIGHTS, 0))
+            if parent
+            else None
+        )
         self.predictor = Predictor(
             [self.network],
             device,
@@ -247,6 +257,7 @@ class Trainer:
             "history": [asdict(row) for row in self.history],
             "learner": self.learner.state(),
             "best": self.best,
+            **({"inherited": self.inherited.model_dump()} if self.inherited else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -255,6 +266,7 @@ class Trainer:
         self.history = [Row(**row) for row in state["history"]]
         self.learner.restore(state["learner"])
         self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
+        self.inherited = Inherited(**state["inherited"]) if "inherited" in state else None
 
     def _torch_seed(self, stream: Stream, step: int) -> int:
         """Return a seed of torch's generators for a step; step 0 initialises the weights."""

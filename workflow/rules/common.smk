@@ -37,6 +37,21 @@ def earlier_rounds(wildcards):
     return [PATHS.round(number) for number in range(n_earlier)]
 
 
+def genomes_settings(wildcards):
+    return PATHS.settings(planned_runs.genomes_stage(ROUNDS[int(wildcards.round)]))
+
+
+# The trainings that a child's weights may come from are those of all earlier rounds, with search.evolution.inherit_weights.
+def parents_of_round(wildcards):
+    round_ = ROUNDS[int(wildcards.round)]
+    return earlier_rounds(wildcards) if round_.inherits else []
+
+
+def parents_of(run):
+    found = re.match(r"r(\d+)/", run)
+    return parents_of_round(SimpleNamespace(round=found[1])) if found else []
+
+
 def rung_before(wildcards):
     return ROUNDS[int(wildcards.round)].before(int(wildcards.iterations))
 

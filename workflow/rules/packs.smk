@@ -11,7 +11,8 @@ rule train_pack:
         ],
         train=training_images("train"),
         validation=training_images("validation"),
-        settings=PATHS.settings("train"),
+        settings=genomes_settings,
+        earlier=parents_of_round,
     output:
         PATHS.pack("{round}", "{span}", "{fold}" if FOLDS else None),
     log:
@@ -25,7 +26,7 @@ rule train_pack:
         "train the genomes {wildcards.span} of round {wildcards.round}"
     shell:
         "genenet train-pack --results {params.results:q} --round {wildcards.round:q} --span {wildcards.span:q}"
-        " {params.fold} --receipt {output:q} --cores {threads} {params.stop} --log {log:q}"
+        " --settings {input.settings:q} {params.fold} --receipt {output:q} --cores {threads} {params.stop} --log {log:q}"
 
 
 rule rung_pack:
@@ -38,7 +39,8 @@ rule rung_pack:
         ),
         train=PATHS.data("train"),
         validation=PATHS.data("validation"),
-        settings=PATHS.settings("train"),
+        settings=genomes_settings,
+        earlier=parents_of_round,
     output:
         PATHS.rung_pack("{round}", "{iterations}", "{span}"),
     log:
@@ -52,5 +54,5 @@ rule rung_pack:
         "train the slots {wildcards.span} of round {wildcards.round} up to iteration {wildcards.iterations}"
     shell:
         "genenet train-pack --results {params.results:q} --round {wildcards.round:q} --span {wildcards.span:q}"
-        " --iterations {wildcards.iterations:q} {params.after} --receipt {output:q} --cores {threads} {params.stop}"
-        " --log {log:q}"
+        " --iterations {wildcards.iterations:q} {params.after} --settings {input.settings:q} --receipt {output:q}"
+        " --cores {threads} {params.stop} --log {log:q}"

@@ -7,7 +7,8 @@ rule rung:
         genome=slot_genome,
         train=PATHS.data("train"),
         validation=PATHS.data("validation"),
-        settings=PATHS.settings("train"),
+        settings=genomes_settings,
+        earlier=parents_of_round,
     output:
         PATHS.slot("{round}", "{iterations}", "{index}"),
     log:

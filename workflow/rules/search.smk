@@ -47,8 +47,9 @@ rule train:
         train=training_images("train"),
         validation=training_images("validation"),
         settings=lambda wildcards: PATHS.settings(
-            planned_runs.train_stage(wildcards.run)
+            planned_runs.train_stage(wildcards.run, ROUNDS)
         ),
+        earlier=lambda wildcards: parents_of(wildcards.run),
     output:
         PATHS.run(TRAINING).outputs(),
     log:
@@ -63,4 +64,5 @@ rule train:
         f"train {TRAINING.replace('{', '{wildcards.')}"
     shell:
         "genenet train --genome {input.genome:q} --train {input.train:q} --validation {input.validation:q}"
-        " --settings {input.settings:q} --out {params.out:q} {params.stop} --log {log:q}"
+        f" --settings {{input.settings:q}} --results {quote(str(PATHS.results))} --out {{params.out:q}} {{params.stop}}"
+        " --log {log:q}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ def rung(
     from genenet.core.paths import ResultPaths, slot_name
     from genenet.core.resources import keep_freed_memory
     from genenet.search.halving import run_of_slot, write_empty_slot, write_slot
+    from genenet.search.parents import parent_of
     from genenet.training.run import TrainingRun
     from genenet.training.stopping import Stop
 
@@ -49,7 +51,8 @@ def rung(
             return
         genome, files = Path(paths.genome(name)), paths.run(name)
         train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
-        run = TrainingRun(genome, train, validation, settings, files, iterations)
+        parent = partial(parent_of, paths, None)
+        run = TrainingRun(genome, train, validation, settings, files, iterations, parent_of=parent)
         logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
         with logged, stopping.on_signals() as stop:
             finished = run.run(stop, show_training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,18 +32,27 @@ def train(
     validation: Annotated[Path, typer.Option(help="prepared validation images")],
     settings: Settings,
     out: Annotated[Path, typer.Option("--out", help="the run's folder")],
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="the results folder with the parents, if the settings are of children that inherit weights "
+            "(search.evolution.inherit_weights)"
+        ),
+    ] = None,
     stop_after_minutes: StopAfter = None,
 ) -> None:
     """Train one genome; after an interruption, the same command continues from the last checkpoint."""
     from genenet.cli.progress import show_training
     from genenet.core.attempts import exit_codes_by_ending
-    from genenet.core.paths import RunPaths
+    from genenet.core.paths import ResultPaths, RunPaths, of_fold
     from genenet.core.resources import keep_freed_memory
+    from genenet.search.parents import parent_of
     from genenet.training.run import TrainingRun
     from genenet.training.stopping import Stop
 
     keep_freed_memory()
-    run = TrainingRun(genome, train, validation, settings, RunPaths(out))
+    parent = partial(parent_of, ResultPaths(results), of_fold(out.as_posix())[1]) if results else None
+    run = TrainingRun(genome, train, validation, settings, RunPaths(out), parent_of=parent)
     with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
         finished = run.run(stop, show_training)
     if not finished:
@@ -56,6 +66,10 @@ def train_pack(
     span: Annotated[
         str, typer.Option(help="the first and the last genome, or slot of a rung, such as 000-007")
     ],
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="the settings of the trainings; default: settings/train.json of the results"),
+    ] = None,
     receipt: Receipt = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="the fold that is trained in, if there are any")
@@ -81,12 +95,13 @@ def train_pack(
     from genenet.training.stopping import Stop
 
     paths = ResultPaths(results)
+    settings = settings or Path(paths.settings("train"))
     with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
-        room = room_by_settings(Path(paths.settings("train")), cores)
+        room = room_by_settings(settings, cores)
         if iterations:
-            members = pack_members.slots(paths, round_, span, room, iterations, after)
+            members = pack_members.slots(paths, round_, span, room, iterations, after, settings)
         else:
-            members = pack_members.trainings(paths, round_, span, room, fold)
+            members = pack_members.trainings(paths, round_, span, room, fold, settings)
         code = Pack(members, room, stop).run()
         if not code and receipt:
             write_receipt(receipt, members)

@@ -18,7 +18,7 @@ from genenet.metrics.contingency import Contingency
 from genenet.networks.device import compute_type, is_faster_in_bfloat16
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
-from genenet.training.run import OBSERVERS, VERSION, Inputs
+from genenet.training.inputs import OBSERVERS, VERSION, Inputs
 from genenet.training.trainer import Row
 from genenet.volumes.base import ArrayVolume
 from tests.support.trainers import train, trainer, weights
