@@ -12,9 +12,14 @@ pytestmark = pytest.mark.xdist_group("rounds")
 STEPS = """
 data: {test: []}
 baselines: {unet2015: null}
-search: {strategy: evolution_and_halving, n_genomes: [4, 4], halving: {eta: 2, rungs: 2}}
+search:
+  strategy: evolution_and_halving
+  n_genomes: [4, 4]
+  halving: {eta: 2, rungs: 2}
+  evolution: {inherit_weights: {iterations: 0.5}}
 training: {iterations: 20, validation_interval: 5}
 """
+RUNGS = {0: (10, 20), 1: (5, 10)}  # iterations at the ends of each round's rungs
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +45,12 @@ def iterations(search):
 def test_only_the_best_half_of_each_round_goes_on(steps):
     done = iterations(steps)
     assert len(done) == 8
-    for number in (0, 1):
-        slots = read(steps, f"rungs/r{number}/10.json")["slots"]
+    for number, (first, last) in RUNGS.items():
+        slots = read(steps, f"rungs/r{number}/{first}.json")["slots"]
         assert [slot["ari"] for slot in slots] == sorted((slot["ari"] for slot in slots), reverse=True)
         best = [slot["run"] for slot in slots[:2]]
-        assert {run for run in done if run.startswith(f"r{number}/") and done[run] == 20} == set(best)
-        assert all(done[slot["run"]] == 10 for slot in slots[2:])
+        assert {run for run in done if run.startswith(f"r{number}/") and done[run] == last} == set(best)
+        assert all(done[slot["run"]] == first for slot in slots[2:])
 
 
 def test_children_are_of_scored_parents_and_everything_is_ranked(steps):
@@ -63,7 +68,33 @@ def test_nothing_is_trained_twice(steps):
     for path in steps.results.glob("runs/r*/*/attempts.json"):
         attempts = json.loads(path.read_text())["attempts"]
         spans = [(a["began_at_iteration"], a["ended_at_iteration"]) for a in attempts]
-        assert spans in ([(0, 10)], [(0, 10), (10, 20)])
+        first, last = RUNGS[int(path.parts[-3].removeprefix("r"))]
+        assert spans in ([(0, first)], [(0, first), (first, last)])
+
+
+def test_children_begin_with_the_weights_of_a_parent(steps):
+    trained = iterations(steps)
+    for run in trained:
+        scores, genome = read(steps, f"runs/{run}/scores.json"), read(steps, f"genomes/{run}.json")
+        if run.startswith("r0/"):
+            assert "inherited" not in scores
+            continue
+        inherited = scores["inherited"]
+        assert inherited["genome"] in genome["parents"]
+        assert inherited["genome"] == read(steps, f"runs/{inherited['run']}/scores.json")["genome"]
+        assert inherited["iterations"] == trained[inherited["run"]]
+        log = (steps.results / f"logs/train/{run}.log").read_text()
+        assert log.count(f"begins with weights of {inherited['run']}: layers ") == 1
+    assert "inherits" not in read(steps, "settings/train.json")
+    assert read(steps, "settings/train_inheriting.json")["inherits"] is True
+
+
+def test_switching_inheritance_off_is_refused(steps):
+    steps.add("off.yaml", "search: {evolution: {inherit_weights: null}}")
+    output = steps.snakemake("--dry-run", check=False)
+    steps.configs.pop()
+    assert "search.evolution.inherit_weights: children have been trained with it" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -101,4 +132,4 @@ def test_two_more_genomes_leave_the_others_as_they_are(steps):
     assert all(run.startswith("r1/") for run in longer)
     unchanged = [p for p in weights if "/".join(p.parts[-3:-1]) not in longer]
     assert all(path.stat().st_mtime_ns == weights[path] for path in unchanged)
-    assert sum(n == 20 for run, n in after.items() if run.startswith("r1/")) >= 3
+    assert sum(n == 10 for run, n in after.items() if run.startswith("r1/")) >= 3

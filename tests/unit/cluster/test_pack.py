@@ -249,6 +249,18 @@ def test_on_a_gpu_a_validation_takes_a_share_of_its_memory_at_most():
     assert GpuRoom(80 * GB).validation_bytes(wide, [], 1) == 0
 
 
+def test_children_that_inherit_weights_have_their_own_settings_in_packs(tmp_path):
+    paths = ResultPaths(tmp_path)
+    settings = Path(paths.settings("train_inheriting"))
+    (member,) = pack_members.trainings(paths, 1, "000-000", CpuRoom(1), settings=settings)
+    (slot,) = pack_members.slots(paths, 1, "000-000", CpuRoom(1), 50, None, settings)
+    for each in (member, slot):
+        assert f"--settings {settings}" in " ".join(each.command)
+        assert f"--results {tmp_path}" in " ".join(each.command)
+        assert str(settings) in each.inputs
+        assert paths.settings("train") not in each.inputs
+
+
 def test_submit_packs_the_genomes(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     first, second, baseline = launch.planned_jobs(config(2), RESULTS, ["genenet"])

@@ -99,6 +99,15 @@ def test_only_what_is_asked_for(value, names):
             8 * 10 + 4 * 10 + 2 * 20,
         ),
         ({"strategy": "evolution", "n_genomes": [4, 2]}, 6 * 40),
+        # children have 0.3 * 40 iterations, rounded to a multiple of 10
+        (
+            {
+                "strategy": "evolution",
+                "n_genomes": [4, 5],
+                "evolution": {"inherit_weights": {"iterations": 0.3}},
+            },
+            4 * 40 + 5 * 10,
+        ),
         # in each of two rounds, 4 genomes up to 20, 2 of them up to 40
         (
             {"strategy": "evolution_and_halving", "n_genomes": [4, 4], "halving": {"eta": 2, "rungs": 2}},

@@ -78,6 +78,11 @@ def test_refits_count_as_many_as_there_may_be():
         ({"strategy": "halving", "n_genomes": 9}, 9, 9 * 100 + 3 * 200 + 1 * 600),
         ({"strategy": "halving", "n_genomes": 9, "halving": {"brackets": 2}}, 14, 2100 + 5 * 300 + 1 * 600),
         ({"strategy": "evolution", "n_genomes": [4, 2]}, 6, 6 * 900),
+        (
+            {"strategy": "evolution", "n_genomes": [4, 6, 6], "evolution": {"inherit_weights": {}}},
+            16,
+            4 * 900 + 12 * 300,
+        ),
     ],
 )
 def test_a_rung_continues_the_trainings_of_the_one_before(search, n_genomes, iterations):

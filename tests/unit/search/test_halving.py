@@ -1,5 +1,6 @@
 """Rounds and rungs from the config; who goes on; children; what can be added."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from genenet.config import planned_runs
 from genenet.config.model import check_config
 from genenet.config.rounds import Rung, expanded, rounds
 from genenet.config.search import Evolution, Search
@@ -23,7 +26,7 @@ from genenet.genes.generation import draw
 from genenet.genes.genome import Genome, read_genome
 from genenet.search.compatibility import check_additions
 from genenet.search.evolution import breed, parent, scored
-from genenet.search.halving import gather, rank, run_of_slot, scores_after
+from genenet.search.halving import gather, rank, read_round, run_of_slot, scores_after
 from genenet.search.round_files import RungFile, SlotFile, TrainingResult, read_file, write_file
 from genenet.status.status import read_status
 from tests.support.runs import genenet, make, run, wait
@@ -415,6 +418,56 @@ def test_what_would_redo_later_rounds_is_refused(tmp_path, search, change, messa
         check_additions(wanted, paths)
     assert str(error.value).startswith(f"search.{message}")
     assert "Add rounds at the end, or genomes to the last one" in str(error.value)
+
+
+INHERITED = {**EVOLVED, "evolution": {"inherit_weights": {"iterations": 0.4}}}
+
+
+@pytest.mark.parametrize(
+    ("search", "rungs"), [(INHERITED, ()), ({**INHERITED, **BOTH, "n_genomes": [9, 6]}, (50, 150))]
+)
+def test_children_that_inherit_weights_are_trained_for_less(search, rungs):
+    first, second = rounds_of(**search)
+    assert (first.inherits, first.iterations) == (False, 400)
+    assert (second.inherits, second.iterations) == (True, 150)  # 160 isn't a multiple of 50
+    assert tuple(rung.iterations for rung in second.rungs) == rungs
+    runs = ["r0/000", "r1/000", "r1/003/folds/1", "r1/009", "baselines/unet2015_2", "controls/best_long"]
+    stages = [planned_runs.train_stage(run, [first, second]) for run in runs]
+    assert stages == ["train", "train_inheriting", "train_inheriting", "train", "train_2", "train_long"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(EVOLVED, INHERITED), (INHERITED, EVOLVED)])
+def test_inheritance_is_neither_switched_on_nor_off_once_children_are_trained(tmp_path, before, after):
+    paths = began(tmp_path, **before)
+    write(Path(paths.settings("train")), {})
+    if before is INHERITED:
+        write(Path(paths.settings("train_inheriting")), {})
+    check_additions(rounds_of(**before), paths)
+    with pytest.raises(
+        InputError, match=r"search.evolution.inherit_weights: children have been trained with(out)? it,"
+    ):
+        check_additions(rounds_of(**after), paths)
+    for name in rounds_of(**before)[1].runs:
+        paths.run(name).scores.unlink()
+    check_additions(rounds_of(**after), paths)
+
+
+def test_inheritance_needs_evolution():
+    with pytest.raises(ValidationError, match="inherit_weights: has no effect, since strategy is random"):
+        Search(evolution={"inherit_weights": {}})
+
+
+def test_gathered_rounds_hold_the_checksums_of_weights(tmp_path):
+    paths = began(tmp_path, **EVOLVED)
+    assert read_round(Path(paths.round(0)))[0].weights == ()
+    for name, content in (("r0/000", b"a"), ("r0/001/folds/0", b"b"), ("r0/001/folds/1", b"c")):
+        paths.run(name).folder.mkdir(parents=True, exist_ok=True)
+        paths.run(name).weights.write_bytes(content)
+    scores = {"genome": "g", "status": "ok", "validation": {"ari": 0.5}, "folds": 2}
+    write(paths.run("r0/001").scores, scores)
+    gather(paths, ["r0/000", "r0/001"], Path(paths.round(0)))
+    of = [hashlib.sha256(content).hexdigest() for content in (b"a", b"b", b"c")]
+    assert [each.weights for each in read_round(Path(paths.round(0)))] == [(of[0],), (of[1], of[2])]
 
 
 @pytest.mark.process
