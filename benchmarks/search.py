@@ -3,13 +3,13 @@
 python benchmarks/search.py record [platelet] [phantom] --work FOLDER [--genomes 60] [--iterations 540]
 python benchmarks/search.py tabulate [platelet] [phantom] --work FOLDER
 python benchmarks/search.py replay [platelet] [phantom] [--seeds 1000] [--only NAME]
-python benchmarks/search.py evolve --work FOLDER [--seeds 5]
+python benchmarks/search.py evolve --work FOLDER [--seeds 5] [--only NAME]
 
 ``record`` trains random genomes (search_curves.py; three quarters of an hour of one core for a data set). ``tabulate``
 scores all ensembles of up to four of them (search_tables.py; minutes). ``replay`` reads only what these left in
 benchmarks/data, and needs Optuna (pip install genenet[bench]); search_replay.py explains what it counts. ``evolve``
-does whole searches on a phantom, random and evolution (search_evolve.py; half an hour). The platelet slice is looked
-for as in quality.py.
+does whole searches on a phantom: random, evolution, and evolution with inherited weights (search_evolve.py; a quarter
+of an hour for a seed). The platelet slice is looked for as in quality.py.
 """
 
 from pathlib import Path
@@ -38,12 +38,16 @@ def main():
     arguments.add_argument("--iterations", type=int, default=540)
     arguments.add_argument("--processes", type=int, default=2)
     arguments.add_argument("--seeds", type=int, help="default: 1000 of replay, 5 of evolve")
-    arguments.add_argument("--only", default="", help="start of the names of the strategies to replay")
+    arguments.add_argument(
+        "--only",
+        default="",
+        help="start of the names of the strategies to replay, or of the searches of evolve",
+    )
     options = arguments.parse_args()
     if options.what != "replay" and options.work is None:
         arguments.error("--work FOLDER is needed")
     if options.what == "evolve":
-        evolve(options.work, options.seeds or 5)
+        evolve(options.work, options.seeds or 5, options.only)
     else:
         for data in options.data:
             STEPS[options.what](data, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, NonNegativeInt
 
@@ -89,3 +89,10 @@ class Schedule(Chosen):
         """Hyperparameters that only other schedules read."""
         read = {name for entry in self.table.values() for name in entry.hyperparameters}
         return read.difference(self.table[self.kind].hyperparameters)
+
+    def shortened(self, share: float) -> Self:
+        """Return the schedule of a training with a share of the iterations: its warm-up is shorter as well."""
+        if not isinstance(self.options, WarmUp):
+            return self
+        warm_up = round(share * self.options.warm_up_iterations)
+        return self.model_copy(update={"options": WarmUp(warm_up_iterations=warm_up)})

@@ -173,7 +173,7 @@ def _train(config: Config, repeat: str) -> TrainSettings:
         training = training.model_copy(update={"iterations": long_iterations(config)})
     if inherited:
         n = inherited.iterations_of_child(training.iterations, training.validation_interval)
-        training = training.model_copy(update={"iterations": n})
+        training = training.shortened(n)
     return TrainSettings(
         seed=config.search.seed,
         repeat=1 if is_long else int(repeat or 1),

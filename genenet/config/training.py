@@ -176,6 +176,11 @@ class Training(Closed):
         stopping = self.stopping.model_copy(update={"patience": None, "weights": "last"})
         return self.model_copy(update={"stopping": stopping})
 
+    def shortened(self, iterations: int) -> Self:
+        """Return the settings of a training with fewer iterations; its warm-up is shorter in proportion."""
+        schedule = self.schedule.shortened(iterations / self.iterations)
+        return self.model_copy(update={"iterations": iterations, "schedule": schedule})
+
 
 class Trainings(Training):
     """All trainings of a search: how each is done, and how many of them share a job."""

@@ -18,6 +18,7 @@ from genenet.config.model import check_config
 from genenet.config.rounds import Rung, expanded, rounds
 from genenet.config.search import Evolution, Search
 from genenet.config.settings import BreedSettings
+from genenet.config.stages import stage_settings
 from genenet.config.training import Stopping
 from genenet.core.errors import InputError
 from genenet.core.paths import ResultPaths
@@ -457,6 +458,22 @@ def test_inheritance_needs_evolution():
         Search(evolution={"inherit_weights": {}})
 
 
+def test_children_that_inherit_weights_have_settings_of_their_own(tmp_path):
+    schedule = {"kind": "cosine", "warm_up_iterations": 20}
+    config, plain = (
+        searching(tmp_path, {"strategy": "evolution", "n_genomes": [2, 2], **more}, schedule=schedule)
+        for more in ({"evolution": {"inherit_weights": {"iterations": 0.5}}}, {})
+    )
+    own = stage_settings(config, "train_inheriting")
+    assert own.inherits
+    assert own.training.iterations == 50
+    assert own.training.schedule.options.warm_up_iterations == 10
+    for stage in ("train", "breed", "generate", "refit"):
+        of_both = [stage_settings(each, stage).model_dump_json() for each in (config, plain)]
+        assert of_both[0] == of_both[1]
+        assert "inherit" not in of_both[0]
+
+
 def test_gathered_rounds_hold_the_checksums_of_weights(tmp_path):
     paths = began(tmp_path, **EVOLVED)
     assert read_round(Path(paths.round(0)))[0].weights == ()
@@ -471,23 +488,37 @@ def test_gathered_rounds_hold_the_checksums_of_weights(tmp_path):
 
 
 @pytest.mark.process
+def test_status_knows_how_long_children_that_inherit_weights_are_trained(tmp_path):
+    inherited = {"evolution": {"inherit_weights": {"iterations": 0.5}}}
+    config = searching(tmp_path, {"strategy": "evolution", "n_genomes": [2, 2], **inherited})
+    paths = ResultPaths(tmp_path)
+    for name, iterations in {"r0/000": 100, "r1/000": 50}.items():
+        scores = {"status": "ok", "iterations": iterations, "seconds": iterations, "validation": {"ari": 0.5}}
+        write(paths.run(name).scores, scores)
+    found = read_status(config)
+    assert {run.run: (run.phase, run.iterations) for run in found.runs} == {
+        "r0/000": ("done", 100),
+        "r0/001": ("waiting", 100),
+        "r1/000": ("done", 50),
+        "r1/001": ("waiting", 50),
+    }
+    assert found.left.seconds_in_all == 150
+    assert found.may_end_earlier
+
+
+def searching(folder, search, **more):
+    """A config of a search of trainings of 100 iterations in a folder."""
+    phantom = {"phantom": {"shape": [1, 64, 64], "seed": 1}}
+    data = {"classes": ["a", "b"], "voxel_size_nm": [1, 1, 1], "train": [phantom], "validation": [phantom]}
+    training = {"iterations": 100, "validation_interval": 50, **more}
+    return check_config({"results": str(folder), "data": data, "search": search, "training": training})
+
+
+@pytest.mark.process
 def test_status_tells_who_is_to_go_on(tmp_path):
     """Two of four are to go on: one of them has, the other waits; which one of round 1 will isn't known."""
-    phantom = {"phantom": {"shape": [1, 64, 64], "seed": 1}}
     search = {"strategy": "evolution_and_halving", "n_genomes": [4, 2], "halving": {"eta": 2, "rungs": 2}}
-    config = check_config(
-        {
-            "results": str(tmp_path),
-            "data": {
-                "classes": ["a", "b"],
-                "voxel_size_nm": [1, 1, 1],
-                "train": [phantom],
-                "validation": [phantom],
-            },
-            "search": search,
-            "training": {"iterations": 100, "validation_interval": 50},
-        }
-    )
+    config = searching(tmp_path, search)
     paths = ResultPaths(tmp_path)
     done = {"r0/000": 50, "r0/001": 100, "r0/002": 50, "r0/003": 50}
     for name, iterations in done.items():
