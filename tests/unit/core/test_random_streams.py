@@ -19,6 +19,8 @@ def test_the_numbers_of_streams_stay() -> None:
         "DEEP_SUPERVISION": 13,
         "GREY_VALUES": 14,
         "FIRST_LOOK": 15,
+        "SURROGATE": 16,
+        "INHERITED_WEIGHTS": 17,
     }
 
 
