@@ -41,7 +41,7 @@ class Segmentation(Closed):
     turns: bool = Field(
         False,
         description="test-time augmentation: the mean over all flips and right-angle turns. It takes 8 times the time, "
-        "16 times for networks with depth",
+        "16 times for networks with depth, and has brought up to 0.01 ARI on other volumes",
     )
     blend: bool = Field(
         False,
