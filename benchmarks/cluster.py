@@ -13,14 +13,22 @@ begins when everything but the trainings is made, and ends with the ranking:
 
 With --per-job 8, a job trains eight genomes one after the other on its core; all times are still for each training.
 
+On a busy machine, seconds of a core say more than these times. Slurm's own accounting (TotalCPU)
+reads 0 here. So this program adopts the processes that Slurm starts for jobs (PR_SET_CHILD_SUBREAPER of Linux' prctl);
+when such a process ends, the kernel tells its parent what it and its children took. Beside them stands what `genenet
+train` takes for some of the same trainings outside of Slurm; the difference is the overhead.
+
 The controller's processor time is that of Snakemake, with all sbatch and sacct that it called.
 """
 
+import contextlib
+import ctypes
 import os
 import resource
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +38,8 @@ from tests.support import debian
 from tests.support import slurm as slurm_module
 from tests.support.searches import ClusterSearch
 
+PR_SET_CHILD_SUBREAPER = 36
+ALONE = 4  # trainings that run outside of Slurm, too
 CONFIG = (Path(__file__).parent / "cluster.yaml").read_text()
 EDITS = [  # account, times and memory; how often states are asked for, and how arrays are made, stay as they are
     ("# slurm_account: mylab", "slurm_account: lab"),
@@ -47,12 +57,54 @@ def life_of(log):
     return last - birth
 
 
+class Orphans:
+    """Processes of Slurm's jobs whose parent has ended: this process becomes their parent, and counts what they took.
+
+    They are waited for at once, since Slurm takes a job for unfinished as long as one of its processes is a zombie.
+    """
+
+    def __init__(self):
+        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+        self.core_seconds = 0.0
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    def _collect(self):
+        while True:
+            for pid in [pid for pid, state in self._there() if state == "Z"]:
+                _, _, used = os.wait4(pid, 0)
+                self.core_seconds += used.ru_utime + used.ru_stime
+            time.sleep(0.1)
+
+    def _there(self):
+        """Yield the number and the state of each of these processes; stepd is the parent of a job's command."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                command, rest = (process / "stat").read_text().split("(", 1)[1].rsplit(") ", 1)
+                state, parent, *_ = rest.split()
+                if int(parent) == os.getpid() and command in ("slurmstepd", "srun"):
+                    yield int(process.name), state
+
+    def all_core_seconds(self):
+        """Wait until all of them have ended; return the seconds of a core that they and their children have taken."""
+        while list(self._there()):
+            time.sleep(0.1)
+        return self.core_seconds
+
+
+def core_seconds(function, *arguments):
+    """Return the seconds of a core of the processes that a function starts and waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    function(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def run_trainings(search):
     """Run the trainings and their ranking; return begin, wall time and the controller's processor time in s."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
-    search.on_cluster("results/ranking.csv")
-    wall, after = time.time() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return began, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    began = time.time()
+    controller = core_seconds(search.on_cluster, "results/ranking.csv")
+    return began, time.time() - began, controller
 
 
 def jobs_since(cluster, began):
@@ -64,7 +116,7 @@ def jobs_since(cluster, began):
     return begins, ends, len({row["JobID"].split("_")[0] for row in rows})
 
 
-def measure(cluster, folder, n_genomes, iterations, per_job):
+def measure(cluster, orphans, folder, n_genomes, iterations, per_job):
     """Print the table of one search."""
     gpus = slurm_module.GPUS_PER_NODE * len(slurm_module.NODES)
     places = min(gpus, os.cpu_count() or 1)
@@ -76,7 +128,12 @@ def measure(cluster, folder, n_genomes, iterations, per_job):
     runs = [f"r0/{i:03}" for i in range(n_genomes)]
     data = [f"results/data/{split}.zarr.zip" for split in ("train", "validation")]
     search.snakemake(*data, "results/settings/train.json", *(f"results/genomes/{run}.json" for run in runs))
+    before = orphans.all_core_seconds()
     began, wall, controller = run_trainings(search)
+    in_jobs = (orphans.all_core_seconds() - before) / n_genomes
+    alone = statistics.mean(
+        core_seconds(search.genenet_train, run, folder / f"alone/{run}") for run in runs[:ALONE]
+    )
     begins, ends, calls = jobs_since(cluster, began)
     trained = statistics.mean(search.scores(run)["seconds"] for run in runs)
     life = statistics.mean(life_of(search.results / f"logs/train/{run}.log") for run in runs)
@@ -91,7 +148,13 @@ def measure(cluster, folder, n_genomes, iterations, per_job):
         print(f"  {name:13} {seconds:6.2f} s {100 * seconds / share:4.0f} %")
     first, last = min(begins) - began, began + wall - max(ends)
     print(f"first job {first:.0f} s after the start, ranking {last:.0f} s after the last job")
-    print(f"controller: {controller / n_genomes:.2f} s of the processor for each training", flush=True)
+    print(
+        f"seconds of a core for each training: {in_jobs:.2f} in jobs, {alone:.2f} for genenet train outside of Slurm;"
+    )
+    print(
+        f"  the overhead is {in_jobs - alone:.2f}; the controller took {controller / n_genomes:.2f}",
+        flush=True,
+    )
 
 
 def main():
@@ -104,11 +167,12 @@ def main():
     if reasons := slurm_module.missing():
         arguments.error(f"the cluster can't run here: {', '.join(reasons)}")
     debian.install(slurm_module.PACKAGES)
+    orphans = Orphans()
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         work = Path(folder) / "w"
         work.mkdir()
         with slurm_module.Slurm(Path(folder) / "c") as cluster:
-            measure(cluster, work, options.genomes, options.iterations, options.per_job)
+            measure(cluster, orphans, work, options.genomes, options.iterations, options.per_job)
 
 
 if __name__ == "__main__":

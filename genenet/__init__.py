@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genenet.api.ensemble import Ensemble, load_ensemble, segment
+    from genenet.api.genomes import build, draw, make_phantom, random_genome
     from genenet.api.refit import refit
+    from genenet.api.scoring import score
     from genenet.api.selection import make_ensemble
-    from genenet.api.training import Trained, build, draw, make_phantom, random_genome, score, train
+    from genenet.api.training import Trained, train
     from genenet.core.errors import InputError
     from genenet.core.version import __version__
     from genenet.genes.genome import Genome, read_genome
@@ -41,9 +43,11 @@ __all__ = [
 
 _MODULES = {
     "api.ensemble": ("Ensemble", "load_ensemble", "segment"),
+    "api.genomes": ("build", "draw", "make_phantom", "random_genome"),
     "api.refit": ("refit",),
+    "api.scoring": ("score",),
     "api.selection": ("make_ensemble",),
-    "api.training": ("Trained", "build", "draw", "make_phantom", "random_genome", "score", "train"),
+    "api.training": ("Trained", "train"),
     "core.errors": ("InputError",),
     "core.version": ("__version__",),
     "genes.genome": ("Genome", "read_genome"),

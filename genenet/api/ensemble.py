@@ -129,7 +129,7 @@ class Ensemble:
     ) -> None:
         """Segment an array as ``genenet segment`` does a file, but call ``keep`` for each block."""
         from genenet.networks.device import choose_device
-        from genenet.segmentation.job import segment_in_memory
+        from genenet.segmentation.in_memory import segment_in_memory
         from genenet.volumes.masks import Mask
 
         volume, wanted = volume_of(image, "image"), _wanted(threads, device, settings)

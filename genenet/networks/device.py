@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,25 @@ def set_threads(n_threads: int) -> None:
             f"give the job more cores, or set training.threads: {available}, which gives other bits of the same quality"
         )
     torch.set_num_threads(n_threads)
+
+
+def threads_of_one_core(n_threads: int, name: str) -> ThreadPoolExecutor:
+    """Return threads in each of which torch uses one core; in the thread that calls, torch uses as many as before."""
+    n_before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, name, _use_one_core)
+    pool.submit(int).result()
+    torch.set_num_threads(n_before)
+    return pool
+
+
+def _use_one_core() -> None:
+    """Let torch use one core in this thread, also if another thread sets another number afterwards.
+
+    A thread adopts the number that any thread set last when it needs it for the first time; asking for it here is that
+    first time.
+    """
+    torch.set_num_threads(1)
+    torch.get_num_threads()
 
 
 def compute_type(precision: Precision, device: torch.device) -> torch.dtype | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, tiles
 from genenet.core.resources import TILE_BYTES
+from genenet.networks.device import threads_of_one_core
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
 from genenet.networks.read_box import ReadBox
 from genenet.networks.stage_times import StageTimes
@@ -29,6 +29,8 @@ from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.reflection import read_reflected
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from genenet.core.geometry import Triple
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
@@ -110,11 +112,7 @@ class Predictor:
     @cached_property
     def workers(self) -> ThreadPoolExecutor:
         """Threads that tiles are computed in; one if there is a GPU."""
-        n_threads = torch.get_num_threads()
-        pool = ThreadPoolExecutor(1 if self.device.type == "cuda" else self.threads, "tile", _use_one_core)
-        pool.submit(int).result()
-        torch.set_num_threads(n_threads)  # of this thread; the others keep theirs
-        return pool
+        return threads_of_one_core(1 if self.device.type == "cuda" else self.threads, "tile")
 
     @cached_property
     def sizes(self) -> TileSizes:
@@ -180,10 +178,19 @@ class Predictor:
         """Return what all tiles of a box of a volume of ``shape`` read; it may reach beyond the volume."""
         return union([self._view.needed(self.plans, core, shape) for core in self.cut(box)])
 
-    def read(self, volume: Volume, normalisation: Normalisation, box: Box) -> ReadBox:
-        """Read once what all tiles of a box need; beyond its borders the volume is reflected."""
+    def read(
+        self,
+        volume: Volume,
+        normalisation: Normalisation,
+        box: Box,
+        checked: Callable[[NDArray[Any]], NDArray[Any]] = lambda voxels: voxels,
+    ) -> ReadBox:
+        """Read once what all tiles of a box need; beyond its borders the volume is reflected.
+
+        ``checked`` is given the voxels that were read and returns those that are used.
+        """
         whole = self.needed(box, volume.shape)
-        voxels = read_reflected(volume, whole)
+        voxels = checked(read_reflected(volume, whole))
         return ReadBox.of(voxels, whole, volume.shape, normalisation, self.transfers.upload)
 
     @torch.inference_mode()
@@ -244,19 +251,3 @@ class Predictor:
             probabilities = self.probabilities(volume, normalisation, slab)
             for z in range(slab.shape[0]):
                 yield slab.start[0] + z, probabilities[:, z : z + 1]
-
-
-def _use_one_core() -> None:
-    """Let torch use one core in this thread, also if another thread sets another number afterwards.
-
-    A thread adopts the number that any thread set last when it needs it for the first time; asking for it here is that
-    first time.
-    """
-    torch.set_num_threads(1)
-    torch.get_num_threads()
-
-
-def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Store 0 … 1 in 255 steps."""
-    levels: NDArray[np.uint8] = np.rint(probabilities * np.float32(255)).astype(np.uint8)
-    return levels

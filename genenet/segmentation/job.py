@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,23 +20,20 @@ import numpy as np
 from genenet.core.atomic_files import remove
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
-from genenet.networks.device import resolved
 from genenet.networks.stage_times import StageTimes
 from genenet.segmentation.channels import Channels
-from genenet.segmentation.first_look import FirstLook
+from genenet.segmentation.new_store import NORM_STATISTICS, WARNINGS, NewStore
 from genenet.segmentation.pipeline import Pipeline
 from genenet.segmentation.receipts import Receipt, Show, show_nothing
-from genenet.segmentation.store_mask import mask_facts
-from genenet.segmentation.suitability import cut_from, fit, size_difference, warn_of_other_images
+from genenet.segmentation.suitability import cut_from, fit
 from genenet.segmentation.writers import check_no_other_writer, writing
 from genenet.volumes import ome_zarr
 from genenet.volumes.base import Volume, crop
 from genenet.volumes.chunk_cache import cached
 from genenet.volumes.masks import Mask
-from genenet.volumes.measure import ImageInMask, measure
+from genenet.volumes.measure import ImageInMask
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.opening import open_files
-from genenet.volumes.readers.zarr import warn_of_missing_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +42,9 @@ if TYPE_CHECKING:
 
     from genenet.config.segmentation import Segmentation
     from genenet.config.settings import ImageFiles
-    from genenet.config.types import Precision
     from genenet.core.geometry import Triple
     from genenet.ensembles.ensemble import LoadedEnsemble
-    from genenet.networks.predictor import Predictor
-    from genenet.segmentation.pipeline import WriteBlock
 
-NORM_STATISTICS = "norm_statistics"  # of each member, in the attributes of a store
-WARNINGS = "warnings"  # how the volume differs from what the ensemble has seen, in the attributes of a store
 CACHE_BYTES = 2**30  # most memory of decoded chunks of the image
 
 log = logging.getLogger(__name__)
@@ -72,10 +64,6 @@ class SegmentationJob:
     def block(self) -> Triple:
         """Voxels written in one piece, z, y, x."""
         return self.ensemble.block(self.settings)
-
-    def _predictor(self, compute: Precision) -> Predictor:
-        """Return the predictor of the ensemble, which computes in this floating-point type."""
-        return self.ensemble.predictor(self.device, self.settings.model_copy(update={"compute": compute}))
 
     def run(self, part: int = 1, n_parts: int = 1, show: Show = show_nothing) -> Receipt:
         """Segment the ``part``-th (from 1) of ``n_parts`` equal shares of the blocks; return a receipt.
@@ -124,7 +112,10 @@ class SegmentationJob:
     def _pipeline(self, volume: Volume, mask: Mask | None, store: ome_zarr.Store) -> Pipeline:
         """Return the pipeline that fills the store; normalisation and precision are those that the store records."""
         halo = each(max, *(plan.halo for plan in self.ensemble.plans), (0, 0, 0))
-        predictor = self._predictor(store.attributes.get("compute") or self.settings.compute)
+        compute = store.attributes.get("compute") or self.settings.compute
+        predictor = self.ensemble.predictor(
+            self.device, self.settings.model_copy(update={"compute": compute})
+        )
         predictor = predictor.with_statistics(store.attributes.get(NORM_STATISTICS, []))
         image = cached(volume, self.block, halo, CACHE_BYTES)  # decodes each chunk once if they fit
         return Pipeline(
@@ -150,43 +141,8 @@ class SegmentationJob:
                     "%s was made from another ensemble, image or settings; it is created again", self.out
                 )
                 remove(self.out)
-            warn_of_missing_chunks(self.source.image)
-            seen, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
-            warnings = warn_of_other_images(volume, self.ensemble, inside)
-            norm = _normalisation(volume, self.ensemble, mask, image if self.source.region else None)
-            compute = resolved(self.settings.compute, self.device)
-            if self.settings.compute == "auto":
-                log.info("%s: all jobs compute in %s, which is faster here", self.out, compute)
-            predictor = self._predictor(compute)
-            statistics = predictor.statistics(seen, norm, inside)
-            look = FirstLook(seen, norm, inside)
-            warnings += look.warnings(self.ensemble, predictor.with_statistics(statistics))
-            grid = volume.grid.completed(self.ensemble.voxel_size_nm)
-            ome_zarr.create_store(
-                self.out,
-                shape=volume.shape,
-                classes=self.ensemble.classes,
-                voxel_size_nm=grid.voxel_size_nm or self.ensemble.voxel_size_nm,
-                translation_nm=grid.translation_nm,
-                block=self.block,
-                channels=Channels.of(self.settings, self.ensemble.temperature).names(self.ensemble.classes),
-                dtype=self.settings.precision,
-                attributes={
-                    "fingerprint": fingerprint,
-                    "temperature": self.ensemble.temperature,
-                    "uncertainty": "entropy"
-                    if self.ensemble.temperature is None
-                    else "1 - largest probability",
-                    "region": self.source.region,
-                    "mean": norm.mean.tolist(),
-                    "deviation": norm.deviation.tolist(),
-                    "compute": compute,
-                    "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
-                    NORM_STATISTICS: statistics,
-                    WARNINGS: [*filter(None, [size_difference(volume, self.ensemble)]), *warnings],
-                    **mask_facts(self.source),
-                },
-            )
+            new = NewStore(self.out, self.ensemble, self.source, self.settings, self.block)
+            new.create(volume, mask, image, self.device, fingerprint)
             return ome_zarr.open_store(self.out)
 
     def _fingerprint(self, volume: Volume) -> str:
@@ -205,51 +161,6 @@ class SegmentationJob:
             *([["mask's flip", *self.source.flip]] if self.source.mask and self.source.flip else []),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def segment_in_memory(
-    volume: Volume,
-    ensemble: LoadedEnsemble,
-    settings: Segmentation,
-    device: torch.device,
-    write: WriteBlock,
-    mask: Mask | None = None,
-) -> None:
-    """Segment a volume as a job does, but call ``write(box, labels, channels)`` for each block instead of a store's.
-
-    Raises:
-        InputError: If the volume can't be normalised.
-    """
-    image, inside = (mask.applied_to(volume), mask.volume) if mask else (volume, None)
-    warn_of_other_images(volume, ensemble, inside)
-    norm = _normalisation(volume, ensemble, mask)
-    predictor = ensemble.predictor(device, settings).for_volume(image, norm, inside)
-    FirstLook(image, norm, inside).warnings(ensemble, predictor)
-    pipeline = Pipeline(
-        predictor,
-        image,
-        norm,
-        Channels.of(settings, ensemble.temperature),
-        write,
-        mask,
-    )
-    for _ in pipeline.run(blocks_of(volume.shape, ensemble.block(settings))):
-        pass
-
-
-def _normalisation(
-    volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None, image: ImageInMask | None = None
-) -> Normalisation:
-    """Return a volume's normalisation.
-
-    Args:
-        volume: a whole image, or a region of one.
-        ensemble: says how.
-        mask: of the volume.
-        image: what the volume was cut from, if it is a region.
-    """
-    inside = mask.volume if mask else None
-    return ensemble.normalisation.of(partial(measure, part=ImageInMask(volume, inside), image=image))
 
 
 def size_and_time(path: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,11 +16,9 @@ from genenet.core import mapped_arrays
 from genenet.core.errors import InputError, one_line
 from genenet.core.resources import give_back_freed_memory
 from genenet.networks.device import is_out_of_memory
-from genenet.networks.read_box import ReadBox
 from genenet.networks.tiling import waste
 from genenet.networks.transfers import Results
 from genenet.segmentation.channels import write_most_probable
-from genenet.volumes.reflection import read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from genenet.core.geometry import Box
     from genenet.networks.predictor import Predictor
+    from genenet.networks.read_box import ReadBox
     from genenet.segmentation.channels import Channels
     from genenet.volumes.base import Volume
     from genenet.volumes.masks import Mask
@@ -119,23 +119,19 @@ class Pipeline:
 
     def _read(self, box: Box) -> ReadBox | None:
         """Read a block and its halo; nothing if the block lies outside of the mask."""
-        with self.predictor.times.of("read"):
-            return self._read_box(box)
-
-    def _read_box(self, box: Box) -> ReadBox | None:
         if self.mask and not self.mask.has(box):
             return None
-        needed = self.predictor.needed(box, self.volume.shape)
-        voxels = read_reflected(self.volume, needed)
+        with self.predictor.times.of("read"):
+            return self.predictor.read(self.volume, self.normalisation, box, partial(self._checked, box))
+
+    def _checked(self, box: Box, voxels: NDArray[Any]) -> NDArray[Any]:
+        """Return the voxels that were read for a block, in mapped memory if they aren't copied to a device."""
         # With a mask the volume is a MaskedVolume, which checks what is inside; outside it is NaN.
         if self.mask is None and voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
             raise InputError(
                 f"{self.volume.name}: holds NaN or infinity near {box.start}; only finite voxels can be segmented"
             )
-        transfers = self.predictor.transfers
-        if not transfers.is_copied:
-            voxels = mapped_arrays.copied(voxels)
-        return ReadBox.of(voxels, needed, self.volume.shape, self.normalisation, transfers.upload)
+        return voxels if self.predictor.transfers.is_copied else mapped_arrays.copied(voxels)
 
     def _begin(self, box: Box, read_box: ReadBox | None) -> Block:
         """Submit the tiles of a block to the workers."""

@@ -1,8 +1,9 @@
-"""Checks a volume against the training data before segmenting it."""
+"""Checks a volume against the training data before segmenting it, and normalises it as they are."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from genenet.volumes.grid import size_text
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from genenet.config.settings import ImageFiles
     from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.volumes.base import Volume
+    from genenet.volumes.masks import Mask
+    from genenet.volumes.normalisation import Normalisation
 
 _SAMPLE_VOXELS = 2**20
 
@@ -144,3 +147,18 @@ def _other_values(volume: Volume, ensemble: LoadedEnsemble, mask: Volume | None)
 def is_3d(ensemble: LoadedEnsemble) -> bool:
     """Return whether a network of the ensemble sees more than one slice."""
     return any(network.plan.receptive_field[0] > 1 for network in ensemble.networks)
+
+
+def normalisation_of(
+    volume: Volume, ensemble: LoadedEnsemble, mask: Mask | None, image: ImageInMask | None = None
+) -> Normalisation:
+    """Return a volume's normalisation.
+
+    Args:
+        volume: a whole image, or a region of one.
+        ensemble: says how.
+        mask: of the volume.
+        image: what the volume was cut from, if it is a region.
+    """
+    inside = mask.volume if mask else None
+    return ensemble.normalisation.of(partial(measure, part=ImageInMask(volume, inside), image=image))

@@ -32,6 +32,12 @@ class StoredProbabilities:
     arrays: list[zarr.Array[Any]]
 
 
+def to_uint8(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Store 0 … 1 in 255 steps."""
+    levels: NDArray[np.uint8] = np.rint(probabilities * np.float32(255)).astype(np.uint8)
+    return levels
+
+
 def write_probabilities(
     path: Path, checksum: str, n_classes: int, images: Iterable[tuple[tuple[int, ...], Slices]]
 ) -> None:

@@ -19,7 +19,7 @@ from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.random_streams import Stream
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
-from genenet.networks.predictor import Predictor, to_uint8
+from genenet.networks.predictor import Predictor
 from genenet.training.augmentation import Augmenter
 from genenet.training.deep_supervision import SupervisedNetwork
 from genenet.training.feed import make_feed
@@ -29,6 +29,7 @@ from genenet.training.memory import step_bytes, tile_bytes
 from genenet.training.optimisation import is_patient
 from genenet.training.patches import PatchSampler, class_weights
 from genenet.training.prepared_images import LabelledArray, border_maps
+from genenet.training.probabilities import to_uint8
 from genenet.training.schedules import TrainingStep, learning_rate
 from genenet.training.scores import Inherited
 from genenet.volumes.base import ArrayVolume
@@ -93,10 +94,8 @@ class Trainer:
         """
         self.settings, self.device, self.validation = settings, device, validation
         self.seed = (seed, int(genome.id, 16), repeat)
-        net = genome.net
-        self.base_rate = 10 ** float(net.value("log_learning_rate"))
-        self.decay = float(net.value("decay_rate")), net.integer("decay_steps")
-        betas = 1 - 10 ** float(net.value("log_alpha1")), 1 - 10 ** float(net.value("log_alpha2"))
+        self.base_rate = 10 ** float(genome.net.value("log_learning_rate"))
+        self.decay = float(genome.net.value("decay_rate")), genome.net.integer("decay_steps")
         weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
@@ -106,15 +105,10 @@ class Trainer:
             else None
         )
         self.predictor = Predictor(
-            [self.network],
-            device,
-            threads=settings.threads,
-            memory_bytes=tile_bytes(device),
+            [self.network], device, threads=settings.threads, memory_bytes=tile_bytes(device)
         )
         # The learner comes after the predictor, which places the network for prediction
-        heads_seed = self._torch_seed(Stream.DEEP_SUPERVISION, 0)
-        supervised = SupervisedNetwork(self.network, settings.deep_supervision, heads_seed)
-        self.learner = Learner(supervised, torch.from_numpy(weights), settings, self.base_rate, betas, device)
+        self.learner = self._learner(genome, torch.from_numpy(weights))
         self.sampler = self._sampler(train, plan, float(weights[0]))
         self.feed = make_feed(self.sampler, device, step_bytes(plan, settings, device))
         self.augment = Augmenter(settings.augmentation)
@@ -124,6 +118,13 @@ class Trainer:
         self.losses = 0.0  # sum since the last row
         self.unchecked: list[Tensor] = []  # losses that haven't been read yet
         self.best: dict[str, Tensor] = {}
+
+    def _learner(self, genome: Genome, weights: Tensor) -> Learner:
+        net, settings = genome.net, self.settings
+        betas = 1 - 10 ** float(net.value("log_alpha1")), 1 - 10 ** float(net.value("log_alpha2"))
+        heads_seed = self._torch_seed(Stream.DEEP_SUPERVISION, 0)
+        supervised = SupervisedNetwork(self.network, settings.deep_supervision, heads_seed)
+        return Learner(supervised, weights, settings, self.base_rate, betas, self.device)
 
     def _sampler(self, train: list[LabelledArray], plan: Plan, background_weight: float) -> PatchSampler:
         settings = self.settings

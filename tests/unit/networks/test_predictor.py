@@ -12,11 +12,12 @@ from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
 from genenet.genes.sizes import output_size
 from genenet.networks.network import Network
-from genenet.networks.predictor import Predictor, to_uint8
+from genenet.networks.predictor import Predictor
 from genenet.networks.symmetry import symmetries
 from genenet.networks.tile_batch import turned as turned_tensor
 from genenet.networks.tile_batch import turned_back
 from genenet.networks.tiling import reading
+from genenet.training.probabilities import to_uint8
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.normalisation import Normalisation
 from tests.support.examples import examples
