@@ -14,9 +14,10 @@ from genenet.networks.predictor import Predictor
 from genenet.volumes.base import ArrayVolume
 from segmentation_tools import CPU, NET, ROUNDS, end_to_end, inputs
 
-CASES = {  # members, settings
-    "1 network": (1, {}),
-    "4 networks, all channels": (4, {"disagreement": True, "probabilities": True}),
+CASES = {  # members, temperature of the ensemble, settings
+    "1 network": (1, None, {}),
+    "1 network, calibrated": (1, 1.3, {}),
+    "4 networks, calibrated, all channels": (4, 1.3, {"disagreement": True, "probabilities": True}),
 }
 TRAINED = {"n_convkernels": 16, "n_stacks": 2, "n_convlayers": 2, "input_size": 140, "norm": 1}
 ITERATIONS = 300
@@ -24,8 +25,8 @@ ITERATIONS = 300
 
 def stages(folder):
     """Print the nanoseconds of a core that each stage takes for a voxel, 7 classes; medians over rounds."""
-    for name, (n_members, settings) in CASES.items():
-        inputs(folder, (4, 1280, 1280), [NET] * n_members)
+    for name, (n_members, temperature, settings) in CASES.items():
+        inputs(folder, (4, 1280, 1280), [NET] * n_members, temperature=temperature)
         for precision in precisions():
             receipts = []
             for _ in range(ROUNDS):

@@ -18,9 +18,11 @@ ROUNDS = 3
 NET = {"n_convkernels": 16, "n_stacks": 2, "n_convlayers": 2, "input_size": 252}  # halo 20
 
 
-def inputs(folder, shape, nets):
+def inputs(folder, shape, nets, temperature=None):
     """Write an ensemble of random networks, and a phantom as uncompressed TIFF; return the path of this image."""
-    write_ensemble(folder / "ensemble", nets=nets, mode="training", classes=CLASSES)
+    fitted = {"temperature": temperature, "before": {}, "after": {}}
+    more = {} if temperature is None else {"calibration": fitted}
+    write_ensemble(folder / "ensemble", nets=nets, mode="training", classes=CLASSES, **more)
     write_phantom(shape, 1, folder / "image.tif", folder / "labels.tif")
     return folder / "image.tif"
 

@@ -71,14 +71,20 @@ class Channels:
 def write_most_probable(probabilities: torch.Tensor, into: torch.Tensor) -> None:
     """Write the most probable class (Z, Y, X) of probabilities (C, Z, Y, X); in a tie, the first class.
 
-    ``into`` is uint8. These passes over floats take a third of the time of passes over truth values, an eighth of that
-    of ``torch.max``, and a hundredth of that of ``torch.argmax``.
+    ``into`` is uint8. On the CPU this takes a tenth of the time of ``torch.max``, and a fiftieth of that of
+    ``torch.argmax``.
     """
     n = len(probabilities)
-    marks = torch.arange(n, 0, -1, dtype=probabilities.dtype, device=probabilities.device)
-    is_largest = torch.empty_like(probabilities)  # 1 or 0
-    torch.ge(probabilities, probabilities.amax(dim=0), out=is_largest)
+    marks = torch.arange(n, 0, -1, dtype=torch.uint8, device=probabilities.device)
+    is_largest = _at_least(probabilities, probabilities.amax(dim=0))
     into.copy_(is_largest.mul_(marks.view(-1, 1, 1, 1)).amax(dim=0).neg_().add_(n))
+
+
+def _at_least(values: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """Return 1 where values reach a limit, else 0, as uint8. On the CPU numpy takes a third of the time of PyTorch."""
+    if values.device.type != "cpu":
+        return torch.ge(values, limit).view(torch.uint8)
+    return torch.from_numpy(np.greater_equal(values.numpy(), limit.numpy()).view(np.uint8))
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
@@ -96,9 +102,20 @@ def _log(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
+def _exp(values: torch.Tensor) -> torch.Tensor:
+    """Take the exponential in place. On the CPU numpy's takes little more than half of the time of PyTorch's."""
+    if values.device.type != "cpu":
+        return values.exp_()
+    np.exp(values.numpy(), out=values.numpy())
+    return values
+
+
 def tempered(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return class probabilities (C, Z, Y, X) with a temperature, as ``metrics.calibration.with_temperature`` does."""
-    powers = probabilities.clamp(min=FLOOR).pow_(1 / temperature)
+    """Return class probabilities (C, Z, Y, X) with a temperature, as ``metrics.calibration.with_temperature`` does.
+
+    Logarithm and exponential take two fifths of the time of ``torch.pow``.
+    """
+    powers = _exp(_log(probabilities.clamp(min=FLOOR)).mul_(1 / temperature))
     return powers.div_(powers.sum(dim=0))
 
 

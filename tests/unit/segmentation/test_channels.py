@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
+from genenet.metrics.calibration import with_temperature
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
-from genenet.segmentation.channels import Channels, entropy, write_most_probable
+from genenet.segmentation.channels import Channels, entropy, tempered, write_most_probable
 from tests.support.examples import examples
 
 CPU = torch.device("cpu")
@@ -47,6 +48,19 @@ def test_the_stored_entropy_is_at_most_one_step_of_255_from_its_definition(n_cla
     steps = into[0].numpy().astype(int) - np.rint(exact.clip(0, 1) * 255)
     assert np.abs(steps).max() <= 1
     assert (steps != 0).mean() < 0.001
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.7])
+def test_a_temperature_changes_probabilities_as_the_calibration_does(temperature):
+    p = np.random.default_rng(0).dirichlet([0.1] * 7, (2, 40, 50)).transpose(3, 0, 1, 2).astype(np.float32)
+    exact = with_temperature(p.astype(float), temperature)
+    assert np.abs(tempered(torch.from_numpy(p), temperature).numpy() - exact).max() < 1e-6
+    channels = Channels(False, True, np.dtype(np.uint8), temperature)
+    into = torch.zeros((channels.n(7), *p.shape[1:]), dtype=torch.uint8)
+    channels.write(Prediction(Box.of_shape(p.shape[1:]), torch.from_numpy(p), None), into)
+    steps = into.numpy().astype(int) - np.rint(np.stack([1 - exact.max(axis=0), *exact]) * 255)
+    assert np.abs(steps).max() <= 1
+    assert (steps != 0).mean() < 1e-4
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
