@@ -6,8 +6,8 @@ import tifffile
 
 from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
-from genenet.segmentation import pipeline
 from genenet.segmentation.evaluation import evaluate_store
+from genenet.segmentation.pipeline import Pipeline
 from tests.support.ensembles import arrays, job, write_ensemble, write_image
 
 CENTRE = np.uint8(127)  # the mean of write_ensemble
@@ -30,13 +30,13 @@ def test_outside_of_the_mask_all_is_0_and_inside_it_the_outside_is_the_centre(
     folder, region, precision, monkeypatch
 ):
     job(folder, "plain.ome.zarr", image="centred.tif", source={"region": region}, precision=precision).run()
-    read, blocks = pipeline.read_reflected, []
+    checked, blocks = Pipeline._checked, []
 
-    def counted(volume, box):
+    def counted(self, box, voxels):
         blocks.append(box)
-        return read(volume, box)
+        return checked(self, box, voxels)
 
-    monkeypatch.setattr(pipeline, "read_reflected", counted)
+    monkeypatch.setattr(Pipeline, "_checked", counted)
     source = {"region": region, "mask": [folder / "mask.tif"]}
     receipt = job(folder, source=source, precision=precision).run()
     assert receipt.written == receipt.blocks == 2 * 3 * 2
