@@ -13,7 +13,7 @@ import torch
 import zarr
 
 import genenet
-from genenet.api import arrays, refit, selection, training
+from genenet.api import arrays, genomes, refit, scoring, selection, training
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.settings import PrepareSettings
 from genenet.config.stages import REFIT_REPEAT
@@ -55,10 +55,12 @@ def ensemble(networks):
     return genenet.make_ensemble(networks, voxel_size_nm=(40, 10, 10), size=2)
 
 
-@pytest.mark.parametrize("module", [training, selection, refit])
-def test_the_examples_run(module):
+@pytest.mark.parametrize(
+    ("module", "n_lines"), [(genomes, 11), (training, 5), (scoring, 3), (selection, 6), (refit, 6)]
+)
+def test_the_examples_run(module, n_lines):
     found = doctest.testmod(module)
-    assert found.attempted > 5
+    assert found.attempted >= n_lines
     assert not found.failed
 
 
