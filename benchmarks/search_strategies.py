@@ -9,12 +9,17 @@ full budget counts.
 
 import math
 from functools import partial
+from itertools import zip_longest
+
+import numpy as np
 
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
 from search_surrogate import features_of, surrogate
 
 SIZE = 4  # of the ensemble
+NORMAL_MEDIAN = 0.6745  # of the absolute value of a standard normal variable
+TIES = 2  # standard errors
 
 
 def brackets(n_genomes, n_validations, eta, n_rungs, n_brackets=1):
@@ -36,21 +41,42 @@ def random(pool, order, _seed):
         yield genome, pool.n_validations
 
 
-def halving(pool, order, _seed, eta, n_rungs, n_rounds=1):
+def halving(pool, order, _seed, eta, n_rungs, n_rounds=1, ties=None):
     """Train all genomes a little, the best 1/eta of them further, and so on; in rounds of equal size."""
     for part in range(n_rounds):
         genomes = order[part * len(order) // n_rounds : (part + 1) * len(order) // n_rounds]
         (rungs,) = brackets(len(genomes), pool.n_validations, eta, n_rungs)
-        yield from climb(pool, genomes, rungs)
+        yield from climb(pool, genomes, rungs, ties)
 
 
-def climb(pool, genomes, rungs):
-    """Train all genomes to the end of the first rung, the best of them to that of the second, and so on."""
-    for rung in rungs:
-        genomes = genomes[: rung.n_slots]
+def climb(pool, genomes, rungs, ties=None):
+    """Train all genomes to the end of the first rung, the best of them to that of the second, and so on.
+
+    With ``ties``, those within so many standard errors of the last one that continues do so too, at most as many again.
+    """
+    for rung, following in zip_longest(rungs, rungs[1:]):
         for genome in genomes:
             yield genome, rung.iterations
-        genomes = sorted(genomes, key=lambda g: -best_so_far(pool, g, rung.iterations))
+        if following:
+            score = {g: best_so_far(pool, g, rung.iterations) for g in genomes}
+            ranked = sorted(genomes, key=lambda g: -score[g])
+            genomes = ranked[: following.n_slots]
+            if ties is not None:
+                least = score[genomes[-1]] - ties * math.sqrt(2) * noise(pool, ranked, rung.iterations)
+                more = ranked[following.n_slots : 2 * following.n_slots]
+                genomes = genomes + [g for g in more if score[g] >= max(least, 0)]
+
+
+def noise(pool, genomes, validation):
+    """Return the standard error of a validation's ARI, as second differences of the last five show it.
+
+    These are 0 for scores that rise evenly. The median of all genomes is taken, since some trainings are rough.
+    """
+    curves = [pool.curves[g][max(0, validation - 5) : validation] for g in genomes]
+    differences = np.concatenate([np.diff(curve, 2) for curve in curves if len(curve) >= 3] or [[]])
+    if not len(differences):
+        return 0.0
+    return float(np.median(np.abs(differences))) / NORMAL_MEDIAN / math.sqrt(6)
 
 
 def hyperband(pool, order, _seed, eta, n_rungs):
@@ -106,6 +132,9 @@ def strategies(pool, n_genomes):
         all_rungs = [k for k in range(2, 9) if n_genomes // eta ** (k - 1) >= SIZE - 1]
         for n_rungs in all_rungs:
             found[f"halving η={eta}, {n_rungs} rungs"] = partial(halving, eta=eta, n_rungs=n_rungs)
+        for n_rungs in [k for k in all_rungs if k <= 3]:
+            name = f"halving η={eta}, {n_rungs} rungs, ties"
+            found[name] = partial(halving, eta=eta, n_rungs=n_rungs, ties=TIES)
         for n_rungs in [k for k in all_rungs if n_genomes // eta ** (k - 1) >= SIZE][-1:]:
             name = f"η={eta}, {n_rungs} rungs"
             found[f"halving {name}, 2 rounds"] = partial(halving, eta=eta, n_rungs=n_rungs, n_rounds=2)
