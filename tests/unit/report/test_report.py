@@ -19,7 +19,7 @@ from genenet.ensembles.description import CalibrationEntry, StrategyEntry
 from genenet.ensembles.ranking import read_runs
 from genenet.genes.layer_parts import NORMS
 from genenet.metrics.table import METRICS
-from genenet.report import figures, matrix_plots, network_plots, plot_style, plots, report
+from genenet.report import figures, matrix_plots, network_plots, plot_style, plots, report, volume_sections
 from genenet.report.priced import PricedEnsemble, priced_ensembles
 from genenet.training.outcomes import Outcome
 from genenet.training.scores import Scores
@@ -598,7 +598,7 @@ def test_slices_show_classes_in_their_colours(page: Page) -> None:
 
 
 def test_large_slices_are_cut(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "SHOWN", 8)
+    monkeypatch.setattr(volume_sections, "SHOWN", 8)
     page = search.page(demo=search.segment("demo"))
     assert decode(page.images[0]["src"] or "").shape == (8, 8)
     assert "the middle 8 × 8 voxels of 20 × 30" in page.text
