@@ -16,12 +16,15 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file; JSON is YAML, too.
 
     Raises:
-        InputError: If the file is missing, isn't YAML, has a key twice, or has a key that YAML doesn't read as text.
+        InputError: If the file is missing or a folder, isn't YAML, has a key twice, or has a key that YAML doesn't
+            read as text.
     """
     try:
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; give the YAML file of the search, such as config.yaml") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a YAML file: {error}") from None
 

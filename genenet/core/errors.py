@@ -45,4 +45,6 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         where = f" for {error.filename}" if error.filename else ""
         return f"no space left on the device{where}; free some or choose another results: folder, then run it again"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
     return str(error) if isinstance(error, InputError | MachineError | OSError) else one_line(error)

@@ -178,6 +178,8 @@ def test_not_yaml_and_not_there(tmp_path):
         read_config(tmp_path / "empty.yaml")
     with pytest.raises(InputError, match="nowhere.yaml: no such file"):
         read_config(tmp_path / "nowhere.yaml")
+    with pytest.raises(InputError, match="a folder; give the YAML file of the search, such as config.yaml"):
+        read_config(tmp_path)
 
 
 def test_regions_are_intervals_or_options():

@@ -177,7 +177,7 @@ def test_a_checkpoint_that_cannot_be_read_is_the_machines_and_is_kept(tmp_path):
     path.rename(elsewhere)
     path.mkdir()  # as if the disk had failed: an OSError
     for _ in range(4):
-        with pytest.raises(MachineError, match="Is a directory") as caught:
+        with pytest.raises(MachineError, match="is a directory") as caught:
             run.run()
         assert caught.value.status == exit_codes.MACHINE
         assert not run.files.scores.exists()
