@@ -6,10 +6,11 @@ command of its stage.
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveInt
 
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.folds import FoldPlan
@@ -65,13 +66,8 @@ class PrepareSettings(Closed):
     sees_depth: bool = (
         False  # whether a network may see several slices; it decides on resampling and folds along z
     )
-    folds: FoldPlan | None = None  # which part of the images is meant; None: all of them
-
-    @model_serializer(mode="wrap")
-    def _without_no_folds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``folds`` if there are none, so that the settings of such a search are as they always were."""
-        values: dict[str, Any] = handler(self)
-        return values if self.folds else {key: values[key] for key in values if key != "folds"}
+    # which part of the images is meant; None: all of them
+    folds: FoldPlan | None = Field(None, exclude_if=not_)
 
 
 class BaselineSettings(Closed):
@@ -94,13 +90,7 @@ class BreedSettings(Draws):
 
     evolution: Breeding
     metric: SelectionMetricName = RANKING_METRIC
-    surrogate: Surrogate | None = None  # None: all genomes are children
-
-    @model_serializer(mode="wrap")
-    def _without_no_surrogate(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``surrogate`` if there is none, so that the settings of such a search are as they always were."""
-        values: dict[str, Any] = handler(self)
-        return values if self.surrogate else {key: values[key] for key in values if key != "surrogate"}
+    surrogate: Surrogate | None = Field(None, exclude_if=not_)  # None: all genomes are children
 
 
 class TrainSettings(Closed):
@@ -118,13 +108,7 @@ class TrainSettings(Closed):
     repeat: int = 1
     normalisation: NormalisationSettings
     training: Training
-    inherits: bool = False
-
-    @model_serializer(mode="wrap")
-    def _without_no_inheritance(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``inherits`` if it is false, so that the settings of such a training are as they always were."""
-        values: dict[str, Any] = handler(self)
-        return values if self.inherits else {key: values[key] for key in values if key != "inherits"}
+    inherits: bool = Field(False, exclude_if=not_)
 
 
 class SelectSettings(Closed):
@@ -167,13 +151,7 @@ class ReportSettings(Closed):
     volumes: dict[str, ImageFiles]
     labels: LabelChoice | None = None
     ignore_label: int | None = None
-    controls: list[str] = Field(default_factory=list)
-
-    @model_serializer(mode="wrap")
-    def _without_no_controls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``controls`` if there are none, so that the settings of such a search are as they always were."""
-        values: dict[str, Any] = handler(self)
-        return values if self.controls else {key: values[key] for key in values if key != "controls"}
+    controls: list[str] = Field(default_factory=list, exclude_if=not_)
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:

@@ -16,7 +16,6 @@ from genenet.ensembles.description import (
     EnsembleDescription,
     NormalisationEntry,
 )
-from genenet.ensembles.diversity import pair_ambiguities
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
 from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
 from genenet.ensembles.ranking import write_ranking
@@ -84,7 +83,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "calibration": calibration,
         "reference": reference_of(paths, chosen.members, images, rule, combination, calibration.temperature),
         "blocks": BlockCounts.of(counted),
-        "pair_ambiguities": pair_ambiguities(paths, description.runs, validation),
+        "pair_ambiguities": chosen.pair_ambiguities,
         "intervals": lead_intervals(blocks, counted, outcomes, settings.ensemble.metric),
     }
     description = description.model_copy(update=found)

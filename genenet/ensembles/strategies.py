@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
 
+DIGITS = 6  # of ambiguities
 POOL = 3  # greedy and weighted choose from this times max_size networks
 
 
@@ -47,6 +49,11 @@ class Pool:
     curve: Sequence[Point]
     settings: EnsembleSettings
 
+    @cached_property
+    def products(self) -> selection.ProbabilityProducts:
+        """The products of the networks' probabilities, which are read once."""
+        return selection.ProbabilityProducts.of(self.labels, self.probabilities)
+
 
 def best_n(pool: Pool) -> Weights:
     """Choose the networks with the highest score: as many as the settings ask for, or as are best on the curve."""
@@ -63,8 +70,7 @@ def greedy(pool: Pool) -> Weights:
 
 def weighted(pool: Pool) -> Weights:
     """Weigh networks for the least squared error (``selection.weighted``)."""
-    products = selection.ProbabilityProducts.of(pool.labels, pool.probabilities)
-    return selection.weighted(products, pool.settings.most_members)
+    return selection.weighted(pool.products, pool.settings.most_members)
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,13 @@ class ChosenEnsemble:
         strategy: its name.
         members: with their weights, the heaviest first.
         point: its scores on the validation images.
+        pair_ambiguities: of each pair of members, on the validation images (``ProbabilityProducts.pair_ambiguities``).
     """
 
     strategy: str
     members: list[tuple[Outcome, float]]
     point: Point
+    pair_ambiguities: list[list[float]]
 
     @property
     def seconds_per_megavoxel(self) -> float | None:
@@ -118,13 +126,14 @@ def choose_all(
         files = [open_run(paths.run(outcome.run), validation, stack) for outcome in outcomes]
         curve = curve_of(labels, files[:n], scores[:n], n_classes, settings.combination)
         pool = Pool(labels, files, scores, curve, settings)
-        found = {}
+        ambiguities, found = pool.products.pair_ambiguities().round(DIGITS), {}
         for name, strategy in STRATEGIES.items():
             weights: Weights = strategy.function()(pool)
             votes = COMBINATIONS[settings.combination].votes and not strategy.gives_weights
             point = point_of(labels, [files[i] for i in weights], list(weights.values()), n_classes, votes)
             members = [(outcomes[i], weight) for i, weight in weights.items()]
-            found[name] = ChosenEnsemble(name, members, point)
+            of_members = ambiguities[np.ix_(list(weights), list(weights))].tolist()
+            found[name] = ChosenEnsemble(name, members, point, of_members)
     return curve, found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import not_
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, NonNegativeInt
 
 from genenet.config.selection_metrics import RANKING_METRIC, SCORES, SELECTION_METRICS, SelectionMetricName
 from genenet.core.atomic_files import read_json, write_json
@@ -33,13 +34,7 @@ class TrainingResult(Closed):
     status: Status | Literal["empty"]
     ari: float | None = None
     mean_iou: float | None = None
-    weights: tuple[str, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_no_weights(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``weights`` if there are none."""
-        values: dict[str, Any] = handler(self)
-        return values if self.weights else {key: values[key] for key in values if key != "weights"}
+    weights: tuple[str, ...] = Field((), exclude_if=not_)
 
     @classmethod
     def of(cls, run: str, scores: Scores, validation: Mapping[str, float | None]) -> TrainingResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,8 +11,6 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -32,15 +31,10 @@ class MadeWith(Closed):
     numpy: str
     python: str
     device: str
-    arithmetic: str | None = None  # precision, TF32, compilation; not written by earlier versions
+    # precision, TF32, compilation; not written by earlier versions
+    arithmetic: str | None = Field(None, exclude_if=not_)
     container: str | None = None
     container_commit: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_no_arithmetic(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``arithmetic`` if it isn't known, so that the file of an earlier version stays as it was."""
-        values: dict[str, Any] = handler(self)
-        return values if self.arithmetic else {key: values[key] for key in values if key != "arithmetic"}
 
 
 class PredictionTime(Closed):
@@ -112,15 +106,8 @@ class Scores(Closed):
     prediction: PredictionTime | None = None
     made_with: MadeWith | None = None
     validation: ClassScores | None = None
-    folds: PositiveInt | None = None
-    inherited: Inherited | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_what_few_have(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``folds`` and ``inherited`` if they are None: the file of such a training is as it always was."""
-        values: dict[str, Any] = handler(self)
-        absent = {key for key in ("folds", "inherited") if values.get(key) is None}
-        return {key: values[key] for key in values if key not in absent}
+    folds: PositiveInt | None = Field(None, exclude_if=not_)
+    inherited: Inherited | None = Field(None, exclude_if=not_)
 
     @model_validator(mode="after")
     def _ok_has_scores(self) -> Self:
