@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from genenet.core.atomic_files import read_json, write_json
@@ -43,6 +44,11 @@ def file_checksum(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum_of(parts: object) -> str:
+    """Return the SHA-256 of what JSON can hold; the order of keys doesn't matter."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _known(record: Path) -> dict[str, dict[str, Any]]:

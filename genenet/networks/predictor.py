@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from genenet.networks.volume_statistics import Statistics
 
 Probabilities = NDArray[np.float32]
-MEMORY_BYTES = TILE_BYTES
 PIECE = (
     2**15
 )  # voxels of a piece of a tile on the CPU: with 7 classes a megabyte, about a core's second cache
@@ -76,7 +75,7 @@ class Predictor:
     turns: Sequence[Turn] = (Turn(),)
     disagreement: bool = False
     type: torch.dtype | None = None
-    memory_bytes: float = MEMORY_BYTES
+    memory_bytes: float = TILE_BYTES
     tile: Triple | None = None
     blended: bool = False
     threads: int = field(default_factory=torch.get_num_threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.core.atomic_files import optional_json, read_json
+from genenet.core.contents import file_checksum
 from genenet.core.version import build
 from genenet.training.prepared import open_prepared
 
@@ -69,8 +69,7 @@ def _container(image: str) -> str:
     path = Path(image)
     if not path.is_file():
         return f"{image} (file is missing)"
-    with path.open("rb") as file:
-        return f"{image}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return f"{image}, SHA-256 {file_checksum(path)}"
 
 
 def _checksums(paths: ResultPaths) -> list[str]:

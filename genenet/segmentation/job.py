@@ -6,8 +6,6 @@ killed and is run again loses one block. Memory holds three blocks.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genenet.core.atomic_files import remove
+from genenet.core.contents import checksum_of
 from genenet.core.geometry import Box, blocks_of, each
 from genenet.core.lock import exclusive
 from genenet.networks.stage_times import StageTimes
@@ -160,7 +159,7 @@ class SegmentationJob:
             *(["statistics inside the mask"] if self.source.mask else []),
             *([["mask's flip", *self.source.flip]] if self.source.mask and self.source.flip else []),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return checksum_of(parts)
 
 
 def size_and_time(path: Path) -> tuple[int, int]:

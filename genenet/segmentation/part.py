@@ -6,8 +6,6 @@ continues to the export step, which fails with the reason (`genenet.segmentation
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genenet.config.settings import SegmentSettings, read_settings
 from genenet.core.attempts import Attempts, Verdict, fingerprint_of_files
+from genenet.core.contents import checksum_of
 from genenet.core.errors import InputError
 from genenet.core.lock import exclusive
 from genenet.segmentation.job import share, size_and_time
@@ -110,4 +109,4 @@ class PartOfSegmentation:
         files = [*settings.volume.all, self.ensemble / "ensemble.json"]
         stamps: list[Any] = [size_and_time(path) if path.exists() else None for path in files]
         parts = [settings.model_dump(mode="json"), stamps]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return checksum_of(parts)

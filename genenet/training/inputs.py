@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
+from genenet.core.contents import checksum_of
 from genenet.core.resources import available_memory
 from genenet.training.prepared_images import BORDER_MAP_BYTES, read_images
 from genenet.training.trainer import Trainer
@@ -72,7 +71,7 @@ class Inputs:
                 del section[key]
         images = len(self.train.classes), self.train.checksum, self.validation.checksum
         parts = [VERSION, self.genome.id, settings, *images, *([self.parent.checksum] if self.parent else [])]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return checksum_of(parts)
 
     def trainer(self, network_plan: Plan, device: torch.device, is_new: bool = True) -> Trainer:
         """Read the images, and return a trainer at iteration 0.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from genenet.core.errors import MachineError, one_line
-from genenet.core.resources import peak_memory, total_memory
+from genenet.core.resources import TILE_BYTES, peak_memory, total_memory
 from genenet.genes.memory import CONTEXT_BYTES, TORCH_BYTES, training_bytes
 from genenet.networks.device import compute_type, free_memory
-from genenet.networks.predictor import MEMORY_BYTES
 from genenet.networks.tile_sizes import share_for_tiles
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def step_bytes(plan: Plan, settings: Training, device: torch.device) -> float:
 def tile_bytes(device: torch.device) -> float:
     """Return how much memory a tile of a validation may take: on a GPU, a share of what is free."""
     if device.type != "cuda":
-        return MEMORY_BYTES
+        return TILE_BYTES
     return share_for_tiles(free_memory(device))
 
 

@@ -87,4 +87,4 @@ def test_on_a_gpu_its_total_decides(monkeypatch, total_gb, is_others):
 def test_a_share_of_the_free_memory_of_a_gpu_is_for_a_tile(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 80e9)
     assert memory.tile_bytes(torch.device("cuda")) == 10e9
-    assert memory.tile_bytes(torch.device("cpu")) == memory.MEMORY_BYTES
+    assert memory.tile_bytes(torch.device("cpu")) == memory.TILE_BYTES
