@@ -73,7 +73,7 @@ def refit(
         before, after = ensemble.save(Path(folder) / "before"), Path(folder) / "after"
         entries = description.by_run  # one network takes the place of those of all folds
         genomes = [read_genome(before / entry.folder / on_disk.GENOME) for entry in entries]
-        plans = [plan(genome.net, len(description.classes)) for genome in genomes]
+        plans = [plan(genome.net, len(description.outputs)) for genome in genomes]
         ids = len(description.classes), ignore_label
         largest = max((each.input_shape for each in plans), key=lambda shape: shape[1])
         data = labelled_arrays(images, [], ids, mode, largest)

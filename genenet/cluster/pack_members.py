@@ -150,7 +150,7 @@ class _Common:
     def _read(self, inputs: dict[str, str]) -> None:
         settings = read_settings(Path(inputs["--settings"]), TrainSettings).training
         train, validation = (open_prepared(Path(inputs[split])) for split in ("--train", "--validation"))
-        self.n_classes = len(train.classes)
+        self.n_classes = len(train.outputs)
         of_weights = BORDER_MAP_BYTES if settings.loss.border_weight else 0
         self.image_bytes = sum(
             math.prod(each.image.shape)

@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt as NonNegative
 
 from genenet.config.folds import FoldPlan, Folds
 from genenet.config.normalisation import NormalisationSettings
+from genenet.config.objects import Instances, ObjectTarget, object_targets
 from genenet.config.types import FlippedAxes, ImageRegion, Shape, VoxelSize
 from genenet.core.models import Closed
 
@@ -45,6 +46,7 @@ class Image(Closed):
     )
     phantom: Phantom | None = None
     labels: Files = Field(None, description="integer image(s) of the same shape; a phantom has its own")
+    instances: Instances
     region: ImageRegion | None = Field(
         None, description="half-open [[z0, z1], [y0, y1], [x0, x1]] in voxels; null is the whole axis"
     )
@@ -77,6 +79,13 @@ class Image(Closed):
             raise ValueError("give either path: or phantom:")
         if self.phantom and self.labels:
             raise ValueError("a phantom has its own labels; leave labels: out")
+        for name, files in self.instances.items():
+            if (files.path is None) == (self.phantom is None):
+                raise ValueError(
+                    f"instances.{name}: a phantom has its own; leave path: out"
+                    if self.phantom
+                    else f"instances.{name}: path: is missing: the integer image that numbers the objects"
+                )
         for axis, interval in zip("zyx", self.region or (), strict=False):
             if interval and interval[0] >= interval[1]:
                 raise ValueError(
@@ -113,7 +122,7 @@ class LabelledImage(Image):
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:
-        if self.path is not None and self.labels is None:
+        if self.path is not None and self.labels is None and len(self.instances) != 1:
             raise ValueError("labels: is missing: the integer image of the same shape")
         return self
 
@@ -165,6 +174,39 @@ class Data(Closed):
                 "negative one"
             )
         return self
+
+    @model_validator(mode="after")
+    def _objects_are_clear(self) -> Self:
+        targets = self.objects
+        for split in ("train", "validation", "test"):
+            for index, image in enumerate(getattr(self, split)):
+                if image.path and not image.labels and len(self.classes) != 2:
+                    raise ValueError(
+                        f"{split}.{index}: labels: is missing; instances: alone are enough only if there are two "
+                        "classes, the background and that of the objects"
+                    )
+                for name in image.instances:
+                    if name not in [target.name for target in targets]:
+                        raise ValueError(
+                            f"{split}.{index}.instances.{name}: networks don't learn these objects, since the images "
+                            "of train have no instances of that name"
+                        )
+        return self
+
+    @property
+    def objects(self) -> list[ObjectTarget]:
+        """The classes whose objects are told apart, in the order of the classes."""
+        images = {
+            f"{split}.{i}": image.instances
+            for split in ("train", "validation")
+            for i, image in enumerate(getattr(self, split))
+        }
+        return object_targets(self.classes, images)
+
+    @property
+    def n_outputs(self) -> int:
+        """The outputs of a network: a class each, and a border for each class of objects."""
+        return len(self.classes) + len(self.objects)
 
     @property
     def fold_plan(self) -> FoldPlan | None:

@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 from genenet.config.ensemble import EnsembleSettings
 from genenet.config.folds import FoldPlan
 from genenet.config.normalisation import NormalisationSettings
+from genenet.config.objects import ObjectTarget
 from genenet.config.postprocessing import LabelChoice
 from genenet.config.search import Breeding, Draws, Surrogate
 from genenet.config.segmentation import Segmentation
@@ -45,11 +46,13 @@ class ImageFiles(Closed):
     flip: FlippedAxes | None = None
     weight: float = 1.0
     voxel_size_nm: VoxelSize | None = None  # if it is known better than by the file
+    instances: dict[str, list[Path]] = Field(default_factory=dict, exclude_if=not_)  # by class
 
     @property
     def all(self) -> list[Path]:
         """All files that are read."""
-        return [*self.image, *(self.labels or []), *(self.mask or [])]
+        ids = [path for paths in self.instances.values() for path in paths]
+        return [*self.image, *(self.labels or []), *(self.mask or []), *ids]
 
 
 class PrepareSettings(Closed):
@@ -66,6 +69,7 @@ class PrepareSettings(Closed):
     sees_depth: bool = (
         False  # whether a network may see several slices; it decides on resampling and folds along z
     )
+    objects: list[ObjectTarget] = Field(default_factory=list, exclude_if=not_)  # classes of objects
     # which part of the images is meant; None: all of them
     folds: FoldPlan | None = Field(None, exclude_if=not_)
 

@@ -92,7 +92,8 @@ def _prepare(config: Config, name: str) -> PrepareSettings:
     fold, split = _split_of(name)
     data, images = config.data, [image_files(config, image) for image in labelled_images(config, split)]
     plan = data.fold_plan if fold is not None or split == "validation" else None
-    depth_counts = any(image.voxel_size_nm for image in images) or (plan is not None and plan.by == "region")
+    by_region = plan is not None and plan.by == "region"
+    depth_counts = by_region or bool(data.objects) or any(image.voxel_size_nm for image in images)
     region = config.search.feasible_regions().get("net", {}).get("input_size")
     smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
@@ -104,6 +105,7 @@ def _prepare(config: Config, name: str) -> PrepareSettings:
         split=cast(Split, split),
         normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
         sees_depth=depth_counts and sees_depth(config),
+        objects=data.objects,
         folds=plan.model_copy(update={"fold": fold}) if plan else None,
     )
 
@@ -220,4 +222,15 @@ def image_files(config: Config, image: Image) -> ImageFiles:
         paths = ResultPaths(config.results)
         files, labels = ([Path(paths.phantom(image.phantom.name, kind))] for kind in ("image", "labels"))
     more = image.model_dump(include={"region", "mask", "flip", "weight", "voxel_size_nm"})
-    return ImageFiles(image=files, labels=labels, **more)
+    return ImageFiles(image=files, labels=labels, instances=_instances(config, image), **more)
+
+
+def _instances(config: Config, image: Image) -> dict[str, list[Path]]:
+    """Return the files of an image's instances, by class."""
+    if not image.phantom:
+        return {name: files.path or [] for name, files in image.instances.items()}
+    paths, phantom = ResultPaths(config.results), image.phantom.name
+    return {
+        name: [Path(paths.phantom(phantom, f"instances_{name.replace(' ', '_')}"))]
+        for name in image.instances
+    }

@@ -101,7 +101,7 @@ def best_size(curve: Sequence[Point], size: int | Literal["auto"], metric: str =
 
 
 def open_run(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]:
-    """Open a training's probabilities of the validation images: one array for each image.
+    """Open a training's class probabilities of the validation images: one array (C, Z, Y, X) for each image.
 
     Raises:
         InputError: If they are of other images than the prepared ones.
@@ -111,4 +111,4 @@ def open_run(run: RunPaths, validation: Prepared, stack: ExitStack) -> list[Any]
         raise InputError(
             f"{run.validation}: made from other validation images than the prepared ones; train again"
         )
-    return stored.arrays
+    return stored.semantic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from genenet.core.atomic_files import read_json, write_json
 from genenet.core.choices import many
 from genenet.core.errors import InputError
 from genenet.core.models import Closed
+from genenet.core.outputs import ObjectClass, Outputs
 from genenet.core.paths import of_fold
 from genenet.core.validation import validate
 from genenet.ensembles.reference import Reference
@@ -147,6 +149,7 @@ class EnsembleDescription(Closed):
     """``ensemble.json``.
 
     Attributes:
+        objects: the classes whose objects are told apart.
         dtypes: of the training images; none if an older version made the ensemble.
         selected_on: names of the validation images.
         metric: by which the members were chosen.
@@ -167,6 +170,7 @@ class EnsembleDescription(Closed):
 
     format: Literal["genenet.ensemble/1"] = FORMAT
     classes: list[str] = Field(min_length=1)
+    objects: list[ObjectClass] = Field(default_factory=list, exclude_if=not_)
     voxel_size_nm: VoxelSize
     dtypes: list[str] = Field(default_factory=list)
     normalisation: NormalisationEntry
@@ -184,6 +188,11 @@ class EnsembleDescription(Closed):
     reference: Reference | None = None
     pair_ambiguities: list[list[NonNegativeFloat]] | None = None
     members: list[MemberEntry] = Field(min_length=1)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the outputs of the members mean."""
+        return Outputs(self.classes, self.objects)
 
     @property
     def runs(self) -> list[str]:

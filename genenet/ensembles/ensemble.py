@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from genenet.config.ensemble import COMBINATIONS
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import naming
+from genenet.core.outputs import Outputs
 from genenet.ensembles.description import MemberEntry, read_description
 from genenet.genes.genome import read_genome
 from genenet.genes.plan import Plan, plan
@@ -104,7 +105,7 @@ class LoadedEnsemble:
     """An ensemble that was read from its folder, ready for segmenting."""
 
     folder: Path
-    classes: list[str]
+    outputs: Outputs  # of the networks
     voxel_size_nm: tuple[float, float, float]
     normalisation: NormalisationRule
     networks: list[Network]
@@ -114,6 +115,11 @@ class LoadedEnsemble:
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
     reference: Reference | None  # what volumes are compared with; None if an older version made the ensemble
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, by class id."""
+        return list(self.outputs.classes)
 
     @property
     def plans(self) -> list[Plan]:
@@ -139,11 +145,13 @@ class LoadedEnsemble:
             weights=self.weights,
             combination="vote" if COMBINATIONS[self.combination].votes else "mean",
             turns=symmetries(has_depth) if wanted.turns else (Turn(),),
-            disagreement=wanted.disagreement,
+            disagreement=wanted.disagreement
+            or bool(self.outputs.objects),  # at contacts of objects it is a doubt
             type=compute_type(wanted.compute, device),
             memory_bytes=wanted.memory_mb * 1e6,
             tile=wanted.tile,
             blended=wanted.blend,
+            outputs=self.outputs,
         )
 
 
@@ -157,18 +165,18 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
 
     description = read_description(folder / DESCRIPTION)
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes())
-    networks = []
+    outputs, networks = description.outputs, []
     for entry in description.members:
         place = folder / entry.folder
         genome = read_genome(place / GENOME)
         with naming(place / GENOME):
-            built = plan(genome.net, len(description.classes))
+            built = plan(genome.net, len(outputs))
         network = load_network(genome, built, place / WEIGHTS)
         digest.update((place / WEIGHTS).read_bytes())
         networks.append(network)
     return LoadedEnsemble(
         folder,
-        description.classes,
+        outputs,
         description.voxel_size_nm,
         description.normalisation.rule,
         networks,

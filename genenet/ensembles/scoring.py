@@ -110,7 +110,10 @@ def evaluate_means(
     """
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     runs = sorted({run for of_run in weights.values() for run in of_run})
-    predictors = [Predictor(_networks(paths, run, len(ensemble.classes)), device) for run in runs]
+    predictors = [
+        Predictor(_networks(paths, run, len(ensemble.outputs)), device, outputs=ensemble.outputs)
+        for run in runs
+    ]
     counts = {name: blocks_of(prepared) for name in weights}
     for index, image in enumerate(prepared.images):
         norm = ensemble.normalisation.of(image.statistics)
@@ -126,11 +129,11 @@ def evaluate_means(
     return {name: BlockScores.of(each) for name, each in counts.items()}
 
 
-def _networks(paths: ResultPaths, run: str, n_classes: int) -> list[Network]:
+def _networks(paths: ResultPaths, run: str, n_outputs: int) -> list[Network]:
     """Return the network of a run, or those of all its folds, whose mean it stands for."""
     genome = read_genome(paths.genome(run))
     trainings = read_outcome(paths, run).trainings
     networks = (
-        load_network(genome, plan(genome.net, n_classes), paths.run(each).weights) for each in trainings
+        load_network(genome, plan(genome.net, n_outputs), paths.run(each).weights) for each in trainings
     )
     return [network.without_norms() for network in networks]

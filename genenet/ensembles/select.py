@@ -125,6 +125,7 @@ def _description(
     has_weights = STRATEGIES[chosen.strategy].gives_weights
     return EnsembleDescription(
         classes=train.classes,
+        objects=list(train.objects),
         voxel_size_nm=train.voxel_size_nm,
         dtypes=sorted({image.image.dtype.name for image in train.images}),
         normalisation=NormalisationEntry.of(train.rule(settings.normalisation)),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genenet.core.geometry import Box, Triple
+    from genenet.core.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,29 @@ class Prediction:
         box: in the volume.
         probabilities: (C, Z, Y, X) float32, the members' weighted mean, or their votes.
         disagreement: (Z, Y, X), the weighted mean of the members' squared distances from that mean, 0 to 1:
-            the ambiguity of Krogh and Vedelsby (1995), eq. 6, summed over classes. None unless asked for.
+            the ambiguity of Krogh and Vedelsby (1995), eq. 6, summed over the outputs. None unless asked for.
+        of_objects: for each object class, the probability (Z, Y, X) that a voxel belongs to an object, and that it is
+            its border; empty if there are no such classes.
     """
 
     box: Box
     probabilities: torch.Tensor
     disagreement: torch.Tensor | None
+    of_objects: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+
+    def with_classes(self, outputs: Outputs) -> Prediction:
+        """Return the prediction with class probabilities, if the present ones are of outputs that contain borders."""
+        if not outputs.objects:
+            return self
+        p = self.probabilities
+        classes = p[: len(outputs.classes)].clone()
+        for border, of in outputs.borders:
+            classes[of] += p[border]
+        objects = [
+            (p[outputs.parts(number)].sum(dim=0), p[border])
+            for number, (border, _) in enumerate(outputs.borders)
+        ]
+        return replace(self, probabilities=classes, of_objects=objects)
 
 
 class Mixture:
@@ -32,7 +52,7 @@ class Mixture:
 
     Args:
         tile: the box in the volume.
-        n_classes: of the members.
+        n_outputs: of the members.
         n_members: of the ensemble.
         device: of the sum.
         votes: whether a member's vote for its most probable class counts, instead of its probabilities.
@@ -42,14 +62,14 @@ class Mixture:
     def __init__(
         self,
         tile: Box,
-        n_classes: int,
+        n_outputs: int,
         n_members: int,
         device: torch.device,
         votes: bool,
         disagreement: bool,
     ) -> None:
         self._tile, self._votes = tile, votes
-        self._sum = torch.zeros((n_classes, *tile.shape), device=device) if n_members > 1 else None
+        self._sum = torch.zeros((n_outputs, *tile.shape), device=device) if n_members > 1 else None
         self._squares = torch.zeros(tile.shape, device=device) if disagreement else None
 
     def add(self, place: Box, member: torch.Tensor, share: float, is_last: bool) -> Prediction:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from genenet.core.geometry import Triple
+    from genenet.core.outputs import Outputs
     from genenet.genes.plan import Plan
     from genenet.networks.network import Network
     from genenet.networks.volume_statistics import Statistics
@@ -66,6 +67,8 @@ class Predictor:
         piece_voxels: of a piece of a tile for which the members are combined at a time; None: few enough for the caches
             on the CPU, a whole tile on a GPU.
         is_copied: whether voxels and results are copied to the device and back; None: on a GPU only.
+        outputs: of the networks, if some are borders of objects, which then count as their classes; None: probabilities
+            are those of the outputs.
     """
 
     networks: Sequence[Network]
@@ -83,6 +86,7 @@ class Predictor:
     tiles_at_once: int | None = None
     piece_voxels: int | None = None
     is_copied: bool | None = None
+    outputs: Outputs | None = None
 
     def __post_init__(self) -> None:
         for network in self.networks:
@@ -101,6 +105,11 @@ class Predictor:
     def plans(self) -> list[Plan]:
         """The networks' plans."""
         return [network.plan for network in self.networks]
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes that are predicted."""
+        return len(self.outputs.classes) if self.outputs else self.plans[0].n_classes
 
     @cached_property
     def shares(self) -> list[float]:
@@ -216,7 +225,7 @@ class Predictor:
                 for place in tiles(Box.of_shape(core.shape), piece_shape(core.shape, n_voxels)):
                     found = mixture.add(place, seen(place), share, is_last=not left)
                     if not left:
-                        yield found
+                        yield found.with_classes(self.outputs) if self.outputs else found
 
     def _mixture(self, core: Box) -> Mixture:
         votes = self.combination == "vote"
@@ -227,7 +236,7 @@ class Predictor:
     def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
         """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
         read_box = self.read(volume, normalisation, box)
-        results = self.transfers.results([(self.plans[0].n_classes, *box.shape)], [np.float32], np.empty)
+        results = self.transfers.results([(self.n_classes, *box.shape)], [np.float32], np.empty)
 
         @torch.inference_mode()
         def fill(cores: Sequence[Box]) -> None:

@@ -141,12 +141,12 @@ def _refits(paths: ResultPaths, ensemble: EnsembleDescription) -> list[Outcome]:
 
 def _drawings(paths: ResultPaths, ensemble: EnsembleDescription) -> list[tuple[str, list[figures.Picture]]]:
     """Return the run of each member with the pictures of its genome."""
-    n_classes = len(ensemble.classes)
+    n_outputs = len(ensemble.outputs)
     folders = {of_fold(m.run)[0]: m.folder for m in ensemble.members}
     genomes = {
         run: read_genome(Path(paths.ensemble) / folder / "genome.json") for run, folder in folders.items()
     }
-    return [(run, figures.genome_pictures(genome, n_classes)) for run, genome in genomes.items()]
+    return [(run, figures.genome_pictures(genome, n_outputs)) for run, genome in genomes.items()]
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -88,4 +88,4 @@ def _mean_step(config: Config, n: int) -> float:
 
 
 def _step(genome: Genome, config: Config) -> float:
-    return plan(genome.net, len(config.data.classes)).step_flops(config.training.batch_size)
+    return plan(genome.net, config.data.n_outputs).step_flops(config.training.batch_size)

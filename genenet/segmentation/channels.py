@@ -15,10 +15,13 @@ import torch
 from genenet.metrics.calibration import FLOOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from genenet.config.segmentation import Segmentation
+    from genenet.core.outputs import Outputs
+    from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.networks.mixture import Prediction
+
+
+OBJECT, BORDER = "object", "border"  # names of channels begin with it, the class follows
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Channels:
         disagreement: whether it is stored.
         probabilities: whether the classes' are stored.
         dtype: of all.
+        outputs: of the networks. For each class of objects, the probabilities of an object and of a border are stored.
         temperature: of the probabilities; the uncertainty is then that of an error. None: probabilities stay as they
             are, and the uncertainty is their entropy. Labels don't depend on it.
     """
@@ -36,21 +40,26 @@ class Channels:
     disagreement: bool
     probabilities: bool
     dtype: np.dtype[Any]
+    outputs: Outputs
     temperature: float | None = None
 
     @classmethod
-    def of(cls, settings: Segmentation, temperature: float | None) -> Channels:
-        """Return the channels that the settings ask for, with the temperature of the ensemble."""
-        return cls(settings.disagreement, settings.probabilities, np.dtype(settings.precision), temperature)
+    def of(cls, settings: Segmentation, ensemble: LoadedEnsemble) -> Channels:
+        """Return the channels that the settings ask for, and those that objects are found by."""
+        return cls(
+            disagreement=settings.disagreement or bool(ensemble.outputs.objects),
+            probabilities=settings.probabilities,
+            dtype=np.dtype(settings.precision),
+            outputs=ensemble.outputs,
+            temperature=ensemble.temperature,
+        )
 
-    def names(self, classes: Sequence[str]) -> list[str]:
-        """Return their names."""
+    @property
+    def names(self) -> list[str]:
+        """Their names."""
         more = ["disagreement"] if self.disagreement else []
-        return ["uncertainty", *more, *(classes if self.probabilities else [])]
-
-    def n(self, n_classes: int) -> int:
-        """Return their number."""
-        return 1 + self.disagreement + n_classes * self.probabilities
+        objects = [f"{kind} {each.name}" for each in self.outputs.objects for kind in (OBJECT, BORDER)]
+        return ["uncertainty", *more, *objects, *(self.outputs.classes if self.probabilities else [])]
 
     def write(self, prediction: Prediction, into: torch.Tensor) -> None:
         """Write the channels of a piece of a tile.
@@ -63,7 +72,9 @@ class Channels:
         if self.temperature is not None:
             p, doubt = tempered(p, self.temperature), uncertainty
         distance = [] if prediction.disagreement is None else [prediction.disagreement]
-        for channel, values in enumerate([doubt(p), *distance, *(p if self.probabilities else ())]):
+        objects = [each for both in prediction.of_objects for each in both]
+        stored = [doubt(p), *distance, *objects, *(p if self.probabilities else ())]
+        for channel, values in enumerate(stored):
             rounded = values.mul(255).round_() if into.dtype == torch.uint8 else values
             into[channel].copy_(rounded)
 

@@ -80,7 +80,7 @@ class FirstLook:
         """
         plain = replace(predictor, turns=(Turn(),), disagreement=False)
         try:
-            return predictions_of(self._predicted(plain), plain.plans[0].n_classes, temperature)
+            return predictions_of(self._predicted(plain), plain.n_classes, temperature)
         finally:
             plain.workers.shutdown(cancel_futures=True)
 

@@ -42,7 +42,7 @@ def segment_in_memory(
         predictor,
         image,
         norm,
-        Channels.of(settings, ensemble.temperature),
+        Channels.of(settings, ensemble),
         write,
         mask,
     )

@@ -121,7 +121,7 @@ class SegmentationJob:
             replace(predictor, times=StageTimes()),
             mask.applied_to(image) if mask else image,
             Normalisation(*(np.asarray(store.attributes[k]) for k in ("mean", "deviation"))),
-            Channels.of(self.settings, self.ensemble.temperature),
+            Channels.of(self.settings, self.ensemble),
             store.write_block,
             mask,
         )

@@ -73,7 +73,7 @@ class NewStore:
             voxel_size_nm=grid.voxel_size_nm or self.ensemble.voxel_size_nm,
             translation_nm=grid.translation_nm,
             block=self.block,
-            channels=Channels.of(self.settings, temperature).names(self.ensemble.classes),
+            channels=Channels.of(self.settings, self.ensemble).names,
             dtype=self.settings.precision,
             attributes={
                 "fingerprint": fingerprint,

@@ -135,8 +135,10 @@ class Pipeline:
 
     def _begin(self, box: Box, read_box: ReadBox | None) -> Block:
         """Submit the tiles of a block to the workers."""
-        n_channels = self.channels.n(self.predictor.plans[0].n_classes)
-        shapes, dtypes = [box.shape, (n_channels, *box.shape)], [np.dtype(np.uint8), self.channels.dtype]
+        shapes, dtypes = (
+            [box.shape, (len(self.channels.names), *box.shape)],
+            [np.dtype(np.uint8), self.channels.dtype],
+        )
         if read_box is None:
             return Block(box, Results.on_host(list(map(mapped_arrays.zeros, shapes, dtypes))), [])
         results = self.predictor.transfers.results(shapes, dtypes)

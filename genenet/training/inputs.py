@@ -88,10 +88,11 @@ class Inputs:
             network_plan,
             train_images,
             validation_images,
-            train.class_counts,
+            train.output_counts,
             settings,
             self.settings.seed,
             device,
             self.settings.repeat,
             self.parent if is_new else None,
+            outputs=train.outputs,
         )

@@ -65,7 +65,7 @@ def join_folds(paths: ResultPaths, run: str, n_folds: int) -> None:
     save_weights({}, ended[0].genome, files.weights)
     write_history(files.history, mean_history([fold.history for fold in folds]))
     if not is_ok:
-        write_probabilities(files.validation, validation.checksum, len(validation.classes), [])
+        write_probabilities(files.validation, validation.checksum, validation.outputs, [])
         joined(ended, validation).write(files.scores)
         return
     for fold, each in enumerate(folds):
@@ -102,12 +102,13 @@ def _join_probabilities(folds: Sequence[RunPaths], validation: Prepared, out: Pa
         def slices(index: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for z in range(arrays[index].shape[1]):
                 probabilities: NDArray[np.uint8] = np.asarray(arrays[index][:, z : z + 1])
-                table.add(np.asarray(images[index].labels[z : z + 1]), probabilities.argmax(axis=0))
+                classes = validation.outputs.semantic(probabilities).argmax(axis=0)
+                table.add(np.asarray(images[index].labels[z : z + 1]), classes)
                 yield z, probabilities
 
         shapes = enumerate(array.shape[1:] for array in arrays)
         write_probabilities(
-            out, validation.checksum, len(validation.classes), ((shape, slices(i)) for i, shape in shapes)
+            out, validation.checksum, validation.outputs, ((shape, slices(i)) for i, shape in shapes)
         )
     return table
 

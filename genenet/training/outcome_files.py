@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
+from genenet.core.outputs import Outputs
 from genenet.metrics.contingency import Contingency, scores
 from genenet.networks.weights import save_weights
 from genenet.training.probabilities import write_probabilities
@@ -76,12 +77,12 @@ class Publication:
         assert self.genome is not None
         assert self.validation is not None
         trainer.use_best()
-        n_classes = len(self.validation.classes)
-        contingency = Contingency.empty(n_classes)
+        outputs = self.validation.outputs
+        contingency = Contingency.empty(len(outputs.classes))
 
         def scored(image: LabelledArray) -> Iterator[tuple[int, Any]]:
             for z, probabilities in trainer.predict(image):
-                contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+                contingency.add(image.labels[z : z + 1], outputs.semantic(probabilities).argmax(axis=0))
                 yield z, probabilities
 
         save_weights(trainer.network.state_dict(), self.genome.id, self.files.weights)
@@ -89,7 +90,7 @@ class Publication:
         write_probabilities(
             self.files.validation,
             self.validation.checksum,
-            n_classes,
+            outputs,
             ((image.image.shape, scored(image)) for image in trainer.validation),
         )
         predicting = {
@@ -111,11 +112,11 @@ class Publication:
     def failure(self, status: Status, reason: str, history: Sequence[Row] = ()) -> None:
         """Publish that there are no weights, and why."""
         log.error("%s: %s: %s", self.genome.name if self.genome else self.files.folder, status, reason)
-        checksum, classes = (
-            (self.validation.checksum, self.validation.classes) if self.validation else ("", [])
+        checksum, outputs = (
+            (self.validation.checksum, self.validation.outputs) if self.validation else ("", Outputs([]))
         )
         save_weights({}, self.genome.id if self.genome else "", self.files.weights)
-        write_probabilities(self.files.validation, checksum, len(classes), [])
+        write_probabilities(self.files.validation, checksum, outputs, [])
         write_history(self.files.history, history)
         self.write_scores(status, reason=reason)
 

@@ -2,7 +2,9 @@
 
 Layout: a group for each image, "0", "1", …, each with the arrays ``image`` (own type), ``labels`` (uint8; IGNORE
 where nothing is learnt) and, if the image has one, ``mask`` (uint8), axes (z, y, x), and attributes; values that
-hold for all images are in the root's attributes.
+hold for all images are in the root's attributes. Where objects are told apart, an image also has ``targets`` (uint8,
+the outputs that networks learn) and the objects of each of its classes, ``instances_0``, … (uint64), in the order of
+the root's ``objects``.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +24,9 @@ from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, Triple, tiles
 from genenet.core.ignore import IGNORE
-from genenet.training.prepared import FORMAT, RecordedStatistics
+from genenet.core.outputs import ObjectClass
+from genenet.training.objects import borders_of, count_targets, targets_of
+from genenet.training.prepared import FORMAT, FORMAT_WITH_OBJECTS, RecordedStatistics
 from genenet.training.shown_classes import check_shown_classes
 from genenet.training.sources import Source, open_source
 from genenet.volumes.folds import folded
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
     from genenet.config.normalisation import NormalisationSettings
     from genenet.config.settings import PrepareSettings
+    from genenet.training.object_targets import Borders
     from genenet.volumes.measure import CentreAndScale
 
 log = logging.getLogger(__name__)
@@ -56,14 +61,14 @@ def prepare(settings: PrepareSettings, out: Path) -> None:
     if settings.folds:
         sources = with_labels(sources)
     # Read twice: a member of a zip can't be changed, so attributes must be known when they are written.
-    checked = [check(source, settings.normalisation) for source in sources]
+    checked = [check(source, settings.normalisation, borders_of(source, settings)) for source in sources]
     check_shown_classes(settings, np.sum([facts.counts for facts in checked], axis=0).tolist())
     with atomic_path(out) as temporary:
         store = ZipStore(temporary, mode="w")
         try:
             zarr.create_group(store, attributes=_attributes(settings, sources, checked))
             for key, (source, facts) in enumerate(zip(sources, checked, strict=True)):
-                _write(store, str(key), source, facts, settings.normalisation)
+                _write(store, str(key), source, facts, settings)
         finally:
             store.close()
 
@@ -90,16 +95,26 @@ def _attributes(
     if settings.normalisation and settings.normalisation.over == "training":
         centre, scale = centre_and_scale_of_all(sources, checked, settings.normalisation)
         recorded = _recorded(settings.normalisation, (np.array([centre]), np.array([scale])))
+    objects = [ObjectClass(name=each.name, of=each.of).model_dump() for each in settings.objects]
+    checksums = [facts.checksum() for facts in checked] + ([json.dumps(objects)] if objects else [])
     return {
-        "format": FORMAT,
+        "format": FORMAT_WITH_OBJECTS if objects else FORMAT,
         "classes": settings.classes,
         "class_counts": np.sum([facts.counts for facts in checked], axis=0).tolist(),
         "voxel_size_nm": list(settings.voxel_size_nm),
         "mean": mean,
         "deviation": deviation,
         **recorded,
-        "checksum": hashlib.sha256("".join(facts.checksum() for facts in checked).encode()).hexdigest(),
+        **({"objects": objects, "output_counts": _output_counts(settings, checked)} if objects else {}),
+        "checksum": hashlib.sha256("".join(checksums).encode()).hexdigest(),
     }
+
+
+def _output_counts(settings: PrepareSettings, checked: Sequence[Facts]) -> list[int]:
+    """Return the voxels of each output in all images."""
+    n = len(settings.classes) + len(settings.objects)
+    found: list[int] = np.sum([facts.target_counts[:n] for facts in checked], axis=0).tolist()
+    return found
 
 
 def centre_and_scale_of_all(
@@ -135,6 +150,8 @@ class Facts:
         slices: of each slice.
         measured: centre and scale by the settings, if these need something else than moments.
         hashes: SHA-256 of the voxels of each array, by its name.
+        borders: of the objects that are told apart.
+        target_counts: voxels of each output, (256,); zeros without objects.
     """
 
     shape: Triple
@@ -145,6 +162,8 @@ class Facts:
     slices: list[Moments]
     hashes: dict[str, Any]
     measured: CentreAndScale | None = None
+    borders: Sequence[Borders] = ()
+    target_counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def statistics(self, settings: NormalisationSettings) -> CentreAndScale:
         """Return the image's own centre and scale, (1,), or (Z,) of slices, by the settings it was checked with."""
@@ -159,12 +178,15 @@ class Facts:
         return json.dumps([self.shape, self.dtype.str, self.weight, *hashes, *measured])
 
 
-def check(source: Source, settings: NormalisationSettings | None = None) -> Facts:
+def check(
+    source: Source, settings: NormalisationSettings | None = None, borders: Sequence[Borders] = ()
+) -> Facts:
     """Read an image and its labels, and check all that is in them. Outside the mask nothing counts.
 
     Args:
         source: the image.
         settings: how it is normalised; None if mean and deviation of the image and its slices are enough.
+        borders: of the objects that are told apart.
 
     Raises:
         InputError: If the image isn't finite or constant, or if a label is no class, or all are ignored.
@@ -180,7 +202,10 @@ def check(source: Source, settings: NormalisationSettings | None = None) -> Fact
     measured = None
     if settings is not None and settings.over != "training" and not settings.is_always_recorded:
         measured = measure(settings, source.inside, source.cut_from)
-    return Facts(shape, source.image.dtype, counts, source.weight, whole, slices, hashes, measured)
+    of_targets = count_targets(source, borders, hashes) if borders else np.zeros(256, np.int64)
+    return Facts(
+        shape, source.image.dtype, counts, source.weight, whole, slices, hashes, measured, borders, of_targets
+    )
 
 
 def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
@@ -203,10 +228,9 @@ def _count_and_hash(source: Source) -> tuple[NDArray[np.int64], int, dict[str, A
     return counts, n_inside, hashes
 
 
-def _write(
-    store: ZipStore, key: str, source: Source, facts: Facts, normalisation: NormalisationSettings | None
-) -> None:
+def _write(store: ZipStore, key: str, source: Source, facts: Facts, settings: PrepareSettings) -> None:
     """Write an image and its labels, whole chunks at a time: each is a member of the zip."""
+    normalisation, objects = settings.normalisation, [each.name for each in settings.objects]
     moments, (mean, deviation) = Moments.merged(facts.whole), as_arrays(facts.slices)
     attributes = {
         "name": source.name,
@@ -221,11 +245,21 @@ def _write(
     image = _create(group, "image", facts.shape, facts.dtype)
     labels = _create(group, "labels", facts.shape, np.dtype(np.uint8))
     mask = _create(group, "mask", facts.shape, np.dtype(np.uint8)) if source.mask else None
+    targets = _create(group, "targets", facts.shape, np.dtype(np.uint8)) if facts.borders else None
+    ids = [
+        (_create(group, f"instances_{i}", facts.shape, np.dtype(np.uint64)), source.instances[name])
+        for i, name in enumerate(objects)
+        if name in source.instances
+    ]
     for box in slabs(facts.shape):
         _write_chunks(image, box, source.image.read(box))
         _write_chunks(labels, box, source.labels.read(box))
         if mask is not None and source.mask:
             _write_chunks(mask, box, (source.mask.read(box) != 0).astype(np.uint8))
+        if targets is not None:
+            _write_chunks(targets, box, targets_of(source, facts.borders, box))
+        for array, volume in ids:
+            _write_chunks(array, box, volume.read(box))
 
 
 def _create(group: zarr.Group, name: str, shape: Triple, dtype: np.dtype[Any]) -> zarr.Array[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from zarr.storage import ZipStore
 
 from genenet.config.normalisation import NormalisationSettings
 from genenet.core.errors import InputError
+from genenet.core.outputs import ObjectClass, Outputs
 from genenet.volumes.base import ArrayVolume, Volume
 from genenet.volumes.masks import MaskedVolume
 from genenet.volumes.normalisation import NormalisationRule
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     from genenet.volumes.measure import CentreAndScale
 
 FORMAT = "genenet.data/3"
+FORMAT_WITH_OBJECTS = "genenet.data/4"  # which earlier versions would train without borders
 FORMATS = (
     "genenet.data/1",
     "genenet.data/2",
     FORMAT,
-)  # the first has no masks, and only the last RecordedStatistics
+    FORMAT_WITH_OBJECTS,
+)  # the first has no masks, and only the last two RecordedStatistics
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class PreparedImage:
         weight: how often patches come from here, relative to the number of voxels.
         mask: Zarr array (Z, Y, X), uint8, 0 outside; None if all is inside.
         recorded: centre and scale that are no mean and deviation of the image or its slices; None if none were needed.
+        targets: Zarr array (Z, Y, X), uint8: the outputs that networks learn, or IGNORE; None: they are the labels.
+        instances: Zarr arrays (Z, Y, X), uint64, the numbered objects of some classes.
     """
 
     name: str
@@ -96,6 +102,13 @@ class PreparedImage:
     weight: float = 1.0  # files of older versions don't say
     mask: zarr.Array[Any] | None = None
     recorded: RecordedStatistics | None = None
+    targets: zarr.Array[Any] | None = None
+    instances: Mapping[str, zarr.Array[Any]] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> zarr.Array[Any]:
+        """What networks learn, (Z, Y, X): the targets, or the labels where no objects are told apart."""
+        return self.labels if self.targets is None else self.targets
 
     @property
     def volume(self) -> Volume:
@@ -134,6 +147,8 @@ class Prepared:
         voxel_size_nm: along z, y, x.
         images: in the order of the config.
         recorded: centre and scale of all images together that are no mean and deviation; None if none were needed.
+        objects: the classes whose objects are told apart.
+        output_counts: voxels of each output of the networks in all images; the class counts if there are no objects.
     """
 
     classes: list[str]
@@ -144,6 +159,13 @@ class Prepared:
     voxel_size_nm: tuple[float, float, float]
     images: list[PreparedImage]
     recorded: RecordedStatistics | None = None
+    objects: Sequence[ObjectClass] = ()
+    output_counts: Sequence[int] = ()
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the outputs of networks mean."""
+        return Outputs(self.classes, self.objects)
 
     def rule(self, settings: NormalisationSettings) -> NormalisationRule:
         """Return the rule that normalises images if these are the training images.
@@ -178,33 +200,45 @@ def open_prepared(path: Path) -> Prepared:
         attributes: dict[str, Any] = dict(root.attrs)
         if attributes.pop("format") not in FORMATS:
             raise ValueError("another format")
-        images = [_prepared_image(root, str(i)) for i in range(sum(1 for _ in root.group_keys()))]
+        objects = [ObjectClass.model_validate(each) for each in attributes.pop("objects", [])]
+        n_images, names = sum(1 for _ in root.group_keys()), [each.name for each in objects]
+        images = [_prepared_image(root, str(i), names) for i in range(n_images)]
         recorded, size = _recorded(attributes), tuple(attributes.pop("voxel_size_nm"))
-        return Prepared(images=images, voxel_size_nm=size, recorded=recorded, **attributes)
+        attributes.setdefault("output_counts", attributes["class_counts"])
+        return Prepared(images=images, voxel_size_nm=size, recorded=recorded, objects=objects, **attributes)
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
         raise InputError(f"{path}: not a file that genenet prepare wrote ({error}); write it anew") from error
 
 
-def _prepared_image(root: zarr.Group, key: str) -> PreparedImage:
+def _prepared_image(root: zarr.Group, key: str, objects: Sequence[str]) -> PreparedImage:
     attributes: dict[str, Any] = dict(root[key].attrs)
     slices = (np.array(attributes.pop(f"slice_{name}"), np.float64) for name in ("mean", "deviation"))
-    image, labels, mask = root[f"{key}/image"], root[f"{key}/labels"], root.get(f"{key}/mask")
+    image, labels = root[f"{key}/image"], root[f"{key}/labels"]
     assert isinstance(image, zarr.Array)
     assert isinstance(labels, zarr.Array)
-    assert mask is None or isinstance(mask, zarr.Array)
+    instances = {name: _array(root, f"{key}/instances_{i}") for i, name in enumerate(objects)}
     mean, deviation = slices
     recorded = _recorded(attributes)
     return PreparedImage(
         image=image,
         labels=labels,
-        mask=mask,
+        mask=_array(root, f"{key}/mask"),
+        targets=_array(root, f"{key}/targets"),
+        instances={name: array for name, array in instances.items() if array is not None},
         slice_mean=mean,
         slice_deviation=deviation,
         recorded=recorded,
         **attributes,
     )
+
+
+def _array(root: zarr.Group, path: str) -> zarr.Array[Any] | None:
+    """Return an array that not every image has."""
+    array = root.get(path)
+    assert array is None or isinstance(array, zarr.Array)
+    return array
 
 
 def _recorded(attributes: dict[str, Any]) -> RecordedStatistics | None:

@@ -40,7 +40,7 @@ class LabelledArray:
     Attributes:
         name: for messages.
         image: not normalised; of its own type, or of floats with NaN outside its mask.
-        labels: class ids.
+        labels: class ids; of training images the outputs that networks learn.
         normalisation: to be applied to what is read.
         weight: how often patches come from it, relative to its number of labelled voxels.
     """
@@ -84,7 +84,7 @@ def read_images(
     disk, and memory-mapped from there. These files have no names, so none is left behind, however the process ends.
 
     Args:
-        splits: such as training and validation.
+        splits: the training images, whose labels are what networks learn, and others.
         rule: how they are normalised.
         memory_bytes: limit for all images together.
         weight_bytes: memory of ``border_maps`` for each voxel of the first split.
@@ -103,11 +103,12 @@ def read_images(
     return [
         [
             LabelledArray(
-                i.name, read(i.volume), read(ArrayVolume(i.labels)), rule.of(i.statistics), i.weight
+                *(i.name, read(i.volume), read(ArrayVolume(i.learned if is_taught else i.labels))),
+                *(rule.of(i.statistics), i.weight),
             )
             for i in split.images
         ]
-        for split in splits
+        for is_taught, split in zip([True, *[False] * (len(splits) - 1)], splits, strict=True)
     ]
 
 

@@ -114,7 +114,7 @@ class _Session:
         if isinstance(inputs, Verdict):
             return self._give_up(inputs)
         try:
-            network_plan = plan(inputs.genome.net, len(inputs.train.classes))
+            network_plan = plan(inputs.genome.net, len(inputs.train.outputs))
         except InputError as error:
             self.publication.failure("infeasible", str(error))
             return True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import by
 from genenet.volumes.base import Volume, crop
 from genenet.volumes.grid import size_text
+from genenet.volumes.instances import NearestIds
 from genenet.volumes.measure import ImageInMask
 from genenet.volumes.opening import open_files
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
@@ -18,6 +19,8 @@ from genenet.volumes.rescale import RescaledVolume, training_size
 from genenet.volumes.rescaled_labels import RescaledLabels, RescaledMask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from genenet.config.settings import ImageFiles, PrepareSettings
     from genenet.config.types import VoxelSize
     from genenet.volumes.labels import ClassLabels
@@ -27,13 +30,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A labelled image that is to be read; ``cut_from`` is the whole image if it is a region of one."""
+    """A labelled image that is to be read.
+
+    ``cut_from`` is the whole image if it is a region of one; ``instances`` are its numbered objects by class.
+    """
 
     name: str
     image: Volume
     labels: ClassLabels | RescaledLabels
     weight: float
     cut_from: ImageInMask | None = None
+    instances: Mapping[str, Volume] = field(default_factory=dict)
 
     @property
     def inside(self) -> ImageInMask:
@@ -55,7 +62,7 @@ def open_source(files: ImageFiles, settings: PrepareSettings) -> Source:
     Raises:
         InputError: If one of them can't be opened, or if the image is too small for the networks.
     """
-    opened = open_files(files)
+    opened = open_files(files).with_labels_of_objects(settings.classes, settings.ignore_label)
     warn_of_missing_chunks(files.image)
     labels = opened.class_labels(len(settings.classes), settings.ignore_label)
     source = Source(
@@ -64,6 +71,7 @@ def open_source(files: ImageFiles, settings: PrepareSettings) -> Source:
         labels.crop(files.region),
         files.weight,
         ImageInMask(opened.image, opened.mask) if region_text(files.region) else None,
+        {name: crop(ids, files.region) for name, ids in opened.instances.items()},
     )
     if files.voxel_size_nm:
         source = _at_voxel_size(source, settings)
@@ -98,7 +106,8 @@ def _at_voxel_size(source: Source, settings: PrepareSettings) -> Source:
     )
     labels = RescaledLabels(source.labels, inside.volume.shape, inside.mask)
     cut_from = _rescaled(source.cut_from, wanted) if source.cut_from else None
-    return Source(source.name, inside.volume, labels, source.weight, cut_from)
+    instances = {name: NearestIds(ids, inside.volume.shape) for name, ids in source.instances.items()}
+    return replace(source, image=inside.volume, labels=labels, cut_from=cut_from, instances=instances)
 
 
 def _rescaled(image: ImageInMask, wanted: VoxelSize) -> ImageInMask:

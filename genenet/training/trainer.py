@@ -16,6 +16,7 @@ import torch
 from numpy.random import SeedSequence
 
 from genenet.config.selection_metrics import SELECTION_METRICS
+from genenet.core.outputs import Outputs
 from genenet.core.random_streams import Stream
 from genenet.metrics.contingency import Contingency
 from genenet.networks.network import Network
@@ -79,24 +80,27 @@ class Trainer:
         plan: Plan,
         train: list[LabelledArray],
         validation: list[LabelledArray],
-        class_counts: Sequence[int],
+        output_counts: Sequence[int],
         settings: Training,
         seed: int,
         device: torch.device,
         repeat: int = 1,
         parent: Parent | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         """Initialise at iteration 0.
 
-        ``class_counts`` are the labelled voxels of each class in the training images. ``seed`` is the search's. It
+        ``output_counts`` are the labelled voxels of each output in the training images. ``seed`` is the search's. It
         seeds this training together with the genome's id and ``repeat``, the number among trainings of one genome. The
-        network begins with the weights of ``parent``, if there is one.
+        network begins with the weights of ``parent``, if there is one. ``outputs`` says which are borders of objects;
+        None: each is a class.
         """
         self.settings, self.device, self.validation = settings, device, validation
+        self.outputs = outputs or Outputs(list(map(str, range(plan.n_classes))))
         self.seed = (seed, int(genome.id, 16), repeat)
         self.base_rate = 10 ** float(genome.net.value("log_learning_rate"))
         self.decay = float(genome.net.value("decay_rate")), genome.net.integer("decay_steps")
-        weights = class_weights(np.asarray(class_counts), settings.loss.class_weight_exponent)
+        weights = class_weights(np.asarray(output_counts), settings.loss.class_weight_exponent)
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
         self.inherited = (
@@ -209,11 +213,12 @@ class Trainer:
     def validate(self) -> None:
         """Score the validation images, add a row to the history, and keep the weights if they are the best."""
         self.check_losses()
-        contingency = Contingency.empty(self.network.plan.n_classes)
+        contingency = Contingency.empty(len(self.outputs.classes))
         with self.learner.evaluated() as network:
             for image in self.validation:
                 for z, probabilities in self.predict(image):
-                    contingency.add(image.labels[z : z + 1], probabilities.argmax(axis=0))
+                    classes = self.outputs.semantic(probabilities).argmax(axis=0)
+                    contingency.add(image.labels[z : z + 1], classes)
             weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         last = self.history[-1].iteration if self.history else 0
         self.history.append(
@@ -231,7 +236,7 @@ class Trainer:
             self.best = weights
 
     def predict(self, image: LabelledArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice, in the 255 levels in which they are stored.
+        """Yield z and the outputs' probabilities (C, 1, Y, X) of each slice, in the 255 levels that are stored.
 
         Raises:
             Diverged: If they aren't finite. The last step can cause that without any loss having shown it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from genenet.core.geometry import Box, by
 from genenet.volumes.base import MirroredVolume, Volume, crop, file_volume
 from genenet.volumes.formats import files_of, format_of, natural_order
 from genenet.volumes.grid import size_text
-from genenet.volumes.labels import ClassLabels, check_integers
+from genenet.volumes.instances import ClassesOfIds, ObjectIds
+from genenet.volumes.labels import ClassLabels, check_integers, first_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,11 +126,20 @@ def open_volume(
 
 @dataclass(frozen=True)
 class OpenedFiles:
-    """An image with its labels and its mask, if it has them: whole volumes of the same shape."""
+    """An image with its labels, its mask and its numbered objects, by class, if it has them: all of the same shape."""
 
     image: Volume
     labels: Volume | None
     mask: Volume | None
+    instances: Mapping[str, Volume] = field(default_factory=dict)
+
+    def with_labels_of_objects(self, classes: Sequence[str], ignore_label: int | None) -> OpenedFiles:
+        """Return the files with labels; of two classes they can be made from the objects of one."""
+        if self.labels is not None or len(self.instances) != 1 or len(classes) != 2:
+            return self
+        ((name, ids),) = self.instances.items()
+        inside, first = list(classes).index(name), first_label(ignore_label)
+        return replace(self, labels=ClassesOfIds(ids, first + inside, first + 1 - inside))
 
     def class_labels(self, n_classes: int, ignore_label: int | None) -> ClassLabels:
         """Return the labels as class ids; outside the mask they are ignored.
@@ -154,8 +164,13 @@ def open_files(files: ImageFiles) -> OpenedFiles:
     image = open_volume(files.image, flip=files.flip, sizes_nm=files.voxel_size_nm)
     labels = _open_ids(files.labels, image, files.flip, "labels are {}; save the class ids as integers")
     mask = _open_ids(files.mask, image, files.flip, "the mask is {}; save it as integers")
-    check_orientation([volume for volume in (image, labels, mask) if volume], files.flip)
-    return OpenedFiles(image, labels, mask)
+    instances = {}
+    for name, paths in files.instances.items():
+        ids = _open_ids(paths, image, files.flip, "the objects are {}; save their numbers as integers")
+        assert ids is not None
+        instances[name] = ObjectIds(ids)
+    check_orientation([v for v in (image, labels, mask, *instances.values()) if v], files.flip)
+    return OpenedFiles(image, labels, mask, instances)
 
 
 def _open_ids(

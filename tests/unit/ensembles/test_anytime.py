@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genenet.core.outputs import Outputs
 from genenet.core.paths import ResultPaths, RunPaths
 from genenet.ensembles.anytime import Attempt, _Spent, moments, write_moments
 from genenet.ensembles.curve import curve_of
@@ -55,8 +56,8 @@ class Searched:
         self.arrays[run] = levels
         if status == "ok":
             slices = [(z, levels[:, z : z + 1]) for z in range(SHAPE[0])]
-            checksum, n = self.validation.checksum, len(CLASSES)
-            write_probabilities(files.validation, checksum, n, [(SHAPE, slices)])
+            checksum, outputs = self.validation.checksum, Outputs(CLASSES)
+            write_probabilities(files.validation, checksum, outputs, [(SHAPE, slices)])
         (alone,) = curve_of([self.labels], [[levels]], [1], len(CLASSES), "mean")
         ari = alone.contingency.adjusted_rand_index
         scores = {"status": status, "validation": {"ari": ari}, "seconds": 7.0, "iterations": 30}

@@ -64,7 +64,9 @@ class Search:
         genome.write(self.paths.genome(run))
         files.folder.mkdir(parents=True)
         slices = ((z, levels[:, z : z + 1]) for z in range(self.labels.shape[0]))
-        write_probabilities(files.validation, self.validation.checksum, n, [(self.labels.shape, slices)])
+        write_probabilities(
+            files.validation, self.validation.checksum, self.validation.outputs, [(self.labels.shape, slices)]
+        )
         ari = adjusted_rand_score(self.labels.ravel(), levels.argmax(axis=0).ravel())
         facts = {
             "status": "ok",

@@ -14,6 +14,7 @@ from genenet.config.ensemble import EnsembleSettings
 from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.config.settings import ImageFiles, PrepareSettings, SelectSettings
 from genenet.core.atomic_files import read_csv
+from genenet.core.outputs import Outputs
 from genenet.core.paths import ResultPaths
 from genenet.ensembles import claims
 from genenet.ensembles.curve import Point, best_size
@@ -70,7 +71,7 @@ def searched(tmp_path_factory):
         files.folder.mkdir(parents=True)
         files.weights.write_bytes(b"")
         levels = levels_of(predict(labels))
-        write_probabilities(files.validation, checksum, 3, [(labels.shape, [(0, levels)])])
+        write_probabilities(files.validation, checksum, Outputs(CLASSES), [(labels.shape, [(0, levels)])])
         measured = scores(counts(predict))
         values = {"status": "ok", "name": genome.name, "genome": genome.id, "validation": measured}
         files.scores.write_text(json.dumps({**values, "seconds": 1.0, "iterations": 10, "n_parameters": 9}))

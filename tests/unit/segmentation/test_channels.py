@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
+from genenet.core.outputs import Outputs
 from genenet.metrics.calibration import with_temperature
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
 from genenet.segmentation.channels import Channels, entropy, tempered, write_most_probable
@@ -35,6 +36,10 @@ def test_a_label_is_the_first_of_the_most_probable_classes(levels, n_classes, sh
     assert np.array_equal(labels_of(p), p.argmax(axis=0))
 
 
+def classes(n):
+    return Outputs([f"class {i}" for i in range(n)])
+
+
 @pytest.mark.parametrize("n_classes", [2, 7])
 def test_the_stored_entropy_is_at_most_one_step_of_255_from_its_definition(n_classes):
     rng = np.random.default_rng(0)
@@ -44,7 +49,7 @@ def test_the_stored_entropy_is_at_most_one_step_of_255_from_its_definition(n_cla
     assert np.abs(entropy(torch.from_numpy(p)).numpy() - exact).max() < 1e-6
     into = torch.zeros((1, *p.shape[1:]), dtype=torch.uint8)
     prediction = Prediction(Box.of_shape(p.shape[1:]), torch.from_numpy(p), None)
-    Channels(False, False, np.dtype(np.uint8)).write(prediction, into)
+    Channels(False, False, np.dtype(np.uint8), classes(n_classes)).write(prediction, into)
     steps = into[0].numpy().astype(int) - np.rint(exact.clip(0, 1) * 255)
     assert np.abs(steps).max() <= 1
     assert (steps != 0).mean() < 0.001
@@ -55,8 +60,8 @@ def test_a_temperature_changes_probabilities_as_the_calibration_does(temperature
     p = np.random.default_rng(0).dirichlet([0.1] * 7, (2, 40, 50)).transpose(3, 0, 1, 2).astype(np.float32)
     exact = with_temperature(p.astype(float), temperature)
     assert np.abs(tempered(torch.from_numpy(p), temperature).numpy() - exact).max() < 1e-6
-    channels = Channels(False, True, np.dtype(np.uint8), temperature)
-    into = torch.zeros((channels.n(7), *p.shape[1:]), dtype=torch.uint8)
+    channels = Channels(False, True, np.dtype(np.uint8), classes(7), temperature)
+    into = torch.zeros((len(channels.names), *p.shape[1:]), dtype=torch.uint8)
     channels.write(Prediction(Box.of_shape(p.shape[1:]), torch.from_numpy(p), None), into)
     steps = into.numpy().astype(int) - np.rint(np.stack([1 - exact.max(axis=0), *exact]) * 255)
     assert np.abs(steps).max() <= 1
@@ -68,8 +73,8 @@ def test_all_channels_are_rounded_to_their_type_and_the_prediction_stays(dtype):
     p = np.random.default_rng(0).dirichlet([1, 1, 1], (1, 4, 5)).transpose(3, 0, 1, 2).astype(np.float32)
     apart = torch.from_numpy(p[0] / 2)
     prediction = Prediction(Box.of_shape((1, 4, 5)), torch.from_numpy(p.copy()), apart)
-    channels = Channels(disagreement=True, probabilities=True, dtype=np.dtype(dtype))
-    into = torch.from_numpy(np.zeros((channels.n(3), 1, 4, 5), dtype))
+    channels = Channels(disagreement=True, probabilities=True, dtype=np.dtype(dtype), outputs=classes(3))
+    into = torch.from_numpy(np.zeros((len(channels.names), 1, 4, 5), dtype))
     channels.write(prediction, into)
     values = np.stack([entropy(torch.from_numpy(p)).numpy(), p[0] / 2, *p])
     expected = (

@@ -50,7 +50,7 @@ def segmented(folder, device="cpu", masked=False, settings=None, **options):
         replace(ensemble.predictor(torch.device(device), wanted), **options),
         mask.applied_to(volume) if mask else volume,
         NORM,
-        Channels.of(wanted, None),
+        Channels.of(wanted, ensemble),
         write,
         mask,
     )

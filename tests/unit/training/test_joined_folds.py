@@ -65,7 +65,7 @@ class Folds:
         write_probabilities(
             files.validation,
             validation.checksum,
-            3,
+            validation.outputs,
             ((a.shape[1:], ((z, a[:, z : z + 1]) for z in range(a.shape[1]))) for a in arrays),
         )
         network = Network(plan(self.genome.net, 3))
