@@ -36,17 +36,27 @@ def test_without_instances_nothing_changes():
 def test_objects_alone_are_labels_of_two_classes():
     ids = {"cell": {"path": "cells.tif"}}
     assert data(ids, ids, ["background", "cell"], labels=None).n_outputs == 3
-    with pytest.raises(InputError, match=r"train\.0: labels: is missing; instances: alone are enough only if"):
+    with pytest.raises(
+        InputError, match=r"train\.0: labels: is missing; instances: alone are enough only if"
+    ):
         data(ids, ids, labels=None)
 
 
 @pytest.mark.parametrize(
     ("train", "validation", "message"),
     [
-        ({"cel": {"path": "a.tif"}}, IDS, r"train\.0\.instances\.cel: cel is no class; classes are background"),
+        (
+            {"cel": {"path": "a.tif"}},
+            IDS,
+            r"train\.0\.instances\.cel: cel is no class; classes are background",
+        ),
         ({"cell": {"path": "a.tif", "of": ["mitochondrion"]}}, {}, r"cell\.of: must contain cell itself"),
         (IDS, {"cell": IDS["cell"]}, r"validation\.0: has no instances: for mitochondrion, as train\.0 has"),
-        (IDS, {**IDS, "cell": {"path": "a.tif"}}, r"validation\.0\.instances\.cell: of: and border_nm: must be"),
+        (
+            IDS,
+            {**IDS, "cell": {"path": "a.tif"}},
+            r"validation\.0\.instances\.cell: of: and border_nm: must be",
+        ),
         ({"cell": {}}, IDS, r"instances\.cell: path: is missing"),
         ({"cell": {"path": "a.tif", "border_nm": 0}}, IDS, r"border_nm"),
     ],

@@ -147,7 +147,11 @@ def test_networks_with_depth_learn_borders_between_slices_if_these_are_near(tmp_
     scene.ids[:3, 4:26, 4:36], scene.ids[3:, 4:26, 4:36] = 5, 9
     scene.labels = (scene.ids > 0).astype(np.uint8)
     scene.image = np.random.default_rng(0).integers(0, 255, scene.ids.shape).astype(np.uint8)
-    for size, sees_depth, expected in (((10.0,) * 3, True, 3), ((10.0,) * 3, False, 1), ((80.0, 10, 10), True, 1)):
+    for size, sees_depth, expected in (
+        ((10.0,) * 3, True, 3),
+        ((10.0,) * 3, False, 1),
+        ((80.0, 10, 10), True, 1),
+    ):
         found = scene.prepared(tmp_path, voxel_size_nm=size, sees_depth=sees_depth)
         assert (found.images[0].targets[2:4, 12:18, 14:26] == expected).all()
         assert (found.images[0].targets[:, 4, 4:36] == 3).all()
@@ -165,7 +169,8 @@ def test_other_objects_are_other_data(tmp_path):
 def test_an_object_outside_of_its_classes_is_an_error(tmp_path):
     scene = Scene()
     scene.labels[1, 20, 30] = 0
-    with pytest.raises(InputError, match=r"ids\.tif: object 9 contains a voxel of class 0 \(at z, y, x = \(1, 20, 30\)"):
+    message = r"ids\.tif: object 9 contains a voxel of class 0 \(at z, y, x = \(1, 20, 30\)"
+    with pytest.raises(InputError, match=message):
         scene.prepared(tmp_path)
 
 
