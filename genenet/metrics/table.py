@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric(Choice):
-    """A score; its function takes a ``Contingency`` and returns a float, nan where the score isn't defined.
+    """A score; its function takes a table of counts and returns a float, nan where the score isn't defined.
 
     Attributes:
         title: for the heads of tables and plots.
@@ -33,10 +33,10 @@ class Metric(Choice):
     is_better_high: bool = True
     is_headline: bool = False
 
-    def function(self) -> Callable[[Contingency], float]:
+    def function(self) -> Callable[[Any], float]:
         """Return the function, also if it is a property of the table of counts."""
         found: Any = super().function()
-        function: Callable[[Contingency], float] = getattr(found, "fget", found)
+        function: Callable[[Any], float] = getattr(found, "fget", found)
         return function
 
 

@@ -1,0 +1,254 @@
+"""Scores of numbered objects against true ones.
+
+A true and a predicted object match if their intersection over union (IoU) is above one half: then neither can match
+another. Sources:
+
+    Average precision at an IoU: TP / (TP + FP + FN), as in the Data Science Bowl 2018 (Caicedo et al. 2019, Nucleus
+    segmentation across imaging experiments, Nature Methods 16, 1247-1253).
+    Panoptic quality: Kirillov et al. (2019), Panoptic segmentation, CVPR, eq. 1.
+    Adapted Rand error: Arganda-Carreras et al. (2015), Front. Neuroanat. 9:142; voxels of no true object are left out.
+    Variation of information: Meilă (2007), J. Multivariate Analysis 98, 873-895; likewise, as in the CREMI challenge.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field, NonNegativeInt
+
+from genenet.core.choices import Table
+from genenet.core.models import Closed
+from genenet.metrics.table import Metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genenet.metrics.instance_overlaps import OverlapTable
+
+MATCH = 0.5  # objects with a larger IoU match
+
+
+def n_matched(table: OverlapTable, iou: float = MATCH) -> int:
+    """Return how many true objects match a predicted one, with an IoU above ``iou``, which is at least 0.5."""
+    return int((table.iou > iou).sum())
+
+
+def _errors(table: OverlapTable, iou: float) -> tuple[int, int]:
+    """Return the numbers of predicted and of true objects without a match."""
+    matched = n_matched(table, iou)
+    return len(table.predicted_objects[0]) - matched, len(table.true_objects[0]) - matched
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else math.nan
+
+
+def average_precision_50(table: OverlapTable) -> float:
+    """Return the matches at IoU 0.5, divided by all objects, matches counted once."""
+    return _ratio(matched := n_matched(table), matched + sum(_errors(table, MATCH)))
+
+
+def average_precision_75(table: OverlapTable) -> float:
+    """Return the matches at IoU 0.75, divided by all objects, matches counted once."""
+    return _ratio(matched := n_matched(table, 0.75), matched + sum(_errors(table, 0.75)))
+
+
+def f1(table: OverlapTable) -> float:
+    """Return the harmonic mean of the shares of predicted and of true objects that match."""
+    return _ratio(2 * (matched := n_matched(table)), 2 * matched + sum(_errors(table, MATCH)))
+
+
+def panoptic_quality(table: OverlapTable) -> float:
+    """Return the sum of the matches' IoU, divided by the mean number of true and predicted objects."""
+    matched = n_matched(table)
+    return _ratio(float(table.iou[table.iou > MATCH].sum()), matched + sum(_errors(table, MATCH)) / 2)
+
+
+def _inside_true(table: OverlapTable) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the counts (n,) of voxels in true objects, and for each the sums of its true and predicted object."""
+    rows = table.true != 0
+    voxels = table.voxels[rows]
+    sums = []
+    for ids in (table.true[rows], table.predicted[rows]):
+        _, place = np.unique(ids, return_inverse=True)
+        sums.append(np.bincount(place, voxels).astype(np.int64)[place])
+    return voxels, sums[0], sums[1]
+
+
+def adapted_rand_error(table: OverlapTable) -> float:
+    """Return 1 - F score of the pairs of voxels that share an object, in true objects."""
+    voxels, of_true, of_predicted = _inside_true(table)
+    # the sum over objects of n (n - 1) is that over their rows of voxels (n - 1)
+    pairs, true, predicted = (_dot(voxels, n - 1) for n in (voxels, of_true, of_predicted))
+    return 1 - 2 * pairs / (true + predicted) if true + predicted else math.nan
+
+
+def _dot(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
+    return sum(x * y for x, y in zip(a.tolist(), b.tolist(), strict=True))  # beyond 64 bits
+
+
+def vi_split(table: OverlapTable) -> float:
+    """Return the conditional entropy H(predicted | true) in bits, in true objects."""
+    voxels, of_true, _ = _inside_true(table)
+    return _entropy(voxels, of_true)
+
+
+def vi_merge(table: OverlapTable) -> float:
+    """Return the conditional entropy H(true | predicted) in bits, in true objects."""
+    voxels, _, of_predicted = _inside_true(table)
+    return _entropy(voxels, of_predicted)
+
+
+def _entropy(voxels: NDArray[np.int64], given: NDArray[np.int64]) -> float:
+    return float(-(voxels * np.log2(voxels / given)).sum() / voxels.sum()) if len(voxels) else math.nan
+
+
+def n_split(table: OverlapTable) -> float:
+    """Return how many more pieces than one the true objects have: predicted objects that lie mostly in them."""
+    return float(np.maximum(_n_inside(table)[0] - 1, 0).sum())
+
+
+def n_merged(table: OverlapTable) -> float:
+    """Return how many more true objects than one lie mostly in the predicted objects."""
+    return float(np.maximum(_n_inside(table)[1] - 1, 0).sum())
+
+
+def n_false(table: OverlapTable) -> float:
+    """Return how many predicted objects lie mostly where there is no object."""
+    of_predicted = table.sizes[1]
+    return float(((table.true == 0) & (table.predicted != 0) & (2 * table.voxels > of_predicted)).sum())
+
+
+def n_missed(table: OverlapTable) -> float:
+    """Return how many true objects lie mostly where nothing is predicted."""
+    of_true = table.sizes[0]
+    return float(((table.predicted == 0) & (table.true != 0) & (2 * table.voxels > of_true)).sum())
+
+
+def _n_inside(table: OverlapTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each true object the predicted ones with more than half of their voxels in it; and the reverse."""
+    of_true, of_predicted = table.sizes
+    pieces = table.true[table.are_objects & (2 * table.voxels > of_predicted)]
+    contents = table.predicted[table.are_objects & (2 * table.voxels > of_true)]
+    found = []
+    for all_of_them, named in ((table.true_objects[0], pieces), (table.predicted_objects[0], contents)):
+        found.append(np.bincount(np.searchsorted(all_of_them, named), minlength=len(all_of_them)))
+    return found[0], found[1]
+
+
+def _metric(name: str, title: str, text: str, low: bool = False, head: bool = False) -> Metric:
+    path = f"genenet.metrics.instances:{name}"
+    return Metric(name, text, path, title=title, is_better_high=not low, is_headline=head)
+
+
+INSTANCE_METRICS = Table(
+    "metric of objects",
+    [
+        _metric(
+            "average_precision_50",
+            "AP 0.5",
+            "matches with an IoU above 0.5, divided by true, predicted and matched objects together",
+            head=True,
+        ),
+        _metric("average_precision_75", "AP 0.75", "the same with an IoU above 0.75"),
+        _metric(
+            "f1", "F1", "harmonic mean of the shares of true and of predicted objects that match", head=True
+        ),
+        _metric("panoptic_quality", "PQ", "F1 times the mean IoU of the matches"),
+        _metric(
+            "adapted_rand_error",
+            "Adapted Rand error",
+            "1 - F score of the pairs of voxels in the same object; 0 is perfect",
+            low=True,
+            head=True,
+        ),
+        _metric(
+            "vi_split", "VI split", "conditional entropy H(result | truth) in bits; 0 is perfect", low=True
+        ),
+        _metric(
+            "vi_merge", "VI merge", "conditional entropy H(truth | result) in bits; 0 is perfect", low=True
+        ),
+        _metric("n_split", "Splits", "pieces of true objects beyond the first", low=True, head=True),
+        _metric(
+            "n_merged", "Merges", "true objects beyond the first in a predicted object", low=True, head=True
+        ),
+        _metric("n_missed", "Missed", "true objects that lie mostly where nothing is predicted", low=True),
+        _metric("n_false", "False", "predicted objects that lie mostly where nothing is", low=True),
+    ],
+)
+
+
+class SizeClass(Closed):
+    """What became of the true objects of one size; each is counted once.
+
+    Attributes:
+        from_voxels: the smallest size.
+        to_voxels: the largest size.
+        found: matched.
+        merged: of the others, those that lie mostly in a predicted object with another true one.
+        split: of the others, those with several pieces.
+        missed: the rest.
+    """
+
+    from_voxels: NonNegativeInt
+    to_voxels: NonNegativeInt
+    found: NonNegativeInt
+    merged: NonNegativeInt
+    split: NonNegativeInt
+    missed: NonNegativeInt
+
+
+class InstanceScores(Closed):
+    """The scores of numbered objects, as files hold them.
+
+    Attributes:
+        n_true: true objects.
+        n_predicted: predicted objects.
+        metrics: by the names of INSTANCE_METRICS; None where one isn't defined.
+        by_size: of the true objects, smallest first, in powers of ten voxels.
+    """
+
+    n_true: NonNegativeInt
+    n_predicted: NonNegativeInt
+    metrics: dict[str, float | None]
+    by_size: list[SizeClass] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: OverlapTable) -> InstanceScores:
+        """Return the scores of a table."""
+        values = {name: INSTANCE_METRICS[name].function()(table) for name in INSTANCE_METRICS}
+        return cls(
+            n_true=len(table.true_objects[0]),
+            n_predicted=len(table.predicted_objects[0]),
+            metrics={name: None if math.isnan(value) else round(value, 6) for name, value in values.items()},
+            by_size=list(_by_size(table)),
+        )
+
+
+def _by_size(table: OverlapTable) -> list[SizeClass]:
+    voxels = table.true_objects[1]
+    names = _fates(table)
+    decades = np.floor(np.log10(np.maximum(voxels, 1))).astype(int)
+    found = []
+    for decade in np.unique(decades).tolist():
+        here = decades == decade
+        counts: dict[str, Any] = {
+            name: int((names[here] == index).sum())
+            for index, name in enumerate(("found", "merged", "split", "missed"))
+        }
+        found.append(SizeClass(from_voxels=10**decade, to_voxels=10 ** (decade + 1) - 1, **counts))
+    return found
+
+
+def _fates(table: OverlapTable) -> NDArray[np.int64]:
+    """Return of each true object whether it is found (0), merged (1), split (2) or missed (3)."""
+    ids = table.true_objects[0]
+    n_pieces, n_contents = _n_inside(table)
+    fates = np.where(n_pieces > 1, 2, 3)
+    rows = table.are_objects & (2 * table.voxels > table.sizes[0])
+    with_others = n_contents[np.searchsorted(table.predicted_objects[0], table.predicted[rows])] > 1
+    fates[np.searchsorted(ids, table.true[rows][with_others])] = 1
+    fates[np.searchsorted(ids, table.true[table.iou > MATCH])] = 0
+    return fates
