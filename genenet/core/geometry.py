@@ -1,5 +1,6 @@
 """Boxes and tiles: pure arithmetic on (z, y, x) voxel coordinates, no data, no torch."""
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Box:
         """Return the box moved by ``by`` voxels."""
         return Box(each(operator.add, self.start, by), each(operator.add, self.stop, by))
 
+    def grow(self, by: Triple) -> "Box":
+        """Return the box with ``by`` more voxels at both ends of each axis."""
+        return Box(each(operator.sub, self.start, by), each(operator.add, self.stop, by))
+
     def relative_to(self, origin: Triple) -> "Box":
         """Return the same box in coordinates whose zero is ``origin``."""
         return self.shift(each(operator.neg, origin))
@@ -73,6 +78,18 @@ def tiles(box: Box, shape: Triple) -> Iterator[Box]:
 def blocks_of(shape: Triple, block: Triple) -> list[Box]:
     """Return all blocks of a volume, in C order."""
     return list(tiles(Box.of_shape(shape), block))
+
+
+def work_shape(shape: Triple, block: Triple, n_voxels: int) -> Triple:
+    """Return a box of whole blocks, near to a cube, of at most ``n_voxels`` unless a single block has more."""
+    work = list(block)
+    while short := [axis for axis in range(3) if work[axis] < shape[axis]]:
+        axis = min(short, key=lambda axis: work[axis])
+        work[axis] *= 2
+        if math.prod(map(min, work, shape)) > n_voxels:
+            work[axis] //= 2
+            break
+    return work[0], work[1], work[2]
 
 
 def by(shape: Iterable[int]) -> str:

@@ -78,6 +78,7 @@ class NewStore:
             attributes={
                 "fingerprint": fingerprint,
                 "temperature": temperature,
+                **self._objects(),
                 "uncertainty": "entropy" if temperature is None else "1 - largest probability",
                 "region": self.source.region,
                 "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
@@ -85,6 +86,12 @@ class NewStore:
                 **mask_facts(self.source),
             },
         )
+
+    def _objects(self) -> dict[str, Any]:
+        """Return the classes of objects, and what the validation images have said about them."""
+        if not self.ensemble.outputs.objects:
+            return {}
+        return {"objects": [each.model_dump() for each in self.ensemble.outputs.objects]}
 
     def _measured(
         self, volume: Volume, mask: Mask | None, image: ImageInMask, device: torch.device

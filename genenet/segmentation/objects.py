@@ -18,7 +18,7 @@ import numpy as np
 from genenet.config.postprocessing import ALL, Postprocessing
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, blocks_of
+from genenet.core.geometry import Box, Triple, blocks_of, work_shape
 from genenet.core.ignore import IGNORE
 from genenet.core.lock import exclusive
 from genenet.core.validation import validate
@@ -68,9 +68,14 @@ class PostprocessingJob:
         return finished_store(self.path)
 
     @cached_property
+    def work_shape(self) -> Triple:
+        """The voxels that are processed together: some blocks of the store."""
+        return work_shape(self.store.shape, self.store.block, self.work_voxels)
+
+    @cached_property
     def mask(self) -> Mask | None:
         """The mask of the segmentation, if it has one."""
-        return mask_of(self.store, self._work_shape())
+        return mask_of(self.store, self.work_shape)
 
     def run(self, show: Show = show_nothing) -> dict[str, Any]:
         """Replace the results of an earlier run; return a receipt.
@@ -124,7 +129,7 @@ class PostprocessingJob:
 
     def _boxes(self, rounds_before: int, show: Show) -> Iterator[Box]:
         """Yield all blocks of one of the two rounds; a block is shown when the next one is requested."""
-        boxes = blocks_of(self.store.shape, self._work_shape())
+        boxes = blocks_of(self.store.shape, self.work_shape)
         for number, box in enumerate(boxes, start=1 + rounds_before * len(boxes)):
             yield box
             show(number, 2 * len(boxes), box)
@@ -162,17 +167,6 @@ class PostprocessingJob:
         if self.mask:
             labels[self.mask.volume.read(box) == 0] = IGNORE
         return labels
-
-    def _work_shape(self) -> Triple:
-        """Return how many voxels are processed together: some blocks of the store, as near to a cube as possible."""
-        shape, work = self.store.shape, list(self.store.block)
-        while short := [axis for axis in range(3) if work[axis] < shape[axis]]:
-            axis = min(short, key=lambda axis: work[axis])
-            work[axis] *= 2
-            if np.prod(np.minimum(work, shape)) > self.work_voxels:
-                work[axis] //= 2
-                break
-        return work[0], work[1], work[2]
 
 
 def table_of(store: Path) -> Path:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels/segmentation"
 CLEANED, OBJECTS = "cleaned", "objects"  # further images of labels, made from it by post-processing
+INSTANCES = "instances_"  # and the name of a class: images of numbered objects that may touch
 _ODD_METADATA = (  # what zarr raises for a folder that isn't a store, or whose metadata aren't what they should be
     *(KeyError, TypeError, ValueError, AttributeError, RecursionError),
     *(FileNotFoundError, NotADirectoryError),

@@ -10,8 +10,10 @@ import zarr
 from genenet.core.atomic_files import atomic_path
 from genenet.core.geometry import Box, tiles
 from genenet.volumes.ngff import announce, image_metadata, label_metadata, label_names
-from genenet.volumes.ome_zarr import CLEANED, OBJECTS, create_array, open_store, settled
+from genenet.volumes.ome_zarr import CLEANED, INSTANCES, OBJECTS, create_array, open_store, settled
 from genenet.volumes.pyramid import mean_of_cells, mode_of_cells
+
+KNOWN = ("segmentation", CLEANED, OBJECTS)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,7 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
     """
     store = open_store(path)
     found = store.levels(min_size)
-    names = [name for name in label_names(path) if name in ("segmentation", CLEANED, OBJECTS)]
+    names = [name for name in label_names(path) if name in KNOWN or name.startswith(INSTANCES)]
     for index, level in enumerate(found[1:], start=1):
         shards = (min(store.block[0], level.shape[0]), *store.block[1:])
         for name in names:
@@ -35,7 +37,7 @@ def build_pyramid(path: Path, min_size: int = 256) -> None:
         _shrink_level(path, index, level, (1, *shards))
     announce(path, image_metadata(found, path.name))
     for name in names:
-        classes = [] if name == OBJECTS else store.attributes["classes"]
+        classes = store.attributes["classes"] if name in ("segmentation", CLEANED) else []
         announce(path / "labels" / name, label_metadata(found, name, classes))
 
 

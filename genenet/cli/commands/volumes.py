@@ -163,6 +163,49 @@ def postprocess(
 
 
 @app.command(rich_help_panel=SEGMENT)
+def instances(
+    store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr, with objects")],
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="CLASS whose objects are numbered; may be repeated; default: all"),
+    ] = None,
+    seed: Annotated[
+        float | None,
+        typer.Option(help="core probability at which objects begin; default: the best on validation"),
+    ] = None,
+    extent: Annotated[
+        float | None, typer.Option(help="probability of their voxels, core and border; default: likewise")
+    ] = None,
+    min_size_voxels: Annotated[int | None, typer.Option(help="smaller seeds don't begin an object")] = None,
+    settings: Annotated[Path | None, typer.Option(help="the workflow's settings, instead of options")] = None,
+    receipt: Receipt = None,
+) -> None:
+    """Number the objects of a segmentation, also those that touch; list them, and their doubtful contacts.
+
+    Writes the labels instances_CLASS into the OME-Zarr, and STORE.instances_CLASS.csv and STORE.contacts_CLASS.csv
+    beside it. Results of an earlier call are replaced.
+    """
+    from genenet.cli.progress import show_blocks
+    from genenet.config.instances import InstanceSettings
+    from genenet.config.settings import read_settings
+    from genenet.core.atomic_files import write_json
+    from genenet.core.validation import validate
+    from genenet.segmentation.instances.job import InstancesJob
+
+    options = {"seed": seed, "extent": extent, "min_size_voxels": min_size_voxels}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    wanted = (
+        read_settings(settings, InstanceSettings)
+        if settings
+        else validate(InstanceSettings, chosen, "instances")
+    )
+    with show_blocks(store.name) as show:
+        done = InstancesJob(store, wanted, classes or []).run(show)
+    if receipt:
+        write_json(receipt, done)
+
+
+@app.command(rich_help_panel=SEGMENT)
 def export(
     store: Annotated[Path, typer.Argument(help="a finished segmentation, OME-Zarr")],
     tiff: Annotated[Path | None, typer.Option(help="BigTIFF to write")] = None,

@@ -1,0 +1,96 @@
+"""From the probabilities of one class of objects to seeds and the shells around them.
+
+Along a line through two objects that touch::
+
+    object     0.1 0.8 0.9 0.9 0.9 0.9 0.9 0.2     core and border together
+    border     0.1 0.6 0.1 0.2 0.8 0.7 0.1 0.2
+    core       0.0 0.2 0.8 0.7 0.1 0.2 0.8 0.0     object - border
+    stage       -  sh  SE  SE  sh  sh  SE  -       SHELL and SEED, with thresholds of 0.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genenet.core.geometry import Box
+
+if TYPE_CHECKING:
+    from genenet.segmentation.components.graph import PieceGraph
+
+Levels = NDArray[np.uint8]
+ReadLevels = Callable[[Box], tuple[Levels, Levels]]  # of a box: object and border probability, 255 is 1
+
+OUTSIDE, SHELL, SEED = 0, 1, 2
+UNDECIDED = np.uint32(2**32 - 1)  # the number of a shell between several seeds, before the watershed
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds of probabilities, 0 to 1, and the smallest size of seeds."""
+
+    seed: float = 0.5
+    extent: float = 0.5
+    min_size_voxels: int = 0
+
+    def stages(self, of_object: Levels, border: Levels) -> Levels:
+        """Return the stage (Z, Y, X) of each voxel."""
+        inside = of_object >= self.extent * 255
+        is_seed = inside & (core(of_object, border) >= self.seed * 255)
+        return np.add(inside, is_seed, dtype=np.uint8)
+
+
+def core(of_object: Levels, border: Levels) -> Levels:
+    """Return the core probability; rounded levels may differ by one, and it isn't below 0."""
+    found: Levels = of_object - np.minimum(of_object, border)
+    return found
+
+
+def numbered(graph: PieceGraph, min_size_voxels: int) -> tuple[NDArray[np.uint32], int]:
+    """Number the objects of a volume from 1, in the order of the first voxels of their seeds.
+
+    A shell that touches one seed belongs to it. One that touches none is an object of its own, so that objects thinner
+    than two borders aren't lost. One that touches several is UNDECIDED.
+
+    Args:
+        graph: the pieces of the stages.
+        min_size_voxels: smaller seeds become shells; smaller objects without a seed are left out.
+
+    Returns:
+        The number (n,) of each piece, 0 outside of objects, and how many objects there are.
+    """
+    pieces = graph.pieces
+    stages = np.where((pieces.classes == SEED) & (pieces.n_voxels < min_size_voxels), SHELL, pieces.classes)
+    group = graph.components(stages.astype(np.uint8))
+    n_groups = int(group.max(initial=-1)) + 1
+    size = np.bincount(group, pieces.n_voxels, n_groups)
+    first = np.full(n_groups, np.iinfo(np.int64).max)
+    np.minimum.at(first, group, pieces.first)
+    stage = np.zeros(n_groups, np.uint8)
+    stage[group] = stages
+    shells, seeds = _touching(graph, group, stage)
+    n_seeds = np.bincount(shells, minlength=n_groups)
+    begins = (stage == SEED) | ((stage == SHELL) & (n_seeds == 0) & (size >= min_size_voxels))
+    order = np.flatnonzero(begins)[np.argsort(first[begins])]
+    numbers = np.zeros(n_groups, np.uint32)
+    numbers[order] = np.arange(1, len(order) + 1)
+    alone = n_seeds[shells] == 1
+    numbers[shells[alone]] = numbers[seeds[alone]]
+    numbers[(stage == SHELL) & (n_seeds > 1)] = UNDECIDED
+    return numbers[group], len(order)
+
+
+def _touching(
+    graph: PieceGraph, group: NDArray[np.int32], stage: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each pair of a shell and a seed that touch through faces, once."""
+    contacts = graph.through_faces
+    a, b = group[contacts.low].astype(np.int64), group[contacts.high].astype(np.int64)
+    pairs = np.concatenate([np.stack([a, b]), np.stack([b, a])], axis=1)
+    pairs = pairs[:, (stage[pairs[0]] == SHELL) & (stage[pairs[1]] == SEED)]
+    shells, seeds = np.unique(pairs, axis=1)
+    return shells, seeds
