@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic import PositiveInt as Positive
 
+from genenet.config.instance_metrics import INSTANCE_METRICS, THRESHOLD_METRIC
 from genenet.config.selection_metrics import RANKING_METRIC, SELECTION_METRICS, SelectionMetricName
 from genenet.core.choices import Choice, OneOf, Table
 from genenet.core.models import Closed
@@ -97,6 +99,12 @@ class EnsembleSettings(Closed):
         RANKING_METRIC,
         description="validation score that orders the networks, and by which members and the parents of evolution "
         f"are chosen. {SELECTION_METRICS.text}",
+    )
+    object_metric: Annotated[str, OneOf(INSTANCE_METRICS)] | None = Field(
+        None,
+        exclude_if=not_,
+        description="validation score by which the thresholds of objects are chosen, where images have instances: "
+        f"{', '.join(INSTANCE_METRICS)}; null: {THRESHOLD_METRIC}",
     )
     strategy: EnsembleStrategy = Field("best_n", description=STRATEGIES.text)
     size: Positive | Literal["auto"] = Field(

@@ -23,6 +23,7 @@ from genenet.ensembles.reference import Reference
 from genenet.metrics.block_scores import BlockCounts
 from genenet.metrics.intervals import ConfidenceInterval
 from genenet.metrics.scores import ClassScores
+from genenet.objects.tuned import TunedObjects
 from genenet.volumes.normalisation import NormalisationRule
 
 FORMAT: Literal["genenet.ensemble/1"] = "genenet.ensemble/1"
@@ -150,6 +151,7 @@ class EnsembleDescription(Closed):
 
     Attributes:
         objects: the classes whose objects are told apart.
+        tuned_objects: what the validation images say about the objects of each class.
         dtypes: of the training images; none if an older version made the ensemble.
         selected_on: names of the validation images.
         metric: by which the members were chosen.
@@ -172,6 +174,7 @@ class EnsembleDescription(Closed):
     classes: list[str] = Field(min_length=1)
     objects: list[ObjectClass] = Field(default_factory=list, exclude_if=not_)
     voxel_size_nm: VoxelSize
+    tuned_objects: dict[str, TunedObjects] = Field(default_factory=dict, exclude_if=not_)
     dtypes: list[str] = Field(default_factory=list)
     normalisation: NormalisationEntry
     selected_on: list[str] = Field(default_factory=list)

@@ -19,7 +19,7 @@ from genenet.networks.tile_sizes import block_shape
 from genenet.training.scores import read_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from genenet.ensembles.reference import Reference
     from genenet.networks.network import Network
     from genenet.networks.predictor import Predictor
+    from genenet.objects.tuned import TunedObjects
     from genenet.training.outcomes import Outcome
     from genenet.volumes.normalisation import NormalisationRule
 
@@ -114,6 +115,7 @@ class LoadedEnsemble:
     temperature: float | None  # of the probabilities; None: they weren't calibrated
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
+    tuned_objects: Mapping[str, TunedObjects]  # by class
     reference: Reference | None  # what volumes are compared with; None if an older version made the ensemble
 
     @property
@@ -185,5 +187,6 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         temperature=description.calibration.temperature if description.calibration else None,
         fingerprint=digest.hexdigest(),
         dtypes=description.dtypes,
+        tuned_objects=description.tuned_objects,
         reference=description.reference,
     )

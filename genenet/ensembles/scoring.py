@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genenet.config.instances import InstanceSettings
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
 from genenet.ensembles.calibration import calibration_of
@@ -15,6 +16,7 @@ from genenet.ensembles.claims import rivals_of
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.intervals import blocks_of
+from genenet.ensembles.objects import ImageInParts, ObjectImage, object_scores
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.genes.genome import read_genome
@@ -23,16 +25,18 @@ from genenet.metrics.block_scores import BlockScores
 from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
+from genenet.objects.tuned import ObjectScores, TunedObjects
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.prepared import open_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
 
     from genenet.core.paths import ResultPaths
+    from genenet.ensembles.ensemble import LoadedEnsemble
     from genenet.metrics.scores import ClassScores
 
 
@@ -45,23 +49,40 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
     ensemble, prepared = load_ensemble(folder), open_prepared(data)
     if list(prepared.classes) != list(ensemble.classes):
         raise InputError(f"{data}: has classes {prepared.classes}, the ensemble {ensemble.classes}")
-    predictor = ensemble.predictor(device)
+    outputs = ensemble.outputs
+    predictor = replace(ensemble.predictor(device), outputs=None)  # borders are needed, too
     counts = blocks_of(prepared)
+    parts = [ImageInParts(image, outputs) for image in prepared.images] if outputs.objects else []
 
     def slices() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         for index, image in enumerate(prepared.images):
             norm = ensemble.normalisation.of(image.statistics)
-            for z, probabilities in predictor.for_volume(image.volume, norm, image.inside).slices(
-                image.volume, norm
-            ):
-                labels = np.asarray(image.labels[z : z + 1])
+            fixed = predictor.for_volume(image.volume, norm, image.inside)
+            for z, found in fixed.slices(image.volume, norm):
+                p = found[: len(outputs)]
+                if parts:
+                    parts[index].add(z, p, found[-1])
+                labels, probabilities = np.asarray(image.labels[z : z + 1]), outputs.semantic(p)
                 counts.add(index, z, labels, probabilities.argmax(axis=0))
                 yield labels, probabilities
 
     calibration = calibration_of(slices(), ensemble.temperature or 1.0)
-    volumes = [image.name for image in prepared.images]
-    found = BlockScores.of(counts).model_dump()
-    return ScoresOnTestImages.model_validate({"volumes": volumes, "calibration": calibration, **found})
+    facts = {"volumes": [image.name for image in prepared.images], "calibration": calibration}
+    scores = {**BlockScores.of(counts).model_dump(), "objects": _object_scores(parts, ensemble)}
+    return ScoresOnTestImages.model_validate({**facts, **scores})
+
+
+def _object_scores(parts: Sequence[ImageInParts], ensemble: LoadedEnsemble) -> dict[str, ObjectScores]:
+    """Return the scores of the objects of each class whose true ones are known."""
+    images: dict[str, list[ObjectImage]] = {}
+    for part in parts:
+        for name, image in part.images().items():
+            images.setdefault(name, []).append(image)
+    smallest = InstanceSettings().min_size_voxels
+    return {
+        name: object_scores(of_class, ensemble.tuned_objects.get(name, TunedObjects()), smallest)
+        for name, of_class in images.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.config.ensemble import STRATEGIES
+from genenet.config.instance_metrics import THRESHOLD_METRIC
+from genenet.config.instances import InstanceSettings
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.ensembles.anytime import moments, write_moments
@@ -18,6 +20,7 @@ from genenet.ensembles.description import (
 )
 from genenet.ensembles.ensemble import Member, entries, write_ensemble
 from genenet.ensembles.intervals import ValidationBlocks, lead_intervals
+from genenet.ensembles.objects import tuned, validation_images
 from genenet.ensembles.ranking import write_ranking
 from genenet.ensembles.seen import reference_of
 from genenet.ensembles.standings import standings
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
     from genenet.ensembles.strategies import ChosenEnsemble
+    from genenet.objects.tuned import TunedObjects
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
 
@@ -84,6 +88,7 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         "reference": reference_of(paths, chosen.members, images, rule, combination, calibration.temperature),
         "blocks": BlockCounts.of(counted),
         "pair_ambiguities": chosen.pair_ambiguities,
+        "tuned_objects": _tuned_objects(settings, paths, chosen, validation, combination),
         "intervals": lead_intervals(blocks, counted, outcomes, settings.ensemble.metric),
     }
     description = description.model_copy(update=found)
@@ -93,6 +98,22 @@ def select(paths: ResultPaths, runs: Sequence[str], settings: SelectSettings) ->
         log.info("%s", line)
     if not_found := description.validation.not_found(description.classes):
         log.warning("on the validation images, %s", not_found)
+
+
+def _tuned_objects(
+    settings: SelectSettings,
+    paths: ResultPaths,
+    chosen: ChosenEnsemble,
+    validation: Prepared,
+    combination: str,
+) -> dict[str, TunedObjects]:
+    """Return the thresholds of objects that are best on the validation images, by class."""
+    if not validation.objects:
+        return {}
+    images = validation_images(paths, chosen.members, validation, combination)
+    metric = settings.ensemble.object_metric or THRESHOLD_METRIC
+    smallest = InstanceSettings().min_size_voxels
+    return {name: tuned(of_class, metric, smallest) for name, of_class in images.items() if of_class}
 
 
 def _candidates(genomes: Sequence[Outcome], settings: EnsembleSettings, paths: ResultPaths) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from genenet.ensembles.description import CalibrationEntry
 from genenet.metrics.block_scores import BlockScores
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
+from genenet.objects.tuned import ObjectScores
 
 
 class ScoresOnTestImages(BlockScores):
@@ -23,6 +25,7 @@ class ScoresOnTestImages(BlockScores):
         strategies: scores of the ensembles of the strategies that weren't chosen.
         networks: scores of the best network and of the baselines, by run; none if an older version wrote the file.
         before_refit: scores of the ensemble before its members were trained anew; None if they weren't.
+        objects: scores of the objects of each class that are told apart.
         calibration: reliability of the probabilities, without and with the ensemble's temperature.
     """
 
@@ -32,6 +35,7 @@ class ScoresOnTestImages(BlockScores):
     networks: dict[str, BlockScores] = Field(default_factory=dict)
     calibration: CalibrationEntry | None = None
     before_refit: BlockScores | None = None
+    objects: dict[str, ObjectScores] = Field(default_factory=dict, exclude_if=not_)
 
     @property
     def comparable(self) -> BlockScores:

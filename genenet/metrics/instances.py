@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from genenet.core.choices import Table
+from genenet.config.instance_metrics import INSTANCE_METRICS
 from genenet.core.models import Closed
-from genenet.metrics.table import Metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,48 +135,6 @@ def _n_inside(table: OverlapTable) -> tuple[NDArray[np.int64], NDArray[np.int64]
     for all_of_them, named in ((table.true_objects[0], pieces), (table.predicted_objects[0], contents)):
         found.append(np.bincount(np.searchsorted(all_of_them, named), minlength=len(all_of_them)))
     return found[0], found[1]
-
-
-def _metric(name: str, title: str, text: str, low: bool = False, head: bool = False) -> Metric:
-    path = f"genenet.metrics.instances:{name}"
-    return Metric(name, text, path, title=title, is_better_high=not low, is_headline=head)
-
-
-INSTANCE_METRICS = Table(
-    "metric of objects",
-    [
-        _metric(
-            "average_precision_50",
-            "AP 0.5",
-            "matches with an IoU above 0.5, divided by true, predicted and matched objects together",
-            head=True,
-        ),
-        _metric("average_precision_75", "AP 0.75", "the same with an IoU above 0.75"),
-        _metric(
-            "f1", "F1", "harmonic mean of the shares of true and of predicted objects that match", head=True
-        ),
-        _metric("panoptic_quality", "PQ", "F1 times the mean IoU of the matches"),
-        _metric(
-            "adapted_rand_error",
-            "Adapted Rand error",
-            "1 - F score of the pairs of voxels in the same object; 0 is perfect",
-            low=True,
-            head=True,
-        ),
-        _metric(
-            "vi_split", "VI split", "conditional entropy H(result | truth) in bits; 0 is perfect", low=True
-        ),
-        _metric(
-            "vi_merge", "VI merge", "conditional entropy H(truth | result) in bits; 0 is perfect", low=True
-        ),
-        _metric("n_split", "Splits", "pieces of true objects beyond the first", low=True, head=True),
-        _metric(
-            "n_merged", "Merges", "true objects beyond the first in a predicted object", low=True, head=True
-        ),
-        _metric("n_missed", "Missed", "true objects that lie mostly where nothing is predicted", low=True),
-        _metric("n_false", "False", "predicted objects that lie mostly where nothing is", low=True),
-    ],
-)
 
 
 class SizeClass(Closed):

@@ -234,15 +234,21 @@ class Predictor:
         )
 
     def probabilities(self, volume: Volume, normalisation: Normalisation, box: Box) -> Probabilities:
-        """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume."""
+        """Return the class probabilities, (C, Z, Y, X) float32, for a box of a volume.
+
+        If ``disagreement`` is computed, it follows as one more channel.
+        """
         read_box = self.read(volume, normalisation, box)
-        results = self.transfers.results([(self.n_classes, *box.shape)], [np.float32], np.empty)
+        n_channels = self.n_classes + self.disagreement
+        results = self.transfers.results([(n_channels, *box.shape)], [np.float32], np.empty)
 
         @torch.inference_mode()
         def fill(cores: Sequence[Box]) -> None:
             for found in self.pieces(read_box, cores):
                 place = found.box.relative_to(box.start).slices
-                results.tensors[0][:, *place] = found.probabilities
+                results.tensors[0][: self.n_classes, *place] = found.probabilities
+                if found.disagreement is not None:
+                    results.tensors[0][-1][place] = found.disagreement
 
         list(self.workers.map(fill, self.batches(box, volume.shape)))
         self.transfers.download(results)
@@ -253,7 +259,7 @@ class Predictor:
         return array
 
     def slices(self, volume: Volume, normalisation: Normalisation) -> Iterator[tuple[int, Probabilities]]:
-        """Yield z and the probabilities (C, 1, Y, X) of each slice of a volume."""
+        """Yield z and what ``probabilities`` returns of each slice of a volume, (C, 1, Y, X)."""
         _, height, width = volume.shape
         for slab in tiles(Box.of_shape(volume.shape), (self.sizes.slab(volume.shape), height, width)):
             probabilities = self.probabilities(volume, normalisation, slab)

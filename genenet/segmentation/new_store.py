@@ -91,7 +91,11 @@ class NewStore:
         """Return the classes of objects, and what the validation images have said about them."""
         if not self.ensemble.outputs.objects:
             return {}
-        return {"objects": [each.model_dump() for each in self.ensemble.outputs.objects]}
+        tuned = {name: each.model_dump(mode="json") for name, each in self.ensemble.tuned_objects.items()}
+        return {
+            "objects": [each.model_dump() for each in self.ensemble.outputs.objects],
+            "tuned_objects": tuned,
+        }
 
     def _measured(
         self, volume: Volume, mask: Mask | None, image: ImageInMask, device: torch.device

@@ -22,9 +22,10 @@ from genenet.core.geometry import Box, Triple, blocks_of, work_shape
 from genenet.core.ignore import IGNORE
 from genenet.core.lock import exclusive
 from genenet.core.validation import validate
-from genenet.segmentation.components.block import LabelledBlock
-from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
-from genenet.segmentation.components.graph import find_pieces
+from genenet.objects.block import LabelledBlock
+from genenet.objects.cleaning import fill_holes, find_objects, remove_specks
+from genenet.objects.graph import find_pieces
+from genenet.objects.table import COLUMNS, rows
 from genenet.segmentation.receipts import Show, finished_store, show_nothing
 from genenet.segmentation.store_mask import mask_of
 from genenet.volumes.label_images import new_labels, remove_labels
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from genenet.segmentation.components.graph import PieceGraph
-    from genenet.segmentation.components.pieces import PieceTable
+    from genenet.objects.graph import PieceGraph
     from genenet.volumes.masks import Mask
     from genenet.volumes.ome_zarr import Store
 
@@ -45,12 +45,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = "genenet.postprocessing/1"
 WORK_VOXELS = 2**23  # of the blocks that are processed together: about 200 MB, and few seams between them
-COLUMNS = (
-    *("id", "class_id", "class", "volume_voxels", "volume_nm3"),
-    *(f"centroid_{axis}_{unit}" for unit in ("voxels", "nm") for axis in "zyx"),
-    *(f"{axis}_{end}" for axis in "zyx" for end in ("start", "stop")),
-    "touches_border",
-)
 
 
 @dataclass(frozen=True)
@@ -172,30 +166,6 @@ class PostprocessingJob:
 def table_of(store: Path) -> Path:
     """Return the default path of a store's table of objects: ``X.objects.csv`` beside ``X.ome.zarr``."""
     return store.with_name(store.name.removesuffix(".zarr").removesuffix(".ome") + ".objects.csv")
-
-
-def rows(
-    objects: PieceTable,
-    names: Sequence[str],
-    voxel_size_nm: Sequence[float],
-    translation_nm: Sequence[float] = (0.0, 0.0, 0.0),
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the table of objects, see COLUMNS.
-
-    Coordinates in voxels are those of the segmentation: 0 is the centre of its first voxel, boxes are half-open.
-    Those in nm are the image's: the centre of the first voxel lies at ``translation_nm``.
-    """
-    size, place = np.array(voxel_size_nm), np.array(translation_nm)
-    for i in range(len(objects)):
-        n, class_id = int(objects.n_voxels[i]), int(objects.classes[i])
-        centroid = objects.sums[:, i] / n
-        corners = np.stack([objects.start[:, i], objects.stop[:, i]], axis=1)
-        yield (
-            *(i + 1, class_id, names[class_id], n, round(float(n * size.prod()), 3)),
-            *(round(float(c), 3) for c in (*centroid, *(place + centroid * size))),
-            *corners.reshape(-1).tolist(),
-            bool(objects.on_border[i]),
-        )
 
 
 def from_options(

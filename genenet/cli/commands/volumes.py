@@ -190,7 +190,7 @@ def instances(
     from genenet.config.settings import read_settings
     from genenet.core.atomic_files import write_json
     from genenet.core.validation import validate
-    from genenet.segmentation.instances.job import InstancesJob
+    from genenet.segmentation.instances import InstancesJob
 
     options = {"seed": seed, "extent": extent, "min_size_voxels": min_size_voxels}
     chosen = {name: value for name, value in options.items() if value is not None}

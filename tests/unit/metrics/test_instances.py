@@ -12,9 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from skimage.metrics import adapted_rand_error, variation_of_information
 from torchmetrics.detection import PanopticQuality
 
+from genenet.config.instance_metrics import INSTANCE_METRICS
 from genenet.metrics import instance_overlaps
 from genenet.metrics.instance_overlaps import InstanceOverlaps, together
-from genenet.metrics.instances import INSTANCE_METRICS, InstanceScores
+from genenet.metrics.instances import InstanceScores
 
 
 def blobs(seed, shape=(3, 24, 30), n=7):

@@ -17,6 +17,7 @@ WITHOUT_TORCH = [
     "genes",
     "phantoms",
     "config",
+    "objects",
     "metrics",
     "volumes",
     "status",

@@ -194,7 +194,7 @@ def test_an_error_in_the_middle_leaves_nothing(processed, monkeypatch):
         raise OSError(28, "No space left on device")
 
     expected = results(store)
-    monkeypatch.setattr("genenet.segmentation.components.block.LabelledBlock.fill", fails)
+    monkeypatch.setattr("genenet.objects.block.LabelledBlock.fill", fails)
     with pytest.raises(OSError, match="No space left"):
         postprocess(store)
     assert not results(store)

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from genenet.core.models import Closed
-from genenet.segmentation.instances.stages import Thresholds
+from genenet.metrics.instances import InstanceScores
+from genenet.objects.stages import Thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +40,52 @@ class Risk(Closed):
     log_faces: float
     n_contacts: int
 
+    @staticmethod
+    def features(border: Values, disagreement: Values, faces: Values) -> Values:
+        """Return what the regression sees (3, n) of contacts: their means (n,) and numbers of faces (n,)."""
+        return np.stack([border, disagreement, np.log(np.maximum(faces, 1))])
+
     def of(self, border: Values, disagreement: Values, faces: Values) -> Values:
         """Return the risk (n,) of contacts, from their means (n,) and numbers of faces (n,)."""
-        score = self.border * border + self.disagreement * disagreement + self.log_faces * np.log(faces)
-        risk: Values = 1 / (1 + np.exp(-(score + self.intercept)))
+        weights = np.array([self.border, self.disagreement, self.log_faces])
+        risk: Values = 1 / (
+            1 + np.exp(-(weights @ self.features(border, disagreement, faces) + self.intercept))
+        )
         return risk
+
+
+class ContactReliability(Closed):
+    """How often contacts of a risk are wrong.
+
+    Attributes:
+        n: contacts between objects of which both lie mostly in a true one.
+        n_wrong: of them, both in the same.
+        expected_calibration_error: mean difference between risk and share of wrong contacts, weighted by bin.
+        counts: contacts in bins of the risk.
+        mean_risk: in each bin.
+        share_wrong: in each bin.
+    """
+
+    n: int
+    n_wrong: int
+    expected_calibration_error: float
+    counts: list[int]
+    mean_risk: list[float]
+    share_wrong: list[float]
+
+
+class ObjectScores(Closed):
+    """The scores of the objects of one class on images.
+
+    Attributes:
+        scores: of the objects.
+        components: of the connected components of the class instead, without borders and watershed.
+        contacts: None without a fitted risk, or without contacts.
+    """
+
+    scores: InstanceScores
+    components: InstanceScores
+    contacts: ContactReliability | None = None
 
 
 class TunedObjects(Closed):
@@ -52,13 +94,13 @@ class TunedObjects(Closed):
     Attributes:
         seed: threshold of the core probability.
         extent: threshold of the object probability.
-        score: on the validation images, by the metric that they were chosen for.
+        scores: on the validation images.
         risk: None if the validation images have too few contacts.
     """
 
     seed: float = DEFAULT
     extent: float = DEFAULT
-    score: float | None = None
+    scores: InstanceScores | None = None
     risk: Risk | None = Field(None, exclude_if=not_)
 
     @classmethod

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import cc3d
 import numpy as np
 
-from genenet.segmentation.components.pieces import Contacts, PieceTable
+from genenet.objects.pieces import Contacts, PieceTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.core.geometry import Box, Triple
-    from genenet.segmentation.components.pieces import Connectivity, Ints
+    from genenet.objects.pieces import Connectivity, Ints
 
 # cc3d counts faces in float32, which is exact up to 2^24. A voxel has three faces that no other voxel has counted.
 EXACT_VOXELS = 2**24 // 3

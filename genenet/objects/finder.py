@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genenet.core.geometry import Box, Triple
-from genenet.segmentation.components.block import LabelledBlock
-from genenet.segmentation.components.graph import find_pieces
-from genenet.segmentation.instances.growth import flooded
-from genenet.segmentation.instances.stages import Thresholds, core, numbered
+from genenet.objects.block import LabelledBlock
+from genenet.objects.graph import find_pieces
+from genenet.objects.growth import flooded
+from genenet.objects.stages import Thresholds, core, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from genenet.segmentation.instances.stages import Levels, ReadLevels
+    from genenet.objects.stages import Levels, ReadLevels
 
     Numbers = NDArray[np.uint32]
 

@@ -15,18 +15,18 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, blocks_of, work_shape
 from genenet.core.lock import exclusive
 from genenet.core.outputs import ObjectClass
-from genenet.segmentation.channels import BORDER, OBJECT
-from genenet.segmentation.instances.contacts import CONTACT_COLUMNS, contact_rows
-from genenet.segmentation.instances.finder import Finder
-from genenet.segmentation.instances.growth import HALO, grown
-from genenet.segmentation.instances.measures import (
+from genenet.objects.contacts import CONTACT_COLUMNS, contact_rows
+from genenet.objects.finder import Finder
+from genenet.objects.growth import HALO, grown
+from genenet.objects.measures import (
     ContactMeasures,
     ObjectMeasures,
     Seen,
     object_columns,
     object_rows,
 )
-from genenet.segmentation.instances.tuned import TunedObjects
+from genenet.objects.tuned import TunedObjects
+from genenet.segmentation.channels import BORDER, OBJECT
 from genenet.segmentation.receipts import Show, finished_store, show_nothing
 from genenet.volumes.label_images import (
     class_labels,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from genenet.config.instances import InstanceSettings
     from genenet.core.geometry import Triple
-    from genenet.segmentation.instances.stages import Levels, Thresholds
+    from genenet.objects.stages import Levels, Thresholds
     from genenet.volumes.ome_zarr import Store
 
 log = logging.getLogger(__name__)

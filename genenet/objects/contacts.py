@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genenet.segmentation.instances.measures import ContactMeasures
-    from genenet.segmentation.instances.tuned import Risk
+    from genenet.objects.measures import ContactMeasures
+    from genenet.objects.tuned import Risk
 
 CONTACT_COLUMNS = (
     *("object_a", "object_b"),

@@ -13,9 +13,9 @@ from scipy.ndimage import binary_fill_holes
 from skimage.measure import label, regionprops
 
 from genenet.core.geometry import Box, tiles
-from genenet.segmentation.components.block import LabelledBlock
-from genenet.segmentation.components.cleaning import fill_holes, find_objects, remove_specks
-from genenet.segmentation.components.graph import find_pieces
+from genenet.objects.block import LabelledBlock
+from genenet.objects.cleaning import fill_holes, find_objects, remove_specks
+from genenet.objects.graph import find_pieces
 from tests.support.examples import examples
 
 NEIGHBOURS = [offset for offset in product((-1, 0, 1), repeat=3) if any(offset)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from genenet.core.geometry import Box
 
 if TYPE_CHECKING:
-    from genenet.segmentation.components.graph import PieceGraph
+    from genenet.objects.graph import PieceGraph
 
 Levels = NDArray[np.uint8]
 ReadLevels = Callable[[Box], tuple[Levels, Levels]]  # of a box: object and border probability, 255 is 1

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genenet.segmentation.components.block import contacts_of_planes
+from genenet.objects.block import contacts_of_planes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.core.geometry import Box, Triple
-    from genenet.segmentation.components.block import LabelledBlock
-    from genenet.segmentation.components.pieces import Connectivity, Contacts, Ints
+    from genenet.objects.block import LabelledBlock
+    from genenet.objects.pieces import Connectivity, Contacts, Ints
 
 
 class Seams:

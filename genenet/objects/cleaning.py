@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.ignore import IGNORE
-from genenet.segmentation.components.pieces import groups_of
+from genenet.objects.pieces import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from genenet.segmentation.components.graph import PieceGraph
-    from genenet.segmentation.components.pieces import PieceTable
+    from genenet.objects.graph import PieceGraph
+    from genenet.objects.pieces import PieceTable
 
     Classes = NDArray[np.uint8]
 

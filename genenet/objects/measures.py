@@ -16,6 +16,7 @@ import cc3d
 import numpy as np
 
 from genenet.core.geometry import Box, each
+from genenet.objects.table import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -245,8 +246,6 @@ def object_rows(
 
 def object_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of the table of objects; ``names`` are those of the classes."""
-    from genenet.segmentation.objects import COLUMNS
-
     return (
         *COLUMNS,
         *("surface_nm2", "sphericity", "n_slices", "uncertainty"),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genenet.segmentation.components.block import LabelledBlock
-from genenet.segmentation.components.pieces import Contacts, PieceTable, groups_of
-from genenet.segmentation.components.seams import Seams
+from genenet.objects.block import LabelledBlock
+from genenet.objects.pieces import Contacts, PieceTable, groups_of
+from genenet.objects.seams import Seams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.core.geometry import Box, Triple
-    from genenet.segmentation.components.pieces import Connectivity, Ints
+    from genenet.objects.pieces import Connectivity, Ints
 
 
 @dataclass(frozen=True)

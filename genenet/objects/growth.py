@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genenet.core.geometry import Box, each
-from genenet.segmentation.instances.stages import UNDECIDED, core
+from genenet.objects.stages import UNDECIDED, core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.core.geometry import Triple
-    from genenet.segmentation.instances.stages import ReadLevels
+    from genenet.objects.stages import ReadLevels
 
     Numbers = NDArray[np.uint32]
 

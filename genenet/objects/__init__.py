@@ -1,0 +1,1 @@
+"""Connected components, seeds, watersheds and measures of volumes that are larger than memory; without torch."""

@@ -1,1 +1,0 @@
-"""Connected components of a volume that is larger than memory."""

@@ -1,1 +1,0 @@
-"""Objects that may touch: from the probabilities of objects and their borders to numbered objects and their tables."""
