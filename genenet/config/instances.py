@@ -24,6 +24,13 @@ class InstanceSettings(Closed):
         description="objects consist of voxels whose object probability (core and border) is at least this; null: the "
         "threshold that was best on the validation images",
     )
+    overlap: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="seeds in neighbouring slices belong to one object if they share at least this part of the smaller "
+        "one's voxels; 0: if they touch; null: what was best on the validation images",
+    )
     min_size_voxels: NonNegativeInt = Field(
         20,
         description="smaller seeds don't begin an object, and smaller objects without a seed are left out",

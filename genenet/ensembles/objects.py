@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 SEEDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 EXTENTS = (0.3, 0.5, 0.7)
+OVERLAPS = (0.0, 0.3)
 MOST_VOXELS = 2**25
 LEAST_CONTACTS = 20  # on which a risk is fitted
 N_BINS = 10
@@ -198,14 +199,14 @@ def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> T
     """
     sign = 1 if INSTANCE_METRICS[metric].is_better_high else -1
     best: tuple[float, TunedObjects] | None = None
-    for extent, seed in product(EXTENTS, SEEDS):
-        scores = scores_of(images, Thresholds(seed, extent, min_size_voxels))
+    for overlap, extent, seed in product(OVERLAPS, EXTENTS, SEEDS):
+        scores = scores_of(images, Thresholds(seed, extent, overlap, min_size_voxels))
         value = scores.metrics[metric]
         rank = -math.inf if value is None else sign * value
         if best is None or rank > best[0]:
-            best = rank, TunedObjects(seed=seed, extent=extent, scores=scores)
+            best = rank, TunedObjects(seed=seed, extent=extent, overlap=overlap, scores=scores)
     assert best is not None
-    thresholds = Thresholds(best[1].seed, best[1].extent, min_size_voxels)
+    thresholds = best[1].chosen(min_size_voxels)
     return best[1].model_copy(update={"risk": fitted_risk(images, thresholds)})
 
 
@@ -248,7 +249,7 @@ def _contacts(images: Iterable[ObjectImage], thresholds: Thresholds) -> tuple[Va
 
 def object_scores(images: Sequence[ObjectImage], found: TunedObjects, min_size_voxels: int) -> ObjectScores:
     """Return the scores of objects on images that nothing was chosen on."""
-    thresholds = Thresholds(found.seed, found.extent, min_size_voxels)
+    thresholds = found.chosen(min_size_voxels)
     components = together([image.overlaps(image.components()) for image in images])
     means, wrong = _contacts(images, thresholds)
     return ObjectScores(

@@ -46,7 +46,7 @@ class Finder:
 
     def stages(self, box: Box) -> Levels:
         """Return the stage of each voxel of a block."""
-        return self.thresholds.stages(*self.read(box))
+        return self.thresholds.stages(*self.read(box), box.start[0])
 
     def seeds(self, boxes: Iterator[Box]) -> tuple[int, Iterator[tuple[Box, Numbers]]]:
         """Return the number of objects, and each block with its numbers, UNDECIDED between seeds.
@@ -54,7 +54,7 @@ class Finder:
         ``boxes`` yields all blocks, and shows the progress.
         """
         graph = find_pieces(self.shape, boxes, self.stages, 6, self.scratch)
-        numbers, n = numbered(graph, self.thresholds.min_size_voxels)
+        numbers, n = numbered(graph, self.thresholds)
         return n, (
             (box, LabelledBlock(self.stages(box)).fill(graph.of_block(index, numbers)))
             for index, box in enumerate(self.boxes)

@@ -94,12 +94,14 @@ class TunedObjects(Closed):
     Attributes:
         seed: threshold of the core probability.
         extent: threshold of the object probability.
+        overlap: of seeds in neighbouring slices that belong together.
         scores: on the validation images.
         risk: None if the validation images have too few contacts.
     """
 
     seed: float = DEFAULT
     extent: float = DEFAULT
+    overlap: float = 0.0
     scores: InstanceScores | None = None
     risk: Risk | None = Field(None, exclude_if=not_)
 
@@ -110,6 +112,9 @@ class TunedObjects(Closed):
 
     def thresholds(self, settings: InstanceSettings) -> Thresholds:
         """Return the thresholds that settings and validation images give."""
-        seed = self.seed if settings.seed is None else settings.seed
-        extent = self.extent if settings.extent is None else settings.extent
-        return Thresholds(seed, extent, settings.min_size_voxels)
+        given = settings.model_dump(exclude_none=True)
+        return Thresholds(**{"seed": self.seed, "extent": self.extent, "overlap": self.overlap, **given})
+
+    def chosen(self, min_size_voxels: int) -> Thresholds:
+        """Return the thresholds that were best, with the smallest size of seeds."""
+        return Thresholds(self.seed, self.extent, self.overlap, min_size_voxels)

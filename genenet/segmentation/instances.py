@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ class InstancesJob:
         n = self._write(name, label, thresholds, progress)
         n_contacts = self._measure(name, label, n, tuned, progress)
         log.info("%s: %d objects of %s, %d pairs touch", self.path.name, n, name, n_contacts)
-        return {"objects": n, "contacts": n_contacts, "seed": thresholds.seed, "extent": thresholds.extent}
+        return {"objects": n, "contacts": n_contacts, **asdict(thresholds)}
 
     def _write(self, name: str, label: str, thresholds: Thresholds, progress: _Progress) -> int:
         boxes = blocks_of(self.store.shape, self.block)

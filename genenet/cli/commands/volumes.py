@@ -176,6 +176,12 @@ def instances(
     extent: Annotated[
         float | None, typer.Option(help="probability of their voxels, core and border; default: likewise")
     ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            help="part that seeds of an object share with those of the next slice; default: likewise"
+        ),
+    ] = None,
     min_size_voxels: Annotated[int | None, typer.Option(help="smaller seeds don't begin an object")] = None,
     settings: Annotated[Path | None, typer.Option(help="the workflow's settings, instead of options")] = None,
     receipt: Receipt = None,
@@ -192,7 +198,7 @@ def instances(
     from genenet.core.validation import validate
     from genenet.segmentation.instances import InstancesJob
 
-    options = {"seed": seed, "extent": extent, "min_size_voxels": min_size_voxels}
+    options = {"seed": seed, "extent": extent, "overlap": overlap, "min_size_voxels": min_size_voxels}
     chosen = {name: value for name, value in options.items() if value is not None}
     wanted = (
         read_settings(settings, InstanceSettings)
