@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic import PositiveInt as Positive
 
+from genenet.config.instances import InstanceSettings
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.types import Precision, Shape
 from genenet.core.models import Closed
@@ -74,3 +75,4 @@ class SegmentationAndAfter(Segmentation):
         "fits. Results don't depend on it",
     )
     postprocessing: Postprocessing = Postprocessing()
+    instances: InstanceSettings = InstanceSettings()

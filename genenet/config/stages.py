@@ -145,7 +145,7 @@ def _refit(config: Config, _: str) -> TrainSettings:
 def _segment(config: Config, name: str) -> SegmentSettings:
     return SegmentSettings(
         volume=image_files(config, config.data.volumes[name]),
-        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing", "threads"})),
+        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing", "instances", "threads"})),
         device=config.training.device,
     )
 
@@ -203,6 +203,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),
     "segment": _segment,
     "postprocess": lambda c, _: c.segmentation.postprocessing,
+    "instances": lambda c, _: c.segmentation.instances,
     "evaluate": lambda c, name: EvaluateSettings(
         volume=image_files(c, c.data.volumes[name]),
         ignore_label=c.data.ignore_label,

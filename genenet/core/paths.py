@@ -223,6 +223,15 @@ class ResultPaths:
         """Return the receipt of a volume's post-processing."""
         return f"{self.results}/segmentations/{volume}/postprocessing.json"
 
+    def instances(self, volume: str) -> str:
+        """Return the receipt of the numbering of a volume's objects."""
+        return f"{self.results}/segmentations/{volume}/instances.json"
+
+    def instance_tables(self, volume: str, class_name: str) -> list[str]:
+        """Return the tables of a volume's numbered objects of a class, and of their contacts."""
+        name = class_name.replace(" ", "_")
+        return [f"{self.results}/segmentations/{volume}.{kind}_{name}.csv" for kind in ("instances", "contacts")]
+
     def tiff(self, volume: str) -> str:
         """Return a volume's segmentation as TIFF."""
         return f"{self.results}/segmentations/{volume}.tif"

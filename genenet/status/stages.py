@@ -164,6 +164,8 @@ def _volume(config: Config, paths: ResultPaths, name: str, since: float | None) 
     since = max(times.values())
     if config.segmentation.postprocessing.is_wanted and (written(paths.postprocessing(name)) or 0.0) < since:
         return _by_logs(title, [f"{logs}/postprocess/{name}.log"], since, "segmented; post-processing")
+    if config.data.objects and (written(paths.instances(name)) or 0.0) < since:
+        return _by_logs(title, [f"{logs}/instances/{name}.log"], since, "segmented; objects")
     if (written(paths.tiff(name)) or 0.0) < since:
         return _by_logs(title, [f"{logs}/export/{name}.log"], since, "segmented; export")
     return StageState(title, "done", paths.tiff(name))

@@ -7,6 +7,7 @@ PARTS = [
     part_name(i + 1, CONFIG.segmentation.jobs) for i in range(CONFIG.segmentation.jobs)
 ]
 POSTPROCESSING = CONFIG.segmentation.postprocessing
+OBJECTS = CONFIG.data.objects
 TRAINING = fold_run("{run}", "{fold}") if FOLDS else "{run}"
 
 

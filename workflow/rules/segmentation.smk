@@ -41,13 +41,39 @@ if POSTPROCESSING.is_wanted:
             " -- {params.store:q}"
 
 
+SEGMENTED = (
+    [PATHS.postprocessing("{volume}")]
+    if POSTPROCESSING.is_wanted
+    else expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS)
+)
+
+if OBJECTS:
+
+    rule instances:
+        input:
+            segmented=SEGMENTED,
+            settings=PATHS.settings("instances"),
+        output:
+            receipt=PATHS.instances("{volume}"),
+            tables=[
+                table
+                for each in OBJECTS
+                for table in PATHS.instance_tables("{volume}", each.name)
+            ],
+        log:
+            f"{PATHS.results}/logs/instances/{{volume}}.log",
+        params:
+            store=PATHS.store("{volume}"),
+        message:
+            "number the objects of {wildcards.volume}"
+        shell:
+            "genenet instances --settings {input.settings:q} --receipt {output.receipt:q} --log {log:q}"
+            " -- {params.store:q}"
+
+
 rule export:
     input:
-        (
-            PATHS.postprocessing("{volume}")
-            if POSTPROCESSING.is_wanted
-            else expand(PATHS.receipt("{{volume}}", "{part}"), part=PARTS)
-        ),
+        [PATHS.instances("{volume}")] if OBJECTS else SEGMENTED,
     output:
         PATHS.tiff("{volume}"),
     log:
