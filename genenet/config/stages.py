@@ -145,7 +145,9 @@ def _refit(config: Config, _: str) -> TrainSettings:
 def _segment(config: Config, name: str) -> SegmentSettings:
     return SegmentSettings(
         volume=image_files(config, config.data.volumes[name]),
-        segmentation=Segmentation(**config.segmentation.model_dump(exclude={"postprocessing", "instances", "threads"})),
+        segmentation=Segmentation(
+            **config.segmentation.model_dump(exclude={"postprocessing", "instances", "threads"})
+        ),
         device=config.training.device,
     )
 

@@ -230,7 +230,9 @@ class ResultPaths:
     def instance_tables(self, volume: str, class_name: str) -> list[str]:
         """Return the tables of a volume's numbered objects of a class, and of their contacts."""
         name = class_name.replace(" ", "_")
-        return [f"{self.results}/segmentations/{volume}.{kind}_{name}.csv" for kind in ("instances", "contacts")]
+        return [
+            f"{self.results}/segmentations/{volume}.{kind}_{name}.csv" for kind in ("instances", "contacts")
+        ]
 
     def tiff(self, volume: str) -> str:
         """Return a volume's segmentation as TIFF."""
