@@ -31,7 +31,7 @@ import yaml
 from skimage.segmentation import find_boundaries
 
 import cells
-from bench_tools import ROOT, SNAKEMAKE, parser
+from bench_tools import ROOT, parser
 from genenet.config.settings import SelectSettings, read_settings
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.scoring import evaluate_ensemble
