@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SEEDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 EXTENTS = (0.3, 0.5, 0.7)
 OVERLAPS = (0.0, 0.3)
+TOLERANCE = 0.05  # of the best score, within which thresholds count as equally good
 MOST_VOXELS = 2**25
 LEAST_CONTACTS = 20  # on which a risk is fitted
 N_BINS = 10
@@ -190,7 +191,11 @@ def mean_and_disagreement(members: Sequence[Values], shares: Sequence[float]) ->
 
 
 def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> TunedObjects:
-    """Return the thresholds with the best score on images, and the risk of contacts.
+    """Return the thresholds of objects that suit images, and the risk of contacts.
+
+    Of all thresholds whose score is within ``TOLERANCE`` of the best, those that merge least are taken: the highest seed,
+    then the largest overlap. A volume is larger than the images that thresholds are chosen on, and one leak anywhere
+    between two objects merges them as a whole, so that merges become more with size and splits don't.
 
     Args:
         images: of one class of objects.
@@ -198,16 +203,17 @@ def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> T
         min_size_voxels: of the seeds.
     """
     sign = 1 if INSTANCE_METRICS[metric].is_better_high else -1
-    best: tuple[float, TunedObjects] | None = None
+    tried = []
     for overlap, extent, seed in product(OVERLAPS, EXTENTS, SEEDS):
         scores = scores_of(images, Thresholds(seed, extent, overlap, min_size_voxels))
         value = scores.metrics[metric]
         rank = -math.inf if value is None else sign * value
-        if best is None or rank > best[0]:
-            best = rank, TunedObjects(seed=seed, extent=extent, overlap=overlap, scores=scores)
-    assert best is not None
-    thresholds = best[1].chosen(min_size_voxels)
-    return best[1].model_copy(update={"risk": fitted_risk(images, thresholds)})
+        tried.append((rank, TunedObjects(seed=seed, extent=extent, overlap=overlap, scores=scores)))
+    best = max(rank for rank, _ in tried)
+    enough = best - TOLERANCE * abs(best) if math.isfinite(best) else best
+    good = [(found.seed, found.overlap, rank, found) for rank, found in tried if rank >= enough]
+    chosen = max(good, key=lambda each: each[:3])[3]
+    return chosen.model_copy(update={"risk": fitted_risk(images, chosen.chosen(min_size_voxels))})
 
 
 def scores_of(images: Iterable[ObjectImage], thresholds: Thresholds) -> InstanceScores:
