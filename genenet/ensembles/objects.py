@@ -193,8 +193,8 @@ def mean_and_disagreement(members: Sequence[Values], shares: Sequence[float]) ->
 def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> TunedObjects:
     """Return the thresholds of objects that suit images, and the risk of contacts.
 
-    Of all thresholds whose score is within ``TOLERANCE`` of the best, those that merge least are taken: the highest seed,
-    then the largest overlap. A volume is larger than the images that thresholds are chosen on, and one leak anywhere
+    Of all thresholds whose score is within ``TOLERANCE`` of the best, those that merge least are taken: the highest
+    seed, then the largest overlap. A volume is larger than the images that thresholds are chosen on, and one leak anywhere
     between two objects merges them as a whole, so that merges become more with size and splits don't.
 
     Args:
