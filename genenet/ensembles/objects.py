@@ -194,8 +194,8 @@ def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> T
     """Return the thresholds of objects that suit images, and the risk of contacts.
 
     Of all thresholds whose score is within ``TOLERANCE`` of the best, those that merge least are taken: the highest
-    seed, then the largest overlap. A volume is larger than the images that thresholds are chosen on, and one leak anywhere
-    between two objects merges them as a whole, so that merges become more with size and splits don't.
+    seed, then the largest overlap. A volume is larger than the images that thresholds are chosen on, and one leak
+    anywhere between two objects merges them as a whole. So merges become more with size, and splits don't.
 
     Args:
         images: of one class of objects.
