@@ -1,13 +1,9 @@
 """Scores of a segmentation from a contingency table, which is accumulated slab by slab.
 
-Counts are 64-bit integers. Numbers of pairs of voxels are Python integers, since they exceed 64 bits from about 4e9
-voxels on, and products of two such numbers much earlier.
+Counts are 64-bit integers.
 
-Sources:
+Source:
     Adjusted Rand index: Hubert and Arabie (1985), Comparing partitions, J. Classification 2, 193-218.
-    Adapted Rand error: Arganda-Carreras et al. (2015), Crowdsourcing the creation of image segmentation
-    algorithms for connectomics, Front. Neuroanat. 9:142.
-    Variation of information: Meilă (2007), Comparing clusterings, J. Multivariate Analysis 98, 873-895.
 """
 
 from __future__ import annotations
@@ -15,37 +11,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genenet.core.ignore import IGNORE
+from genenet.metrics.partitions import (
+    AdaptedRand,
+    VariationOfInformation,
+    adapted_rand,
+    conditional_entropy,
+    pairs_inside,
+    pairs_of,
+    ratio,
+)
 from genenet.metrics.scores import ClassScores
 from genenet.metrics.table import METRICS
 
 CHUNK_VOXELS = 2**22  # counted at a time, since counting takes about 30 bytes for each voxel
 Counts = NDArray[np.int64]
-
-
-class AdaptedRand(NamedTuple):
-    """Scores of the pairs of voxels that share a class, over all classes.
-
-    Precision is the share of the prediction's pairs that are also pairs of the truth (merging lowers it). Recall is the
-    share of the truth's pairs that are also pairs of the prediction (splitting lowers it). They are nan where there is
-    no pair. ``error`` is 1 - their harmonic mean.
-    """
-
-    error: float
-    precision: float
-    recall: float
-
-
-class VariationOfInformation(NamedTuple):
-    """Conditional entropies in bits; their sum is the variation of information."""
-
-    split: float  # H(prediction | truth): true classes are split
-    merge: float  # H(truth | prediction): true classes are merged
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +101,7 @@ class Contingency:
         both, true, predicted = self._pairs
         if both == true == predicted:
             return 1.0
-        everything = _pairs(self.n_voxels)
+        everything = pairs_of(self.n_voxels)
         # Index, expectation and maximum of Hubert and Arabie, each times 2 * everything, to divide only once
         above_chance = 2 * (both * everything - true * predicted)
         return above_chance / ((true + predicted) * everything - 2 * true * predicted)
@@ -125,20 +110,19 @@ class Contingency:
     def _pairs(self) -> tuple[int, int, int]:
         """Number of pairs of voxels in one class: in both partitions, in the truth, in the prediction."""
         rows, columns = self.table.sum(axis=1), self.table.sum(axis=0)
-        both, true, predicted = (sum(map(_pairs, a.ravel().tolist())) for a in (self.table, rows, columns))
-        return both, true, predicted
+        return pairs_inside(self.table), pairs_inside(rows), pairs_inside(columns)
 
     @property
     def accuracy(self) -> float:
         """Share of voxels with the right class; nan without voxels."""
-        return _ratio(int(np.trace(self.table)), self.n_voxels)
+        return ratio(int(np.trace(self.table)), self.n_voxels)
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of each class, (C,); nan for a class that neither truth nor prediction has."""
         hits = np.diag(self.table)
         unions = self.table.sum(axis=0) + self.table.sum(axis=1) - hits
-        return np.array([_ratio(h, u) for h, u in zip(hits.tolist(), unions.tolist(), strict=True)])
+        return np.array([ratio(h, u) for h, u in zip(hits.tolist(), unions.tolist(), strict=True)])
 
     @property
     def mean_iou(self) -> float:
@@ -154,15 +138,9 @@ class Contingency:
     def adapted_rand(self) -> AdaptedRand:
         """Adapted Rand error, precision and recall over all classes; nan without voxels.
 
-        The error is that of ``skimage.metrics.adapted_rand_error`` with ``ignore_labels=()``. Precision and recall are
-        swapped there: the values that scikit-image 0.26 returns contradict its documentation (its issue 6485), which
-        is followed here. If neither side has a pair, the error is 0.
+        The error is that of ``skimage.metrics.adapted_rand_error`` with ``ignore_labels=()``.
         """
-        both, true, predicted = self._pairs
-        error = _ratio(true + predicted - 2 * both, true + predicted)
-        if math.isnan(error) and self.n_voxels:
-            error = 0.0
-        return AdaptedRand(error, precision=_ratio(both, predicted), recall=_ratio(both, true))
+        return adapted_rand(self.table, self.table.sum(axis=1), self.table.sum(axis=0))
 
     @property
     def adapted_rand_error(self) -> float:
@@ -194,28 +172,10 @@ def _class_ids(what: str, ids: NDArray[Any], n_classes: int) -> Counts:
     return ids.astype(np.int64)
 
 
-def _pairs(n: int) -> int:
-    return n * (n - 1) // 2
-
-
-def _ratio(part: int, whole: int) -> float:
-    # Python divides integers of any size with one rounding
-    return part / whole if whole else math.nan
-
-
 def _conditional_entropy(table: Counts) -> float:
-    """Entropy of the column given the row, in bits; nan without voxels.
-
-    It is the sum of n_ij / n * log2(n_i / n_ij). All terms are positive, and log1p keeps those of nearly pure rows
-    exact; a difference of entropies would suffer from cancellation.
-    """
-    n = int(table.sum())
-    if n == 0:
-        return math.nan
+    """Entropy of the column given the row, in bits; nan without voxels."""
     rows, columns = table.nonzero()
-    counts = table[rows, columns]
-    others = table.sum(axis=1)[rows] - counts
-    return float((counts / n * np.log1p(others / counts)).sum() / math.log(2))
+    return conditional_entropy(table[rows, columns], table.sum(axis=1)[rows])
 
 
 def ari_of_several_classes(contingency: Contingency) -> float:

@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     Ids = NDArray[np.uint64]
     Counts = NDArray[np.int64]
 
-MERGED_ROWS = 2**20  # rows that are collected before equal ones are added up
+CHUNK_VOXELS = 2**22  # counted at a time, since counting takes up to about 80 bytes for each voxel
+MERGED_ROWS = 2**16  # rows that are collected before equal ones are added up, if the table isn't larger
 
 
 @dataclass
 class InstanceOverlaps:
     """Counts the voxels of each pair of a true and a predicted object; 0 stands for no object.
 
-    The result doesn't depend on how a volume is cut into boxes.
+    The result doesn't depend on how a volume is cut into boxes, nor on their order.
     """
 
     _parts: list[tuple[Ids, Ids, Counts]] = field(default_factory=list)
+    _n_new: int = 0  # rows that were collected since equal ones were last added up
 
     def add(
         self, truth: NDArray[Any], predicted: NDArray[Any], ignored: NDArray[np.bool_] | None = None
@@ -37,29 +39,35 @@ class InstanceOverlaps:
         """Count the voxels of a box.
 
         Args:
-            truth: numbers of objects, integers of any shape, not negative.
+            truth: numbers of objects, of any shape and integer type, not negative.
             predicted: likewise, of the same shape.
             ignored: of the same shape; voxels that don't count.
 
         Raises:
-            ValueError: If the shapes differ.
+            ValueError: If the shapes differ, or if numbers are negative or no integers. Nothing is then counted.
         """
-        if truth.shape != predicted.shape:
-            raise ValueError(
-                f"truth has shape {truth.shape}, predicted {predicted.shape}; they must be equal"
-            )
-        counts = None if ignored is None else ~ignored
-        a, b = (x.reshape(-1) if counts is None else x[counts] for x in (truth, predicted))
-        # neighbours mostly belong to the same pair, so runs of equal pairs are counted and not voxels
-        begins = np.flatnonzero(np.concatenate([[a.size > 0], (a[1:] != a[:-1]) | (b[1:] != b[:-1])]))
-        lengths = np.diff(begins, append=a.size)
-        self._parts.append(added_up(a[begins].astype(np.uint64), b[begins].astype(np.uint64), lengths))
-        if sum(len(part[0]) for part in self._parts) > MERGED_ROWS:
-            self._parts = [self._merged()]
+        for what, array in (("predicted", predicted), ("ignored", ignored)):
+            if array is not None and array.shape != truth.shape:
+                raise ValueError(f"truth has shape {truth.shape}, {what} {array.shape}; they must be equal")
+        _check_numbers("truth", truth)
+        _check_numbers("predicted", predicted)
+        a, b = truth.reshape(-1), predicted.reshape(-1)
+        counts = None if ignored is None else ~ignored.reshape(-1)
+        for start in range(0, a.size, CHUNK_VOXELS):
+            chunk = slice(start, start + CHUNK_VOXELS)
+            counted = chunk if counts is None else start + np.flatnonzero(counts[chunk])
+            self._collect(*_counted(a[counted], b[counted]))
+
+    def _collect(self, *rows: *tuple[Ids, Ids, Counts]) -> None:
+        self._parts.append(rows)
+        self._n_new += len(rows[0])
+        # the table at least doubles in between, so each row is sorted again few times only
+        if self._n_new > max(MERGED_ROWS, len(self._parts[0][0])):
+            self._parts, self._n_new = [self._merged()], 0
 
     def __add__(self, other: InstanceOverlaps) -> InstanceOverlaps:
         """Return the sum of two tables, of volumes whose objects have the same numbers."""
-        return InstanceOverlaps([*self._parts, *other._parts])
+        return InstanceOverlaps([self._merged(), other._merged()])
 
     def _merged(self) -> tuple[Ids, Ids, Counts]:
         empty = np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
@@ -68,6 +76,20 @@ class InstanceOverlaps:
     def table(self) -> OverlapTable:
         """Return the table of what was counted so far."""
         return OverlapTable(*self._merged())
+
+
+def _check_numbers(what: str, numbers: NDArray[Any]) -> None:
+    if numbers.dtype.kind not in "biu":
+        raise ValueError(f"{what} is of type {numbers.dtype}; numbers of objects are integers")
+    if numbers.dtype.kind == "i" and numbers.min(initial=0) < 0:
+        raise ValueError(f"{what} has the number {numbers.min()}; numbers of objects are not negative")
+
+
+def _counted(a: NDArray[Any], b: NDArray[Any]) -> tuple[Ids, Ids, Counts]:
+    """Count 1D arrays. Neighbours mostly belong to the same pair, so runs of equal pairs are sorted and not voxels."""
+    begins = np.flatnonzero(np.concatenate([[a.size > 0], (a[1:] != a[:-1]) | (b[1:] != b[:-1])]))
+    lengths = np.diff(begins, append=a.size)
+    return added_up(a[begins].astype(np.uint64), b[begins].astype(np.uint64), lengths)
 
 
 def together(tables: Sequence[OverlapTable]) -> OverlapTable:

@@ -6,8 +6,8 @@ another. Sources:
     Average precision at an IoU: TP / (TP + FP + FN), as in the Data Science Bowl 2018 (Caicedo et al. 2019, Nucleus
     segmentation across imaging experiments, Nature Methods 16, 1247-1253).
     Panoptic quality: Kirillov et al. (2019), Panoptic segmentation, CVPR, eq. 1.
-    Adapted Rand error: Arganda-Carreras et al. (2015), Front. Neuroanat. 9:142; voxels of no true object are left out.
-    Variation of information: Meilă (2007), J. Multivariate Analysis 98, 873-895; likewise, as in the CREMI challenge.
+    Adapted Rand error and variation of information: ``genenet.metrics.partitions``. Voxels of no true object are left
+    out, as in the CREMI challenge; those of no predicted object count as one more object.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from pydantic import Field, NonNegativeInt
 
 from genenet.config.instance_metrics import INSTANCE_METRICS
 from genenet.core.models import Closed
+from genenet.metrics.partitions import adapted_rand, conditional_entropy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genenet.metrics.instance_overlaps import OverlapTable
+
+    Counts = NDArray[np.int64]
+    Indices = NDArray[np.intp]
 
 MATCH = 0.5  # objects with a larger IoU match
 
@@ -65,43 +69,35 @@ def panoptic_quality(table: OverlapTable) -> float:
     return _ratio(float(table.iou[table.iou > MATCH].sum()), matched + sum(_errors(table, MATCH)) / 2)
 
 
-def _inside_true(table: OverlapTable) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the counts (n,) of voxels in true objects, and for each the sums of its true and predicted object."""
+def _inside_true(table: OverlapTable) -> tuple[Counts, Indices, Indices]:
+    """Return the counts (n,) of voxels in true objects, and for each the indices of its true and predicted object."""
     rows = table.true != 0
-    voxels = table.voxels[rows]
-    sums = []
-    for ids in (table.true[rows], table.predicted[rows]):
-        _, place = np.unique(ids, return_inverse=True)
-        sums.append(np.bincount(place, voxels).astype(np.int64)[place])
-    return voxels, sums[0], sums[1]
+    true, predicted = (np.unique(ids[rows], return_inverse=True)[1] for ids in (table.true, table.predicted))
+    return table.voxels[rows], true, predicted
+
+
+def _sums(places: Indices, voxels: Counts) -> Counts:
+    sums = np.zeros(int(places.max(initial=-1)) + 1, np.int64)
+    np.add.at(sums, places, voxels)
+    return sums
 
 
 def adapted_rand_error(table: OverlapTable) -> float:
     """Return 1 - F score of the pairs of voxels that share an object, in true objects."""
-    voxels, of_true, of_predicted = _inside_true(table)
-    # the sum over objects of n (n - 1) is that over their rows of voxels (n - 1)
-    pairs, true, predicted = (_dot(voxels, n - 1) for n in (voxels, of_true, of_predicted))
-    return 1 - 2 * pairs / (true + predicted) if true + predicted else math.nan
-
-
-def _dot(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
-    return sum(x * y for x, y in zip(a.tolist(), b.tolist(), strict=True))  # beyond 64 bits
+    voxels, true, predicted = _inside_true(table)
+    return adapted_rand(voxels, _sums(true, voxels), _sums(predicted, voxels)).error
 
 
 def vi_split(table: OverlapTable) -> float:
     """Return the conditional entropy H(predicted | true) in bits, in true objects."""
-    voxels, of_true, _ = _inside_true(table)
-    return _entropy(voxels, of_true)
+    voxels, true, _ = _inside_true(table)
+    return conditional_entropy(voxels, _sums(true, voxels)[true])
 
 
 def vi_merge(table: OverlapTable) -> float:
     """Return the conditional entropy H(true | predicted) in bits, in true objects."""
-    voxels, _, of_predicted = _inside_true(table)
-    return _entropy(voxels, of_predicted)
-
-
-def _entropy(voxels: NDArray[np.int64], given: NDArray[np.int64]) -> float:
-    return float(-(voxels * np.log2(voxels / given)).sum() / voxels.sum()) if len(voxels) else math.nan
+    voxels, _, predicted = _inside_true(table)
+    return conditional_entropy(voxels, _sums(predicted, voxels)[predicted])
 
 
 def n_split(table: OverlapTable) -> float:

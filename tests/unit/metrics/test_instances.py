@@ -1,19 +1,20 @@
 """Scores of numbered objects, against independent implementations."""
 
+import json
 import math
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import adapted_rand_error, variation_of_information
 from torchmetrics.detection import PanopticQuality
 
 from genenet.config.instance_metrics import INSTANCE_METRICS
-from genenet.metrics import instance_overlaps
 from genenet.metrics.instance_overlaps import InstanceOverlaps, together
 from genenet.metrics.instances import InstanceScores
 
@@ -76,6 +77,38 @@ def test_scores_are_those_of_other_programs(seed):
     )
 
 
+@st.composite
+def small_labels(draw):
+    """Truth and prediction of few voxels: single voxels, objects in several places, no objects."""
+    truth, predicted = (draw(hnp.arrays(np.int64, (3, 8), elements=st.integers(0, 4))) for _ in range(2))
+    is_same = draw(hnp.arrays(bool, truth.shape))
+    return truth, np.where(is_same, truth, predicted)
+
+
+@given(small_labels())
+def test_scores_of_few_voxels_are_those_of_scikit_image(pair):
+    assume(
+        any(n > 1 for n in np.bincount(pair[0].ravel())[1:])
+    )  # scikit-image divides by the number of pairs
+    found = values(table_of(*pair))
+    error = adapted_rand_error(*pair)[0]
+    split, merge = variation_of_information(*pair, ignore_labels=(0,))
+    expected = (error, split, merge)
+    assert (found["adapted_rand_error"], found["vi_split"], found["vi_merge"]) == pytest.approx(
+        expected, abs=1e-12
+    )
+    for name, threshold in (("average_precision_50", 0.5), ("average_precision_75", 0.75)):
+        n, n_true, n_predicted = matches(*pair, threshold)
+        assert found[name] == n / (n_true + n_predicted - n)
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 2, 2, 0], [1, 2, 0]])
+def test_perfect_scores_are_written_as_0_or_1(labels):
+    found = InstanceScores.of(table_of(np.array(labels), np.array(labels) * 3))
+    for name, metric in INSTANCE_METRICS.items():
+        assert json.dumps(found.metrics[name]) == ("1.0" if metric.is_better_high else "0.0"), name
+
+
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_how_a_volume_is_cut_changes_nothing(seed):
@@ -90,16 +123,6 @@ def test_how_a_volume_is_cut_changes_nothing(seed):
     found = cut.table()
     for name in ("true", "predicted", "voxels"):
         assert np.array_equal(getattr(found, name), getattr(whole, name))
-
-
-def test_many_rows_are_added_up_on_the_way(monkeypatch):
-    truth, predicted = blobs(0)
-    monkeypatch.setattr(instance_overlaps, "MERGED_ROWS", 5)
-    cut = InstanceOverlaps()
-    for a, b in zip(truth, predicted, strict=True):
-        cut.add(a, b)
-    assert len(cut._parts) == 1
-    assert values(cut.table()) == values(table_of(truth, predicted))
 
 
 def test_splits_and_merges_are_each_other_s_mirror_image():
