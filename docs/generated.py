@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from genenet.config.controls import Controls
 from genenet.config.ensemble import EnsembleSettings
+from genenet.config.instances import InstanceSettings
 from genenet.config.model import Config
 from genenet.config.postprocessing import Postprocessing
 from genenet.config.presets import PRESETS, TEXTS, preset_text
@@ -100,6 +101,7 @@ BLOCKS = {
     "segmentation": lambda: options_table(Segmentation),
     "controls": lambda: options_table(Controls),
     "ensemble": lambda: options_table(EnsembleSettings),
+    "instances": lambda: options_table(InstanceSettings),
     "postprocessing": lambda: options_table(Postprocessing),
     "metrics": metrics_table,
     "presets": presets_files,

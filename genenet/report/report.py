@@ -24,6 +24,7 @@ from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
 from genenet.report import figures, model_plots, network_plots, plot_style, plots
+from genenet.report.object_sections import object_sections
 from genenet.report.provenance import cost, provenance, refit_cost, settings_of
 from genenet.report.tried import not_tried, tried_on
 from genenet.report.volume_sections import volume_section
@@ -107,6 +108,7 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "test": test,
         "comparison": comparison(ensemble, test, runs, controls),
         "volumes": volumes,
+        "objects": object_sections(ensemble, test),
         "not_tried": not_tried(ensemble, test, segmented),
         "tried_on": tried_on(ensemble, segmented),
         "legend": [

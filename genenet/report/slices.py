@@ -6,7 +6,8 @@ The image is a JPEG; the layers over it are PNGs with transparency; all are data
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -15,10 +16,13 @@ from matplotlib import colormaps
 
 from genenet.core.geometry import Box
 from genenet.report.figures import UNCERTAINTY_MAP, colour, data_uri
-from genenet.volumes.label_images import class_labels
+from genenet.report.object_sections import colour_indices, object_colours
+from genenet.volumes.label_images import class_labels, open_labels
+from genenet.volumes.ngff import label_names
+from genenet.volumes.ome_zarr import INSTANCES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,13 +41,17 @@ ERROR_COLOUR = (230, 25, 75)
 
 @dataclass(frozen=True)
 class Slice:
-    """One downsampled slice: grey values, class ids and uncertainty (Y, X), uint8; labels if there are any."""
+    """One downsampled slice: grey values, class ids and uncertainty (Y, X), uint8; labels if there are any.
+
+    ``objects`` are the colours of numbered objects, by the name of their layer.
+    """
 
     z: int
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
     classes: NDArray[np.uint8]
     uncertainty: NDArray[np.uint8]
+    objects: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def viewer(
@@ -102,7 +110,18 @@ def _read(
         None if truth is None else _as_ids(truth)[::factor, ::factor],
         classes[::factor, ::factor],
         uncertainty[::factor, ::factor],
+        {name: _colours_of(array, box)[::factor, ::factor] for name, array in _object_images(store).items()},
     )
+
+
+def _object_images(store: Store) -> dict[str, Any]:
+    """Return the images of numbered objects of a store, by the name of their layer."""
+    names = [name for name in label_names(store.path) if name.startswith(INSTANCES)]
+    return {f"objects ({name.removeprefix(INSTANCES)})": open_labels(store, name) for name in names}
+
+
+def _colours_of(array: Any, box: Box) -> NDArray[np.uint8]:
+    return colour_indices(np.asarray(array[box.slices])[0])
 
 
 def _as_ids(labels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -123,7 +142,8 @@ def _mean(values: NDArray[Any], factor: int) -> NDArray[Any]:
 
 def _smaller(s: Slice) -> Slice:
     labels = None if s.labels is None else s.labels[::2, ::2]
-    return Slice(s.z, _mean(s.image, 2), labels, s.classes[::2, ::2], s.uncertainty[::2, ::2])
+    objects = {name: colours[::2, ::2] for name, colours in s.objects.items()}
+    return Slice(s.z, _mean(s.image, 2), labels, s.classes[::2, ::2], s.uncertainty[::2, ::2], objects)
 
 
 def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dict[str, list[str]]:
@@ -136,7 +156,12 @@ def _layers(slices: list[Slice], n_classes: int, low: float, high: float) -> dic
     if all(s.labels is not None for s in slices):
         makers["labels"] = lambda s: _png(_classes_rgba(s.labels, n_classes))
         makers["errors"] = lambda s: _png(_errors_rgba(s, n_classes))
+    makers |= {name: partial(_objects_png, name) for name in slices[0].objects}
     return {name: [make(s) for s in slices] for name, make in makers.items()}
+
+
+def _objects_png(name: str, s: Slice) -> str:
+    return _png(object_colours()[s.objects[name]])
 
 
 def _classes_rgba(classes: NDArray[Any] | None, n: int) -> NDArray[np.uint8]:
