@@ -46,10 +46,11 @@ class ObjectSection:
     contacts: ContactReliability | None
 
     @property
-    def rows(self) -> Iterator[tuple[str, str, list[float | None]]]:
-        """Yield title, meaning and values of each score."""
+    def rows(self) -> Iterator[tuple[str, str, bool, list[float | None]]]:
+        """Yield title and meaning of each score, whether it is a count, and its values."""
         for name, metric in INSTANCE_METRICS.items():
-            yield metric.title, metric.text, [scores.metrics.get(name) for _, scores in self.columns]
+            values = [scores.metrics.get(name) for _, scores in self.columns]
+            yield metric.title, metric.text, name.startswith("n_"), values
 
     @property
     def shares(self) -> Iterator[tuple[str, int, list[tuple[str, int, float]]]]:
