@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ class Search:
         path = self.folder / name
         path.write_text(text)
         self.configs.append(path)
+
+    def copied(self, folder):
+        """Return a copy of the folder with all results and Snakemake's records, which a test may change."""
+        copy = Search(shutil.copytree(self.folder, folder / "copy", symlinks=True))
+        copy.configs = [copy.folder / path.relative_to(self.folder) for path in self.configs]
+        return copy
 
     def arguments(self, *more):
         """Options of Snakemake, but for the profile; ``more`` may begin with targets."""
