@@ -22,6 +22,7 @@ from genenet.phantoms.platelets import (
 class Scene:
     """The platelets that a box may meet, and their organelles as balls, each with the index of its platelet."""
 
+    sites: list[Site]
     platelets: list[Platelet]
     balls: Balls
 
@@ -48,7 +49,7 @@ class Lattice:
         balls = [np.empty(0, BALL), *map(self._fill, met)]
         for owner, own in enumerate(balls, start=-1):
             own["owner"] = owner
-        return Scene([self._platelet(site) for site in met], np.concatenate(balls))
+        return Scene(met, [self._platelet(site) for site in met], np.concatenate(balls))
 
     def _forget(self, layer: int) -> None:
         self._platelets = {site: p for site, p in self._platelets.items() if site[0] >= layer}

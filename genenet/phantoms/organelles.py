@@ -53,15 +53,17 @@ KINDS = (
     Kind(_CELL, 30, 2, 0.9, 0.5, (14, 30), 78, 14),
 )
 _CRISTAE_NM = 58.0
+MOST_OF_A_KIND = 64  # no kind has more in a platelet
 
 BALL = np.dtype(
     [
         *[("centre", "f8", 3), ("radius", "f8"), ("label", "u1"), ("grey", "f4"), ("rim", "f4")],
-        *[("wave", "f4", 3), ("stripes", "f4"), ("owner", "i4")],
+        *[("wave", "f4", 3), ("stripes", "f4"), ("owner", "i4"), ("place", "u1")],
     ]
 )
 """A ball of an organelle: centre and radius in nm, grey levels (rim: NaN without a membrane), stripes
-across it (wave in periods per nm, contrast in grey levels), and the index of its platelet in a scene."""
+across it (wave in periods per nm, contrast in grey levels), the index of its platelet in a scene,
+and which organelle of its kind it belongs to, in its platelet."""
 
 
 def fill(platelet: Platelet, neighbours: Iterable[Platelet], rng: np.random.Generator) -> Balls:
@@ -144,6 +146,7 @@ def _balls(kind: Kind, chains: Array, radii: Array, platelet: Platelet, rng: np.
     balls["centre"] = chains
     balls["radius"] = radii[:, None] * rng.uniform(0.88, 1.0, balls.shape)
     balls["label"] = kind.label
+    balls["place"] = np.arange(len(chains))[:, None]
     balls["grey"] = kind.grey + platelet.brightness + rng.normal(0, kind.spread, len(chains))[:, None]
     balls["rim"] = np.nan if kind.rim is None else kind.rim + platelet.brightness
     balls["wave"] = directions(rng, (len(chains), 1)) / _CRISTAE_NM

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Site = tuple[int, int, int]
 
+VOXEL_SIZE_NM = (40.0, 10.0, 10.0)
 SPACING_NM = np.array([1090.0, 990.0, 1300.0])
 REACH_NM = np.array([1700.0, 1400.0, 1800.0])  # a platelet stays within this of its lattice site
 GAP_NM = 60.0  # background left where two platelets would touch
