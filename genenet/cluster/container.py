@@ -37,8 +37,7 @@ def command_inside(image: str, arguments: str) -> list[str]:
 
 def given_images(config: Config, images: Iterable[Image] | None = None) -> list[Path]:
     """Return the files of images, of all by default, with labels and masks; without phantoms, which are made."""
-    data = config.data
-    every = [*data.train, *data.validation, *data.test, *data.volumes.values()] if images is None else images
+    every = config.data.images if images is None else images
     files = [stages.image_files(config, image).all for image in every if not image.phantom]
     return list(dict.fromkeys(path for each in files for path in each))
 

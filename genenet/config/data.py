@@ -8,27 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic import NonNegativeInt as NonNegative
 
 from genenet.config.folds import FoldPlan, Folds
 from genenet.config.normalisation import NormalisationSettings
 from genenet.config.objects import Instances, ObjectTarget, object_targets
-from genenet.config.types import FlippedAxes, ImageRegion, Shape, VoxelSize
+from genenet.config.phantom import Phantom
+from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
+from genenet.core.choices import listed
 from genenet.core.models import Closed
+from genenet.phantoms.instances import OBJECTS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class Phantom(Closed):
-    """A synthetic volume, drawn from its shape and seed."""
-
-    shape: Shape = Field(description="voxels along z, y, x")
-    seed: NonNegative
-
-    @property
-    def name(self) -> str:
-        """The name of its folder under ``phantoms/``."""
-        return "x".join(map(str, self.shape)) + f"-seed{self.seed}"
 
 
 def _as_list(value: Any) -> Any:
@@ -85,6 +75,10 @@ class Image(Closed):
                     f"instances.{name}: a phantom has its own; leave path: out"
                     if self.phantom
                     else f"instances.{name}: path: is missing: the integer image that numbers the objects"
+                )
+            if self.phantom and name not in OBJECTS:
+                raise ValueError(
+                    f"instances.{name}: a phantom numbers the objects of {listed(list(OBJECTS))}"
                 )
         for axis, interval in zip("zyx", self.region or (), strict=False):
             if interval and interval[0] >= interval[1]:
@@ -192,6 +186,11 @@ class Data(Closed):
                             "of train have no instances of that name"
                         )
         return self
+
+    @property
+    def images(self) -> list[Image]:
+        """All images: of training, validation and test, and volumes to segment."""
+        return [*self.train, *self.validation, *self.test, *self.volumes.values()]
 
     @property
     def objects(self) -> list[ObjectTarget]:

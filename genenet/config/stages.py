@@ -233,7 +233,4 @@ def _instances(config: Config, image: Image) -> dict[str, list[Path]]:
     if not image.phantom:
         return {name: files.path or [] for name, files in image.instances.items()}
     paths, phantom = ResultPaths(config.results), image.phantom.name
-    return {
-        name: [Path(paths.phantom(phantom, f"instances_{name.replace(' ', '_')}"))]
-        for name in image.instances
-    }
+    return {name: [Path(paths.phantom_instances(phantom, name))] for name in image.instances}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from genenet.config.types import FlippedAxes, VoxelSize
@@ -71,6 +72,14 @@ def read_flip(text: str) -> FlippedAxes:
 def read_names(text: str) -> list[str]:
     """Read names with commas between them."""
     return [name.strip() for name in text.split(",")]
+
+
+def read_named_path(text: str) -> tuple[str, Path]:
+    """Read a name and a file, such as cell=cells.tif; raises InputError."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise InputError("give a name and a file, such as cell=cells.tif")
+    return name, Path(path)
 
 
 def read_image_region(text: str) -> list[list[str] | None]:

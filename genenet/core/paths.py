@@ -99,6 +99,10 @@ class ResultPaths:
         """Return a phantom's ``image`` or ``labels``."""
         return f"{self.results}/phantoms/{name}/{kind}.tif"
 
+    def phantom_instances(self, name: str, objects: str) -> str:
+        """Return the numbers of a phantom's objects of a class, such as ``alpha granule``."""
+        return self.phantom(name, f"instances_{objects.replace(' ', '_')}")
+
     def data(self, split: str) -> str:
         """Return the prepared images of ``train``, ``validation``, ``test``, or ``refit``: the first two together."""
         return f"{self.results}/data/{split}.zarr.zip"

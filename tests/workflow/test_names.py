@@ -29,7 +29,8 @@ def test_every_word_of_every_shell_line_is_quoted(tmp_path, name):
     assert {"evaluate", "report"} <= commands
     for words in lines:
         assert words[0] == "genenet"
-        paths = [word for word in words if word.endswith((".json", ".tif", ".zip", ".log", ".zarr", ".html"))]
+        values = [word.rpartition("=")[2] for word in words]  # of --instances=cell=FILE, FILE
+        paths = [v for v in values if v.endswith((".json", ".tif", ".zip", ".log", ".zarr", ".html"))]
         assert paths
         assert all(path.startswith(f"{name}/") for path in paths if not path.startswith("{")), words
 

@@ -29,6 +29,14 @@ def phantom_inputs(wildcards):
     return [path for i in images if i.phantom for path in image_inputs(i)]
 
 
+# These options follow from the names of the files. Snakemake doesn't record what is made from the output, so searches
+# of earlier versions, whose rule had no such options, keep their phantoms.
+def phantom_options(wildcards, output):
+    files = zip(OBJECTS, output.instances)
+    instances = [f"--instances={name}={path}" for name, path in files]
+    return PHANTOMS[wildcards.phantom].options + instances
+
+
 def is_bred(wildcards):
     return ROUNDS[int(wildcards.round)].is_bred
 

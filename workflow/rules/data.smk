@@ -3,15 +3,17 @@
 
 rule phantom:
     output:
-        image=PATHS.phantom("{shape}-seed{seed}", "image"),
-        labels=PATHS.phantom("{shape}-seed{seed}", "labels"),
+        image=PATHS.phantom("{phantom}", "image"),
+        labels=PATHS.phantom("{phantom}", "labels"),
+        instances=[PATHS.phantom_instances("{phantom}", name) for name in OBJECTS],
     log:
-        f"{PATHS.results}/logs/phantom/{{shape}}-seed{{seed}}.log",
+        f"{PATHS.results}/logs/phantom/{{phantom}}.log",
+    params:
+        options=phantom_options,
     message:
-        "phantom of {wildcards.shape} voxels from seed {wildcards.seed}"
+        "phantom {wildcards.phantom}"
     shell:
-        "genenet phantom --shape {wildcards.shape:q} --seed {wildcards.seed:q}"
-        " --image {output.image:q} --labels {output.labels:q} --log {log:q}"
+        "genenet phantom {params.options:q} --image {output.image:q} --labels {output.labels:q} --log {log:q}"
 
 
 rule prepare:

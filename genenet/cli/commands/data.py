@@ -21,12 +21,22 @@ def phantom(
     image: Annotated[Path, typer.Option(help="TIFF to write: the image")],
     labels: Annotated[Path, typer.Option(help="TIFF to write: the labels")],
     seed: Annotated[int, typer.Option(help="each seed gives another volume")] = 0,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option(help="a class and a TIFF to write: the numbers of its objects, such as cell=cells.tif"),
+    ] = None,
+    touching: Annotated[bool, typer.Option("--touching", help="neighbouring cells touch")] = False,
+    contrast: Annotated[float, typer.Option(help="factor of the contrast; the noise stays the same")] = 1.0,
+    noise: Annotated[float, typer.Option(help="factor of the noise")] = 1.0,
 ) -> None:
-    """Make a synthetic SBF-SEM volume of platelets, with labels of 7 classes."""
-    from genenet.config.texts import read_option, read_shape
+    """Make a synthetic SBF-SEM volume of platelets, with labels of 7 classes, and numbers of their objects."""
+    from genenet.config.texts import read_named_path, read_option, read_shape
     from genenet.phantoms.phantom import write_phantom
+    from genenet.phantoms.variants import Variant
 
-    write_phantom(read_option("shape", shape, read_shape), seed, image, labels)
+    numbered = dict(read_option("instances", text, read_named_path) for text in instances or [])
+    variant = Variant(touching, contrast, noise)
+    write_phantom(read_option("shape", shape, read_shape), seed, image, labels, numbered, variant)
 
 
 @app.command(rich_help_panel=BY_HAND)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from genenet.config.data import Data
+from genenet.config.data import Data, LabelledImage
+from genenet.config.phantom import Phantom
 from genenet.core.errors import InputError
 from genenet.core.validation import validate
 
@@ -78,3 +79,29 @@ def test_a_phantom_has_its_own_objects():
     values = {"classes": ["background", "cell"], "voxel_size_nm": [40, 10, 10], "train": [phantom]}
     with pytest.raises(InputError, match="a phantom has its own; leave path: out"):
         validate(Data, values, "data")
+
+
+def test_a_phantom_numbers_only_some_classes():
+    phantom = {"phantom": {"shape": [2, 64, 64], "seed": 0}, "instances": {"dense granule core": {}}}
+    with pytest.raises(
+        InputError, match=r"instances\.dense granule core: a phantom numbers the objects of cell,"
+    ):
+        validate(LabelledImage, phantom, "image")
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "options"),
+    [
+        ({}, "", []),
+        ({"touching": True}, "-touching", ["--touching"]),
+        (
+            {"touching": True, "contrast": 0.8, "noise": 1.5},
+            "-touching-contrast0.8-noise1.5",
+            ["--touching", "--contrast=0.8", "--noise=1.5"],
+        ),
+    ],
+)
+def test_a_phantom_has_a_name_and_options(more, name, options):
+    phantom = Phantom(shape=(2, 64, 80), seed=3, **more)
+    assert phantom.name == f"2x64x80-seed3{name}"
+    assert phantom.options == ["--shape=2x64x80", "--seed=3", *options]
