@@ -5,7 +5,10 @@ rule phantom:
     output:
         image=PATHS.phantom("{phantom}", "image"),
         labels=PATHS.phantom("{phantom}", "labels"),
-        instances=[PATHS.phantom_instances("{phantom}", name) for name in OBJECTS],
+        instances=[
+            PATHS.phantom_instances("{phantom}", name)
+            for name in phantom_instances.OBJECTS
+        ],
     log:
         f"{PATHS.results}/logs/phantom/{{phantom}}.log",
     params:
