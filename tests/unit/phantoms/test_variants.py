@@ -62,6 +62,14 @@ def test_membranes_separate_cells_that_touch():
     assert image[:, :, 1:][border].mean() < image[cells > 0].mean() - 20
 
 
+def test_numbers_change_halfway_between_membranes():
+    image, _, cells = volume(Variant(touching=True, noise=0), (6, 400, 400))
+    left, right = cells[:, :, 2:-3], cells[:, :, 3:-2]
+    border = (left != right) & (left > 0) & (right > 0)
+    third_pixels = image[:, :, :-5][border], image[:, :, 5:][border]
+    assert third_pixels[0].mean() == pytest.approx(third_pixels[1].mean(), abs=8)
+
+
 def test_no_background_is_left_between_cells_that_touch():
     """Between two cells that are a voxel apart there would be one, if a voxel halfway belonged to none."""
     _, _, cells = volume(Variant(touching=True))
