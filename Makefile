@@ -20,9 +20,9 @@ demo: install
 check: lint
 	pytest -n 2 --dist loadgroup -m "not (process or slow or docs or browser)" --durations=10 tests/unit
 
-# Four workers for two cores: two of them run the cluster's tests, which wait for Slurm half of the time.
+# Five workers for two cores: three of them run the cluster's tests, which wait for Slurm half of the time.
 test: lint
-	pytest -n 4 --dist loadgroup --hypothesis-profile=full --durations=20 tests/cluster tests/workflow tests/unit
+	pytest -n 5 --dist loadgroup --hypothesis-profile=full --durations=20 tests/cluster tests/workflow tests/unit
 
 lint: .venv/installed-dev
 	ruff check .

@@ -9,15 +9,15 @@ from tests.support import container, debian
 from tests.support import slurm as slurm_module
 from tests.support.required import lacking
 
-WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # about as long as all the others together
+WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # each about as long as half of the others together
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Let two workers run the tests of this folder, each with a cluster of its own, and one of them with the image."""
+    """Let three workers run the tests of this folder, each with a cluster of its own, and one of them with the image."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            group = "cluster" if item.path.name in WITHOUT_IMAGE else "cluster-image"
+            group = item.path.stem if item.path.name in WITHOUT_IMAGE else "cluster-image"
             item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.cluster)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "tests" / "workflow"
 
@@ -33,6 +35,12 @@ class Search:
         path = self.folder / name
         path.write_text(text)
         self.configs.append(path)
+
+    def add_without_volumes(self, name):
+        """Lay a config file over the others, but for the volumes that it segments."""
+        values = yaml.safe_load((CONFIGS / name).read_text())
+        del values["data"]["volumes"]
+        self.add(name, yaml.safe_dump(values))
 
     def copied(self, folder):
         """Return a copy of the folder with all results and Snakemake's records, which a test may change."""

@@ -1,4 +1,4 @@
-"""The whole workflow on real electron microscopy, with a budget of 90 seconds each."""
+"""The whole workflow on real electron microscopy, with a budget of a minute each."""
 
 import json
 
