@@ -14,7 +14,7 @@ WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # each about as long
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Let three workers run the tests of this folder, each with a cluster of its own, and one of them with the image."""
+    """Let three workers run these tests, each with a cluster of its own, and one of them with the image."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             group = item.path.stem if item.path.name in WITHOUT_IMAGE else "cluster-image"
