@@ -9,7 +9,7 @@ from tests.support import container, debian
 from tests.support import slurm as slurm_module
 from tests.support.required import lacking
 
-WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # each about as long as half of the others together
+WITHOUT_IMAGE = ("test_faults.py", "test_slurm_rounds.py")  # each is half as long as all others
 
 
 @pytest.hookimpl(tryfirst=True)
