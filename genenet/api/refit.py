@@ -11,6 +11,7 @@ from genenet.api.ensemble import Ensemble, load_ensemble
 from genenet.api.selection import new_member
 from genenet.api.training import arguments
 from genenet.config.stages import REFIT_REPEAT
+from genenet.core.errors import InputError
 from genenet.core.validation import validate
 from genenet.ensembles import ensemble as on_disk
 from genenet.ensembles.description import ClassVoxels, EnsembleDescription, NormalisationEntry, Refit
@@ -67,6 +68,11 @@ def refit(
         True
     """
     description = validate(EnsembleDescription, ensemble.description, "refit")
+    if description.objects:
+        raise InputError(
+            "refit: the ensemble tells objects apart, and arrays of class labels don't show their borders; use the "
+            "workflow with ensemble.refit: true"
+        )
     mode = description.normalisation.mode
     chosen = arguments({**settings, "seed": seed, "normalisation": mode}, "refit").without_validation()
     with TemporaryDirectory() as folder:

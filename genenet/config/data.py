@@ -97,6 +97,15 @@ class VolumeToSegment(Image):
         "file, otherwise that of data",
     )
 
+    @model_validator(mode="after")
+    def _objects_are_not_scored(self) -> Self:
+        if self.instances:
+            raise ValueError(
+                "instances: objects are scored on the images of data.test; give this image there, too, and leave "
+                "instances: out here"
+            )
+        return self
+
 
 class LabelledImage(Image):
     """An image with labels, for training, validation or test."""

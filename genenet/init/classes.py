@@ -170,8 +170,8 @@ class LabelIds:
             yield f"label 0 is treated as the class '{names[0]}'; if it means 'not labelled', give --ignore-label 0"
         if len(names) > MANY_CLASSES:
             yield (
-                f"{len(names)} classes are many: if the labels number objects, genenet can't learn from them; save one "
-                "id for each kind of object"
+                f"{len(names)} classes are many: if the labels number objects, save one id for each kind of object, or "
+                "give them as instances: of a class (see docs/objects.md)"
             )
         least = self.counts.total() / 1000
         rare = " or ".join(name for i, name in zip(ids, names, strict=True) if 0 < self.counts[i] < least)
@@ -199,6 +199,7 @@ def _unlabelled(ids: Sequence[int], n_names: int) -> int | None:
 
 def _instances(seen: LabelledLook) -> str:
     return (
-        f"{seen.labels}: has {len(seen.counts)} different labels, so they seem to number objects; genenet learns "
-        "classes: save one id for each kind of object (or membrane against the rest)"
+        f"{seen.labels}: has {len(seen.counts)} different labels, so they seem to number objects; save one id for each "
+        "kind of object (or membrane against the rest), or write them into the config as instances: of a class (see "
+        "docs/objects.md)"
     )

@@ -4,6 +4,7 @@ import doctest
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -391,6 +392,9 @@ def test_a_refit_learns_from_the_validation_image_too(ensemble, tmp_path):
         genenet.refit(ensemble, [TRAIN], iteratons=3)
     with pytest.raises(genenet.InputError, match=r"refit: refit_iterations: .*; give iterations"):
         genenet.refit(ensemble, [TRAIN], refit_iterations=3)
+    apart = {**ensemble.description, "objects": [{"name": CLASSES[1], "of": [CLASSES[1]]}]}
+    with pytest.raises(genenet.InputError, match=r"refit: the ensemble tells objects apart"):
+        genenet.refit(replace(ensemble, description=apart), [TRAIN], **SETTINGS)
 
 
 def test_members_of_one_name_or_one_genome_stay_apart_in_a_refit(networks, tmp_path):

@@ -74,6 +74,13 @@ def test_test_images_may_lack_objects_but_not_have_others():
         data({}, {}, test=[{**test, "instances": {"cell": {"path": "a.tif"}}}])
 
 
+def test_objects_of_volumes_are_refused_since_they_arent_scored():
+    with pytest.raises(
+        InputError, match=r"volumes\.v: instances: objects are scored on the images of data\.test"
+    ):
+        data(volumes={"v": {"path": "a.tif", "instances": {"cell": {"path": "b.tif"}}}})
+
+
 def test_a_phantom_has_its_own_objects():
     phantom = {"phantom": {"shape": [2, 64, 64], "seed": 0}, "instances": {"cell": {"path": "a.tif"}}}
     values = {"classes": ["background", "cell"], "voxel_size_nm": [40, 10, 10], "train": [phantom]}
