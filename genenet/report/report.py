@@ -23,7 +23,7 @@ from genenet.ensembles.standings import standings
 from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
-from genenet.report import figures, model_plots, network_plots, plot_style, plots
+from genenet.report import figures, model_plots, network_plots, object_plots, plot_style, plots
 from genenet.report.object_sections import object_sections
 from genenet.report.provenance import cost, provenance, refit_cost, settings_of
 from genenet.report.tried import not_tried, tried_on
@@ -63,6 +63,7 @@ def write_report(results: Path, settings: ReportSettings, out: Path) -> None:
     against = network_plots.hyperparameters(runs, contenders[0].score, ensemble.metric)
     models = plots.plots_of(paths, ensemble, runs, contenders, contents["calibration"])
     models |= model_plots.plots_of_model(runs, contents["importance"], ensemble.metric)
+    models |= object_plots.plots_of_objects(contents["objects"])
     shown = {name: model for name, model in models.items() if model}
     script, elements = plot_style.embed({**shown, **{AGAINST + name: plot for name, plot in against.items()}})
     page = environment.get_template("report.html.j2").render(

@@ -8,6 +8,7 @@ from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.metrics.instance_overlaps import InstanceOverlaps
 from genenet.metrics.instances import InstanceScores
 from genenet.objects.tuned import ContactReliability, ObjectScores, TunedObjects
+from genenet.report.object_plots import plots_of_objects
 from genenet.report.object_sections import N_COLOURS, colour_indices, object_colours, object_sections
 
 TRUTH = np.repeat([1, 2, 3, 4], [5, 50, 50, 60])
@@ -45,6 +46,7 @@ def test_sizes_are_those_of_the_validation_images_where_no_test_shows_them():
     assert {fate: n for fate, n, _ in large[2]} == {"merged": 2, "split": 1}
     assert sum(share for *_, share in large[2]) == pytest.approx(100)
     assert list(section.bins) == []
+    assert plots_of_objects([section]) == {}
 
 
 def test_test_images_stand_beside_their_components():
@@ -66,6 +68,10 @@ def test_test_images_stand_beside_their_components():
     assert rows["Merges"] == (True, [1.0, 1.0, 3.0])
     assert rows["F1"][0] is False
     assert list(section.bins) == [(20, 0.04, 0.05), (10, 0.25, 0.3)]
+    (plot,) = plots_of_objects([section]).values()
+    data = plot.renderers[-1].data_source.data
+    assert (data["risk"], data["wrong"]) == ([0.04, 0.25], [0.05, 0.3])
+    assert data["size"][0] > data["size"][1]
 
 
 def test_neighbouring_numbers_have_colours_of_their_own():
