@@ -16,7 +16,7 @@ from genenet.config.phantom import Phantom
 from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
 from genenet.core.choices import listed
 from genenet.core.models import Closed
-from genenet.phantoms.instances import OBJECTS
+from genenet.phantoms.objects import OBJECTS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 

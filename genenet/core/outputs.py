@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from genenet.core.models import Closed
@@ -23,6 +22,7 @@ from genenet.core.models import Closed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 LEVELS = 255  # of stored probabilities
@@ -81,6 +81,8 @@ class Outputs:
 
     @staticmethod
     def _sum(outputs: NDArray[Any], wanted: Sequence[int]) -> NDArray[Any]:
+        import numpy as np  # not above: configs, and so genenet status, know outputs, too
+
         if outputs.dtype != np.uint8:
             total: NDArray[Any] = outputs[list(wanted)].sum(axis=0, dtype=outputs.dtype)
             return total

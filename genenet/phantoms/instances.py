@@ -7,19 +7,11 @@ from numpy.typing import NDArray
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Triple
+from genenet.phantoms.objects import OBJECTS
 from genenet.phantoms.organelles import MOST_OF_A_KIND
 from genenet.phantoms.platelets import REACH_NM, SPACING_NM, VOXEL_SIZE_NM, Site, site_key
 
 Ids = NDArray[np.uint32]
-
-OBJECTS = {
-    "cell": (1, 2, 3, 4, 5, 6),
-    "mitochondrion": (2,),
-    "alpha granule": (3,),
-    "canalicular vessel": (4,),
-    "dense granule body": (5, 6),
-}
-"""The classes whose objects are numbered, and the labels that an object consists of."""
 
 _MOST_SITES = 2**32 // MOST_OF_A_KIND
 

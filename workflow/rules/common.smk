@@ -32,7 +32,7 @@ def phantom_inputs(wildcards):
 # These options follow from the names of the files. Snakemake doesn't record what is made from the output, so searches
 # of earlier versions, whose rule had no such options, keep their phantoms.
 def phantom_options(wildcards, output):
-    files = zip(phantom_instances.OBJECTS, output.instances)
+    files = zip(phantom_objects.OBJECTS, output.instances)
     instances = [f"--instances={name}={path}" for name, path in files]
     return PHANTOMS[wildcards.phantom].options + instances
 

@@ -7,7 +7,7 @@ rule phantom:
         labels=PATHS.phantom("{phantom}", "labels"),
         instances=[
             PATHS.phantom_instances("{phantom}", name)
-            for name in phantom_instances.OBJECTS
+            for name in phantom_objects.OBJECTS
         ],
     log:
         f"{PATHS.results}/logs/phantom/{{phantom}}.log",

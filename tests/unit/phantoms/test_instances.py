@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenet.core.errors import InputError
-from genenet.phantoms.instances import OBJECTS, site_number
+from genenet.phantoms.instances import site_number
+from genenet.phantoms.objects import OBJECTS
 from genenet.phantoms.organelles import KINDS, MOST_OF_A_KIND
 from genenet.phantoms.phantom import CLASSES, VOXEL_SIZE_NM, numbered_slabs, slabs, write_phantom
 from genenet.phantoms.platelets import site_key
