@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from genenet.objects.stages import UNDECIDED, Thresholds, core
 from genenet.segmentation.instances import InstancesJob, tables_of
 from genenet.volumes.label_images import open_labels
 from genenet.volumes.ome_zarr import open_store
+from tests.support import runs
 from tests.support.stores import write_store
 
 CLASSES = ["background", "cell", "vessel"]
@@ -295,3 +297,46 @@ def test_what_the_validation_images_said_is_used_unless_the_user_says_otherwise(
 
 def test_a_box_grows_by_its_halo():
     assert Box((1, 2, 3), (4, 5, 6)).grow((1, 0, 2)) == Box((0, 2, 1), (5, 5, 8))
+
+
+MEMORY = """
+import re, sys, threading
+from pathlib import Path
+import cc3d, skimage.segmentation
+from genenet.config.instances import InstanceSettings
+from genenet.segmentation.instances import InstancesJob
+
+def anonymous():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+peak, before, stop = 0, anonymous(), threading.Event()
+def watch():
+    global peak
+    while not stop.wait(0.002):
+        peak = max(peak, anonymous())
+threading.Thread(target=watch, daemon=True).start()
+InstancesJob(Path(sys.argv[1]), InstanceSettings(), work_voxels=int(sys.argv[2])).run()
+stop.set()
+print(peak - before)
+"""
+
+
+@pytest.mark.process
+def test_memory_doesnt_grow_with_the_number_of_blocks(tmp_path):
+    of_object, border = cells((8, 128, 128), 60)
+    labels = (of_object >= 128).astype(np.uint8)
+    channels = np.stack([border, border, of_object, border])
+    names = ["uncertainty", "disagreement", "object cell", "border cell"]
+    taken = []
+    for n in (6, 30):
+        path = tmp_path / f"{n}.ome.zarr"
+        facts = {"attributes": {"objects": OBJECTS}, "names": names, "classes": CLASSES}
+        repeated = np.concatenate([channels] * n, axis=1)
+        write_store(path, np.concatenate([labels] * n), repeated, (8, 128, 128), **facts)
+        done = runs.run([sys.executable, "-c", MEMORY, path, str(labels.size)])
+        assert done.returncode == 0, done.stderr
+        taken.append(int(done.stdout))
+    more = (
+        24 * channels.size / 1024
+    )  # kB of the larger volume's channels; its objects' numbers take as much again
+    assert taken[1] - taken[0] < 0.75 * more, taken
