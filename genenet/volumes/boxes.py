@@ -2,46 +2,56 @@
 
 ::
 
-    boxes/boxes.csv               a line for each box: its place, and whether a person has been through it
-    boxes/volume.json             the volume that all of them were cut from
-    boxes/box_01_image.tif        grey values of the volume
-    boxes/box_01_labels.tif       class ids, 255 where the class isn't known
+    boxes/boxes.csv                      a line for each box: its place, and whether a person has been through it
+    boxes/volume.json                    the volume that all of them were cut from
+    boxes/boxes.png                      an overview
+    boxes/box_01_image.tif               grey values of the volume
+    boxes/box_01_labels.tif              class ids, 255 where the class isn't known
+    boxes/box_01_uncertainty.tif         of the predicted labels
+    boxes/predictions/box_01_labels.tif  class ids as they were predicted
 """
 
 from __future__ import annotations
 
+import csv
+import io
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, field_validator
 
-from genenet.config.types import VoxelSize
-from genenet.core.atomic_files import read_csv, read_json
+from genenet.config.settings import ImageFiles
+from genenet.config.types import Shape, VoxelSize
+from genenet.core.atomic_files import check_file, read_json
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, by
 from genenet.core.ignore import IGNORE
 from genenet.core.models import Closed
 from genenet.core.validation import validate
-from genenet.volumes.labels import ClassLabels, check_integers
+from genenet.volumes.labels import ClassLabels, check_type
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.opening import open_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from genenet.volumes.base import Volume
+
 FORMAT: Literal["genenet.boxes/1"] = "genenet.boxes/1"
-TABLE, VOLUME = "boxes.csv", "volume.json"
+TABLE, VOLUME, OVERVIEW, PREDICTIONS = "boxes.csv", "volume.json", "boxes.png", "predictions"
 COLUMNS = ("box", "z", "y", "x", "depth", "height", "width", "score", "reason", "reviewed")
 REVIEWED = "yes"
-MOST_BYTES = 2**28  # of a volume.json, which holds statistics of each slice
+NOT_REVIEWED = ("", "no")
+MOST_BYTES = 2**28  # of a volume.json, which holds statistics of each slice, and of a table
 
 
 class BoxStatistics(Closed):
     """The statistics of the volume that boxes were cut from, by the names that a segmentation's store gives them.
 
     Attributes:
-        mean: the centre of the grey values, one number for the volume, or one for each of its slices.
+        mean: the centre of the grey values, one number for the volume, or one for each of the image's slices.
         deviation: their scale, likewise.
         norm_statistics: of each member of the ensemble (``genenet.networks.volume_statistics``); empty if no member
             needs any.
@@ -61,6 +71,10 @@ class VolumeOfBoxes(Closed):
         statistics: by which the boxes are normalised as the volume is.
         classes: names by class id.
         ensemble: the folder of the ensemble that predicted the labels; None if nothing was predicted.
+        files: of the image and its mask, and the region that was segmented; None if a person made the boxes.
+        shape: voxels of the whole image along z, y, x.
+        translation_nm: where the centre of its first voxel lies.
+        suggestion: how the boxes were chosen.
     """
 
     format: Literal["genenet.boxes/1"] = FORMAT
@@ -69,6 +83,10 @@ class VolumeOfBoxes(Closed):
     statistics: BoxStatistics
     classes: list[str] = Field(min_length=1)
     ensemble: str | None = None
+    files: ImageFiles | None = Field(None, exclude_if=not_)
+    shape: Shape | None = Field(None, exclude_if=not_)
+    translation_nm: tuple[float, float, float] | None = Field(None, exclude_if=not_)
+    suggestion: dict[str, Any] = Field(default_factory=dict, exclude_if=not_)
 
     def normalisation(self, z: int, depth: int) -> Normalisation:
         """Return the normalisation of the slices of a box."""
@@ -106,7 +124,12 @@ class BoxRow(Closed):
     @field_validator("reviewed", mode="before")
     @classmethod
     def _yes_or_empty(cls, value: Any) -> Any:
-        return value.strip().lower() == REVIEWED if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        word = value.strip().lower()
+        if word not in (REVIEWED, *NOT_REVIEWED):
+            raise ValueError(f"write {REVIEWED}, or leave it empty; not {value!r}")
+        return word == REVIEWED
 
     @property
     def place(self) -> Box:
@@ -121,23 +144,44 @@ class BoxRow(Closed):
         """Return the file of its labels."""
         return folder / f"{self.box}_labels.tif"
 
+    def prediction(self, folder: Path) -> Path:
+        """Return the file of its labels as they were predicted."""
+        return folder / PREDICTIONS / f"{self.box}_labels.tif"
+
+    def uncertainty(self, folder: Path) -> Path:
+        """Return the file of the uncertainty of the predicted labels."""
+        return folder / f"{self.box}_uncertainty.tif"
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """Its line of the table."""
+        score = None if self.score is None else f"{self.score:.6g}"
+        place = (*self.place.start, *self.place.shape)
+        return (self.box, *place, score, self.reason, REVIEWED if self.reviewed else None)
+
     def read(self, folder: Path, n_classes: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Return the grey values and the class ids of the box, (Z, Y, X); IGNORE where the class isn't known.
 
         Raises:
             InputError: If a file can't be read, has another size than the box, or holds a label of no class.
         """
-        image = open_volume(self.image(folder))
-        labels = open_volume(self.labels(folder), is_grey=False)
-        for volume in (image, labels):
-            if volume.shape != self.place.shape:
-                raise InputError(
-                    f"{volume.name}: has {by(volume.shape)} voxels (z, y, x), the box in {TABLE} has "
-                    f"{by(self.place.shape)}; save it in the size that it had"
-                )
-        check_integers(labels, image, "labels are {}; save the class ids as integers")
-        whole = Box.of_shape(image.shape)
-        return image.read(whole), ClassLabels(labels, n_classes, IGNORE).read(whole)
+        image, labels = self._open(self.image(folder)), self.read_labels(self.labels(folder), n_classes)
+        return image.read(Box.of_shape(image.shape)), labels
+
+    def read_labels(self, file: Path, n_classes: int) -> NDArray[np.uint8]:
+        """Return the class ids (Z, Y, X) of a file of labels of the box; errors are those of ``read``."""
+        labels = self._open(file, is_grey=False)
+        check_type(labels, "labels are {}; save the class ids as integers")
+        return ClassLabels(labels, n_classes, IGNORE).read(Box.of_shape(labels.shape))
+
+    def _open(self, file: Path, is_grey: bool = True) -> Volume:
+        volume = open_volume(file, is_grey=is_grey)
+        if volume.shape != self.place.shape:
+            raise InputError(
+                f"{volume.name}: has {by(volume.shape)} voxels (z, y, x), the box in {TABLE} has "
+                f"{by(self.place.shape)}; save it in the size that it had"
+            )
+        return volume
 
 
 def read_volume_of_boxes(folder: Path) -> VolumeOfBoxes:
@@ -154,11 +198,21 @@ def read_volume_of_boxes(folder: Path) -> VolumeOfBoxes:
 
 
 def read_boxes(folder: Path) -> list[BoxRow]:
-    """Read the ``boxes.csv`` of a folder of boxes.
+    """Read the ``boxes.csv`` of a folder of boxes; spreadsheets may have saved it with semicolons between the cells.
 
     Raises:
         InputError: If it is missing, or a line isn't one of a box.
     """
     path = folder / TABLE
-    rows = [{name: value for name, value in row.items() if name in COLUMNS} for row in read_csv(path)]
-    return [validate(BoxRow, row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+    check_file(path, MOST_BYTES)
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    separator = ";" if ";" in text.partition("\n")[0] else ","
+    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
+    found = [
+        validate(BoxRow, {name: row[name] for name in COLUMNS if name in row}, f"{path}, line {line}")
+        for line, row in enumerate(rows, start=2)
+    ]
+    names = [row.box for row in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{path}: two lines are of {twice}; a box has one line")
+    return found

@@ -65,3 +65,27 @@ def test_what_is_wrong_is_one_line(folder):
     fails("boxes.csv, line 2: box: ")
     (folder / "volume.json").write_text("{}")
     fails("volume.json: not the volume of a folder of boxes .*; genenet suggest writes it")
+
+
+def test_a_spreadsheet_may_have_saved_the_table(folder):
+    table = folder / "boxes.csv"
+    table.write_text("\ufeff" + table.read_text().replace(",", ";").replace("yes", "Yes"), encoding="utf-8")
+    assert [box.reviewed for box in read_boxes(folder)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("yes", "perhaps", "line 3: reviewed: write yes, or leave it empty; not 'perhaps'"),
+        ("box_02", "box_01", "two lines are of box_01"),
+        ("box_02,1", "box_02,z", "line 3: z: "),
+    ],
+)
+def test_a_table_with_a_mistake_is_one_line(folder, old, new, message):
+    table = folder / "boxes.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=message) as error:
+        read_boxes(folder)
+    assert "\n" not in str(error.value)
