@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from genenet.init.survey import LabelledLook
 
-MANY_IDS = 50  # more ids than this number objects
 MANY_CLASSES = 12  # more classes than this are rare, so the ids may number objects
 IGNORED = (255, 65535, 2**32 - 1)  # programs write these, or -1, where nothing is labelled
 
@@ -71,11 +70,8 @@ class LabelIds:
             names: of the classes, if they were given: as many as ids from 0 to the highest make 0 a class, too.
 
         Raises:
-            InputError: If the labels number objects, or hold fewer than two classes or negative ids.
+            InputError: If the labels hold fewer than two classes or negative ids.
         """
-        many = [_instances(seen) for seen in looks if len(seen.counts) > MANY_IDS]
-        if many:
-            raise InputError("\n".join(many))
         counts = counts_of(looks)
         ignored = _unlabelled(sorted(counts), len(names or ())) if ignore_label is None else ignore_label
         if ignored is not None:
@@ -170,8 +166,8 @@ class LabelIds:
             yield f"label 0 is treated as the class '{names[0]}'; if it means 'not labelled', give --ignore-label 0"
         if len(names) > MANY_CLASSES:
             yield (
-                f"{len(names)} classes are many: if the labels number objects, save one id for each kind of object, or "
-                "give them as instances: of a class (see docs/objects.md)"
+                f"{len(names)} classes are many: if the labels number objects, give the name of such an object, as "
+                "--objects mitochondrion (see docs/objects.md)"
             )
         least = self.counts.total() / 1000
         rare = " or ".join(name for i, name in zip(ids, names, strict=True) if 0 < self.counts[i] < least)
@@ -195,11 +191,3 @@ def _unlabelled(ids: Sequence[int], n_names: int) -> int | None:
     if len(ids) >= 3 and ids[-1] in IGNORED and ids[-2] < ids[-1] - 1:
         return ids[-1]
     return 0 if len(ids) >= 2 and ids[0] == 1 and n_names <= ids[-1] else None
-
-
-def _instances(seen: LabelledLook) -> str:
-    return (
-        f"{seen.labels}: has {len(seen.counts)} different labels, so they seem to number objects; save one id for each "
-        "kind of object (or membrane against the rest), or write them into the config as instances: of a class (see "
-        "docs/objects.md)"
-    )

@@ -22,6 +22,7 @@ _SETS = (  # options that belong together, file by file
 _VALUES = {  # the options that change the config, and what separates several values
     "flip": ",",
     "classes": ",",
+    "objects": "",
     "ignore_label": "",
     "voxel_size": "x",
     "genomes": "",
@@ -70,6 +71,12 @@ class Request(Closed):
     )
     classes: list[str] | None = Field(
         None, description="names by label id, from 0 on, such as background,cell,mitochondrion"
+    )
+    objects: str | None = Field(
+        None,
+        min_length=1,
+        description="name of the objects that the labels number, such as mitochondrion, if they aren't class ids: "
+        "voxels of one object have the same number, and 0 is no object",
     )
     ignore_label: int | None = Field(
         None,

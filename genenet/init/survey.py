@@ -79,6 +79,8 @@ class LabelledLook:
         counts: voxels that were read, by label id.
         places: for each axis, (n, N_IDS): how many voxels of each id lie at each position along it; the last
             column is for all ids that can't be classes.
+        objects: name of the objects that the labels number; None if the labels are class ids.
+        n_objects: how many were seen.
     """
 
     image: Look
@@ -86,6 +88,8 @@ class LabelledLook:
     flip: FlippedAxes | None
     counts: dict[int, int]
     places: tuple[NDArray[np.int64], ...]
+    objects: str | None = None
+    n_objects: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from genenet.training.prepared_images import LabelledArray
 from genenet.training.sources import Source
 from genenet.training.trainer import Trainer
 from genenet.volumes.base import crop
+from genenet.volumes.instances import ClassesOfIds
 from genenet.volumes.labels import ClassLabels
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.statistics import image_statistics
@@ -131,7 +132,8 @@ def _read(part: Part, shape: Triple, classes: Classes) -> LabelledArray:
     if opened.problems or not opened.image or not opened.labels:
         raise InputError("; ".join(opened.problems))
     region = _densest(part, shape, classes)
-    labels = ClassLabels(opened.labels, len(classes.names), classes.ignore_label, opened.mask).crop(region)
+    ids = ClassesOfIds(opened.labels, 1, 0) if look.objects else opened.labels
+    labels = ClassLabels(ids, len(classes.names), classes.ignore_label, opened.mask).crop(region)
     source = Source(str(look.image.path), crop(opened.image, region), labels, 1.0)
     statistics = image_statistics(source.image, per_slice=False, mask=source.mask)
     found = LabelledArray.of(source, Normalisation(*statistics))

@@ -20,6 +20,7 @@ from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.folds import in_folds, offer, offer_text
 from genenet.init.machine import find_machine, has_torch
+from genenet.init.objects import note, with_objects
 from genenet.init.request import read_number
 from genenet.init.search_cost import SearchCost
 from genenet.init.sizes import choose_sizes, max_validation
@@ -54,6 +55,7 @@ def start(request: Request) -> None:
     request = prompts.ask_files(request, interactive)
     seen = survey(request)
     printing.images(seen)
+    request, seen = with_objects(request, seen, interactive)
     ids = LabelIds.of(seen.labelled, request.ignore_label, request.classes)
     classes = _classes(request, ids, interactive)
     if interactive:
@@ -64,7 +66,8 @@ def start(request: Request) -> None:
     request, parts = _split(request, seen, classes, machine, interactive)
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
-    printing.notes([*classes.notes, *parts.notes, *on_images])
+    on_objects = [note(seen.labelled)] if request.objects else []
+    printing.notes([*classes.notes, *on_objects, *parts.notes, *on_images])
     request = _with_numbers(
         request, lambda asked: _sizes(asked, parts, classes, machine, voxel_size), interactive
     )

@@ -44,6 +44,9 @@ TESTS = {  # a part of each message, and the test
     "not an image of a known format;": f"{IMAGES}test_a_format_that_is_not_read",
     "isn't that of": f"{IMAGES}test_swapped_axes_and_missing_slices",
     "save the class ids as integers": f"{IMAGES}test_labels_saved_as_floats",
+    "so they seem to number objects": (
+        "unit/init/test_objects.py::test_many_numbers_are_recognised_and_without_a_terminal_the_option_is_named"
+    ),
     "is none of the": f"{IMAGES}test_an_id_without_a_class",
     "all voxels are ignored": f"{IMAGES}test_a_place_without_labels",
     "is an RGB image; convert to greyscale": f"{IMAGES}test_a_colour_image",
