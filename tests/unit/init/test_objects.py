@@ -8,7 +8,7 @@ from skimage.measure import label
 
 from genenet.config.model import read_config
 from tests.support import runs
-from tests.support.first_config import init, pair, said, write, wrong
+from tests.support.first_config import pair, said, write, wrong
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,9 @@ def test_many_numbers_are_recognised_and_without_a_terminal_the_option_is_named(
     _, ids = make((12, 400, 400))
     assert ids.max() > 50
     (line,) = wrong(pair())
-    assert line.startswith(f"labels.tif: has {ids.max() + 1} different labels, so they seem to number objects")
+    assert line.startswith(
+        f"labels.tif: has {ids.max() + 1} different labels, so they seem to number objects"
+    )
     assert "--objects mitochondrion" in line
 
 
