@@ -23,9 +23,12 @@ class StrategyChoice(Choice):
     Attributes:
         gives_weights: whether the members have weights of the strategy's own; otherwise ``combination`` says how they
             are combined.
+        needs_objects: whether it needs images with instances; it is then tried only if the config asks for it, since
+            objects take long.
     """
 
     gives_weights: bool = True
+    needs_objects: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ STRATEGIES = Table(
             "weighted",
             "the weights for which the ensemble has the least squared error (stacking, Breiman 1996)",
             "genenet.ensembles.strategies:weighted",
+        ),
+        StrategyChoice(
+            "best_objects",
+            "the networks whose objects have the best object_metric, as many as size says, or as have the best objects "
+            "together; images need instances, and each network is tried for some seconds per million voxels",
+            "genenet.ensembles.strategies:best_objects",
+            gives_weights=False,
+            needs_objects=True,
         ),
     ],
 )
@@ -103,7 +114,8 @@ class EnsembleSettings(Closed):
     object_metric: Annotated[str, OneOf(INSTANCE_METRICS)] | None = Field(
         None,
         exclude_if=not_,
-        description="validation score by which the thresholds of objects are chosen, where images have instances: "
+        description="validation score by which the thresholds of objects are chosen, where images have instances, and "
+        "the members of best_objects: "
         f"{', '.join(INSTANCE_METRICS)}; null: {THRESHOLD_METRIC}",
     )
     strategy: EnsembleStrategy = Field("best_n", description=STRATEGIES.text)
@@ -117,7 +129,9 @@ class EnsembleSettings(Closed):
     minimum: Positive = Field(
         1, description="number of successful trainings below which selection ends with an error"
     )
-    combination: Combination = Field("mean", description=f"{COMBINATIONS.text}. Only with strategy: best_n")
+    combination: Combination = Field(
+        "mean", description=f"{COMBINATIONS.text}. Only with strategy: best_n or best_objects"
+    )
     refit: bool = Field(
         False,
         description="after the selection, train the members anew with training and validation images together, for "

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from genenet.config.baselines import Baselines
 from genenet.config.controls import Controls
 from genenet.config.data import Data
-from genenet.config.ensemble import EnsembleSettings
+from genenet.config.ensemble import STRATEGIES, EnsembleSettings
 from genenet.config.presets import PRESETS, TEXTS, Preset, with_preset
 from genenet.config.rounds import rounds
 from genenet.config.search import Search
@@ -108,6 +108,15 @@ class Config(Closed):
     def _controls_are_switched_on(self) -> Self:
         if self.controls:
             self.controls.check(self.baselines.chosen())
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_has_its_objects(self) -> Self:
+        strategy = self.ensemble.strategy
+        if STRATEGIES[strategy].needs_objects and not self.data.objects:
+            raise ValueError(
+                f"ensemble.strategy: {strategy} compares objects, but no image has instances:; add them, or use best_n"
+            )
         return self
 
     @model_validator(mode="after")

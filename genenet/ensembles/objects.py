@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-SEEDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-EXTENTS = (0.3, 0.5, 0.7)
-OVERLAPS = (0.0, 0.3)
+Grid = Sequence[tuple[float, float, float]]  # overlap, extent, seed
+
+GRID: Grid = list(product((0.0, 0.3), (0.3, 0.5, 0.7), (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)))
+COARSE: Grid = list(product((0.0, 0.3), (0.5,), (0.6, 0.8, 0.95)))  # enough to compare networks
 TOLERANCE = 0.05  # of the best score, within which thresholds count as equally good
 MOST_VOXELS = 2**25
 LEAST_CONTACTS = 20  # on which a risk is fitted
@@ -202,18 +203,42 @@ def tuned(images: Sequence[ObjectImage], metric: str, min_size_voxels: int) -> T
         metric: a name of INSTANCE_METRICS.
         min_size_voxels: of the seeds.
     """
-    sign = 1 if INSTANCE_METRICS[metric].is_better_high else -1
-    tried = []
-    for overlap, extent, seed in product(OVERLAPS, EXTENTS, SEEDS):
-        scores = scores_of(images, Thresholds(seed, extent, overlap, min_size_voxels))
-        value = scores.metrics[metric]
-        rank = -math.inf if value is None else sign * value
-        tried.append((rank, TunedObjects(seed=seed, extent=extent, overlap=overlap, scores=scores)))
+    tried = [(_rank(found.scores, metric), found) for found in _tried(images, GRID, min_size_voxels)]
     best = max(rank for rank, _ in tried)
     enough = best - TOLERANCE * abs(best) if math.isfinite(best) else best
     good = [(found.seed, found.overlap, rank, found) for rank, found in tried if rank >= enough]
     chosen = max(good, key=lambda each: each[:3])[3]
     return chosen.model_copy(update={"risk": fitted_risk(images, chosen.chosen(min_size_voxels))})
+
+
+def object_rank(images: Mapping[str, Sequence[ObjectImage]], metric: str, min_size_voxels: int) -> float:
+    """Return how good objects can be by a metric, more is better: the mean over the classes of objects.
+
+    Args:
+        images: by class of objects.
+        metric: a name of INSTANCE_METRICS.
+        min_size_voxels: of the seeds.
+    """
+    best = [
+        max(_rank(found.scores, metric) for found in _tried(of_class, COARSE, min_size_voxels))
+        for of_class in images.values()
+    ]
+    return sum(best) / len(best)
+
+
+def _tried(images: Sequence[ObjectImage], grid: Grid, min_size_voxels: int) -> Iterator[TunedObjects]:
+    """Yield the scores of each of these thresholds."""
+    for overlap, extent, seed in grid:
+        scores = scores_of(images, Thresholds(seed, extent, overlap, min_size_voxels))
+        yield TunedObjects(seed=seed, extent=extent, overlap=overlap, scores=scores)
+
+
+def _rank(scores: InstanceScores | None, metric: str) -> float:
+    """Return a metric so that more is better; -inf if it isn't defined."""
+    value = scores.metrics[metric] if scores else None
+    if value is None:
+        return -math.inf
+    return value if INSTANCE_METRICS[metric].is_better_high else -value
 
 
 def scores_of(images: Iterable[ObjectImage], thresholds: Thresholds) -> InstanceScores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +12,27 @@ import numpy as np
 from numpy.random import PCG64, SeedSequence
 
 from genenet.config.ensemble import COMBINATIONS, STRATEGIES
+from genenet.config.instance_metrics import THRESHOLD_METRIC
+from genenet.config.instances import InstanceSettings
 from genenet.core.random_streams import Stream
 from genenet.ensembles import selection
 from genenet.ensembles.curve import best_size, curve_of, open_run, point_of
 from genenet.ensembles.description import StrategiesFile, StrategyEntry, WeightedRun
+from genenet.ensembles.objects import object_rank, validation_images
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from genenet.config.ensemble import EnsembleSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
+    from genenet.ensembles.objects import ObjectImage
     from genenet.ensembles.selection import Weights
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
+
+log = logging.getLogger(__name__)
 
 DIGITS = 6  # of ambiguities
 POOL = 3  # greedy and weighted choose from this times max_size networks
@@ -41,6 +48,7 @@ class Pool:
         scores: of each network on the validation images, by the metric of the settings.
         curve: the ensembles of the first 1, 2, … networks.
         settings: metric, sizes, and how the members of best_n are combined.
+        object_images: what an ensemble of some of them predicts of the objects on the validation images, by class.
     """
 
     labels: Sequence[Any]
@@ -48,6 +56,7 @@ class Pool:
     scores: Sequence[float]
     curve: Sequence[Point]
     settings: EnsembleSettings
+    object_images: Callable[[Weights], Mapping[str, Sequence[ObjectImage]]] = lambda _: {}
 
     @cached_property
     def products(self) -> selection.ProbabilityProducts:
@@ -71,6 +80,25 @@ def greedy(pool: Pool) -> Weights:
 def weighted(pool: Pool) -> Weights:
     """Weigh networks for the least squared error (``selection.weighted``)."""
     return selection.weighted(pool.products, pool.settings.most_members)
+
+
+def best_objects(pool: Pool) -> Weights:
+    """Choose the networks with the best objects: as many as the settings ask for, or as are best together."""
+    metric, settings = pool.settings.object_metric or THRESHOLD_METRIC, pool.settings
+    smallest = InstanceSettings().min_size_voxels
+
+    def rank(weights: Weights) -> float:
+        return object_rank(pool.object_images(weights), metric, smallest)
+
+    scores = [rank({network: 1.0}) for network in range(len(pool.probabilities))]
+    order = sorted(range(len(scores)), key=lambda network: (-scores[network], network))
+    weigh = COMBINATIONS[settings.combination].weights
+    ensembles = []
+    for size in range(1, min(settings.most_members, len(order)) + 1):
+        chosen = order[:size]
+        ensembles.append(dict(zip(chosen, weigh([pool.scores[i] for i in chosen]), strict=True)))
+    log.info("objects, by %s: %s", metric, ", ".join(f"{scores[i]:.3f}" for i in order))
+    return ensembles[-1] if settings.size != "auto" else max(ensembles, key=rank)
 
 
 @dataclass(frozen=True)
@@ -125,9 +153,16 @@ def choose_all(
     with ExitStack() as stack:
         files = [open_run(paths.run(outcome.run), validation, stack) for outcome in outcomes]
         curve = curve_of(labels, files[:n], scores[:n], n_classes, settings.combination)
-        pool = Pool(labels, files, scores, curve, settings)
+
+        def object_images(weights: Weights) -> Mapping[str, Sequence[ObjectImage]]:
+            members = [(outcomes[i], weight) for i, weight in weights.items()]
+            return validation_images(paths, members, validation, settings.combination)
+
+        pool = Pool(labels, files, scores, curve, settings, object_images)
         ambiguities, found = pool.products.pair_ambiguities().round(DIGITS), {}
         for name, strategy in STRATEGIES.items():
+            if strategy.needs_objects and name != settings.strategy:
+                continue
             weights: Weights = strategy.function()(pool)
             votes = COMBINATIONS[settings.combination].votes and not strategy.gives_weights
             point = point_of(labels, [files[i] for i in weights], list(weights.values()), n_classes, votes)

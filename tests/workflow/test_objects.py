@@ -23,7 +23,7 @@ data:
     demo: {path: test.tif}
 training: {iterations: 60, validation_interval: 30, batch_size: 4}
 search: {regions: {net: {n_convkernels: [6, 8], input_size: [48, 48]}}}
-ensemble: {size: 2}
+ensemble: {size: 2, strategy: best_objects}
 segmentation: {block: [1, 64, 64], jobs: 1}
 """
 
@@ -71,6 +71,7 @@ def test_objects_are_found_listed_and_scored(search):
     assert scores["scores"]["metrics"]["n_merged"] < scores["components"]["metrics"]["n_merged"]
     description = json.loads((search.results / "ensemble/ensemble.json").read_text())
     assert description["objects"] == [{"name": "cell", "of": ["cell"]}]
+    assert description["strategy"] == "best_objects"
     tuned = description["tuned_objects"]["cell"]
     assert {name: receipt["classes"]["cell"][name] for name in ("seed", "extent", "overlap")} == {
         name: tuned[name] for name in ("seed", "extent", "overlap")

@@ -91,6 +91,12 @@ def test_the_schema_for_editors_is_up_to_date():
             "config: training.refit_iterations: has no effect without ensemble.refit: true; add that, or leave it out",
         ),
         (
+            "ensemble.strategy",
+            "best_objects",
+            "config: ensemble.strategy: best_objects compares objects, but no image has instances:; add them, or use "
+            "best_n",
+        ),
+        (
             "data.validation",
             [{"path": "a.tif", "labels": "b.tif"}, {"path": "a.tif", "labels": "b.tif", "weight": 2}],
             "config: data: validation.1.weight: is for images of data.train only",

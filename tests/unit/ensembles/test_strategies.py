@@ -8,6 +8,7 @@ from genenet.config.model import Config
 from genenet.ensembles.curve import curve_of, points_of
 from genenet.ensembles.strategies import Pool
 from tests.support.configs import ROOT
+from tests.support.objects import squares
 
 N_CLASSES = 3
 SCHEMA = Config.model_json_schema()["$defs"]["EnsembleSettings"]["properties"]
@@ -20,7 +21,12 @@ def pool(settings):
     probabilities = [[_noisy(rng, image, 40 * k) for image in labels] for k in range(1, 5)]
     aris = [0.9, 0.7, 0.5, 0.3]
     curve = curve_of(labels, probabilities, aris, N_CLASSES, settings.combination)
-    return Pool(labels, probabilities, aris, curve, settings)
+    return Pool(labels, probabilities, aris, curve, settings, objects_of)
+
+
+def objects_of(weights):
+    """Six squares in a row: only the last network sees their borders."""
+    return {"square": [squares(confidence=0.9 * weights.get(3, 0))]}
 
 
 def _noisy(rng, labels, noise):
@@ -35,6 +41,19 @@ def test_each_strategy_chooses_members(name):
     assert 1 <= len(weights) <= 3
     assert set(weights) <= set(range(4))
     assert all(weight > 0 for weight in weights.values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "members"),
+    [
+        ({}, {3: 1.0}),  # another one beside it is no better
+        ({"size": 2}, {3: 0.5, 0: 0.5}),  # of equal ones, those with the higher ARI
+        ({"size": 3, "object_metric": "n_merged"}, {3: 1 / 3, 0: 1 / 3, 1: 1 / 3}),
+    ],
+)
+def test_members_are_those_whose_objects_are_best(settings, members):
+    asked = EnsembleSettings(strategy="best_objects", **settings)
+    assert STRATEGIES["best_objects"].function()(pool(asked)) == members
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)

@@ -392,7 +392,7 @@ def stack(*values, shape=(1, 100, 100)):
     [
         ("labels.tif", np.zeros((1, 100, 90), np.uint8), ["labels.tif: its shape 1 x 100 x 90", ", 1 x 100 x 100"]),
         ("labels.tif", stack(0, 1).astype(np.float32), ["labels.tif: labels are float32", "integers"]),
-        ("labels.tif", stack(*range(300)).astype(np.uint16), ["labels.tif: has 300 different", "seem to number objects"]),
+        ("labels.tif", stack(*range(300)).astype(np.uint16), ["has 300 different", "seem to number objects"]),
         ("labels.tif", stack(3).astype(np.uint8), ["labels.tif: all voxels are 3", "two classes"]),
         ("labels.tif", stack(0, 255).astype(np.uint8), ["ids are 0, 255", "256 classes", "Divide by 255"]),
         ("labels.tif", stack(0, 40, 80).astype(np.uint8), ["ids are 0, 40, 80", "renumber them 0 to 2"]),
