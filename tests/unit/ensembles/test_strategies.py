@@ -26,7 +26,7 @@ def pool(settings):
 
 def objects_of(weights):
     """Six squares in a row: only the last network sees their borders."""
-    return {"square": [squares(confidence=0.9 * weights.get(3, 0))]}
+    return {"square": [squares(confidence=0.9 * weights.get(3, 0) / sum(weights.values()))]}
 
 
 def _noisy(rng, labels, noise):
@@ -47,8 +47,8 @@ def test_each_strategy_chooses_members(name):
     ("settings", "members"),
     [
         ({}, {3: 1.0}),  # another one beside it is no better
-        ({"size": 2}, {3: 0.5, 0: 0.5}),  # of equal ones, those with the higher ARI
-        ({"size": 3, "object_metric": "n_merged"}, {3: 1 / 3, 0: 1 / 3, 1: 1 / 3}),
+        ({"size": 2}, {3: 1.0, 0: 1.0}),  # of equal ones, those with the higher ARI
+        ({"size": 3, "object_metric": "n_merged"}, {3: 1.0, 0: 1.0, 1: 1.0}),
     ],
 )
 def test_members_are_those_whose_objects_are_best(settings, members):
