@@ -1,12 +1,14 @@
 """Objects that touch: an ensemble's watershed beside plain connected components, and beside that of one network.
 
 python benchmarks/instances.py                       print the table of the cells that are done
-python benchmarks/instances.py run [--data gala flyem phantom] [--seeds 3]
+python benchmarks/instances.py run [--data gala flyem phantom] [--seeds 3] [--networks 2d 3d]
 
-One cell is a data set and a seed: the workflow itself runs a search of five networks, with thresholds from the
-validation image, and scores objects on the test image, which is another volume. In the same search:
+One cell is a data set, a kind of networks and a seed: the workflow itself runs a search of five networks, with
+thresholds from the validation image, and scores objects on the test image, which is another volume. Networks are 2D, or
+3D with borders along z. In the same search:
 
 ensemble     objects of the ensemble, as the program finds them
+objects      the same of the ensemble whose members were chosen by their objects (strategy best_objects)
 components   connected components of the ensemble's classes, which is all there is without borders
 single       objects of the best network alone, with its own thresholds
 
@@ -22,6 +24,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +44,13 @@ from recipe import where
 from transfer_data import FOLDER
 
 CELLS = cells.Cells(ROOT / "benchmarks/data/instances.json", "what", "search")
-WAYS = ("ensemble", "components", "single")
+WAYS = ("ensemble", "objects", "single", "components")
 COLUMNS = ("average_precision_50", "f1", "panoptic_quality", "adapted_rand_error", "n_split", "n_merged")
 N_NETWORKS, ITERATIONS = 5, 700
+NETWORKS = {  # regions of the net, by what the cells are called
+    "2d": ("search", {}),
+    "3d": ("3d", {"spatial_mode": ["3d"], "input_depth": [12, 16], "input_size": [48, 64]}),
+}
 
 
 def neurons(image, ids, folder, name):
@@ -104,8 +112,10 @@ def phantom(folder):
 DATA = {"gala": gala, "flyem": flyem, "phantom": phantom}
 
 
-def cell(data, _, seed):
-    """Run a search, and score its objects in three ways."""
+def cell(data, what, seed):
+    """Run a search, and score its objects in all ways."""
+    regions = dict(NETWORKS.values())[what]
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         of_data = DATA[data](folder)
@@ -117,7 +127,7 @@ def cell(data, _, seed):
             "search": {
                 "n_genomes": N_NETWORKS,
                 "seed": seed,
-                "regions": {"net": {"n_convkernels": [8, 14], "input_size": size}},
+                "regions": {"net": {"n_convkernels": [8, 14], "input_size": size, **regions}},
             },
             "training": {"iterations": ITERATIONS, "batch_size": 2},
         }
@@ -136,43 +146,50 @@ def cell(data, _, seed):
             [*command, "--quiet", "all", "--", "results/test_scores.json"], check=True, env=environment
         )
         together = json.loads((folder / "results/test_scores.json").read_text())
-        alone = of_one_network(folder)
+        seconds = round(time.monotonic() - began)
+        alone = selected(folder, "single", size=1)
+        by_objects = selected(folder, "objects", strategy="best_objects")
     found = {
         name: {
             "ensemble": scores["scores"]["metrics"],
             "components": scores["components"]["metrics"],
             "single": alone[name].scores.metrics,
+            "objects": by_objects[name].scores.metrics,
             "contacts": scores["contacts"],
             "n_true": scores["scores"]["n_true"],
         }
         for name, scores in together["objects"].items()
     }
-    return {"data": data, "what": "search", "seed": seed, **where(), "test": found}
+    return {"data": data, "what": what, "seed": seed, **where(), "seconds": seconds, "test": found}
 
 
-def of_one_network(folder):
-    """Return the scores of the best network's objects, with thresholds chosen for it alone."""
-    single = folder / "single"
-    shutil.copytree(folder / "results", single)
-    paths = ResultPaths(single)
+def selected(folder, name, **ensemble):
+    """Return the scores of the objects of another ensemble of the same networks, with thresholds of its own."""
+    copied = folder / name
+    shutil.copytree(folder / "results", copied)
+    paths = ResultPaths(copied)
     settings = read_settings(Path(paths.settings("select")), SelectSettings)
-    alone = settings.ensemble.model_copy(update={"size": 1, "refit": False})
+    asked = settings.ensemble.model_copy(update={"refit": False, **ensemble})
     runs = [f"r0/{i:03d}" for i in range(N_NETWORKS)]
-    select(paths, runs, settings.model_copy(update={"ensemble": alone}))
+    select(paths, runs, settings.model_copy(update={"ensemble": asked}))
     return evaluate_ensemble(Path(paths.ensemble), Path(paths.data("test")), torch.device("cpu")).objects
 
 
 def print_table():
     """Print the means over seeds of each way, and the differences of splits and merges to the ensemble."""
     done = list(CELLS.read().values())
-    for data in DATA:
-        of_data = [each for each in done if each["data"] == data]
+    for data, (networks, (what, _)) in product(DATA, NETWORKS.items()):
+        of_data = [each for each in done if (each["data"], each["what"]) == (data, what)]
         for name in of_data[0]["test"] if of_data else ():
-            print(f"{data}, {name}: {len(of_data)} seeds, {of_data[0]['test'][name]['n_true']} true objects")
+            n_true = of_data[0]["test"][name]["n_true"]
+            print(f"{data}, {name}, {networks}: {len(of_data)} seeds, {n_true} true objects")
             print(f"  {'':12s} {'  '.join(COLUMNS)}")
             for way in WAYS:
-                values = [[each["test"][name][way][c] for each in of_data] for c in COLUMNS]
-                means = (statistics.fmean(v for v in column if v is not None) for column in values)
+                known = [each["test"][name][way] for each in of_data if way in each["test"][name]]
+                if not known:
+                    continue
+                values = [[scores[c] for scores in known if scores[c] is not None] for c in COLUMNS]
+                means = (statistics.fmean(column) for column in values)
                 text = "  ".join(f"{m:{len(c)}.3f}" for m, c in zip(means, COLUMNS, strict=True))
                 print(f"  {way:12s} {text}")
             errors = [each["test"][name]["contacts"] for each in of_data if each["test"][name]["contacts"]]
@@ -188,10 +205,11 @@ def main():
     arguments.add_argument("what", nargs="?", choices=["run", "table"], default="table")
     arguments.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--networks", nargs="+", choices=NETWORKS, default=["2d"])
     options = arguments.parse_args()
     torch.set_num_threads(1)
     if options.what == "run":
-        CELLS.run(cell, options.data, ["search"], options.seeds)
+        CELLS.run(cell, options.data, [NETWORKS[each][0] for each in options.networks], options.seeds)
     print_table()
 
 
