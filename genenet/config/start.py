@@ -82,7 +82,7 @@ def _description(ensemble: Path) -> dict[str, Any]:
     known = values.get("format") if isinstance(values, dict) else None
     if known != READ and str(known).startswith(ENSEMBLES):
         raise InputError(
-            f"{path}: another version of genenet wrote it: its format is {str(known)[:40]}, this version reads {READ}"
+            f"{path}: its format, {str(known)[:40]}, is that of another version; this one reads {READ}"
         )
     if known != READ:
         raise InputError(f"{path}: not an ensemble ({READ})")

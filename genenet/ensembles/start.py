@@ -151,7 +151,7 @@ def _of_this_version() -> Iterator[None]:
         text = str(error).splitlines()[0]
         if "unknown key" not in text:
             raise
-        raise InputError(f"{text}; another version of genenet may have written this file") from None
+        raise InputError(f"{text}; another version may have written this file") from None
 
 
 def _learned_from(description: EnsembleDescription, of_ensemble: bool) -> list[str]:
