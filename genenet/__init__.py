@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genenet.api.adaptation import adapt
     from genenet.api.ensemble import Ensemble, load_ensemble, segment
     from genenet.api.genomes import build, draw, make_phantom, random_genome
     from genenet.api.refit import refit
@@ -28,6 +29,7 @@ __all__ = [
     "InputError",
     "Trained",
     "__version__",
+    "adapt",
     "build",
     "draw",
     "load_ensemble",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "api.adaptation": ("adapt",),
     "api.ensemble": ("Ensemble", "load_ensemble", "segment"),
     "api.genomes": ("build", "draw", "make_phantom", "random_genome"),
     "api.refit": ("refit",),

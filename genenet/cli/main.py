@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from genenet.cli import console
-from genenet.cli.commands import app, controls, data, genomes, reports, rounds, starting, training, volumes
+from genenet.cli.commands import (
+    adapting,
+    app,
+    controls,
+    data,
+    genomes,
+    reports,
+    rounds,
+    starting,
+    training,
+    volumes,
+)
 
 GROUPS = (
+    adapting,
     controls,
     data,
     genomes,

@@ -52,6 +52,13 @@ def show_blocks(name: str) -> Iterator[Callable[[int, int, Box], None]]:
         yield show
 
 
+@contextmanager
+def show_steps(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call after each step with how many are done, and of how many."""
+    with _reporter(name) as report:
+        yield lambda done, all_: report(done, all_, "", done == all_)
+
+
 def show_receipt(receipt: Receipt) -> None:
     """Print how fast a part was segmented, how much of the computing was halo, and where the time went."""
     seconds, voxels = receipt.seconds_computing, receipt.voxels_written

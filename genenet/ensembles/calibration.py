@@ -14,7 +14,7 @@ from genenet.core.random_streams import Stream
 from genenet.ensembles.curve import open_run
 from genenet.ensembles.description import CalibrationEntry, ReliabilityScores
 from genenet.metrics.ambiguity import Growing, votes
-from genenet.metrics.calibration import Reliability, best_temperature, with_temperature
+from genenet.metrics.calibration import Reliability, best_temperature, with_priors, with_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,18 +45,21 @@ def calibrate(
 
 
 def calibration_of(
-    slices: Iterator[tuple[NDArray[np.uint8], NDArray[np.floating]]], temperature: float
+    slices: Iterator[tuple[NDArray[np.uint8], NDArray[np.floating]]],
+    temperature: float,
+    priors: Sequence[float] = (),
 ) -> CalibrationEntry:
     """Score probabilities with and without a temperature.
 
     Args:
         slices: labels (…) and class probabilities (C, …).
         temperature: of the ensemble.
+        priors: factors of the classes, which follow the temperature.
     """
     before, after = Reliability(), Reliability()
     for truth, p in slices:
         before.add(truth, p)
-        after.add(truth, with_temperature(p, temperature))
+        after.add(truth, with_priors(with_temperature(p, temperature), priors))
     scores = (ReliabilityScores.model_validate(each.as_dict()) for each in (before, after))
     return CalibrationEntry(temperature=temperature, **dict(zip(("before", "after"), scores, strict=True)))
 

@@ -19,6 +19,7 @@ from genenet.core.models import Closed
 from genenet.core.outputs import ObjectClass, Outputs
 from genenet.core.paths import of_fold
 from genenet.core.validation import validate
+from genenet.ensembles.adapted import Adaptation
 from genenet.ensembles.reference import Reference
 from genenet.metrics.block_scores import BlockCounts
 from genenet.metrics.intervals import ConfidenceInterval
@@ -165,6 +166,9 @@ class EnsembleDescription(Closed):
             None if an older version made the ensemble.
         calibration: the temperature that was fitted on the validation images; None for an ensemble made in Python or
             by an older version, whose probabilities stay as they are.
+        class_priors: factors of the probabilities of the classes, which follow the temperature; none unless the
+            ensemble was adapted to a volume.
+        adapted: how it was adapted to a volume; the scores on the validation images are those of the networks before.
         reference: what the ensemble has seen, with which other volumes are compared; None if an older version made it.
         pair_ambiguities: how much each pair of ``runs`` disagrees on the validation images
             (``ProbabilityProducts.pair_ambiguities``); None for an ensemble made in Python or by an older version.
@@ -188,6 +192,8 @@ class EnsembleDescription(Closed):
     intervals: list[LeadInterval] = Field(default_factory=list)
     blocks: BlockCounts | None = None
     calibration: CalibrationEntry | None = None
+    class_priors: list[PositiveFloat] = Field(default_factory=list, exclude_if=not_)
+    adapted: Adaptation | None = Field(None, exclude_if=not_)
     reference: Reference | None = None
     pair_ambiguities: list[list[NonNegativeFloat]] | None = None
     members: list[MemberEntry] = Field(min_length=1)

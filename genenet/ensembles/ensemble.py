@@ -21,7 +21,9 @@ from genenet.training.scores import read_scores
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from genenet.config.segmentation import Segmentation
     from genenet.core.geometry import Triple
@@ -113,6 +115,7 @@ class LoadedEnsemble:
     weights: list[float]  # of the members
     combination: str
     temperature: float | None  # of the probabilities; None: they weren't calibrated
+    class_priors: list[float]  # factors of the probabilities, after the temperature; empty: none
     fingerprint: str  # of members and normalisation
     dtypes: list[str]  # of the training images; empty if an older version made the ensemble
     tuned_objects: Mapping[str, TunedObjects]  # by class
@@ -131,6 +134,18 @@ class LoadedEnsemble:
     def block(self, settings: Segmentation) -> Triple:
         """Return the block size along z, y, x: that of the settings, or one that suits the networks."""
         return settings.block or block_shape(self.plans)
+
+    def final(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return class probabilities (C, …) with the temperature and then the priors, if there are priors.
+
+        Without priors the most probable class stays the same, and so do the probabilities here.
+        """
+        if not self.class_priors:
+            return probabilities
+        from genenet.metrics.calibration import with_priors, with_temperature
+
+        tempered = with_temperature(probabilities, self.temperature) if self.temperature else probabilities
+        return with_priors(tempered, self.class_priors)
 
     def predictor(self, device: torch.device, settings: Segmentation | None = None) -> Predictor:
         """Return a predictor with the networks, which are moved to the device."""
@@ -185,6 +200,7 @@ def load_ensemble(folder: Path) -> LoadedEnsemble:
         weights=[member.weight for member in description.members],
         combination=description.combination,
         temperature=description.calibration.temperature if description.calibration else None,
+        class_priors=description.class_priors,
         fingerprint=digest.hexdigest(),
         dtypes=description.dtypes,
         tuned_objects=description.tuned_objects,

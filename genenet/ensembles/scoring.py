@@ -63,10 +63,10 @@ def evaluate_ensemble(folder: Path, data: Path, device: torch.device) -> ScoresO
                 if parts:
                     parts[index].add(z, p, found[-1])
                 labels, probabilities = np.asarray(image.labels[z : z + 1]), outputs.semantic(p)
-                counts.add(index, z, labels, probabilities.argmax(axis=0))
+                counts.add(index, z, labels, ensemble.final(probabilities).argmax(axis=0))
                 yield labels, probabilities
 
-    calibration = calibration_of(slices(), ensemble.temperature or 1.0)
+    calibration = calibration_of(slices(), ensemble.temperature or 1.0, ensemble.class_priors)
     facts = {"volumes": [image.name for image in prepared.images], "calibration": calibration}
     scores = {**BlockScores.of(counts).model_dump(), "objects": _object_scores(parts, ensemble)}
     return ScoresOnTestImages.model_validate({**facts, **scores})

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from genenet.core.ignore import IGNORE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 BINS = 20  # of confidence, from 0 to 1
 FLOOR = 1 / 510  # half of the distance between two stored levels; smaller probabilities are raised to it
 COOLEST, HOTTEST = 0.1, 10.0  # temperatures between which the best one is sought
+LARGEST_PRIOR = 10.0  # factor of a class's probability; the smallest one is its inverse
+PRIOR_L2 = 1e-3  # weight of the squared logarithms of the factors, beside the mean surprise
 
 
 def with_temperature(p: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
@@ -57,6 +61,56 @@ def best_temperature(labels: NDArray[np.uint8], p: NDArray[np.floating]) -> floa
 
 def _zeros() -> NDArray[np.float64]:
     return np.zeros(BINS)
+
+
+def with_priors(p: NDArray[np.floating], priors: Sequence[float]) -> NDArray[np.float64]:
+    """Return class probabilities (C, …) times a factor for each class, divided by their sum.
+
+    The factors are what other frequencies of the classes in another volume amount to (Saerens, Latinne and Decaestecker
+    2002, eq. 2.4). Without factors, the probabilities stay the same.
+    """
+    if not len(priors):
+        return p.astype(np.float64)
+    products = p * np.reshape(priors, (-1, *[1] * (p.ndim - 1)))
+    shares: NDArray[np.float64] = products / products.sum(axis=0)
+    return shares
+
+
+def best_priors(labels: NDArray[np.uint8], p: NDArray[np.floating]) -> list[float]:
+    """Return the factors of the class probabilities under which the labels are most probable.
+
+    A class that the labels don't show keeps the factor 1, and the geometric mean of the others is 1, so that no class
+    is forgotten because the labels don't show it.
+
+    Args:
+        labels: (N,) class ids.
+        p: (C, N) class probabilities, with the temperature.
+
+    Returns:
+        A factor for each class, rounded to four digits, between LARGEST_PRIOR and its inverse.
+    """
+    known = labels != IGNORE
+    truth, logs = labels[known].astype(np.intp), np.log(np.maximum(p[:, known], FLOOR))
+    shown = np.unique(truth)
+    if len(shown) < 2:
+        return [1.0] * len(p)
+    shares = np.bincount(truth, minlength=len(p)) / len(truth)
+
+    def surprise(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        factors = np.zeros(len(p))
+        factors[shown] = values - values.mean()
+        of_classes = log_softmax(logs + factors[:, None], axis=0)
+        mean = -float(np.take_along_axis(of_classes, truth[None], axis=0).mean())
+        slope = (softmax(logs + factors[:, None], axis=0).mean(axis=1) - shares + 2 * PRIOR_L2 * factors)[
+            shown
+        ]
+        return mean + PRIOR_L2 * float(np.square(factors).sum()), slope - slope.mean()
+
+    found = minimize(surprise, np.zeros(len(shown)), jac=True, method="L-BFGS-B").x
+    limit = math.log(LARGEST_PRIOR)
+    factors = np.zeros(len(p))
+    factors[shown] = np.clip(found - found.mean(), -limit, limit)
+    return [float(f"{factor:.4g}") for factor in np.exp(factors)]
 
 
 @dataclass

@@ -13,9 +13,9 @@ from genenet.genes.layer_parts import ACTIVATIONS, NORMS, PADDINGS, POOLINGS, SP
 from genenet.networks.crops import centre_crop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from genenet.genes.layers import Layer
+    from genenet.genes.layers import Layer, Stack
     from genenet.genes.plan import Plan
     from genenet.networks.modules import Modules
 
@@ -172,11 +172,36 @@ class Network(nn.Module):
         logits = torch.addmm(bias[:, None], kernel, x.reshape(-1, x.shape[-1]).T)
         return logits.view(len(kernel), n_volumes, -1, *x.shape[-3:-1])
 
-    def _layers(self, x: Tensor, decoded: dict[int, Tensor] | None = None) -> Tensor:
-        """Return what the last layer gives; fill ``decoded``, if given, with the decoder's features by scale."""
-        layers = iter(self.layers.values())
+    def before_last_stack(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map (B, 1, Z, Y, X) to what the last stack takes: the features (B, C, …) below, and those to be merged.
+
+        Without depth, all slices are a batch, and the features have no Z.
+        """
         skips: list[Tensor] = []
-        for stack in self.plan.stacks:
+        x = self._layers(self._as_slices(x), stacks=self.plan.stacks[:-1], skips=skips)
+        return x, skips[-1] if skips else None
+
+    def last_stack(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Map what ``before_last_stack`` returns to the features that the head takes."""
+        n = len(self.plan.stacks[-1].layers)
+        for layer in list(self.layers.values())[-n:]:
+            x, skip = layer(x, skip), None
+        return x
+
+    def _layers(
+        self,
+        x: Tensor,
+        decoded: dict[int, Tensor] | None = None,
+        stacks: Sequence[Stack] | None = None,
+        skips: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Return what the last layer gives; fill ``decoded``, if given, with the decoder's features by scale.
+
+        With ``stacks``, only these first ones are computed; ``skips`` then holds what later ones merge.
+        """
+        layers = iter(self.layers.values())
+        skips = [] if skips is None else skips
+        for stack in self.plan.stacks if stacks is None else stacks:
             for layer in stack.layers:
                 x = next(layers)(x, skips.pop() if layer.entry == "up" else None)
             if stack.is_encoder:

@@ -15,6 +15,8 @@ import torch
 from genenet.metrics.calibration import FLOOR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genenet.config.segmentation import Segmentation
     from genenet.core.outputs import Outputs
     from genenet.ensembles.ensemble import LoadedEnsemble
@@ -35,6 +37,7 @@ class Channels:
         outputs: of the networks. For each class of objects, the probabilities of an object and of a border are stored.
         temperature: of the probabilities; the uncertainty is then that of an error. None: probabilities stay as they
             are, and the uncertainty is their entropy. Labels don't depend on it.
+        priors: factors of the class probabilities, after the temperature; labels depend on them. Empty: none.
     """
 
     disagreement: bool
@@ -42,6 +45,7 @@ class Channels:
     dtype: np.dtype[Any]
     outputs: Outputs
     temperature: float | None = None
+    priors: Sequence[float] = ()
 
     @classmethod
     def of(cls, settings: Segmentation, ensemble: LoadedEnsemble) -> Channels:
@@ -52,6 +56,7 @@ class Channels:
             dtype=np.dtype(settings.precision),
             outputs=ensemble.outputs,
             temperature=ensemble.temperature,
+            priors=ensemble.class_priors,
         )
 
     @property
@@ -61,6 +66,16 @@ class Channels:
         objects = [f"{kind} {each.name}" for each in self.outputs.objects for kind in (OBJECT, BORDER)]
         return ["uncertainty", *more, *objects, *(self.outputs.classes if self.probabilities else [])]
 
+    def write_labels(self, prediction: Prediction, into: torch.Tensor) -> None:
+        """Write the most probable class of a piece of a tile, (Z, Y, X) uint8."""
+        p = prediction.probabilities
+        write_most_probable(self._final(p) if self.priors else p, into)
+
+    def _final(self, p: torch.Tensor) -> torch.Tensor:
+        """Return class probabilities (C, Z, Y, X) with the temperature and then the priors."""
+        p = p if self.temperature is None else tempered(p, self.temperature)
+        return with_priors(p, self.priors) if self.priors else p
+
     def write(self, prediction: Prediction, into: torch.Tensor) -> None:
         """Write the channels of a piece of a tile.
 
@@ -68,9 +83,8 @@ class Channels:
             prediction: the piece's.
             into: (C, Z, Y, X) of ``dtype``, the piece's part of the block's array.
         """
-        p, doubt = prediction.probabilities, entropy
-        if self.temperature is not None:
-            p, doubt = tempered(p, self.temperature), uncertainty
+        p = self._final(prediction.probabilities)
+        doubt = entropy if self.temperature is None else uncertainty
         distance = [] if prediction.disagreement is None else [prediction.disagreement]
         objects = [each for both in prediction.of_objects for each in both]
         stored = [doubt(p), *distance, *objects, *(p if self.probabilities else ())]
@@ -128,6 +142,13 @@ def tempered(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     powers = _exp(_log(probabilities.clamp(min=FLOOR)).mul_(1 / temperature))
     return powers.div_(powers.sum(dim=0))
+
+
+def with_priors(probabilities: torch.Tensor, priors: Sequence[float]) -> torch.Tensor:
+    """Return class probabilities (C, Z, Y, X) with priors, as ``metrics.calibration.with_priors`` does."""
+    factors = torch.tensor(priors, dtype=probabilities.dtype, device=probabilities.device)
+    products = probabilities * factors.view(-1, 1, 1, 1)
+    return products.div_(products.sum(dim=0))
 
 
 def uncertainty(probabilities: torch.Tensor) -> torch.Tensor:

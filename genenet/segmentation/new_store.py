@@ -78,6 +78,7 @@ class NewStore:
             attributes={
                 "fingerprint": fingerprint,
                 "temperature": temperature,
+                **({"class_priors": self.ensemble.class_priors} if self.ensemble.class_priors else {}),
                 **self._objects(),
                 "uncertainty": "entropy" if temperature is None else "1 - largest probability",
                 "region": self.source.region,

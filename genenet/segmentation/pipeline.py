@@ -18,7 +18,6 @@ from genenet.core.resources import give_back_freed_memory
 from genenet.networks.device import is_out_of_memory
 from genenet.networks.tiling import waste
 from genenet.networks.transfers import Results
-from genenet.segmentation.channels import write_most_probable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +155,7 @@ class Pipeline:
         with self.predictor.times.of("combine"):
             for found in self.predictor.pieces(read_box, cores):
                 place = found.box.relative_to(box.start).slices
-                write_most_probable(found.probabilities, labels[place])
+                self.channels.write_labels(found, labels[place])
                 self.channels.write(found, channels[:, *place])
 
     def _download(self, tiles: Sequence[Future[None]], results: Results) -> None:

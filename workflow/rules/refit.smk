@@ -7,7 +7,6 @@ rule refit:
         selected=PATHS.selected,
         data=PATHS.data("refit"),
         settings=PATHS.settings("refit"),
-        start=START,
     output:
         PATHS.refit("{index}"),
     log:

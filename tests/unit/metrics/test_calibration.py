@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from genenet.core.ignore import IGNORE
-from genenet.metrics.calibration import FLOOR, Reliability, best_temperature, with_temperature
+from genenet.metrics.calibration import (
+    FLOOR,
+    LARGEST_PRIOR,
+    Reliability,
+    best_priors,
+    best_temperature,
+    with_priors,
+    with_temperature,
+)
 
 
 def drawn(n=200_000, n_classes=3, seed=0):
@@ -34,6 +42,29 @@ def test_the_temperature_that_was_applied_is_found_and_undone(temperature):
     after.add(labels, with_temperature(other, best_temperature(labels, other)))
     assert after.expected_error < 0.01 < before.expected_error
     assert after.brier < before.brier
+
+
+def test_the_priors_of_another_volume_are_found():
+    """Labels are drawn from probabilities in which classes are more and less frequent than the network says."""
+    labels, p = drawn()
+    factors = np.array([2.0, 1.0, 0.5])
+    other = with_priors(p, 1 / factors)
+    assert best_priors(labels, other) == pytest.approx(factors, rel=0.05)
+    assert best_priors(labels, p) == pytest.approx([1, 1, 1], rel=0.05)
+    assert with_priors(other, factors) == pytest.approx(p)
+    assert with_priors(p, []) == pytest.approx(p)
+
+
+def test_a_class_that_no_label_shows_keeps_its_prior():
+    labels, p = drawn()
+    labels[labels == 2] = IGNORE
+    found = best_priors(labels, p)
+    assert found[2] == 1
+    assert found[0] * found[1] == pytest.approx(1, abs=1e-3)
+    assert best_priors(np.zeros(4, np.uint8), p[:, :4]) == [1, 1, 1]
+    sure = np.tile([[0.001], [0.998], [0.001]], 1000)
+    extreme = best_priors((np.arange(1000) % 200 == 0).astype(np.uint8), sure)
+    assert extreme[:2] == pytest.approx([LARGEST_PRIOR, 1 / LARGEST_PRIOR])
 
 
 def test_by_hand():

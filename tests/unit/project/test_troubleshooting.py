@@ -17,9 +17,9 @@ TABLE = f"{CONFIG}test_advice_about_the_config"
 SAY = "unit/volumes/test_what_files_say.py::"
 AXES = "unit/volumes/test_axes.py::"
 DESCRIPTION = "unit/ensembles/test_description.py::"
-START = "unit/ensembles/test_start.py::"
 TIMES = "workflow/test_times.py::"
 HOSTILE = "unit/ensembles/test_hostile_files.py::"
+ADAPTATION = "unit/ensembles/test_adaptation.py::"
 CLUSTER = "cluster/test_messages.py::"
 
 TESTS = {  # a part of each message, and the test
@@ -36,21 +36,6 @@ TESTS = {  # a part of each message, and the test
     "has no room, since net.": TABLE,
     "none of 1000 draws is feasible": f"{CONFIG}test_regions_of_which_no_network_fits",
     "is too small for its layers and poolings; at least": f"{CONFIG}test_a_genome_that_is_too_small_for_its_layers",
-    "no such folder; name the results": f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line",
-    "holds neither the results of a search nor an ensemble": (
-        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
-    ),
-    "this search is unfinished, it has no ensemble yet": (
-        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
-    ),
-    "is that of another version": (f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"),
-    "another version may have written": (
-        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
-    ),
-    "or more, but the ensemble of": (
-        f"{START}test_a_search_of_members_has_as_many_genomes_and_begins_with_their_weights"
-    ),
-    "is what this search writes": f"{START}test_a_mistake_in_the_config_is_one_line",
     "validation: is missing": "unit/config/test_folds.py::test_a_mistake_is_one_line",
     "are too few for data.folds.n": (
         "unit/volumes/test_folds.py::test_an_image_that_is_too_small_says_how_many_slabs_fit"
@@ -153,6 +138,14 @@ TESTS = {  # a part of each message, and the test
     "objects consist of pieces that don't touch": (
         "unit/training/test_object_targets.py::test_an_object_in_two_places_is_doubted"
     ),
+    "no box is marked as reviewed; write yes": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "one reviewed box can't show whether the new ensemble": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "the reviewed boxes show one class only": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "no voxel has a class; label some": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "the boxes have the classes": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "boxes hold the norms' statistics for": f"{ADAPTATION}test_norms_of_a_volume_need_its_statistics",
+    "isn't better": f"{ADAPTATION}test_one_that_is_not_better_is_not_taken",
+    "is the ensemble to be adapted; choose another name": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
     "sbatch and srun aren't on the PATH": "unit/cluster/test_launch.py::test_a_cluster_that_cant_be",
 }
 

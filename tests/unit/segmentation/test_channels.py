@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genenet.core.geometry import Box
 from genenet.core.outputs import Outputs
-from genenet.metrics.calibration import with_temperature
+from genenet.metrics.calibration import with_priors, with_temperature
 from genenet.networks.mixture import Mixture, Prediction, piece_shape
 from genenet.segmentation.channels import Channels, entropy, tempered, write_most_probable
 from tests.support.examples import examples
@@ -66,6 +66,23 @@ def test_a_temperature_changes_probabilities_as_the_calibration_does(temperature
     steps = into.numpy().astype(int) - np.rint(np.stack([1 - exact.max(axis=0), *exact]) * 255)
     assert np.abs(steps).max() <= 1
     assert (steps != 0).mean() < 1e-4
+
+
+@pytest.mark.parametrize("temperature", [None, 2.7])
+def test_priors_follow_the_temperature_and_decide_on_labels(temperature):
+    p = np.random.default_rng(0).dirichlet([0.5] * 3, (2, 40, 50)).transpose(3, 0, 1, 2).astype(np.float32)
+    priors = [0.5, 1.0, 4.0]
+    exact = with_priors(with_temperature(p.astype(float), temperature) if temperature else p, priors)
+    channels = Channels(False, True, np.dtype(np.float32), classes(3), temperature, priors)
+    into = torch.zeros((len(channels.names), *p.shape[1:]))
+    labels = torch.zeros(p.shape[1:], dtype=torch.uint8)
+    prediction = Prediction(Box.of_shape(p.shape[1:]), torch.from_numpy(p.copy()), None)
+    channels.write_labels(prediction, labels)
+    channels.write(prediction, into)
+    assert np.abs(into[1:].numpy() - exact).max() < 1e-5
+    assert np.array_equal(labels.numpy(), exact.argmax(axis=0))
+    assert (labels.numpy() != p.argmax(axis=0)).mean() > 0.1
+    assert np.array_equal(prediction.probabilities.numpy(), p)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
