@@ -20,12 +20,15 @@ data:
   validation: [{path: validation.tif, instances: {cell: {path: validation_ids.tif}}}]
   test: [{path: test.tif, instances: {cell: {path: test_ids.tif}}}]
   volumes:
-    demo: {path: test.tif}
+    demo: {path: test.tif, mask: mask.tif}
 training: {iterations: 60, validation_interval: 30, batch_size: 4}
 search: {regions: {net: {n_convkernels: [6, 8], input_size: [48, 48]}}}
 ensemble: {size: 2, strategy: best_objects}
 segmentation: {block: [1, 64, 64], jobs: 1}
 """
+
+
+OUTSIDE = 20  # columns that the mask leaves out
 
 
 def write_cells(folder, name, shape, seed):
@@ -51,6 +54,9 @@ def search(tmp_path_factory):
         {"train": (2, 128, 128), "validation": (2, 96, 128), "test": (3, 100, 120)}.items()
     ):
         write_cells(made.folder, name, shape, seed)
+    mask = np.ones((3, 100, 120), np.uint8)
+    mask[:, :, :OUTSIDE] = 0
+    tifffile.imwrite(made.folder / "mask.tif", mask, photometric="minisblack")
     made.snakemake()
     return made
 
@@ -76,6 +82,17 @@ def test_objects_are_found_listed_and_scored(search):
     assert {name: receipt["classes"]["cell"][name] for name in ("seed", "extent", "overlap")} == {
         name: tuned[name] for name in ("seed", "extent", "overlap")
     }
+
+
+def test_no_object_lies_outside_of_the_mask(search):
+    store = zarr.open(search.results / "segmentations/demo.ome.zarr")
+    names = dict(store.attrs)["genenet"]["channels"]
+    for name in ("object cell", "border cell"):
+        channel = np.asarray(store["0"][names.index(name)])
+        assert not channel[:, :, :OUTSIDE].any()
+        assert channel[:, :, OUTSIDE:].any()
+    assert not store["labels/instances_cell/0"][:, :, :OUTSIDE].any()
+    assert store["labels/instances_cell/0"][:, :, OUTSIDE : OUTSIDE + 10].any()
 
 
 def test_classes_stay_two_and_borders_belong_to_theirs(search):
