@@ -43,13 +43,14 @@ def given_images(config: Config, images: Iterable[Image] | None = None) -> list[
 
 
 def check_search_container(config: Config, image: str, arguments: str) -> None:
-    """Run the image as a search's jobs will, and look from inside for its results folder and its images.
+    """Run the image as a search's jobs will, and look from inside for all folders and files that it names.
 
     Raises:
         InputError: As ``check_container`` does.
     """
     config.results.mkdir(parents=True, exist_ok=True)
-    existing = [path for path in given_images(config) if path.exists()]
+    start = [config.start] if config.start else []
+    existing = [path for path in [*given_images(config), *start] if path.exists()]
     check_container(image, arguments, map(str, [config.results, *sorted(existing)]))
 
 

@@ -83,7 +83,8 @@ def planned_jobs(
 ) -> list[TrainingJob]:
     """Return the jobs of all trainings that can begin at once: the genomes in packs, each of the others alone."""
     runs, per_job = independent_runs(config), config.training.per_job
-    jobs = {run: training_job(paths, run, program, pause_seconds) for run in runs}
+    starts = config.start is not None
+    jobs = {run: training_job(paths, run, program, pause_seconds, starts) for run in runs}
     if per_job == 1:
         return list(jobs.values())
     packs = []
@@ -154,14 +155,22 @@ def _make_inputs(config: Config, file: Path, jobs: list[TrainingJob], image: str
 
 
 def training_job(
-    paths: ResultPaths, run: str, program: list[str], pause_seconds: float = PAUSE_SECONDS
+    paths: ResultPaths,
+    run: str,
+    program: list[str],
+    pause_seconds: float = PAUSE_SECONDS,
+    starts: bool = False,
 ) -> TrainingJob:
-    """Return the training of a run, with the command line of the workflow's rule."""
+    """Return the training of a run, with the command line of the workflow's rule.
+
+    ``starts`` says whether trainings begin with the weights of another search (``training.start``).
+    """
     out, inputs = paths.run(run), planned_runs.training_inputs(paths, run)
     options = [text for pair in inputs.items() for text in pair]
+    options += ["--results", str(paths.results)] if starts else []
     log = paths.train_log(run)
     command = [*program, "train", *options, "--out", str(out.folder), "--log", log]
-    made_from = list(inputs.values())
+    made_from = [*inputs.values(), *[paths.start] * starts]
     return TrainingJob(run, command, str(Path.cwd()), made_from, out.outputs(), log, pause_seconds)
 
 

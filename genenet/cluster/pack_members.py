@@ -108,7 +108,8 @@ def _training(common: _Common, name: str) -> PackMember:
         *(*PROGRAM, "train", *options, "--results", str(paths.results)),
         *("--out", str(files.folder), "--log", paths.train_log(name)),
     )
-    return PackMember(name, command, tuple(inputs.values()), tuple(files.outputs()), common.bytes_of(name))
+    made_from = (*inputs.values(), *common.start)
+    return PackMember(name, command, made_from, tuple(files.outputs()), common.bytes_of(name))
 
 
 def _slot(common: _Common, round_: int, slot: int, iterations: int, after: int | None) -> PackMember:
@@ -126,7 +127,8 @@ def _slot(common: _Common, round_: int, slot: int, iterations: int, after: int |
     )
     output = paths.slot(round_, iterations, name)
     title = f"slot {name} ({run})" if run else f"slot {name}"
-    return PackMember(title, command, tuple(inputs.values()), (output,), common.bytes_of(run) if run else 0.0)
+    made_from = (*inputs.values(), *common.start)
+    return PackMember(title, command, made_from, (output,), common.bytes_of(run) if run else 0.0)
 
 
 class _Common:
@@ -142,13 +144,15 @@ class _Common:
     def __init__(self, paths: ResultPaths, name: str, room: Room, settings: Path | None) -> None:
         self.paths, self.room, self.settings_file = paths, room, settings
         self.settings: Training | None = None
+        self.start: list[str] = []  # the file of what they start from, if they do
         try:
             self._read(self.inputs(name))
         except (InputError, OSError) as error:
             log.warning("the memory of trainings isn't known: %s", one_line(error))
 
     def _read(self, inputs: dict[str, str]) -> None:
-        settings = read_settings(Path(inputs["--settings"]), TrainSettings).training
+        read = read_settings(Path(inputs["--settings"]), TrainSettings)
+        self.start, settings = [self.paths.start] * read.starts, read.training
         train, validation = (open_prepared(Path(inputs[split])) for split in ("--train", "--validation"))
         self.n_classes = len(train.outputs)
         of_weights = BORDER_MAP_BYTES if settings.loss.border_weight else 0

@@ -16,6 +16,7 @@ from genenet.config.phantom import Phantom
 from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
 from genenet.core.choices import listed
 from genenet.core.models import Closed
+from genenet.core.outputs import ObjectClass, Outputs
 from genenet.phantoms.objects import OBJECTS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -212,9 +213,14 @@ class Data(Closed):
         return object_targets(self.classes, images)
 
     @property
+    def outputs(self) -> Outputs:
+        """What the outputs of a network mean: a class each, and a border for each class of objects."""
+        return Outputs(self.classes, [ObjectClass(name=each.name, of=each.of) for each in self.objects])
+
+    @property
     def n_outputs(self) -> int:
-        """The outputs of a network: a class each, and a border for each class of objects."""
-        return len(self.classes) + len(self.objects)
+        """The number of outputs of a network."""
+        return len(self.outputs)
 
     @property
     def fold_plan(self) -> FoldPlan | None:

@@ -72,6 +72,26 @@ class Config(Closed):
         return self
 
     @model_validator(mode="after")
+    def _start_is_another_search(self) -> Self:
+        given, members_of = self.training.start, self.search.from_
+        if given and members_of and given != members_of:
+            raise ValueError(
+                f"training.start: {given}, but search.from is {members_of}, whose members begin with their weights; "
+                "leave training.start out"
+            )
+        if self.start and self.start.absolute().is_relative_to(self.results.absolute()):
+            key = "training.start" if given else "search.from"
+            raise ValueError(
+                f"{key}: {self.start} is what this search writes; choose another results: folder"
+            )
+        return self
+
+    @property
+    def start(self) -> Path | None:
+        """The search or ensemble with whose weights trainings begin; None: with random ones."""
+        return self.training.start or self.search.from_
+
+    @model_validator(mode="after")
     def _regions_have_an_effect(self) -> Self:
         schedule = self.training.schedule
         for name in self.search.regions.get("net", {}):

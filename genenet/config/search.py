@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from operator import not_
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as NonNegative
 from pydantic import PositiveInt as Positive
 
+from genenet.config.start import member_genomes
 from genenet.core.models import Closed
 from genenet.genes.domains import Region
 from genenet.genes.feasible_regions import read_region, regions_schema
@@ -155,6 +158,19 @@ class Search(Draws):
     n_genomes: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
         6, description="number of genomes; a list gives that of each round: [20, 10, 10]"
     )
+    from_: Path | None = Field(
+        None,
+        alias="from",
+        exclude_if=not_,
+        description="the results folder of a finished search, or an ensemble's folder, whose members are the genomes "
+        "of this search, with members: true; null: genomes are drawn. training.start is then the same folder",
+    )
+    members: bool = Field(
+        False,
+        exclude_if=not_,
+        description="only with from: the genomes are those of the ensemble's members, best first; n_genomes is their "
+        "number, or how many of them are trained",
+    )
     halving: Halving = Halving()
     evolution: Evolution = Evolution()
     surrogate: Surrogate = Surrogate()
@@ -168,6 +184,31 @@ class Search(Draws):
                 "search:"
             )
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _members_are_counted(cls, value: Any) -> Any:
+        """Without ``n_genomes``, all members are meant. Their number is needed before any job can be planned."""
+        is_counted = not isinstance(value, dict) or "n_genomes" in value
+        if is_counted or not value.get("members") or not isinstance(value.get("from"), str | Path):
+            return value
+        return {**value, "n_genomes": len(member_genomes(Path(value["from"])))}
+
+    @model_validator(mode="after")
+    def _members_are_those_of_a_search(self) -> Self:
+        if self.members and self.from_ is None:
+            raise ValueError("members: of which ensemble? Give from: the results folder of a finished search")
+        if self.from_ is not None and not self.members:
+            raise ValueError(
+                "from: only members: true is possible beside it; to begin with the weights of another search, and draw "
+                "genomes as ever, use training.start"
+            )
+        if self.members and self.strategy != "random":
+            raise ValueError(
+                f"strategy: {self.strategy} makes genomes of its own, but members: true names them all; leave strategy "
+                "out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rounds_fit_the_strategy(self) -> Self:

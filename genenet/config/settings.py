@@ -106,6 +106,7 @@ class TrainSettings(Closed):
         normalisation: of the images.
         training: all about it.
         inherits: whether it begins with the weights of a parent of its genome.
+        starts: whether it begins with the weights of another search, if that has a network of its genome.
     """
 
     seed: int
@@ -113,6 +114,14 @@ class TrainSettings(Closed):
     normalisation: NormalisationSettings
     training: Training
     inherits: bool = Field(False, exclude_if=not_)
+    starts: bool = Field(False, exclude_if=not_)
+
+
+class StartSettings(Closed):
+    """What trainings start from: the results of a finished search, or an ensemble's folder."""
+
+    folder: Path
+    contents: str | None = None  # checksum of its networks, so that other weights are other settings
 
 
 class SelectSettings(Closed):

@@ -24,9 +24,11 @@ from genenet.config.settings import (
     ReportSettings,
     SegmentSettings,
     SelectSettings,
+    StartSettings,
     TestSettings,
     TrainSettings,
 )
+from genenet.config.start import member_genomes, start_files
 from genenet.config.types import Split
 from genenet.core.contents import contents
 from genenet.core.errors import InputError
@@ -70,7 +72,7 @@ def settings_json(config: Config, stage: str) -> str:
 
 
 def _with_contents(settings: Closed, config: Config) -> Closed:
-    """Add the checksum of labelled images, labels and masks to settings of stages that read them as a whole.
+    """Add the checksum of labelled images, labels, masks and networks to settings of stages that read them as a whole.
 
     Phantoms are left out, since the workflow makes them. So are volumes to segment, which may have terabytes: their
     sizes and times count.
@@ -80,6 +82,8 @@ def _with_contents(settings: Closed, config: Config) -> Closed:
         files = [path for image in settings.images for path in image.all]
     elif isinstance(settings, EvaluateSettings):
         files = [*(settings.volume.labels or []), *(settings.volume.mask or [])]
+    elif isinstance(settings, StartSettings):
+        files = start_files(settings.folder)
     else:
         return settings
     given = [path for path in files if paths.phantoms not in path.parents]
@@ -94,20 +98,26 @@ def _prepare(config: Config, name: str) -> PrepareSettings:
     plan = data.fold_plan if fold is not None or split == "validation" else None
     by_region = plan is not None and plan.by == "region"
     depth_counts = by_region or bool(data.objects) or any(image.voxel_size_nm for image in images)
-    region = config.search.feasible_regions().get("net", {}).get("input_size")
-    smallest = region.clip(0) if region else HYPERPARAMETERS["input_size"].default
     return PrepareSettings(
         images=images,
         classes=data.classes,
         ignore_label=data.ignore_label,
         voxel_size_nm=data.voxel_size_nm,
-        smallest_input_voxels=int(smallest) if split == "train" or plan else None,
+        smallest_input_voxels=_smallest_input(config) if split == "train" or plan else None,
         split=cast(Split, split),
         normalisation=None if data.normalisation.is_always_recorded else data.normalisation,
         sees_depth=depth_counts and sees_depth(config),
         objects=data.objects,
         folds=plan.model_copy(update={"fold": fold}) if plan else None,
     )
+
+
+def _smallest_input(config: Config) -> int:
+    """Return the smallest input of a genome that can be drawn, or of the members that the search consists of."""
+    if config.search.from_ is not None:
+        return min(genome.net.integer("input_size") for genome in member_genomes(config.search.from_))
+    region = config.search.feasible_regions().get("net", {}).get("input_size")
+    return int(region.clip(0) if region else HYPERPARAMETERS["input_size"].default)
 
 
 def _split_of(name: str) -> tuple[int | None, str]:
@@ -139,6 +149,7 @@ def _refit(config: Config, _: str) -> TrainSettings:
         repeat=REFIT_REPEAT,
         normalisation=config.data.normalisation,
         training=config.training.of_each().without_validation(),
+        starts=config.start is not None,
     )
 
 
@@ -184,7 +195,14 @@ def _train(config: Config, repeat: str) -> TrainSettings:
         normalisation=config.data.normalisation,
         training=training,
         inherits=inherited is not None,
+        starts=config.start is not None and inherited is None,
     )
+
+
+def _start(config: Config, _: str) -> StartSettings:
+    if config.start is None:
+        raise InputError("training.start: is null, so nothing is started from")
+    return StartSettings(folder=config.start)
 
 
 _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
@@ -200,6 +218,7 @@ _MAKERS: dict[str, Callable[[Config, str], Closed]] = {
     "baseline": lambda c, name: BaselineSettings(
         name=name, options=c.baselines.chosen()[name].model_dump(exclude={"n_seeds"})
     ),
+    "start": _start,
     "train": _train,
     "refit": _refit,
     "select": lambda c, _: SelectSettings(normalisation=c.data.normalisation, ensemble=c.ensemble),

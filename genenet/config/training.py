@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import not_
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -183,7 +185,7 @@ class Training(Closed):
 
 
 class Trainings(Training):
-    """All trainings of a search: how each is done, and how many of them share a job."""
+    """All trainings of a search: how each is done, how many share a job, and what they start from."""
 
     per_job: PositiveInt = Field(
         1,
@@ -191,7 +193,14 @@ class Trainings(Training):
         "its cores, as memory and cores allow, and then the others. It changes no result. Baselines, controls and "
         "refits have jobs of their own",
     )
+    start: Path | None = Field(
+        None,
+        exclude_if=not_,
+        description="the results folder of a finished search, or an ensemble's folder: each training whose genome has "
+        "a network there begins with its weights; with other classes, its last layer begins with random weights. null: "
+        "all begin with random weights",
+    )
 
     def of_each(self) -> Training:
         """Return the settings of one training, which don't depend on its job."""
-        return Training.model_validate(self.model_dump(exclude={"per_job"}))
+        return Training.model_validate(self.model_dump(exclude={"per_job", "start"}))

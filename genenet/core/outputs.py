@@ -89,3 +89,16 @@ class Outputs:
         # rounded levels may add up to more than 255
         levels: NDArray[np.uint16] = np.minimum(outputs[list(wanted)].sum(axis=0, dtype=np.uint16), LEVELS)
         return levels.astype(np.uint8)
+
+
+def other_classes(before: Outputs, now: Outputs) -> str:
+    """Return that the last layer of networks begins anew since their outputs are others; an empty text if not."""
+    if [*before.classes] == [*now.classes] and [*before.objects] == [*now.objects]:
+        return ""
+    names = [[*of.classes, *(f"{each.name} border" for each in of.objects)] for of in (now, before)]
+    only = [[name for name in own if name not in other] for own, other in (names, names[::-1])]
+    texts = [
+        f"{where}: {', '.join(each)}" for where, each in zip(("new", "before"), only, strict=True) if each
+    ]
+    how = f"others ({'; '.join(texts)})" if texts else "in another order, or their objects have other parts"
+    return f"the last layer begins with random weights, since the classes are {how}"

@@ -86,6 +86,11 @@ class ResultPaths:
         return f"{self.results}/settings/{stage}.json"
 
     @property
+    def start(self) -> str:
+        """The networks with whose weights trainings begin; only with ``training.start``."""
+        return f"{self.results}/start.json"
+
+    @property
     def contents(self) -> str:
         """The checksums of the files that the config names, with their sizes and times."""
         return f"{self.results}/contents.json"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,7 @@ from genenet.core.validation import validate
 from genenet.ensembles.description import ClassVoxels, NormalisationEntry, Refit, read_description
 from genenet.ensembles.ensemble import DESCRIPTION, GENOME, WEIGHTS, Member, entries, write_ensemble
 from genenet.ensembles.seen import greys_of
+from genenet.ensembles.start import start_of
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.prepared import open_prepared
 from genenet.training.run import TrainingRun, show_nothing
@@ -69,7 +71,8 @@ def refit(
     """Train the member of a rank on all images, and write the receipt; False if it had to stop before its end.
 
     It is trained for ``training.refit_iterations``, or for as many iterations as the member's weights were: with
-    inherited weights, those of its ancestors count as well, since a refit begins with random weights.
+    inherited weights, those of its ancestors count as well, since a refit begins with random weights. A member that
+    began with the weights of another search (``training.start``) does so again.
 
     Args:
         paths: of the search.
@@ -91,9 +94,12 @@ def refit(
         return True
     member = runs[int(rank)]
     asked_for = read_settings(settings, TrainSettings).training.refit_iterations
-    iterations = asked_for or read_scores(paths.run(member).scores).iterations_of_weights
+    scores = read_scores(paths.run(member).scores)
+    is_started = bool(scores.inherited and scores.inherited.start)
+    iterations = asked_for or (scores.iterations if is_started else scores.iterations_of_weights)
     genome, data = Path(paths.genome(member)), Path(paths.data("refit"))
-    run = TrainingRun(genome, data, None, settings, files, iterations=iterations)
+    start = partial(start_of, paths, member)
+    run = TrainingRun(genome, data, None, settings, files, iterations=iterations, start_of=start)
     if not run.run(stop, show):
         return False
     scores = read_scores(files.scores)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 Weights = tuple[Tensor, Tensor]  # (out, in, z, y, x) and (out,)
 
 
-def inherit(child: Network, parent: Network, generator: torch.Generator) -> Counter[Beginning]:
+def inherit(
+    child: Network, parent: Network, generator: torch.Generator, with_head: bool = True
+) -> Counter[Beginning]:
     """Replace a new network's weights by those of its parent where they match; return how many layers begin how.
 
     A child of the same architecture computes the same as its parent, bit for bit. Up to rounding, so does a child that
@@ -44,6 +46,7 @@ def inherit(child: Network, parent: Network, generator: torch.Generator) -> Coun
         child: a new network; it is changed.
         parent: a trained one.
         generator: draws the shares of copies.
+        with_head: whether the last layer is filled, too; it can't be if the parent has other classes.
     """
     found = origins(child.plan, parent.plan)
     known = dict(zip((layer.path for layer in parent.plan.layers), parent.layers.values(), strict=True))
@@ -51,10 +54,10 @@ def inherit(child: Network, parent: Network, generator: torch.Generator) -> Coun
         for origin, layer in zip(found, child.layers.values(), strict=True):
             match = known[origin.parent.path] if origin.parent else None
             _Heir(origin, layer, match, generator).fill()  # type: ignore[arg-type]
-        last = found[-1].outputs
-        classes = Width(child.plan.n_classes, parent.plan.n_classes)
-        _fill(child.head, _weights(parent.head), [last], classes, generator)
-    return Counter([*(origin.beginning for origin in found), "copied"])
+        if with_head:
+            classes = Width(child.plan.n_classes, parent.plan.n_classes)
+            _fill(child.head, _weights(parent.head), [found[-1].outputs], classes, generator)
+    return Counter([*(origin.beginning for origin in found), "copied" if with_head else "fresh"])
 
 
 @dataclass(frozen=True)

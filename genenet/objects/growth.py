@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.uint32]
 
-HALO = (8, 32, 32)  # voxels along z, y, x; more than the width of usual borders
+# Voxels along z, y, x: as wide as usual borders. On cells that fill space, objects differ from those of a volume in one
+# block by an adapted Rand error of 0.0007. With twice the halo it is 0.00001, but growing takes half as long again.
+HALO = (4, 16, 16)
 
 
 def grown(box: Box, shape: Triple, read_numbers: Callable[[Box], Numbers], read: ReadLevels) -> Numbers:

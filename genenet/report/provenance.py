@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.core.atomic_files import optional_json, read_json
+from genenet.core.choices import many
 from genenet.core.contents import file_checksum
 from genenet.core.version import build
 from genenet.training.prepared import open_prepared
@@ -32,6 +33,7 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], members: Sequence[Me
         "Seed": str(settings.get("seed", "unknown")),
         "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "Trainings": f"{len(runs) - n_baselines} networks, {n_baselines} baseline{'s' * (n_baselines != 1)}",
+        "Start": _start(runs),
         "Status": ", ".join(f"{n} {status}" for status, n in statuses.most_common()),
         **_surroundings(runs),
         "Data": "; ".join(_checksums(paths)),
@@ -39,6 +41,18 @@ def provenance(paths: ResultPaths, runs: Sequence[Outcome], members: Sequence[Me
         "Results": str(paths.results.resolve()),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _start(runs: Sequence[Outcome]) -> str:
+    """Return how many trainings began with the weights of another search, and how; an empty text if none did."""
+    found = [run.scores.inherited for run in runs if run.scores and run.scores.inherited]
+    started = [each for each in found if each.start]
+    if not started:
+        return ""
+    folders = ", ".join(sorted({str(each.start) for each in started}))
+    n_new = sum(each.new_head for each in started)
+    heads = f"; the last layer of {n_new} began with random weights, since there the classes are others"
+    return f"{len(started)} of {many(len(runs), 'training')} began with weights of {folders}{heads if n_new else ''}"
 
 
 def devices(runs: Sequence[Outcome]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from genenet.config.planned_controls import control_runs, long_iterations, long_runs
 from genenet.config.planned_runs import folds, refit_ranks, search_rounds
 from genenet.config.rounds import planned_iterations
+from genenet.config.start import member_genomes
 from genenet.core.logs import quiet
 from genenet.core.paths import of_control
 from genenet.genes import generation
@@ -81,6 +82,8 @@ class TrainingsCost:
 
 def _mean_step(config: Config, n: int) -> float:
     """Return the mean operations of a step over the first ``n`` genomes."""
+    if config.search.from_ is not None:
+        return fmean(_step(genome, config) for genome in member_genomes(config.search.from_))
     regions = config.search.feasible_regions()
     with quiet(generation.__name__):  # of draws that are rejected
         genomes = [generation.draw(regions, config.search.seed, index) for index in range(n)]

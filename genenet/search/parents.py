@@ -64,4 +64,4 @@ def _parent(
             f"{gathered}: has no checksums of the weights of {whole}; remove it and start the workflow again"
         )
     run = whole if fold is None else fold_run(whole, fold)
-    return Parent(run, read_genome(paths.genome(run)), paths.run(run), checksums[fold or 0], gathered)
+    return Parent(run, read_genome(paths.genome(run)), paths.run(run).weights, checksums[fold or 0], gathered)

@@ -13,6 +13,7 @@ import numpy as np
 from genenet.core.atomic_files import write_csv
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, blocks_of, work_shape
+from genenet.core.in_threads import in_threads
 from genenet.core.lock import exclusive
 from genenet.core.outputs import ObjectClass
 from genenet.objects.contacts import CONTACT_COLUMNS, contact_rows
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = "genenet.instances/1"
-WORK_VOXELS = 2**23  # of the blocks that are processed together: about 400 MB
+WORK_VOXELS = 2**23  # of the blocks that are processed together
+THREAD_BYTES = 5e8  # that a thread needs for a block
 ROUNDS = 3  # in which the blocks are read: stages, growth, measures
 
 
@@ -64,12 +66,14 @@ class InstancesJob:
         settings: of the search for objects.
         classes: of the objects; empty: all that the ensemble has learnt.
         work_voxels: of the blocks that are processed together.
+        threads: blocks that are processed at a time; they change nothing in the result.
     """
 
     path: Path
     settings: InstanceSettings
     classes: Sequence[str] = ()
     work_voxels: int = WORK_VOXELS
+    threads: int = 1
 
     @cached_property
     def store(self) -> Store:
@@ -148,17 +152,19 @@ class InstancesJob:
         ):
             for box, numbers in seeds:
                 scratch[box.slices] = numbers
-            for box in progress.over(boxes):
-                target[box.slices] = grown(
-                    box, self.store.shape, lambda b: np.asarray(scratch[b.slices]), read
-                )
+
+            def grow(box: Box) -> NDArray[np.uint32]:
+                return grown(box, self.store.shape, lambda b: np.asarray(scratch[b.slices]), read)
+
+            for box, numbers in in_threads(grow, progress.over(boxes), self.threads):
+                target[box.slices] = numbers
         return n
 
     def _measure(self, name: str, label: str, n: int, tuned: TunedObjects, progress: _Progress) -> int:
         store, names = self.store, self.store.attributes["classes"]
         objects, contacts = ObjectMeasures(n, len(names), store.shape), ContactMeasures(n)
-        for box in progress.over(blocks_of(store.shape, self.block)):
-            seen = self._seen(name, label, box)
+        boxes = progress.over(blocks_of(store.shape, self.block))
+        for _, seen in in_threads(lambda box: self._seen(name, label, box), boxes, self.threads):
             objects.add(seen)
             contacts.add(seen)
         class_id, place = names.index(name), (store.voxel_size_nm, store.translation_nm)

@@ -18,6 +18,7 @@ from genenet.core.tolerant_read import names_in, try_read
 from genenet.search.predictions import Agreement, agreement
 from genenet.status.refits import open_refits, read_refits
 from genenet.status.stages import StageState, read_stages
+from genenet.status.start import start_text
 from genenet.status.time_left import TimeLeft, time_left
 from genenet.status.trainings import open_iterations, read_joined, read_trainings
 from genenet.training.outcomes import Phase
@@ -63,6 +64,7 @@ class Status:
     ranked: list[Outcome] | None = None  # with folds, the trainings whose folds were joined; None: all runs
     n_folds: int = 0
     agreement: Agreement | None = None  # of predicted and real scores; None without a surrogate model
+    start: str = ""  # what trainings start from; empty if all begin with random weights
 
     def of_phase(self, phase: Phase) -> list[Outcome]:
         """Return the trainings in a phase."""
@@ -140,6 +142,7 @@ def read_status(config: Config) -> Status:
         ranked=ranked,
         n_folds=config.data.folds.n if config.data.folds else 0,
         agreement=agreement(ranked or runs, metric) if config.search.asks_a_model else None,
+        start=start_text(config, paths),
     )
 
 
@@ -176,6 +179,7 @@ def as_json(status: Status) -> dict[str, Any]:
         "best": status.best.run if status.best else None,
         "baselines": {run.run: run.ari for run in status.best_baselines.values()},
         "predictions": asdict(status.agreement) if status.agreement else None,
+        "start": status.start or None,
         "left": asdict(status.left),
         "settings_changed": status.changed,
         "stages": [asdict(stage) for stage in status.stages],

@@ -30,7 +30,7 @@ def read_trainings(config: Config, paths: ResultPaths, iterations: int) -> list[
     wholes |= {run: each.iterations for each in rounds if each.inherits for run in each.runs}
     bred = {run for each in rounds if each.is_bred for run in each.runs}
     may_end_early = config.training.stopping.patience is not None
-    since = _inputs_written(paths, rounds)
+    since = _inputs_written(paths, rounds, config.start is not None)
     trainings = planned_runs.trainings(config)
     folders = {
         name: set(names_in(paths.run(name).folder)) for name in {run.rpartition("/")[0] for run in trainings}
@@ -55,8 +55,13 @@ def read_joined(paths: ResultPaths, folds: Sequence[Outcome]) -> list[Outcome]:
     return [read_outcome(paths, run) for run in names if run not in left]
 
 
-def _inputs_written(paths: ResultPaths, rounds: Sequence[Round]) -> Callable[[str, bool], float]:
-    """Return a function that returns when the newest input of a training was written; it asks for each file once."""
+def _inputs_written(
+    paths: ResultPaths, rounds: Sequence[Round], starts: bool
+) -> Callable[[str, bool], float]:
+    """Return a function that returns when the newest input of a training was written; it asks for each file once.
+
+    ``starts`` says whether trainings start from another search.
+    """
     time_of = cache(lambda path: written(path) or 0.0)
 
     def since(run: str, is_bred: bool) -> float:
@@ -70,6 +75,8 @@ def _inputs_written(paths: ResultPaths, rounds: Sequence[Round]) -> Callable[[st
         splits = ("train", "validation")
         names += [f"prepare_{s}" if fold is None else planned_runs.fold_stage(fold, s) for s in splits]
         files = [paths.settings(name) for name in names] + [paths.training_data(run, s) for s in splits]
+        if starts:
+            files.append(paths.start)
         if needs_ranking(run):  # its genome is as old as the choice of the best network
             files.append(paths.genome(run))
         return max(map(time_of, files))

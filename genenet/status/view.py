@@ -161,6 +161,8 @@ def _head(status: Status) -> Group:
         table.add_row("", _score(run, status.metric, title))
     if status.agreement:
         table.add_row("model", status.agreement.text)
+    if status.start:
+        table.add_row("start", status.start)
     table.add_row("time left", _left(status))
     for text in _notes(status):
         table.add_row(Text("note", "yellow"), text)

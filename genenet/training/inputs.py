@@ -64,14 +64,21 @@ class Inputs:
             not training.schedule.depends_on_end and not training.iterations % training.validation_interval
         )
         unused = OBSERVERS | ({"iterations"} if is_longer_alike else set())
-        settings = self.settings.model_dump(mode="json", exclude={"training": unused})
+        # which weights a training starts from is said by their checksum
+        settings = self.settings.model_dump(mode="json", exclude={"training": unused, "starts": True})
         for (*sections, key), default in LATER_KEYS.items():
             section = reduce(getitem, sections, settings)
             if section[key] == default:
                 del section[key]
         images = len(self.train.classes), self.train.checksum, self.validation.checksum
-        parts = [VERSION, self.genome.id, settings, *images, *([self.parent.checksum] if self.parent else [])]
-        return checksum_of(parts)
+        return checksum_of([VERSION, self.genome.id, settings, *images, *self._parent_parts])
+
+    @property
+    def _parent_parts(self) -> list[str]:
+        if self.parent is None:
+            return []
+        is_new_head = bool(self.parent.other_classes(self.train.outputs))
+        return [self.parent.checksum, *["new head"] * is_new_head]
 
     def trainer(self, network_plan: Plan, device: torch.device, is_new: bool = True) -> Trainer:
         """Read the images, and return a trainer at iteration 0.

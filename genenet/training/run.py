@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from genenet.core.paths import RunPaths
     from genenet.genes.plan import Plan
     from genenet.training.loop import Show
-    from genenet.training.parent import Parent, ParentOf
+    from genenet.training.parent import Parent, ParentOf, StartOf
     from genenet.training.scores import Status
     from genenet.training.trainer import Trainer
 
@@ -57,6 +57,7 @@ class TrainingRun:
         until: the iteration at which it pauses, published as it is; None: it is trained to the end.
         iterations: instead of those of the settings; None: those of the settings.
         parent_of: finds the parent whose weights a child begins with, if the settings ask for that.
+        start_of: finds the network of another search whose weights the training begins with, likewise.
     """
 
     genome: Path
@@ -67,6 +68,7 @@ class TrainingRun:
     until: int | None = None
     iterations: int | None = None
     parent_of: ParentOf | None = None
+    start_of: StartOf | None = None
 
     def run(self, stop: Stop | None = None, show: Show = show_nothing, timing: Timing = TIMING) -> bool:
         """Train to the end (or ``until``) and publish; False if it had to stop before, with a checkpoint.
@@ -147,14 +149,29 @@ class _Session:
         return Inputs(genome, settings, train, validation)
 
     def _parent(self, inputs: Inputs, network_plan: Plan) -> Parent | None:
-        if not inputs.settings.inherits:
-            return None
-        if self.paths.parent_of is None:
-            raise InputError(
-                f"{self.paths.settings}: this training begins with the weights of a parent; name the results folder "
-                "with --results"
+        settings, found = inputs.settings, None
+        if settings.inherits:
+            if self.paths.parent_of is None:
+                raise self._without_results("a parent")
+            return self.paths.parent_of(inputs.genome, network_plan)
+        if settings.starts:
+            if self.paths.start_of is None:
+                raise self._without_results("another search (training.start)")
+            found = self.paths.start_of(inputs.genome)
+        if found and found.origin and (seen := found.origin.seen([i.name for i in inputs.validation.images])):
+            log.warning(
+                "validation: the networks of %s may have learned from %s, so scores are too high; validate on other "
+                "images or regions",
+                found.origin.folder,
+                ", ".join(seen),
             )
-        return self.paths.parent_of(inputs.genome, network_plan)
+        return found
+
+    def _without_results(self, whose: str) -> InputError:
+        return InputError(
+            f"{self.paths.settings}: this training begins with the weights of {whose}; name the results folder with "
+            "--results"
+        )
 
     def _give_up(self, verdict: Verdict) -> bool:
         """Publish it. The training is over."""

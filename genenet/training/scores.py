@@ -45,7 +45,7 @@ class PredictionTime(Closed):
 
 
 class Inherited(Closed):
-    """The weights that a training began with (``search.evolution.inherit_weights``).
+    """The weights that a training began with (``search.evolution.inherit_weights``, ``training.start``).
 
     The numbers of convolution layers, the last one included, say how these began
     (:mod:`genenet.genes.inheritance`); ``fresh`` is at random.
@@ -53,17 +53,27 @@ class Inherited(Closed):
     Attributes:
         run: the training whose weights they were.
         genome: of that training.
-        iterations: that these weights had been trained for, those of earlier ancestors included.
+        iterations: that these weights had been trained for, those of earlier ancestors included; None if it isn't
+            known, as that of an ensemble's members.
+        start: the results of another search, or the ensemble, that ``run`` was trained in; None: this search.
+        new_head: whether the last layer began with random weights, since the other search has other classes.
     """
 
     run: str
     genome: str
-    iterations: NonNegativeInt
+    iterations: NonNegativeInt | None
+    start: str | None = Field(None, exclude_if=not_)
+    new_head: bool = Field(False, exclude_if=not_)
     copied: NonNegativeInt = 0
     widened: NonNegativeInt = 0
     narrowed: NonNegativeInt = 0
     inserted: NonNegativeInt = 0
     fresh: NonNegativeInt = 0
+
+    @property
+    def source(self) -> str:
+        """The training, and the folder of its search if that is another one."""
+        return f"{self.run} in {self.start}" if self.start else self.run
 
     @property
     def text(self) -> str:
@@ -123,7 +133,7 @@ class Scores(Closed):
     @property
     def iterations_of_weights(self) -> int:
         """The iterations that its weights were trained for, those of its ancestors included; 0 without weights."""
-        return (self.iterations or 0) + (self.inherited.iterations if self.inherited else 0)
+        return (self.iterations or 0) + ((self.inherited.iterations or 0) if self.inherited else 0)
 
     @property
     def ari(self) -> float | None:

@@ -104,7 +104,7 @@ class Trainer:
         torch.manual_seed(self._torch_seed(Stream.WEIGHTS_AND_DROPOUT, 0))
         self.network = Network(plan)
         self.inherited = (
-            begin_with(parent, self.network, self._torch_seed(Stream.INHERITED_WEIGHTS, 0))
+            begin_with(parent, self.network, self._torch_seed(Stream.INHERITED_WEIGHTS, 0), self.outputs)
             if parent
             else None
         )

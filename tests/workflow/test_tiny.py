@@ -182,6 +182,39 @@ def test_one_more_genome_trains_only_that_one(tiny):
     assert tiny.planned() == {}
 
 
+def test_a_search_goes_on_from_the_members_of_another_with_other_classes(tiny, tmp_path):
+    """Only the members, with their weights; other weights there start it again, and copied files don't."""
+    tiny = tiny.copied(tmp_path)
+    tiny.add(
+        "further.yaml",
+        "{results: further, search: {from: results, members: true, n_genomes: 2}, training: {iterations: 10}, "
+        "baselines: {unet2015: null}, data: {classes: [background, platelet, mitochondrion, alpha granule, "
+        "canalicular vessel, dense granule body, dense granule core], test: [], volumes: {}}}",
+    )
+    tiny.snakemake("further/ranking.csv")
+    members = json.loads((tiny.results / "ensemble/ensemble.json").read_text())["members"]
+    for index, member in enumerate(members):
+        scores = json.loads((tiny.folder / f"further/runs/r0/00{index}/scores.json").read_text())
+        assert (scores["genome"], scores["iterations"]) == (member["genome"], 10)
+        inherited = scores["inherited"]
+        assert (inherited["run"], inherited["start"], inherited["iterations"]) == (
+            member["run"],
+            "results",
+            20,
+        )
+        assert (inherited["new_head"], inherited["fresh"]) == (True, 1)
+    assert (
+        "the classes are others (new: platelet; before: cell)"
+        in (tiny.folder / "further/logs/train/r0/000.log").read_text()
+    )
+    weights = tiny.results / "runs/r0/000/model.safetensors"
+    os.utime(weights)
+    assert tiny.planned(target="further/ranking.csv") == {}
+    weights.write_bytes(weights.read_bytes() + b"x")
+    again = {"settings": 1, "start_weights": 1, "member": 2, "train": 2, "select": 1}
+    assert tiny.planned(target="further/ranking.csv") == again
+
+
 def test_baselines_are_ranked_beside_the_genomes_each_of_its_seeds(tiny):
     tiny.add(
         "baselines.yaml",

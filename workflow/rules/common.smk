@@ -11,6 +11,14 @@ OBJECTS = CONFIG.data.objects
 TRAINING = fold_run("{run}", "{fold}") if FOLDS else "{run}"
 
 
+# the networks that trainings begin with, if they start from another search
+START = [PATHS.start] if CONFIG.start else []
+
+
+def start_inputs(wildcards):
+    return [str(path) for path in start_files(CONFIG.start)]
+
+
 def training_images(split):
     return PATHS.fold_data("{fold}", split) if FOLDS else PATHS.data(split)
 

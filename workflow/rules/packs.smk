@@ -13,6 +13,7 @@ rule train_pack:
         validation=training_images("validation"),
         settings=genomes_settings,
         earlier=parents_of_round,
+        start=START,
     output:
         PATHS.pack("{round}", "{span}", "{fold}" if FOLDS else None),
     log:
@@ -41,6 +42,7 @@ rule rung_pack:
         validation=PATHS.data("validation"),
         settings=genomes_settings,
         earlier=parents_of_round,
+        start=START,
     output:
         PATHS.rung_pack("{round}", "{iterations}", "{span}"),
     log:

@@ -7,6 +7,7 @@ rule refit:
         selected=PATHS.selected,
         data=PATHS.data("refit"),
         settings=PATHS.settings("refit"),
+        start=START,
     output:
         PATHS.refit("{index}"),
     log:

@@ -9,6 +9,7 @@ rule rung:
         validation=PATHS.data("validation"),
         settings=genomes_settings,
         earlier=parents_of_round,
+        start=START,
     output:
         PATHS.slot("{round}", "{iterations}", "{index}"),
     log:

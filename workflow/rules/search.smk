@@ -1,27 +1,32 @@
 # Genomes, and one training for each of them. The trainings need GPUs.
 
 
-rule generate:
-    input:
-        settings=lambda wildcards: PATHS.settings(
-            "breed" if is_bred(wildcards) else "generate"
-        ),
-        earlier=earlier_rounds,
-    output:
-        PATHS.genome("r{round}/{index}"),
-    log:
-        f"{PATHS.results}/logs/generate/r{{round}}/{{index}}.log",
-    container:
-        None
-    params:
-        parents=lambda wildcards: (
-            f"--results {quote(str(PATHS.results))}" if is_bred(wildcards) else ""
-        ),
-    message:
-        "make genome r{wildcards.round}/{wildcards.index}"
-    shell:
-        "genenet generate --settings {input.settings:q} {params.parents} --round {wildcards.round:q}"
-        " --index {wildcards.index:q} --out {output:q} --log {log:q}"
+if not CONFIG.search.members:
+
+    localrules:
+        generate,
+
+    rule generate:
+        input:
+            settings=lambda wildcards: PATHS.settings(
+                "breed" if is_bred(wildcards) else "generate"
+            ),
+            earlier=earlier_rounds,
+        output:
+            PATHS.genome("r{round}/{index}"),
+        log:
+            f"{PATHS.results}/logs/generate/r{{round}}/{{index}}.log",
+        container:
+            None
+        params:
+            parents=lambda wildcards: (
+                f"--results {quote(str(PATHS.results))}" if is_bred(wildcards) else ""
+            ),
+        message:
+            "make genome r{wildcards.round}/{wildcards.index}"
+        shell:
+            "genenet generate --settings {input.settings:q} {params.parents} --round {wildcards.round:q}"
+            " --index {wildcards.index:q} --out {output:q} --log {log:q}"
 
 
 rule baseline:
@@ -50,6 +55,7 @@ rule train:
             planned_runs.train_stage(wildcards.run, ROUNDS)
         ),
         earlier=lambda wildcards: parents_of(wildcards.run),
+        start=START,
     output:
         PATHS.run(TRAINING).outputs(),
     log:

@@ -37,8 +37,8 @@ if POSTPROCESSING.is_wanted:
         message:
             "post-process {wildcards.volume}"
         shell:
-            "genenet postprocess --settings {input.settings:q} --receipt {output.receipt:q} --log {log:q}"
-            " -- {params.store:q}"
+            "genenet postprocess --settings {input.settings:q} --receipt {output.receipt:q} --threads {threads}"
+            " --log {log:q} -- {params.store:q}"
 
 
 SEGMENTED = (
@@ -62,6 +62,7 @@ if OBJECTS:
             ],
         log:
             f"{PATHS.results}/logs/instances/{{volume}}.log",
+        threads: ENSEMBLE_THREADS
         params:
             store=PATHS.store("{volume}"),
         message:

@@ -68,6 +68,7 @@ def check(config: ConfigFile = CONFIG) -> None:
     """Check a config.yaml and the images that it names, and estimate what its trainings cost."""
     from genenet.config.model import read_config
     from genenet.config.planned_packs import packs_text
+    from genenet.ensembles.start import start_lines
     from genenet.search.cost import TrainingsCost
     from genenet.volumes.image_checks import check_images
 
@@ -76,6 +77,8 @@ def check(config: ConfigFile = CONFIG) -> None:
         print(line)
     if str(checked.results).startswith(("~", "$")):
         print(f"results: {checked.results} is a folder of that name below this one; ~ and $ aren't expanded")
+    for line in start_lines(checked):
+        print(line)
     print(_cost(TrainingsCost.of(checked)))
     if jobs := packs_text(checked):
         print(jobs)

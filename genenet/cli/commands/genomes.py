@@ -55,6 +55,28 @@ def generate(
     genome.write(out)
 
 
+@app.command("start-weights", rich_help_panel=BY_HAND)
+def start_weights(out: Out, settings: Settings) -> None:
+    """List the networks of a finished search, or the members of an ensemble, with whose weights trainings begin."""
+    from genenet.config.settings import StartSettings, read_settings
+    from genenet.ensembles.start import write_start
+
+    write_start(read_settings(settings, StartSettings).folder, out)
+
+
+@app.command(rich_help_panel=BY_HAND)
+def member(
+    out: Out,
+    start: Annotated[Path, typer.Option(help="start.json, the list of the networks to start from")],
+    index: Annotated[int, typer.Option(min=0, help="rank of the member, from 0")],
+) -> None:
+    """Write the genome of a member of the ensemble that a search starts from (search.members)."""
+    from genenet.config.rounds import run_name
+    from genenet.ensembles.start import member_genome
+
+    member_genome(start, index, run_name(0, index)).write(out)
+
+
 @app.command(rich_help_panel=LOOK)
 def inspect(
     genome: GenomeFile,

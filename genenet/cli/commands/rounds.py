@@ -36,6 +36,7 @@ def rung(
     from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.paths import ResultPaths, slot_name
     from genenet.core.resources import keep_freed_memory
+    from genenet.ensembles.start import start_of
     from genenet.search.halving import run_of_slot, write_empty_slot, write_slot
     from genenet.search.parents import parent_of
     from genenet.training.run import TrainingRun
@@ -51,8 +52,10 @@ def rung(
             return
         genome, files = Path(paths.genome(name)), paths.run(name)
         train, validation = (Path(paths.data(split)) for split in ("train", "validation"))
-        parent = partial(parent_of, paths, None)
-        run = TrainingRun(genome, train, validation, settings, files, iterations, parent_of=parent)
+        parent, start = partial(parent_of, paths, None), partial(start_of, paths, name)
+        run = TrainingRun(
+            genome, train, validation, settings, files, iterations, parent_of=parent, start_of=start
+        )
         logged, stopping = also_logged(Path(paths.train_log(name))), Stop(stop_after_minutes)
         with logged, stopping.on_signals() as stop:
             finished = run.run(stop, show_training)

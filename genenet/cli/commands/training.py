@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,8 +36,8 @@ def train(
     results: Annotated[
         Path | None,
         typer.Option(
-            help="the results folder with the parents, if the settings are of children that inherit weights "
-            "(search.evolution.inherit_weights)"
+            help="the results folder with the parents or with start.json, if the settings are of trainings that begin "
+            "with other weights (search.evolution.inherit_weights, training.start)"
         ),
     ] = None,
     stop_after_minutes: StopAfter = None,
@@ -46,13 +47,18 @@ def train(
     from genenet.core.attempts import exit_codes_by_ending
     from genenet.core.paths import ResultPaths, RunPaths, of_fold
     from genenet.core.resources import keep_freed_memory
+    from genenet.ensembles.start import start_of
     from genenet.search.parents import parent_of
     from genenet.training.run import TrainingRun
     from genenet.training.stopping import Stop
 
     keep_freed_memory()
-    parent = partial(parent_of, ResultPaths(results), of_fold(out.as_posix())[1]) if results else None
-    run = TrainingRun(genome, train, validation, settings, RunPaths(out), parent_of=parent)
+    run = TrainingRun(genome, train, validation, settings, RunPaths(out))
+    if results:
+        paths = ResultPaths(results)
+        name = out.as_posix().removeprefix(f"{paths.run('').folder.as_posix()}/")
+        parent = partial(parent_of, paths, of_fold(name)[1])
+        run = replace(run, parent_of=parent, start_of=partial(start_of, paths, name))
     with exit_codes_by_ending(), Stop(stop_after_minutes).on_signals() as stop:
         finished = run.run(stop, show_training)
     if not finished:

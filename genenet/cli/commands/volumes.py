@@ -184,6 +184,7 @@ def instances(
     ] = None,
     min_size_voxels: Annotated[int | None, typer.Option(help="smaller seeds don't begin an object")] = None,
     settings: Annotated[Path | None, typer.Option(help="the workflow's settings, instead of options")] = None,
+    threads: Threads = None,
     receipt: Receipt = None,
 ) -> None:
     """Number the objects of a segmentation, also those that touch; list them, and their doubtful contacts.
@@ -195,8 +196,9 @@ def instances(
     from genenet.config.instances import InstanceSettings
     from genenet.config.settings import read_settings
     from genenet.core.atomic_files import write_json
+    from genenet.core.resources import threads_that_fit
     from genenet.core.validation import validate
-    from genenet.segmentation.instances import InstancesJob
+    from genenet.segmentation.instances import THREAD_BYTES, InstancesJob
 
     options = {"seed": seed, "extent": extent, "overlap": overlap, "min_size_voxels": min_size_voxels}
     chosen = {name: value for name, value in options.items() if value is not None}
@@ -205,8 +207,9 @@ def instances(
         if settings
         else validate(InstanceSettings, chosen, "instances")
     )
+    job = InstancesJob(store, wanted, classes or [], threads=threads_that_fit(threads, THREAD_BYTES))
     with show_blocks(store.name) as show:
-        done = InstancesJob(store, wanted, classes or []).run(show)
+        done = job.run(show)
     if receipt:
         write_json(receipt, done)
 

@@ -17,6 +17,7 @@ TABLE = f"{CONFIG}test_advice_about_the_config"
 SAY = "unit/volumes/test_what_files_say.py::"
 AXES = "unit/volumes/test_axes.py::"
 DESCRIPTION = "unit/ensembles/test_description.py::"
+START = "unit/ensembles/test_start.py::"
 TIMES = "workflow/test_times.py::"
 HOSTILE = "unit/ensembles/test_hostile_files.py::"
 ADAPTATION = "unit/ensembles/test_adaptation.py::"
@@ -36,6 +37,21 @@ TESTS = {  # a part of each message, and the test
     "has no room, since net.": TABLE,
     "none of 1000 draws is feasible": f"{CONFIG}test_regions_of_which_no_network_fits",
     "is too small for its layers and poolings; at least": f"{CONFIG}test_a_genome_that_is_too_small_for_its_layers",
+    "no such folder; name the results": f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line",
+    "holds neither the results of a search nor an ensemble": (
+        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
+    ),
+    "this search is unfinished, it has no ensemble yet": (
+        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
+    ),
+    "is that of another version": (f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"),
+    "another version may have written": (
+        f"{START}test_no_search_an_unfinished_one_or_another_version_is_one_line"
+    ),
+    "or more, but the ensemble of": (
+        f"{START}test_a_search_of_members_has_as_many_genomes_and_begins_with_their_weights"
+    ),
+    "is what this search writes": f"{START}test_a_mistake_in_the_config_is_one_line",
     "validation: is missing": "unit/config/test_folds.py::test_a_mistake_is_one_line",
     "are too few for data.folds.n": (
         "unit/volumes/test_folds.py::test_an_image_that_is_too_small_says_how_many_slabs_fit"

@@ -174,7 +174,7 @@ def test_a_second_run_writes_the_same(tmp_path, dtype):
     volume = Volume(tmp_path, dtype=dtype)
     volume.run()
     first = [volume.objects, *(path.read_text() for path in tables_of(volume.path, "cell"))]
-    volume.run()
+    volume.run(threads=3)
     assert np.array_equal(first[0], volume.objects)
     assert first[1:] == [path.read_text() for path in tables_of(volume.path, "cell")]
 
@@ -323,12 +323,12 @@ print(peak - before)
 
 @pytest.mark.process
 def test_memory_doesnt_grow_with_the_number_of_blocks(tmp_path):
-    of_object, border = cells((8, 128, 128), 60)
+    of_object, border = cells((8, 128, 128), 6)  # few, since the graph grows with the objects
     labels = (of_object >= 128).astype(np.uint8)
     channels = np.stack([border, border, of_object, border])
     names = ["uncertainty", "disagreement", "object cell", "border cell"]
     taken = []
-    for n in (6, 30):
+    for n in (6, 90):
         path = tmp_path / f"{n}.ome.zarr"
         facts = {"attributes": {"objects": OBJECTS}, "names": names, "classes": CLASSES}
         repeated = np.concatenate([channels] * n, axis=1)
@@ -337,6 +337,7 @@ def test_memory_doesnt_grow_with_the_number_of_blocks(tmp_path):
         assert done.returncode == 0, done.stderr
         taken.append(int(done.stdout))
     more = (
-        24 * channels.size / 1024
+        84 * channels.size / 1024
     )  # kB of the larger volume's channels; its objects' numbers take as much again
+    print(taken, more)
     assert taken[1] - taken[0] < 0.75 * more, taken

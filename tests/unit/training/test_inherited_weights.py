@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from genenet.core.errors import InputError
+from genenet.core.outputs import Outputs
 from genenet.core.paths import ResultPaths, fold_run
 from genenet.genes.genome import Genome, read_genome
 from genenet.genes.plan import plan
@@ -208,7 +209,7 @@ def test_in_a_fold_a_child_begins_with_the_weights_of_that_fold(family):
     child = family.child("r1/000")
     found = parent_of(family.paths, 1, child, plan(child.net, 3))
     assert (found.run, found.checksum) == (fold_run("r0/000", 1), "b")
-    assert found.files.weights == family.paths.run("r0/000").folder / "folds/1/model.safetensors"
+    assert found.weights == family.paths.run("r0/000").folder / "folds/1/model.safetensors"
 
 
 def test_the_same_architecture_predicts_the_same_before_it_is_trained(family):
@@ -217,7 +218,7 @@ def test_the_same_architecture_predicts_the_same_before_it_is_trained(family):
     built = plan(child.net, 3)
     torch.manual_seed(0)
     network = Network(built)
-    inheritance.begin_with(parent_of(family.paths, None, child, built), network, 3)
+    inheritance.begin_with(parent_of(family.paths, None, child, built), network, 3, Outputs(runs.CLASSES))
     trained = load_network(genome, plan(genome.net, 3), family.paths.run("r0/000").weights)
     x = torch.randn(1, 1, *built.input_shape)
     with torch.no_grad():
