@@ -21,6 +21,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "FIRST_LOOK": 15,
         "SURROGATE": 16,
         "INHERITED_WEIGHTS": 17,
+        "ADAPTATION": 18,
     }
 
 
