@@ -35,8 +35,8 @@ def option(name: str) -> str:
 
 
 def read_shape(text: str) -> Triple:
-    """Read numbers of voxels along z, y, x, such as 16x640x640; raises InputError."""
-    sizes = text.split("x")
+    """Read numbers of voxels along z, y, x, such as 16x640x640 or 16,640,640; raises InputError."""
+    sizes = re.split("[x,]", text)
     if len(sizes) != 3 or not all(size.strip().isdecimal() for size in sizes):
         raise InputError("give voxels along z, y and x, such as 16x640x640")
     z, y, x = map(int, sizes)

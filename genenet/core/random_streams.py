@@ -31,3 +31,4 @@ class Stream(IntEnum):
     SURROGATE = 16  # seeds of the surrogate models of a search: (stream, round, genome)
     INHERITED_WEIGHTS = 17  # torch's seed of the shares of copied channels in a child: (stream, 0)
     ADAPTATION = 18  # the order of the pieces on which the last layers are trained: (stream,)
+    SUGGESTED_BOXES = 20  # boxes to label that are drawn at random

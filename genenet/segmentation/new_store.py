@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genenet.networks.device import resolved
 from genenet.segmentation.channels import Channels
 from genenet.segmentation.first_look import FirstLook
-from genenet.segmentation.store_mask import mask_facts
+from genenet.segmentation.store_mask import mask_facts, source_facts
 from genenet.segmentation.suitability import normalisation_of, size_difference, warn_of_other_images
 from genenet.volumes import ome_zarr
 from genenet.volumes.readers.zarr import warn_of_missing_chunks
@@ -85,6 +85,7 @@ class NewStore:
                 "normalisation": self.ensemble.normalisation.settings.model_dump(mode="json"),
                 **attributes,
                 **mask_facts(self.source),
+                **source_facts(self.source),
             },
         )
 

@@ -1,4 +1,4 @@
-"""The mask of a segmentation: its store records which files it is, so that post-processing finds it again."""
+"""The files of a segmentation: its store records image and mask, so that later steps find them again."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def mask_facts(source: ImageFiles) -> dict[str, Any]:
     if not source.mask:
         return {}
     return {"mask": [str(path.absolute()) for path in source.mask], "flip": source.flip}
+
+
+def source_facts(source: ImageFiles) -> dict[str, Any]:
+    """Return the attributes of a store that record the files of the image and how they are read."""
+    kept = {"image": [str(path.absolute()) for path in source.image], "labels": None}
+    if source.mask:
+        kept["mask"] = [str(path.absolute()) for path in source.mask]
+    return {"source": source.model_dump(mode="json", exclude={"instances", "weight"}) | kept}
 
 
 def mask_of(store: Store, block: Triple) -> Mask | None:

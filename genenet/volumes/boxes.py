@@ -24,13 +24,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, fiel
 
 from genenet.config.settings import ImageFiles
 from genenet.config.types import Shape, VoxelSize
-from genenet.core.atomic_files import check_file, read_json
+from genenet.core.atomic_files import check_file, read_json, write_json
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box, by
 from genenet.core.ignore import IGNORE
 from genenet.core.models import Closed
 from genenet.core.validation import validate
-from genenet.volumes.labels import ClassLabels, check_type
+from genenet.volumes.labels import check_type
 from genenet.volumes.normalisation import Normalisation
 from genenet.volumes.opening import open_volume
 
@@ -87,6 +87,10 @@ class VolumeOfBoxes(Closed):
     shape: Shape | None = Field(None, exclude_if=not_)
     translation_nm: tuple[float, float, float] | None = Field(None, exclude_if=not_)
     suggestion: dict[str, Any] = Field(default_factory=dict, exclude_if=not_)
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a folder of boxes."""
+        write_json(folder / VOLUME, self.model_dump(mode="json"))
 
     def normalisation(self, z: int, depth: int) -> Normalisation:
         """Return the normalisation of the slices of a box."""
@@ -172,7 +176,14 @@ class BoxRow(Closed):
         """Return the class ids (Z, Y, X) of a file of labels of the box; errors are those of ``read``."""
         labels = self._open(file, is_grey=False)
         check_type(labels, "labels are {}; save the class ids as integers")
-        return ClassLabels(labels, n_classes, IGNORE).read(Box.of_shape(labels.shape))
+        ids = labels.read(Box.of_shape(labels.shape))
+        unknown = ((ids < 0) | (ids >= n_classes)) & (ids != IGNORE)
+        if unknown.any():
+            raise InputError(
+                f"{file}: label {int(ids[unknown][0])} ({int(unknown.sum())} voxels are of such labels) is none of the "
+                f"{n_classes} classes, which are 0 to {n_classes - 1}; write {IGNORE} where the class isn't known"
+            )
+        return ids.astype(np.uint8)
 
     def _open(self, file: Path, is_grey: bool = True) -> Volume:
         volume = open_volume(file, is_grey=is_grey)

@@ -18,7 +18,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.core.sync import sync
 
-from genenet.core.atomic_files import atomic_path
+from genenet.core.atomic_files import atomic_path, read_json
 from genenet.core.errors import InputError, one_line
 from genenet.core.geometry import Box, Triple, blocks_of, each
 from genenet.core.validation import validate
@@ -192,6 +192,16 @@ def open_store(path: Path) -> Store:
         raise InputError(
             f"{path}: not a segmentation that genenet made ({one_line(error)}); give its .ome.zarr"
         ) from error
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a path is that of a segmentation; an image, whatever its format, is none."""
+    if not (path / "zarr.json").is_file():
+        return False
+    try:
+        return bool(read_json(path / "zarr.json")["attributes"]["genenet"]["format"] == FORMAT)
+    except (InputError, KeyError, TypeError):
+        return False
 
 
 @contextmanager

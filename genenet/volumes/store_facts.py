@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from genenet.config.settings import ImageFiles
 from genenet.core.geometry import by
 from genenet.volumes.base import MAX_CHUNK_BYTES
 
@@ -40,6 +41,8 @@ class StoreFacts(BaseModel):
             None in stores of older versions.
         warnings: how the volume differs from what the ensemble has seen, a line each; none in stores of older versions.
         flip: axes along which the mask is mirrored if it is MRC; None without a mask.
+        source: absolute paths of the files of the image and its mask, and how they are read; None in stores of older
+            versions.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -56,6 +59,7 @@ class StoreFacts(BaseModel):
     compute: Literal["float32", "bfloat16"] | None = None
     warnings: list[Annotated[str, Field(max_length=10_000)]] = Field(default_factory=list, max_length=100)
     flip: tuple[Literal["z", "y", "x"], ...] | None = Field(None, max_length=3)
+    source: ImageFiles | None = None
 
 
 def check_arrays(facts: StoreFacts, root: zarr.Array[Any], labels: zarr.Array[Any]) -> None:

@@ -15,9 +15,10 @@ from typer.core import TyperGroup
 FIRST_STEPS = "First steps"
 SEARCH = "Search"
 SEGMENT = "Segment"
+LABEL = "Label"
 LOOK = "Look"
 BY_HAND = "By hand (the steps that the workflow runs)"
-PANELS = (FIRST_STEPS, SEARCH, SEGMENT, LOOK, BY_HAND)
+PANELS = (FIRST_STEPS, SEARCH, SEGMENT, LABEL, LOOK, BY_HAND)
 FIRST_OF_PANEL = ("init", "status", "segment", "view")  # what most people look for
 
 

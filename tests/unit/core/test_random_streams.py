@@ -22,6 +22,7 @@ def test_the_numbers_of_streams_stay() -> None:
         "SURROGATE": 16,
         "INHERITED_WEIGHTS": 17,
         "ADAPTATION": 18,
+        "SUGGESTED_BOXES": 20,
     }
 
 

@@ -21,6 +21,9 @@ START = "unit/ensembles/test_start.py::"
 TIMES = "workflow/test_times.py::"
 HOSTILE = "unit/ensembles/test_hostile_files.py::"
 ADAPTATION = "unit/ensembles/test_adaptation.py::"
+SUGGESTION = "unit/labelling/test_suggestion.py::"
+CORRECTIONS = "unit/labelling/test_corrections.py::"
+BOXES = "unit/volumes/test_boxes.py::"
 CLUSTER = "cluster/test_messages.py::"
 
 TESTS = {  # a part of each message, and the test
@@ -129,6 +132,29 @@ TESTS = {  # a part of each message, and the test
     "another run is writing it, with another ensemble, image or settings": (
         "unit/segmentation/test_writers.py::test_a_run_with_other_settings_says_who_is_writing"
     ),
+    "exists, and a person may have labelled its boxes": f"{SUGGESTION}test_a_folder_that_exists_is_never_replaced",
+    "lies inside the mask, at most": f"{SUGGESTION}test_a_region_and_a_mask_are_kept_to",
+    "is left beside those that are labelled": f"{SUGGESTION}test_what_is_labelled_is_not_suggested_again",
+    "an older version made it, which didn't record the image": f"{SUGGESTION}test_what_is_wrong_is_one_line",
+    "suggest needs the image that was segmented": f"{SUGGESTION}test_what_is_wrong_is_one_line",
+    "its classes are": f"{SUGGESTION}test_what_is_wrong_is_one_line",
+    "give the config that the ensemble was made with": (
+        f"{CORRECTIONS}test_the_config_says_which_label_is_ignored"
+    ),
+    "neither a folder of boxes": f"{CORRECTIONS}test_labels_of_another_volume_are_not_mixed",
+    "not the volume of a folder of boxes": f"{BOXES}test_what_is_wrong_is_one_line",
+    "none of its boxes is reviewed": f"{CORRECTIONS}test_no_reviewed_box_is_one_line",
+    "isn't one of the boxes": f"{CORRECTIONS}test_all_or_some_boxes_can_be_named",
+    "--reviewed: names no box": f"{CORRECTIONS}test_no_reviewed_box_is_one_line",
+    "or leave it empty": f"{BOXES}test_a_table_with_a_mistake_is_one_line",
+    "two lines are of": f"{BOXES}test_a_table_with_a_mistake_is_one_line",
+    "save it in the size that it had": f"{CORRECTIONS}test_a_file_that_was_spoilt_is_one_line",
+    "classes, which are 0 to": f"{CORRECTIONS}test_a_file_that_was_spoilt_is_one_line",
+    "its volume.json has no files: and shape: of the volume": (
+        f"{CORRECTIONS}test_boxes_without_a_volume_are_one_line"
+    ),
+    "--ignore-label": f"{CORRECTIONS}test_a_class_cant_be_ignored",
+    "write --into another": f"{CORRECTIONS}test_labels_of_another_volume_are_not_mixed",
     "no space left on the device": "unit/cli/test_command_line.py::test_no_space_left_on_the_device",
     "is too old": "unit/cluster/test_environment.py::test_an_old_snakemake_is_refused_with_the_reason",
     "the file's time is in the future": f"{TIMES}test_an_image_of_the_future_is_refused_with_what_helps",

@@ -1,0 +1,1 @@
+"""Which boxes of a volume to label next, and corrected boxes as labels of the volume."""
