@@ -18,7 +18,7 @@ from genenet.status.time_left import short
 from genenet.volumes.grid import AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from genenet.config.types import VoxelSize
@@ -49,7 +49,6 @@ class Choices:
         voxel_size: size of a voxel, and where it is from.
         parts: training and validation.
         volumes: to segment.
-        cost: of the networks.
         threads: of a training.
         n_jobs: that share a volume to segment.
         command: that wrote the file.
@@ -60,14 +59,32 @@ class Choices:
     voxel_size: FoundSize
     parts: Split
     volumes: Sequence[Look]
-    cost: SearchCost
     threads: int
     n_jobs: int
     command: str
 
 
-def config_text(choices: Choices) -> str:
-    """Return the file."""
+def config_text(choices: Choices, cost: SearchCost) -> str:
+    """Return the file of a first search, whose networks have a cost."""
+    return rendered(
+        "config.yaml.j2",
+        choices,
+        {
+            "cost": cost,
+            "sizes": cost.sizes,
+            "depth": choices.parts.train[0].shape[0],
+            "is_cubic": choices.voxel_size.is_nearly_cubic,
+            "preset": PRESET,
+            "reasons": REASONS,
+            "on_batch": batch_text(cost),
+            "on_resenc": resenc_text(cost),
+            "reason_to_refit": choices.parts.reason_to_refit(choices.classes),
+        },
+    )
+
+
+def rendered(template: str, choices: Choices, more: Mapping[str, Any]) -> str:
+    """Return a file made from a template, with what was chosen and ``more``."""
     environment = Environment(
         loader=PackageLoader("genenet.init"),
         undefined=StrictUndefined,
@@ -77,25 +94,16 @@ def config_text(choices: Choices) -> str:
     )
     environment.filters |= {"flow": flow, "count": count, "size": _plain_size, "comment": _comment}
     first, names = choices.parts.train[0], volume_names([seen.path for seen in choices.volumes])
-    sizes = choices.cost.sizes
     values = vars(choices) | {
-        "sizes": sizes,
         "command": _continued(choices.command),
         "volumes": {
             name: _files(seen, choices.voxel_size) for name, seen in zip(names, choices.volumes, strict=True)
         },
         "rescale": any(_is_rescaled(seen, choices.voxel_size) for seen in choices.volumes),
         "cut_axis": next((axis for axis, ends in zip(AXES, first.region or (), strict=False) if ends), None),
-        "depth": first.shape[0],
-        "is_cubic": choices.voxel_size.is_nearly_cubic,
-        "preset": PRESET,
-        "reasons": REASONS,
-        "on_batch": batch_text(choices.cost),
-        "on_resenc": resenc_text(choices.cost),
         "on_offer": offer_text(choices.parts.offer) if choices.parts.offer else None,
-        "reason_to_refit": choices.parts.reason_to_refit(choices.classes),
     }
-    return environment.get_template("config.yaml.j2").render(values)
+    return environment.get_template(template).render(values | dict(more))
 
 
 def batch_text(cost: SearchCost) -> str:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.init.classes import Classes
+    from genenet.init.further import Further
     from genenet.init.parts import Split
+    from genenet.init.request import Request
     from genenet.init.search_cost import SearchCost
     from genenet.init.survey import Survey
 
@@ -122,6 +124,12 @@ def cost(found: SearchCost) -> None:
     _print(table)
     on_resenc = [text] if (text := resenc_text(found)) else []
     notes([*on_resenc, *_times(found), *_refits(found), *_too_much_memory(found)])
+
+
+def further(found: Further, request: Request) -> None:
+    """Print which networks are trained further, and for how long."""
+    print()
+    paragraph(found.cost_text(request))
 
 
 def _times(found: SearchCost) -> Iterator[str]:

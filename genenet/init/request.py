@@ -35,6 +35,11 @@ _VALUES = {  # the options that change the config, and what separates several va
 class Request(Closed):
     """The options, under their own names; ``init`` asks for what is None or empty, or chooses it."""
 
+    start: Path | None = Field(
+        None,
+        description="the results folder of a finished search, or an ensemble's folder: the config trains its members "
+        "further; classes, voxel size, normalisation and options are those of that search",
+    )
     image: list[Path] = Field(
         [],
         description=f"a labelled image: {format_names()}, or a folder of slices; repeat the option for more images",
@@ -115,7 +120,7 @@ class Request(Closed):
 
     def command(self) -> str:
         """Return the command line that says all this, answers to prompts included."""
-        words = ["genenet", "init"]
+        words = ["genenet", "init", *(["--from", str(self.start)] if self.start else [])]
         for names in _SETS:
             used = [name for name in names if getattr(self, name)]
             for files in zip(*(getattr(self, name) for name in used), strict=True):

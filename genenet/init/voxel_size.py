@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from genenet.config.types import VoxelSize
     from genenet.core.geometry import Triple
+    from genenet.init.further import Further
     from genenet.init.request import Request
     from genenet.init.survey import Look, Survey
     from genenet.volumes.grid import Sizes
@@ -71,7 +72,9 @@ class FoundSize:
         return shape[0], y, x
 
 
-def find_voxel_size(request: Request, survey: Survey, interactive: bool) -> FoundSize:
+def find_voxel_size(
+    request: Request, survey: Survey, interactive: bool, further: Further | None = None
+) -> FoundSize:
     """Return the voxel size that was given; otherwise that of the files, asking for sizes that they lack.
 
     Args:
@@ -79,6 +82,7 @@ def find_voxel_size(request: Request, survey: Survey, interactive: bool) -> Foun
             ``validation_voxel_size`` are those of single images.
         survey: of the files.
         interactive: whether the user can be asked.
+        further: a search that is gone on from, whose voxel size is that of the data; None: there is none.
 
     Raises:
         InputError: If sizes of single images are given, but not one for each image.
@@ -90,6 +94,8 @@ def find_voxel_size(request: Request, survey: Survey, interactive: bool) -> Foun
     if request.voxel_size:
         found = FoundSize(request.voxel_size, "as given")
         looks = looks if given else []
+    elif further:
+        found = FoundSize(further.voxel_size_nm, f"as in {further.folder}")
     else:
         found = _completed(_from_files(looks), interactive)
     paths = [*request.image, *request.validation_image]

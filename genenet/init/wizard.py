@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -19,6 +20,7 @@ from genenet.init import printing, prompts
 from genenet.init.classes import LabelIds
 from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.folds import in_folds, offer, offer_text
+from genenet.init.further import further_text, read_further
 from genenet.init.machine import find_machine, has_torch
 from genenet.init.objects import note, with_objects
 from genenet.init.request import read_number
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from genenet.init.classes import Classes
+    from genenet.init.further import Further
     from genenet.init.machine import Machine
     from genenet.init.parts import Offer, Split
     from genenet.init.request import Request
@@ -52,42 +55,63 @@ def start(request: Request) -> None:
     """
     interactive = prompts.is_terminal()
     out = prompts.ask_output(request, interactive)
+    further = read_further(request.start) if request.start else None
     request = prompts.ask_files(request, interactive)
     seen = survey(request)
     printing.images(seen)
     request, seen = with_objects(request, seen, interactive)
+    request = further.completed(request) if further else request
     ids = LabelIds.of(seen.labelled, request.ignore_label, request.classes)
     classes = _classes(request, ids, interactive)
     if interactive:
         request = request.model_copy(update={"classes": classes.names})
-    voxel_size = find_voxel_size(request, seen, interactive)
+    voxel_size = find_voxel_size(request, seen, interactive, further)
     request = _with_voxel_sizes(request, voxel_size)
     machine = find_machine(request.device)
     request, parts = _split(request, seen, classes, machine, interactive)
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
     on_objects = [note(seen.labelled)] if request.objects else []
-    printing.notes([*classes.notes, *on_objects, *parts.notes, *on_images])
-    request = _with_numbers(
-        request, lambda asked: _sizes(asked, parts, classes, machine, voxel_size), interactive
-    )
-    cost = _cost(request, parts, classes, machine, voxel_size)
-    printing.cost(cost)
-    choices = Choices(
-        results="results" if out.name == "config.yaml" else f"results_{plain(out.stem)}",
-        classes=classes,
-        voxel_size=voxel_size,
-        parts=parts,
-        volumes=seen.volumes or [seen.labelled[-1].image],
-        cost=cost,
-        threads=machine.threads,
-        n_jobs=_n_jobs(seen.volumes, machine),
-        command=request.command(),
-    )
-    text = config_text(choices)
+    on_start = list(further.notes(classes, request.objects, parts)) if further else []
+    printing.notes([*classes.notes, *on_objects, *parts.notes, *on_images, *on_start])
+
+    def choices(answered: Request) -> Choices:
+        return Choices(
+            results=_results(out, further),
+            classes=classes,
+            voxel_size=voxel_size,
+            parts=parts,
+            volumes=seen.volumes or [seen.labelled[-1].image],
+            threads=machine.threads,
+            n_jobs=_n_jobs(seen.volumes, machine),
+            command=answered.command(),
+        )
+
+    if further:
+        request = _with_numbers(request, further.suggested, interactive)
+        printing.further(further, request)
+        text = further_text(further, choices(request), request)
+    else:
+        request = _with_numbers(
+            request, lambda asked: _suggested(asked, parts, classes, machine, voxel_size), interactive
+        )
+        cost = _cost(request, parts, classes, machine, voxel_size)
+        printing.cost(cost)
+        text = config_text(choices(request), cost)
     check_config(yaml.safe_load(text), str(out))
     write_text(out, text)
-    printing.next_steps(out, choices.results)
+    printing.next_steps(out, _results(out, further))
+
+
+def _results(out: Path, further: Further | None) -> str:
+    """Return a name for the results folder that isn't that of the earlier search."""
+    name = "results" if out.name == "config.yaml" else f"results_{plain(out.stem)}"
+    return f"{name}_further" if further and Path(name).absolute() in _around(further.folder) else name
+
+
+def _around(folder: Path) -> list[Path]:
+    """Return a folder and those that it lies in."""
+    return [folder.absolute(), *folder.absolute().parents]
 
 
 def _split(
@@ -159,18 +183,28 @@ def _with_voxel_sizes(request: Request, size: FoundSize) -> Request:
     return request.model_copy(update=found)
 
 
-def _with_numbers(request: Request, suggest: Callable[[Request], Sizes], interactive: bool) -> Request:
+def _with_numbers(
+    request: Request, suggest: Callable[[Request], tuple[int, int]], interactive: bool
+) -> Request:
     """Choose the numbers of genomes and iterations, or ask for them; the iterations suggested fit the genomes."""
     questions = {"genomes": "Genomes to draw and train", "iterations": "Iterations of each training"}
     missing = [name for name in questions if interactive and getattr(request, name) is None]
     if missing:
         print()
     for name in missing:
-        suggested = suggest(request)
-        default = suggested.n_genomes if name == "genomes" else suggested.iterations
+        n_genomes, n_iterations = suggest(request)
+        default = n_genomes if name == "genomes" else n_iterations
         answer = prompts.ask(questions[name], str(default), read_number)
         request = request.model_copy(update={name: answer})
     return request
+
+
+def _suggested(
+    request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize
+) -> tuple[int, int]:
+    """Return the numbers of genomes and iterations that suit images and machine."""
+    sizes = _sizes(request, parts, classes, machine, size)
+    return sizes.n_genomes, sizes.iterations
 
 
 def _sizes(request: Request, parts: Split, classes: Classes, machine: Machine, size: FoundSize) -> Sizes:

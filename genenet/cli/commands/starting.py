@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,11 @@ from genenet.init.request import Request
 
 
 @app.command(rich_help_panel=FIRST_STEPS)
-@options_of(Request, leave_out={"force"})
+@options_of(Request, leave_out={"force", "start"})
 def init(
+    start: Annotated[
+        Path | None, typer.Option("--from", help=Request.model_fields["start"].description)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file if it exists")] = False,
     **options: Any,
 ) -> None:
@@ -23,6 +27,6 @@ def init(
     classes and their frequencies, the cost of the search, and everything that is wrong with the images.
     """
     from genenet.core.validation import validate
-    from genenet.init.wizard import start
+    from genenet.init.wizard import start as run
 
-    start(validate(Request, {**given(Request, options), "force": force}, "init"))
+    run(validate(Request, {**given(Request, options), "start": start, "force": force}, "init"))
