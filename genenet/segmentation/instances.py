@@ -28,6 +28,7 @@ from genenet.objects.measures import (
 )
 from genenet.objects.tuned import TunedObjects
 from genenet.segmentation.channels import BORDER, OBJECT
+from genenet.segmentation.object_tables import tables_of
 from genenet.segmentation.receipts import Show, finished_store, show_nothing
 from genenet.volumes.label_images import (
     class_labels,
@@ -218,10 +219,3 @@ class _Progress:
         for number, box in enumerate(boxes, before + 1):
             yield box
             self.show(number, ROUNDS * self.n_classes * len(boxes), box)
-
-
-def tables_of(store: Path, name: str) -> tuple[Path, Path]:
-    """Return the paths of the tables of objects and of contacts, beside the store."""
-    stem = store.name.removesuffix(".zarr").removesuffix(".ome")
-    tail = name.replace(" ", "_")
-    return store.with_name(f"{stem}.instances_{tail}.csv"), store.with_name(f"{stem}.contacts_{tail}.csv")

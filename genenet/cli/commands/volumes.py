@@ -240,14 +240,31 @@ def export(
 @app.command(rich_help_panel=LOOK)
 def view(
     store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
-    image: Annotated[Path | None, typer.Option(help="the segmented image, if it is an OME-Zarr")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="the segmented image: an OME-Zarr; with --napari, of any format")
+    ] = None,
+    boxes: Annotated[Path | None, typer.Option(help="a folder of boxes to show, with boxes.csv")] = None,
+    contacts: Annotated[
+        int,
+        typer.Option(min=0, help="how many contacts of objects are marked in each class, the most doubtful"),
+    ] = 1000,
+    napari: Annotated[bool, typer.Option("--napari", help="open it in napari, not in a browser")] = False,
 ) -> None:
-    """Show a segmentation in neuroglancer: print an address to open in a browser on this machine."""
+    """Show a segmentation in neuroglancer or napari, with its objects, their doubtful contacts, and boxes.
+
+    For neuroglancer it prints an address to open in a browser on this machine.
+    """
+    if napari:
+        from genenet.segmentation.napari_viewing import open_napari, run_napari
+
+        open_napari(store, [image] if image else [], boxes=boxes, most_contacts=contacts)
+        run_napari()
+        return
     from threading import Event
 
     from genenet.segmentation.viewing import view as show
 
-    address = show(store, image).get_viewer_url()
+    address = show(store, image, boxes=boxes, most_contacts=contacts).get_viewer_url()
     print(f"{address}\nopen this address in a browser; Ctrl-C ends the viewer", flush=True)
     Event().wait()
 

@@ -20,7 +20,8 @@ from genenet.objects import growth
 from genenet.objects.finder import Finder, find_in_memory
 from genenet.objects.growth import grown
 from genenet.objects.stages import UNDECIDED, Thresholds, core
-from genenet.segmentation.instances import InstancesJob, tables_of
+from genenet.segmentation.instances import InstancesJob
+from genenet.segmentation.object_tables import tables_of
 from genenet.volumes.label_images import open_labels
 from genenet.volumes.ome_zarr import open_store
 from tests.support import runs

@@ -19,7 +19,7 @@ from genenet.segmentation.viewing import view
 from genenet.volumes.palette import class_colours
 from genenet.volumes.store_pyramid import build_pyramid
 from tests.support.browser import require_browser
-from tests.support.stores import write_store
+from tests.support.stores import write_boxes, write_store, write_touching
 
 SHAPE = (6, 300, 400)
 
@@ -125,3 +125,74 @@ def test_neuroglancer_shows_classes_in_their_colours(store, tmp_path):
     background, cell, organelle = photograph(viewer, tmp_path)[200, [150, 300, 450]]  # a voxel is a pixel
     assert np.abs(background - 60).max() <= 1  # uncertainty, of which the background hides nothing
     assert np.abs([cell, organelle] - np.array(class_colours(3)[1:])).max() <= 1
+
+
+BOXES = (
+    ("box_01", 1, 10, 20, 3, 8, 16, 0.75, "disagreement", ""),
+    ("box_02", 0, 0, 0, 5, 40, 90, 0.5, "", "yes"),
+)
+
+
+@pytest.fixture
+def touching(tmp_path):
+    """Three cells in a row, rows 10 to 29; they touch between the voxels 39, 40 and 59, 60 along x."""
+    return write_touching(tmp_path / "b.ome.zarr", translation_nm=(80.0, 0.0, 100.0)).path
+
+
+def test_objects_contacts_and_boxes_are_layers(touching, tmp_path):
+    state = view(touching, boxes=write_boxes(tmp_path / "boxes", *BOXES)).state
+    names = ["uncertainty", "segmentation", "instances_cell", "contacts_cell", "boxes"]
+    assert [layer.name for layer in state.layers] == names
+    seen = [layer.name for layer in state.layers if layer.visible is not False]
+    assert seen == ["uncertainty", "instances_cell", "contacts_cell", "boxes"]
+    contacts = state.layers["contacts_cell"].layer
+    first, second = contacts.annotations
+    # z, y, x are the voxels 2, 19.5, 59.5 of the segmentation, which begins at voxel 2, 0, 10
+    assert np.array(first.point).tolist() == [69.5, 19.5, 4]
+    assert state.position.tolist() == [69.5, 19.5, 4]
+    properties = [each.id for each in contacts.annotation_properties]
+    described = dict(zip(properties, first.props, strict=True))
+    assert described["risk"] == pytest.approx(1 - 200 / 255, abs=1e-3)
+    assert (described["object_a"], described["object_b"]) == (2, 3)
+    assert described["risk"] > second.props[0]
+    assert [list(map(int, each)) for each in first.segments] == [[2, 3]]
+    assert contacts.linked_segmentation_layer["objects"] == "instances_cell"
+    box, _ = state.layers["boxes"].layer.annotations
+    assert (np.array(box.point_a).tolist(), np.array(box.point_b).tolist()) == (
+        [29.5, 9.5, 2.5],
+        [45.5, 17.5, 5.5],
+    )
+    assert box.description == "box_01: disagreement"
+    assert [box.props[0] for box in state.layers["boxes"].layer.annotations] == [0, 1]
+
+
+def test_only_the_most_doubtful_contacts_are_layers(touching):
+    contacts = view(touching, most_contacts=1).state.layers["contacts_cell"].layer
+    assert [each.id for each in contacts.annotations] == ["2-3"]
+    assert "contacts_cell" not in [layer.name for layer in view(touching, most_contacts=0).state.layers]
+
+
+@pytest.mark.process
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_neuroglancer_shows_contacts_and_boxes_in_their_places(touching, tmp_path):
+    """Ten pixels are a voxel."""
+    require_browser()
+    viewer = view(touching, boxes=write_boxes(tmp_path / "boxes", BOXES[0]))
+    with viewer.txn() as state:
+        state.show_axis_lines, state.cross_section_scale = False, 0.1
+        state.position = [60, 19.5, 4]
+        state.layers["instances_cell"].selected_alpha = 1
+    picture = photograph(viewer, tmp_path)
+    point = picture[200, 300 + 95]
+    assert point[0] > 200 > 100 > point[2], "between yellow and red"
+    left, right = picture[230, 300 - 150], picture[230, 300 + 250]
+    assert np.abs(left - right).max() > 20, "objects on both sides have other colours"
+    # the box ends at 45.5 along x, and at 17.5 along y
+    assert is_magenta(picture[140, 150:160]).any()
+    assert is_magenta(picture[175:185, 100]).any()
+    assert not is_magenta(picture[140, 160:]).any()
+
+
+def is_magenta(pixels):
+    return (pixels[..., 0] > 200) & (pixels[..., 1] < 110) & (pixels[..., 2] > 180)
