@@ -12,21 +12,20 @@ from genenet.core.errors import InputError
 from genenet.core.geometry import Box, by, each
 from genenet.core.tolerant_read import as_number
 from genenet.segmentation.object_tables import tables_of
+from genenet.volumes.boxes import read_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from genenet.core.geometry import Triple
+    from genenet.volumes.boxes import BoxRow
     from genenet.volumes.grid import Place
     from genenet.volumes.ome_zarr import Store
 
 log = logging.getLogger(__name__)
 
 MOST_CONTACTS = 1000  # that viewers mark of each class
-BOXES = "boxes.csv"
 _PLACE = ("z_voxels", "y_voxels", "x_voxels")
-_BOX = ("z", "y", "x", "depth", "height", "width")
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,12 @@ class MarkedBox:
     """A box of a folder of boxes.
 
     Attributes:
-        name: such as ``box_01``.
-        box: in voxels of the segmentation.
-        score: the larger, the more its labels are worth.
-        reason: why it was chosen.
-        reviewed: whether a person has been through its labels.
+        row: its line of the table.
+        box: in voxels of the segmentation; those of the table are the whole image's.
     """
 
-    name: str
+    row: BoxRow
     box: Box
-    score: float
-    reason: str
-    reviewed: bool
 
 
 def doubtful_contacts(store: Store, class_name: str, most: int = MOST_CONTACTS) -> list[MarkedContact]:
@@ -87,26 +80,29 @@ def doubtful_contacts(store: Store, class_name: str, most: int = MOST_CONTACTS) 
     return heapq.nlargest(most, map(_contact, _rows(table)), key=lambda contact: contact.risk)
 
 
-def read_boxes(folder: Path, shape: Triple) -> list[MarkedBox]:
-    """Return the boxes of a folder, in the order of its table ``boxes.csv``.
+def marked_boxes(folder: Path, store: Store) -> list[MarkedBox]:
+    """Return the boxes of a folder, in the order of its table.
+
+    ::
+
+        image     0       region 0            box 0
+                  |-------|-------------------|-----|------      the table says where in the image,
+                          |<---------------->|                   a marked box where in the segmentation
 
     Args:
-        folder: with the table.
-        shape: of the segmentation that the boxes lie in, in voxels along z, y, x.
+        folder: of boxes.
+        store: the segmentation of the image that the boxes are of.
 
     Raises:
-        InputError: If there is no such table, it can't be read, or a box reaches outside.
+        InputError: If the table can't be read, or a box reaches outside of the segmentation.
     """
-    table = folder / BOXES
-    if not table.exists():
-        raise InputError(f"{folder}: has no {BOXES}; give a folder of boxes")
-    boxes = list(map(_box, _rows(table)))
+    origin = each(lambda part: part[0] if part else 0, store.attributes.get("region") or (None, None, None))
+    boxes = [MarkedBox(row, row.place.relative_to(origin)) for row in read_boxes(folder)]
     for marked in boxes:
-        box = marked.box
-        if box.intersect(Box.of_shape(shape)) != box or min(box.shape) < 1:
+        if marked.box.intersect(Box.of_shape(store.shape)) != marked.box:
             raise InputError(
-                f"{table}: {marked.name} is the voxels {box.start} to {box.stop}, but the segmentation has "
-                f"{by(shape)} voxels (z, y, x); give the segmentation that the boxes are of"
+                f"{folder}: {marked.row.box} reaches outside of the segmentation, which has {by(store.shape)} voxels "
+                "(z, y, x); give the segmentation that the boxes are of"
             )
     return boxes
 
@@ -154,15 +150,4 @@ def _contact(row: _Row) -> MarkedContact:
         area_nm2=row.number("area_nm2"),
         border=row.number("border"),
         disagreement=row.number("disagreement") if row.values.get("disagreement") else None,
-    )
-
-
-def _box(row: _Row) -> MarkedBox:
-    start, shape = (each(int, row.numbers(columns)) for columns in (_BOX[:3], _BOX[3:]))
-    return MarkedBox(
-        name=row.text("box"),
-        box=Box.of_shape(shape, start),
-        score=as_number(row.values.get("score")) or 0.0,
-        reason=row.values.get("reason") or "",
-        reviewed=(row.values.get("reviewed") or "").strip().lower() == "yes",
     )

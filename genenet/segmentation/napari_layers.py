@@ -11,8 +11,8 @@ import numpy as np
 import zarr
 
 from genenet.core.atomic_files import read_json
-from genenet.core.errors import InputError
-from genenet.core.geometry import Box, by, each
+from genenet.core.geometry import Box, each
+from genenet.core.ignore import IGNORE
 from genenet.segmentation.lazy_array import LazyArray
 from genenet.segmentation.shown import corners
 from genenet.volumes.opening import open_volume
@@ -42,7 +42,7 @@ def napari_layers(shown: Shown, image: Sequence[Path] = (), boxes: Path | None =
         boxes: the folder of the boxes. Files ``NAME_labels.tif`` in it become layers that can be edited.
 
     Raises:
-        InputError: If the image or the labels of a box can't be read, or the labels have another shape than the box.
+        InputError: If the image or the labels of a box can't be read, or labels are of another shape or no class.
     """
     volume = open_volume(list(image)) if image else None
     return [
@@ -182,14 +182,14 @@ def _boxes(shown: Shown) -> LayerData:
     options = {
         "name": "boxes",
         "shape_type": "rectangle",
-        "edge_color": [_GREEN if found.reviewed else _MAGENTA for found in slices],
+        "edge_color": [_GREEN if found.row.reviewed else _MAGENTA for found in slices],
         "edge_width": 2,
         "face_color": "transparent",
         "features": {
-            "box": [found.name for found in slices],
-            "score": [found.score for found in slices],
-            "reason": [found.reason for found in slices],
-            "reviewed": [found.reviewed for found in slices],
+            "box": [found.row.box for found in slices],
+            "score": [found.row.score for found in slices],
+            "reason": [found.row.reason for found in slices],
+            "reviewed": [found.row.reviewed for found in slices],
         },
         "text": {"string": "{box}", "size": 9, "color": _MAGENTA, "anchor": "upper_left"},
         **_placed(shown),
@@ -201,16 +201,12 @@ def _labels_of_boxes(shown: Shown, folder: Path | None) -> list[LayerData]:
     """Return the labels of boxes that have a file of them, in memory, so that they can be edited."""
     if folder is None:
         return []
-    paths = [(box, folder / f"{box.name}_labels.tif") for box in shown.boxes]
-    return [_labels_of_box(shown, box, path) for box, path in paths if path.exists()]
+    return [_labels_of_box(shown, box, folder) for box in shown.boxes if box.row.labels(folder).exists()]
 
 
-def _labels_of_box(shown: Shown, marked: MarkedBox, path: Path) -> LayerData:
-    volume = open_volume(path, is_grey=False)
-    if volume.shape != marked.box.shape:
-        raise InputError(
-            f"{path}: has {by(volume.shape)} voxels (z, y, x), but {marked.name} has {by(marked.box.shape)}; "
-            "save the labels of the whole box"
-        )
-    options = {"name": path.stem, "opacity": 0.5, **_of_classes(shown.store.attributes["classes"])}
-    return volume.read(Box.of_shape(volume.shape)), options | _placed(shown, marked.box.start), "labels"
+def _labels_of_box(shown: Shown, marked: MarkedBox, folder: Path) -> LayerData:
+    path, classes = marked.row.labels(folder), shown.store.attributes["classes"]
+    options = {"name": path.stem, "opacity": 0.5, **_of_classes(classes)}
+    options["colormap"][IGNORE] = (0.5, 0.5, 0.5, 1.0)
+    labels = marked.row.read_labels(path, len(classes))
+    return labels, options | _placed(shown, marked.box.start), "labels"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genenet.segmentation.marks import MOST_CONTACTS, doubtful_contacts, read_boxes
+from genenet.segmentation.marks import MOST_CONTACTS, doubtful_contacts, marked_boxes
 from genenet.volumes.ngff import label_names
 from genenet.volumes.ome_zarr import CLEANED, INSTANCES, OBJECTS, open_store
 
@@ -66,7 +66,7 @@ def read_shown(path: Path, boxes: Path | None = None, most_contacts: int = MOST_
 
     Args:
         path: a segmentation that genenet made.
-        boxes: a folder of boxes, whose voxels are those of the segmentation.
+        boxes: a folder of boxes of the segmented image.
         most_contacts: that are shown of each class of objects.
 
     Raises:
@@ -88,7 +88,7 @@ def read_shown(path: Path, boxes: Path | None = None, most_contacts: int = MOST_
         )
         for name in ordered
     ]
-    return Shown(store, labels, read_boxes(boxes, store.shape) if boxes else [])
+    return Shown(store, labels, marked_boxes(boxes, store) if boxes else [])
 
 
 def corners(box: Box) -> tuple[Place, Place]:

@@ -151,11 +151,11 @@ class _Page:
             low, high = corners(marked.box)
             found.append(
                 self._neuroglancer.AxisAlignedBoundingBoxAnnotation(
-                    id=marked.name,
+                    id=marked.row.box,
                     point_a=self._at(low),
                     point_b=self._at(high),
-                    description=": ".join(filter(None, [marked.name, marked.reason])),
-                    props=[int(marked.reviewed), marked.score],
+                    description=": ".join(filter(None, [marked.row.box, marked.row.reason])),
+                    props=[int(marked.row.reviewed), marked.row.score or 0.0],
                 )
             )
         shader = _SHADER % (_MAGENTA, _GREEN, "reviewed")

@@ -24,6 +24,8 @@ ADAPTATION = "unit/ensembles/test_adaptation.py::"
 SUGGESTION = "unit/labelling/test_suggestion.py::"
 CORRECTIONS = "unit/labelling/test_corrections.py::"
 BOXES = "unit/volumes/test_boxes.py::"
+NAPARI = "unit/segmentation/test_napari.py::"
+MARKS = "unit/segmentation/test_marks.py::"
 CLUSTER = "cluster/test_messages.py::"
 
 TESTS = {  # a part of each message, and the test
@@ -188,6 +190,15 @@ TESTS = {  # a part of each message, and the test
     "boxes hold the norms' statistics for": f"{ADAPTATION}test_norms_of_a_volume_need_its_statistics",
     "isn't better": f"{ADAPTATION}test_one_that_is_not_better_is_not_taken",
     "is the ensemble to be adapted; choose another name": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
+    "genenet view --napari needs napari": f"{NAPARI}test_without_napari_the_command_is_named",
+    "napari needs a screen": f"{NAPARI}test_without_a_screen_it_says_what_works",
+    "so no contacts are shown": f"{MARKS}test_objects_without_their_table_are_shown_and_that_is_said",
+    "not a number; correct it, or write the table anew": (
+        f"{MARKS}test_a_table_of_contacts_with_a_mistake_names_the_line"
+    ),
+    "the table is incomplete": f"{MARKS}test_a_table_of_contacts_with_a_mistake_names_the_line",
+    "not a table of comma-separated values": f"{MARKS}test_what_is_no_table_is_one_line",
+    "reaches outside of the segmentation": f"{MARKS}test_boxes_that_reach_outside_are_one_line",
     "sbatch and srun aren't on the PATH": "unit/cluster/test_launch.py::test_a_cluster_that_cant_be",
 }
 

@@ -3,11 +3,12 @@
 import csv
 import logging
 
+import numpy as np
 import pytest
 
 from genenet.core.errors import InputError
 from genenet.core.geometry import Box
-from genenet.segmentation.marks import doubtful_contacts, read_boxes
+from genenet.segmentation.marks import doubtful_contacts, marked_boxes
 from genenet.segmentation.object_tables import tables_of
 from genenet.segmentation.shown import corners, read_shown
 from tests.support.stores import write_boxes, write_store, write_touching
@@ -93,36 +94,29 @@ def test_what_is_no_table_is_one_line(store):
         doubtful_contacts(store, "cell")
 
 
-def test_boxes_are_read_in_the_order_of_their_table(tmp_path):
+def test_boxes_are_read_in_the_order_of_their_table(store, tmp_path):
     other = ("box_02", 0, 0, 0, 1, 40, 90, "", "", "Yes")
-    first, second = read_boxes(write_boxes(tmp_path / "boxes", BOX, other), (5, 40, 90))
-    assert (first.name, first.box, first.score) == ("box_01", Box((1, 10, 20), (4, 18, 36)), 0.75)
-    assert (first.reason, first.reviewed) == ("disagreement", False)
-    assert (second.box, second.score, second.reviewed) == (Box((0, 0, 0), (1, 40, 90)), 0, True)
+    first, second = marked_boxes(write_boxes(tmp_path / "boxes", BOX, other), store)
+    assert (first.row.box, first.box) == ("box_01", Box((1, 10, 20), (4, 18, 36)))
+    assert (second.row.reviewed, second.box) == (True, Box((0, 0, 0), (1, 40, 90)))
     assert corners(first.box) == ((0.5, 9.5, 19.5), (3.5, 17.5, 35.5))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {4: 5},
-            r"box_01 is the voxels \(1, 10, 20\) to \(6, 18, 36\), but the segmentation has 5 x 40 x 90 voxels",
-        ),
-        ({1: -1}, r"give the segmentation that the boxes are of"),
-        ({6: 0}, r"give the segmentation that the boxes are of"),
-        ({2: "ten"}, r"boxes.csv: line 2: y is 'ten', not a number"),
-    ],
-)
-def test_boxes_with_a_mistake_are_one_line(tmp_path, change, message):
-    row = [change.get(i, value) for i, value in enumerate(BOX)]
+def test_boxes_of_the_image_of_a_region_begin_at_the_region(tmp_path):
+    labels = np.zeros((4, 40, 90), np.uint8)
+    store = write_store(tmp_path / "b.ome.zarr", labels, attributes={"region": [[1, 5], None, [10, 100]]})
+    (marked,) = marked_boxes(write_boxes(tmp_path / "boxes", BOX), store)
+    assert marked.box == Box((0, 10, 10), (3, 18, 26))
+
+
+def test_boxes_that_reach_outside_are_one_line(store, tmp_path):
+    folder = write_boxes(tmp_path / "boxes", (*BOX[:4], 5, *BOX[5:]))
+    message = (
+        r"box_01 reaches outside of the segmentation, which has 5 x 40 x 90 voxels \(z, y, x\); "
+        "give the segmentation that the boxes are of"
+    )
     with pytest.raises(InputError, match=message):
-        read_boxes(write_boxes(tmp_path / "boxes", row), (5, 40, 90))
-
-
-def test_a_folder_without_boxes_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"has no boxes\.csv; give a folder of boxes"):
-        read_boxes(tmp_path, (5, 40, 90))
+        marked_boxes(folder, store)
 
 
 def test_without_objects_the_classes_are_seen(tmp_path, store):

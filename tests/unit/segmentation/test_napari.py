@@ -107,9 +107,7 @@ def test_labels_of_boxes_can_be_edited_in_their_place(store, boxes):
 
 def test_labels_of_another_shape_than_their_box_are_refused(store, boxes):
     path = save(boxes / "box_01_labels.tif", np.ones((3, 8, 15), np.uint8))
-    message = (
-        r"has 3 x 8 x 15 voxels \(z, y, x\), but box_01 has 3 x 8 x 16; save the labels of the whole box"
-    )
+    message = r"has 3 x 8 x 15 voxels \(z, y, x\), the box in boxes.csv has 3 x 8 x 16; save it"
     with pytest.raises(InputError, match=message) as raised:
         layers_of(store, boxes)
     assert str(raised.value).startswith(str(path))
