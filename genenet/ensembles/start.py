@@ -23,6 +23,7 @@ from genenet.core.outputs import ObjectClass, Outputs, other_classes
 from genenet.core.paths import ResultPaths, fold_run, of_fold
 from genenet.core.validation import validate
 from genenet.ensembles.description import read_description
+from genenet.ensembles.label_rounds import LabelRound, round_of
 from genenet.ensembles.ranking import rows
 from genenet.genes.genome import read_genome
 from genenet.training.parent import Origin, Parent
@@ -72,6 +73,7 @@ class StartFile(Closed):
         learned_from: names of the images that its networks were trained on, as far as they are known.
         members: runs of the members of the ensemble, best first.
         networks: of the search, best first; of an ensemble, its members.
+        rounds: of labelling, up to this folder's.
     """
 
     format: Literal["genenet.start/1"] = "genenet.start/1"
@@ -81,6 +83,7 @@ class StartFile(Closed):
     learned_from: list[str] = Field(default_factory=list)
     members: list[str]
     networks: list[StartNetwork] = Field(min_length=1)
+    rounds: list[LabelRound] = Field(default_factory=list)
 
     @property
     def outputs(self) -> Outputs:
@@ -139,7 +142,14 @@ def find_start(folder: Path) -> StartFile:
             learned_from=_learned_from(description, of_ensemble),
             members=description.runs,
             networks=list(networks),
+            rounds=[*_earlier_rounds(folder), round_of(folder)],
         )
+
+
+def _earlier_rounds(folder: Path) -> list[LabelRound]:
+    """Return the rounds of labelling before that of a folder."""
+    path = Path(ResultPaths(folder).start)
+    return read_start(path).rounds if path.exists() else []
 
 
 @contextmanager

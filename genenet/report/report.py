@@ -18,8 +18,10 @@ from genenet.ensembles import claims
 from genenet.ensembles.comparison import LEARNED_FROM, comparison
 from genenet.ensembles.controls import read_controls
 from genenet.ensembles.description import read_description, read_strategies
+from genenet.ensembles.label_rounds import LabelRound, RoundRow, round_rows
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.standings import standings
+from genenet.ensembles.start import read_start
 from genenet.ensembles.tested import read_test_scores
 from genenet.genes.genome import read_genome
 from genenet.metrics.table import METRICS
@@ -37,6 +39,7 @@ from genenet.volumes.palette import class_colours
 if TYPE_CHECKING:
     from genenet.config.settings import ReportSettings
     from genenet.ensembles.description import EnsembleDescription
+    from genenet.ensembles.tested import ScoresOnTestImages
 
 AGAINST = "against "  # prefix of the names of plots against a hyperparameter
 ROLES = {"member": "ensemble", "baseline": "baseline", "other": ""}
@@ -132,8 +135,18 @@ def report_contents(paths: ResultPaths, settings: ReportSettings) -> dict[str, A
         "is_refitted": bool(ensemble.refit and ensemble.refit.refitted),
         "refit_gain": claims.refit_gain(ensemble, test),
         "failures": [(run, paths.train_log(run.run)) for run in [*runs, *of_controls] if run.status != "ok"],
+        "rounds": _rounds(paths, ensemble, test),
         "provenance": provenance(paths, runs, ensemble.members),
     }
+
+
+def _rounds(
+    paths: ResultPaths, ensemble: EnsembleDescription, test: ScoresOnTestImages | None
+) -> list[RoundRow]:
+    """Return the rounds of labelling up to this search; none if it starts from nothing."""
+    path = Path(paths.start)
+    earlier = read_start(path).rounds if path.exists() else []
+    return round_rows([*earlier, LabelRound.of(paths.results, ensemble, test)]) if earlier else []
 
 
 def _refits(paths: ResultPaths, ensemble: EnsembleDescription) -> list[Outcome]:

@@ -20,7 +20,18 @@ def start_text(config: Config, paths: ResultPaths) -> str:
     seen = try_read(paths.start)
     before = _outputs(seen.json()) if seen else None
     other = other_classes(before, config.data.outputs) if before else ""
-    return f"{text}; {other}" if other else text
+    return "; ".join(filter(None, [text, other, _rounds(seen.json()) if seen else ""]))
+
+
+def _rounds(content: dict[str, Any]) -> str:
+    """Return which round of labelling this is, and how good the ones before were; empty if that can't be read."""
+    try:
+        before = [(str(each["folder"]), each["validation"]["ari"]) for each in content["rounds"]]
+    except (AttributeError, KeyError, TypeError):
+        return ""
+    known = [f"{folder} {ari:.3f}" for folder, ari in before if isinstance(ari, float)]
+    scores = f" (ARI on validation: {', '.join(known)})" if known else ""
+    return f"round {len(before) + 1} of labelling{scores}" if before else ""
 
 
 def _outputs(content: dict[str, Any]) -> Outputs | None:

@@ -191,7 +191,10 @@ def test_a_search_goes_on_from_the_members_of_another_with_other_classes(tiny, t
         "baselines: {unet2015: null}, data: {classes: [background, platelet, mitochondrion, alpha granule, "
         "canalicular vessel, dense granule body, dense granule core], test: [], volumes: {}}}",
     )
-    tiny.snakemake("further/ranking.csv")
+    tiny.snakemake("further/report.html")
+    report = (tiny.folder / "further/report.html").read_text()
+    assert "Rounds of labelling" in report
+    assert "<td>results</td>" in report
     members = json.loads((tiny.results / "ensemble/ensemble.json").read_text())["members"]
     for index, member in enumerate(members):
         scores = json.loads((tiny.folder / f"further/runs/r0/00{index}/scores.json").read_text())

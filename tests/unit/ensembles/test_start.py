@@ -285,3 +285,18 @@ def test_a_mistake_in_the_config_is_one_line(searches, values, message):
 def test_the_ensemble_of_a_search_is_found(searches):
     assert ensemble_folder(searches.old) == Path(searches.before.ensemble)
     assert ensemble_folder(Path(searches.before.ensemble)) == Path(searches.before.ensemble)
+
+
+def test_rounds_of_labelling_are_kept_and_told(searches):
+    first = searches.start()
+    assert [(each.folder, each.validation_images) for each in first.rounds] == [
+        (searches.old, ["validation.tif"])
+    ]
+    earlier = first.rounds[0].model_copy(
+        update={"folder": Path("gone"), "validation": {"ari": 0.5, "mean_iou": None}}
+    )
+    changed = first.model_copy(update={"rounds": [earlier]})
+    Path(searches.before.start).write_text(changed.model_dump_json())
+    assert searches.start().rounds == [earlier, *first.rounds]
+    config = configured(searches, **{"training.start": str(searches.old)})
+    assert start_text(config, searches.now).endswith("round 3 of labelling (ARI on validation: gone 0.500)")
