@@ -77,7 +77,9 @@ def add_layers(viewer: Any, shown: Shown, layers: Sequence[LayerData]) -> None:
 
     for layer in layers:
         viewer.add_layer(Layer.create(*layer))
-    viewer.scale_bar.visible = True
+    # napari 0.9 has moved the scale bar into the canvas, and the camera into the scene
+    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    overlays.scale_bar.visible = True
     if not shown.by_risk:
         return
     turns = cycle(shown.by_risk)
@@ -89,7 +91,7 @@ def add_layers(viewer: Any, shown: Shown, layers: Sequence[LayerData]) -> None:
     def show_next(_: Any) -> None:
         contact = next(turns)
         show_slice(contact)
-        viewer.camera.center = tuple(first + np.array(contact.centre) * size)
+        getattr(viewer, "scene", viewer).camera.center = tuple(first + np.array(contact.centre) * size)
         viewer.status = f"objects {contact.objects[0]} and {contact.objects[1]}: risk {contact.risk:.2f}"
 
     show_slice(shown.by_risk[0])

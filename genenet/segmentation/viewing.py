@@ -129,7 +129,7 @@ class _Page:
         state.layout = "xy"
 
     def _contacts(self, labels: ShownLabels) -> Any:
-        """Return the layer of contacts; to select one is to select its two objects."""
+        """Return the layer of contacts, each related to its two objects."""
         points = [
             self._neuroglancer.PointAnnotation(
                 id=f"{contact.objects[0]}-{contact.objects[1]}",

@@ -221,6 +221,6 @@ def test_n_moves_from_contact_to_contact(viewer, store):
     centres = []
     for _ in range(3):
         show_next(viewer)
-        centres.append(viewer.camera.center[-1])
+        centres.append(getattr(viewer, "scene", viewer).camera.center[-1])
     assert centres == [100 + 595, 100 + 395, 100 + 595]
     assert viewer.status == "objects 2 and 3: risk 0.22"
