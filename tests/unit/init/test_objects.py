@@ -16,10 +16,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def make(shape=(6, 160, 200)):
-    """Write em.tif, and labels.tif with a number for each blob."""
-    image, classes = runs.blobs(shape, 1)
-    ids = label(classes).astype(np.uint32)
+def make(many=False):
+    """Write em.tif, and labels.tif with a number for each blob, or for each blob in each of 67 columns."""
+    image, classes = runs.blobs((2, 100, 200), 1)
+    ids = (classes * (1 + np.arange(200) // 3) if many else label(classes)).astype(np.uint32)
     write("em.tif", image)
     write("labels.tif", ids)
     return classes, ids
@@ -40,7 +40,7 @@ def test_two_classes_are_made_of_the_numbers_and_the_config_has_instances():
 
 
 def test_many_numbers_are_recognised_and_without_a_terminal_the_option_is_named():
-    _, ids = make((12, 400, 400))
+    _, ids = make(many=True)
     assert ids.max() > 50
     (line,) = wrong(pair())
     assert line.startswith(
@@ -51,7 +51,7 @@ def test_many_numbers_are_recognised_and_without_a_terminal_the_option_is_named(
 
 def test_a_terminal_asks_for_the_name(monkeypatch):
     monkeypatch.setattr("genenet.init.prompts.is_terminal", lambda: True)
-    make((12, 400, 400))
+    make(many=True)
     done = pair(fill="\n".join(["a,b", "cell", "", "", "2", "20", ""]) + "\n")
     assert done.exit_code == 0, done.output
     assert "Name of such an object" in done.output
