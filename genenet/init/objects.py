@@ -14,13 +14,14 @@ from genenet.init import prompts
 from genenet.init.survey import N_IDS, LabelledLook, Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from genenet.init.request import Request
 
 MANY_IDS = 50  # more ids than this number objects
+DEEP = 16  # slices that 3D networks need
 
 
 def with_objects(request: Request, seen: Survey, interactive: bool) -> tuple[Request, Survey]:
@@ -59,13 +60,23 @@ def with_objects(request: Request, seen: Survey, interactive: bool) -> tuple[Req
     return request.model_copy(update={"objects": name, "classes": names}), found
 
 
-def note(looks: Sequence[LabelledLook]) -> str:
-    """Return what numbered objects mean for the search."""
+def notes(looks: Sequence[LabelledLook], is_nearly_cubic: bool) -> Iterator[str]:
+    """Yield what numbered objects mean for the search.
+
+    Args:
+        looks: at the labels.
+        is_nearly_cubic: the voxels are as deep as they are wide, or nearly.
+    """
     n = sum(look.n_objects for look in looks)
-    return (
+    yield (
         f"the labels number {many(n, 'object')} of class '{looks[0].objects}': networks also learn their borders, and "
         "objects that touch are told apart (docs/objects.md)"
     )
+    if is_nearly_cubic and looks[0].image.shape[0] >= DEEP:
+        yield (
+            "networks of 2D layers see no border between slices: 3D ones (spatial_mode in the file) take longer, but "
+            "merge fewer objects"
+        )
 
 
 def _in_classes(looks: Sequence[LabelledLook], name: str) -> list[LabelledLook]:

@@ -22,7 +22,7 @@ from genenet.init.config_text import Choices, config_text, plain
 from genenet.init.folds import in_folds, offer, offer_text
 from genenet.init.further import further_text, read_further
 from genenet.init.machine import find_machine, has_torch
-from genenet.init.objects import note, with_objects
+from genenet.init.objects import notes, with_objects
 from genenet.init.request import read_number
 from genenet.init.search_cost import SearchCost
 from genenet.init.sizes import choose_sizes, max_validation
@@ -71,7 +71,7 @@ def start(request: Request) -> None:
     request, parts = _split(request, seen, classes, machine, interactive)
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
-    on_objects = [note(seen.labelled)] if request.objects else []
+    on_objects = notes(seen.labelled, voxel_size.is_nearly_cubic) if request.objects else []
     on_start = list(further.notes(classes, request.objects, parts)) if further else []
     printing.notes([*classes.notes, *on_objects, *parts.notes, *on_images, *on_start])
 

@@ -41,11 +41,10 @@ def test_two_classes_are_made_of_the_numbers_and_the_config_has_instances():
 
 def test_many_numbers_are_recognised_and_without_a_terminal_the_option_is_named():
     _, ids = make(many=True)
-    assert ids.max() > 50
+    n = len(np.unique(ids))
+    assert n > 50
     (line,) = wrong(pair())
-    assert line.startswith(
-        f"labels.tif: has {ids.max() + 1} different labels, so they seem to number objects"
-    )
+    assert line.startswith(f"labels.tif: has {n} different labels, so they seem to number objects")
     assert "--objects mitochondrion" in line
 
 
