@@ -15,7 +15,6 @@ from genenet.core.geometry import Box, each
 from genenet.core.ignore import IGNORE
 from genenet.segmentation.lazy_array import LazyArray
 from genenet.segmentation.shown import corners
-from genenet.volumes.opening import open_volume
 from genenet.volumes.palette import class_colours
 
 if TYPE_CHECKING:
@@ -33,21 +32,20 @@ _POINT_VOXELS = 14
 _MAGENTA, _GREEN = "#ff33cc", "#33e64d"
 
 
-def napari_layers(shown: Shown, image: Sequence[Path] = (), boxes: Path | None = None) -> list[LayerData]:
+def napari_layers(shown: Shown, image: Volume | None = None, boxes: Path | None = None) -> list[LayerData]:
     """Return the layers of a segmentation; later ones are drawn over earlier ones.
 
     Args:
         shown: the segmentation with its marks.
-        image: the files of the segmented image, if it is shown, too.
+        image: the segmented image, if it is shown, too; the whole of it, if a region was segmented.
         boxes: the folder of the boxes. Files ``NAME_labels.tif`` in it become layers that can be edited.
 
     Raises:
-        InputError: If the image or the labels of a box can't be read, or labels are of another shape or no class.
+        InputError: If the labels of a box can't be read, or are of another shape or no class.
     """
-    volume = open_volume(list(image)) if image else None
     return [
-        *([_image(volume, shown)] if volume else []),
-        *_channels(shown, visible=volume is None),
+        *([_image(image, shown)] if image else []),
+        *_channels(shown, visible=image is None),
         *(_labels(shown, labels) for labels in shown.labels),
         *_labels_of_boxes(shown, boxes),
         *([_boxes(shown)] if shown.boxes else []),

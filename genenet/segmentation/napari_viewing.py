@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
 from genenet.segmentation.marks import MOST_CONTACTS
 from genenet.segmentation.napari_layers import napari_layers
 from genenet.segmentation.shown import read_shown
+from genenet.volumes.opening import open_files, open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from genenet.segmentation.marks import MarkedContact
     from genenet.segmentation.napari_layers import LayerData
     from genenet.segmentation.shown import Shown
+    from genenet.volumes.base import Volume
+    from genenet.volumes.ome_zarr import Store
+
+log = logging.getLogger(__name__)
 
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
@@ -37,7 +44,8 @@ def open_napari(
 
     Args:
         store: a segmentation that genenet made.
-        image: the files of the segmented image, of any format that genenet reads.
+        image: the files of the segmented image, of any format that genenet reads; by default those that were segmented,
+            if they are still there.
         boxes: a folder of boxes to show, whose labels can be edited.
         most_contacts: that are shown of each class of objects, the most doubtful ones.
         show: whether the window is shown.
@@ -46,7 +54,7 @@ def open_napari(
         InputError: If napari isn't installed, there is no screen, or a file can't be read.
     """
     shown = read_shown(store, boxes, most_contacts)
-    layers = napari_layers(shown, image, boxes)
+    layers = napari_layers(shown, image_of(shown.store, image), boxes)
     if sys.platform == "linux" and not any(map(os.environ.get, _SCREENS)):
         raise InputError(
             "napari needs a screen, and none is there; without --napari, genenet view needs a browser only"
@@ -59,6 +67,25 @@ def open_napari(
         raise InputError("genenet view --napari needs napari; pip install 'genenet[napari]'") from None
     add_layers(viewer, shown, layers)
     return viewer
+
+
+def image_of(store: Store, given: Sequence[Path] = ()) -> Volume | None:
+    """Open the image of a segmentation: that of the given files, or the one that was segmented.
+
+    Return None if the store doesn't say which one it was, or its files aren't there any more, which is logged.
+
+    Raises:
+        InputError: If a file can't be read.
+    """
+    if given:
+        return open_volume(list(given))
+    if not (source := store.attributes.get("source")):
+        return None
+    files = ImageFiles.model_validate({**source, "labels": None, "region": None, "mask": None})
+    if missing := [path for path in files.image if not Path(path).exists()]:
+        log.warning("%s: its image %s isn't there, and isn't shown; add --image", store.path, missing[0])
+        return None
+    return open_files(files).image
 
 
 def run_napari() -> None:

@@ -241,7 +241,10 @@ def export(
 def view(
     store: Annotated[Path, typer.Argument(help="a segmentation, OME-Zarr")],
     image: Annotated[
-        Path | None, typer.Option(help="the segmented image: an OME-Zarr; with --napari, of any format")
+        Path | None,
+        typer.Option(
+            help="the segmented image, if it is an OME-Zarr; with --napari, if it isn't where it was segmented"
+        ),
     ] = None,
     boxes: Annotated[Path | None, typer.Option(help="a folder of boxes to show, with boxes.csv")] = None,
     contacts: Annotated[

@@ -192,6 +192,9 @@ TESTS = {  # a part of each message, and the test
     "is the ensemble to be adapted; choose another name": f"{ADAPTATION}test_what_is_of_no_use_is_one_line",
     "genenet view --napari needs napari": f"{NAPARI}test_without_napari_the_command_is_named",
     "napari needs a screen": f"{NAPARI}test_without_a_screen_it_says_what_works",
+    "isn't there, and isn't shown; add --image": (
+        f"{NAPARI}test_the_image_that_was_segmented_is_opened_if_it_is_there"
+    ),
     "so no contacts are shown": f"{MARKS}test_objects_without_their_table_are_shown_and_that_is_said",
     "not a number; correct it, or write the table anew": (
         f"{MARKS}test_a_table_of_contacts_with_a_mistake_names_the_line"

@@ -1,6 +1,7 @@
 """What napari is given. Layer data is checked without it; where napari is installed, it opens them without a screen."""
 
 import itertools
+import logging
 import sys
 
 import numpy as np
@@ -12,7 +13,7 @@ from genenet.cli.main import app
 from genenet.core.errors import InputError
 from genenet.segmentation.lazy_array import LazyArray
 from genenet.segmentation.napari_layers import napari_layers
-from genenet.segmentation.napari_viewing import add_layers, open_napari
+from genenet.segmentation.napari_viewing import add_layers, image_of, open_napari
 from genenet.segmentation.shown import read_shown
 from genenet.volumes.base import ArrayVolume
 from genenet.volumes.palette import class_colours
@@ -38,7 +39,7 @@ def boxes(tmp_path):
 
 
 def layers_of(store, boxes=None, image=()):
-    found = napari_layers(read_shown(store.path, boxes), image, boxes)
+    found = napari_layers(read_shown(store.path, boxes), image_of(store, image), boxes)
     return {options["name"]: (data, options, kind) for data, options, kind in found}
 
 
@@ -138,6 +139,21 @@ def test_the_whole_image_of_a_region_begins_before_it(tmp_path):
     assert layers_of(store, image=[image])["image"][1]["translate"] == (0, 0, 0)
 
 
+def test_the_image_that_was_segmented_is_opened_if_it_is_there(tmp_path, caplog):
+    grey = np.random.default_rng(0).integers(0, 200, (5, 40, 90)).astype(np.uint8)
+    path = save(tmp_path / "i.tif", grey)
+    attributes = {
+        "objects": [{"name": "cell", "of": ["cell"]}],
+        "source": {"image": [str(path)], "labels": None, "region": None},
+    }
+    store = write_touching(tmp_path / "a.ome.zarr", attributes=attributes)
+    assert np.array_equal(np.asarray(layers_of(store)["image"][0]), grey)
+    path.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert "image" not in layers_of(store)
+    assert caplog.messages == [f"{store.path}: its image {path} isn't there, and isn't shown; add --image"]
+
+
 @pytest.mark.parametrize(
     "index", [*itertools.product([2, -1, slice(None), slice(1, 3), slice(0, 4, 2)], repeat=2)]
 )
@@ -198,7 +214,7 @@ def test_napari_opens_all_layers(viewer, store, boxes, tmp_path):
     image = save(tmp_path / "i.tif", np.random.default_rng(0).integers(0, 200, (5, 40, 90)).astype(np.uint8))
     save(boxes / "box_01_labels.tif", np.ones((3, 8, 16), np.uint8))
     shown = read_shown(store.path, boxes)
-    add_layers(viewer, shown, napari_layers(shown, [image], boxes))
+    add_layers(viewer, shown, napari_layers(shown, image_of(store, [image]), boxes))
     layers = viewer.layers
     assert [layer.name for layer in layers] == ["image", *LAYERS[:4], "box_01_labels", *LAYERS[4:]]
     risks = layers["contacts_cell"].features["risk"].tolist()
