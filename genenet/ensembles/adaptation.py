@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     OfCrops = Sequence[NDArray[np.floating]]  # class probabilities (C, N) of each crop
 
+CALIBRATED = 2**16  # voxels that the temperature and the priors are fitted to, at most
 RECORD = "adaptation.json"  # in the new ensemble's folder
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,13 @@ class Calibration:
 
     @classmethod
     def of(cls, truths: Sequence[NDArray[np.uint8]], probabilities: OfCrops, has_priors: bool) -> Calibration:
-        """Fit the temperature, then the priors, to the classes (N,) and probabilities (C, N) of crops."""
-        truth, p = np.concatenate(truths), np.concatenate(probabilities, axis=1)
+        """Fit the temperature, then the priors, to the classes (N,) and probabilities (C, N) of crops.
+
+        Of many voxels, every second one, every third one, … is taken.
+        """
+        step = 1 + sum(map(len, truths)) // CALIBRATED
+        truth = np.concatenate(truths)[::step]
+        p = np.concatenate(probabilities, axis=1)[:, ::step]
         temperature = best_temperature(truth, p)
         return cls(temperature, best_priors(truth, with_temperature(p, temperature)) if has_priors else [])
 
@@ -151,12 +157,12 @@ class Adapter:
         )
 
     def _mean(self, members: Sequence[Sequence[NDArray[np.float32]]]) -> OfCrops:
-        """Return the ensemble's class probabilities (C, N) of each crop, given those of its members (N, C)."""
+        """Return the ensemble's class probabilities (C, N) of each crop, given those of its members."""
         votes, weights = COMBINATIONS[self.ensemble.combination].votes, self.ensemble.weights
         found = []
         for of_members in zip(*members, strict=True):
-            said = [np.eye(p.shape[1], dtype=p.dtype)[p.argmax(axis=1)] if votes else p for p in of_members]
-            found.append(np.average(said, axis=0, weights=weights).T)
+            said = [np.eye(len(p), dtype=p.dtype)[:, p.argmax(axis=0)] if votes else p for p in of_members]
+            found.append(np.average(said, axis=0, weights=weights))
         return found
 
     def _record(self, before: OfCrops, left_out: OfCrops) -> Adaptation:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedMember:
-    """The new layers of a member, and its class probabilities (N, C) for each crop.
+    """The new layers of a member, and its class probabilities (C, N) for each crop.
 
     Attributes:
         state: the layers that were fitted to all crops.

@@ -43,7 +43,7 @@ def layers_of(kind, labels_of=lambda labels: labels, **net):
 
 def right(layers, crop, state):
     truth = truth_of(layers.crops[crop])
-    return float((layers.probabilities(crop, state).argmax(dim=1) == truth).float().mean())
+    return float((layers.probabilities(crop, state).argmax(dim=0) == truth).float().mean())
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -63,7 +63,7 @@ def test_what_was_learnt_on_one_crop_holds_on_another(kind, net):
 def test_a_class_that_no_crop_shows_is_not_forgotten(kind):
     layers = layers_of(kind)
     state = layers.fit([0, 1])
-    old, new = (layers.probabilities(1, each)[:, 2] for each in ({}, state))
+    old, new = (layers.probabilities(1, each)[2] for each in ({}, state))
     assert float(new.mean()) > 0.3 * float(old.mean())
     nothing = layers_of(kind, labels_of=np.zeros_like)  # the only class can't be told from another one
     kept = nothing.fit([0, 1])
@@ -71,7 +71,7 @@ def test_a_class_that_no_crop_shows_is_not_forgotten(kind):
 
 
 def test_a_border_counts_as_its_class():
-    logits = torch.tensor([[1.0, 2.0, 0.5, 3.0]])
+    logits = torch.tensor([[1.0], [2.0], [0.5], [3.0]])
     outputs = Outputs(["background", "cell", "other"], [ObjectClass(name="cell", of=["cell"])])
-    p, of_outputs = class_logs(logits, outputs).exp()[0], logits.softmax(dim=1)[0].tolist()
+    p, of_outputs = class_logs(logits, outputs).exp()[:, 0], logits.softmax(dim=0)[:, 0].tolist()
     assert p.tolist() == pytest.approx([of_outputs[0], of_outputs[1] + of_outputs[3], of_outputs[2]])
