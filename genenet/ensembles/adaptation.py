@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ from genenet.config.ensemble import COMBINATIONS
 from genenet.config.selection_metrics import SELECTION_METRICS
 from genenet.core.atomic_files import atomic_path, write_json
 from genenet.core.errors import InputError
+from genenet.core.ignore import IGNORE
 from genenet.core.version import build
 from genenet.ensembles.adapted import Adaptation, Crop
 from genenet.ensembles.adapted_members import FittedMember, MemberFitter
@@ -67,13 +69,19 @@ class Calibration:
     def of(cls, truths: Sequence[NDArray[np.uint8]], probabilities: OfCrops, has_priors: bool) -> Calibration:
         """Fit the temperature, then the priors, to the classes (N,) and probabilities (C, N) of crops.
 
-        Of many voxels, every second one, every third one, … is taken.
+        Of many voxels, every second one, every third one, … is taken. A class has a prior if two crops show it: how
+        frequent it is in the volume can't be told from one of them.
         """
         step = 1 + sum(map(len, truths)) // CALIBRATED
         truth = np.concatenate(truths)[::step]
         p = np.concatenate(probabilities, axis=1)[:, ::step]
         temperature = best_temperature(truth, p)
-        return cls(temperature, best_priors(truth, with_temperature(p, temperature)) if has_priors else [])
+        if not has_priors:
+            return cls(temperature, [])
+        n_crops = Counter(each for of_crop in truths for each in np.unique(of_crop).tolist())
+        often = [each for each, n in n_crops.items() if n > 1]
+        known = np.where(np.isin(truth, often), truth, np.uint8(IGNORE))
+        return cls(temperature, best_priors(known, with_temperature(p, temperature)))
 
     def applied(self, p: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return probabilities (C, N) with the temperature and the priors."""
@@ -175,7 +183,10 @@ class Adapter:
 
         old = self._scores([self.ensemble.final(p) for p in before])
         by_priors = [self._scores(self._calibrated(left_out, has_priors)) for has_priors in (False, True)]
-        new = max(by_priors, key=value)  # the first of equals
+        fitted = Calibration.of(self._truths, left_out, has_priors=True)
+        with_fitted = self._scores([fitted.applied(p) for p in left_out])
+        has_priors = min(value(by_priors[1]), value(with_fitted)) > value(by_priors[0])
+        new = by_priors[has_priors]
         voxels = self.crops.voxels(len(self.ensemble.classes))
         runs = [entry.run for entry in description.members]
         return Adaptation(
@@ -193,7 +204,7 @@ class Adapter:
             metric=description.metric,
             before=old,
             after=new,
-            has_priors=new is not by_priors[0],
+            has_priors=has_priors,
             is_better=value(new) > value(old),
             genenet=build(),
         )

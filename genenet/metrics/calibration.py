@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BINS = 20  # of confidence, from 0 to 1
 FLOOR = 1 / 510  # half of the distance between two stored levels; smaller probabilities are raised to it
 COOLEST, HOTTEST = 0.1, 10.0  # temperatures between which the best one is sought
-LARGEST_PRIOR = 10.0  # factor of a class's probability; the smallest one is its inverse
+LARGEST_PRIOR = 4.0  # factor of a class's probability; the smallest one is its inverse
 PRIOR_L2 = 1e-3  # weight of the squared logarithms of the factors, beside the mean surprise
 
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]  # of the layers that are trained, by their names in the state of the network
 
-HEAD_L2 = 0.3  # weight of the squared distance, for features that vary by 1
+HEAD_L2 = 0.6  # weight of the squared distance, for features that vary by 1; divided by the number of crops
 HEAD_STEPS = 40  # of L-BFGS, at most
 STACK_L2 = 1e-2
-STACK_STEPS = 40
+STACK_STEPS = 20
 STACK_RATE = 1e-3  # learning rate of Adam
 STACK_BATCH = 4  # pieces of a step
 HEAD_VOXELS = 2**16  # on which the head is trained, at most
@@ -100,7 +100,9 @@ class LastConvolution:
             optimiser.zero_grad()
             logits = torch.addmm(offset[:, None], weight, x)
             value = shown.surprise(class_logs(logits, self.outputs), truth)
-            value = value + HEAD_L2 * ((weight - old[0]).square().sum() + (offset - old[1]).square().sum())
+            value = value + HEAD_L2 / len(crops) * (
+                (weight - old[0]).square().sum() + (offset - old[1]).square().sum()
+            )
             value.backward()  # type: ignore[no-untyped-call]
             return value
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from genenet.cli.commands import SEGMENT, app
+from genenet.cli.commands import LABEL, app
 from genenet.cli.options import given, options_of
 from genenet.config.adaptation import AdaptSettings
 
 
-@app.command(rich_help_panel=SEGMENT)
+@app.command(rich_help_panel=LABEL)
 @options_of(AdaptSettings)
 def adapt(
     ensemble: Annotated[Path, typer.Argument(help="the ensemble's folder")],

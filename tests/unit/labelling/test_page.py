@@ -10,12 +10,15 @@ import yaml
 from genenet.config.model import check_config
 from genenet.core.geometry import Box
 from genenet.phantoms.phantom import CLASSES
+from genenet.volumes.ome_zarr import open_store
 from genenet.volumes.opening import open_volume
 from tests.support import runs
 from tests.support.configs import ROOT
 from tests.support.ensembles import write_ensemble
 
-ROUND = (ROOT / "docs/labelling.md").read_text().partition("## A round")[2].partition("\n## ")[0]
+PAGE = (ROOT / "docs/labelling.md").read_text()
+ROUND = PAGE.partition("## A round")[2].partition("\n## ")[0]
+ADAPT = PAGE.partition("## Adapt to another volume")[2].partition("\n## ")[0]
 
 
 @pytest.mark.process
@@ -47,3 +50,11 @@ def test_the_round_of_the_page(tmp_path, monkeypatch):
     labelled = labels != lines["ignore_label"]
     assert labelled.sum() == 3 * 4 * 128 * 128
     assert (labels[labelled] == truth[labelled]).all()
+    for line in re.findall(r"^genenet .*", ADAPT, re.M):  # the boxes of the round serve another purpose, too
+        done = runs.run(runs.genenet(*shlex.split(line)[1:]))
+        assert done.returncode == 0, done.stderr
+        if "adapt" in line:
+            assert "on 3 boxes, each of which was left out of the training once:" in done.stdout
+            assert "ensemble_new: 2 networks with a new head, temperature " in done.stdout
+    facts = open_store(tmp_path / "volume.ome.zarr").attributes
+    assert facts["temperature"] > 0
