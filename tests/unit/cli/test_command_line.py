@@ -17,7 +17,8 @@ from tests.support.runs import fails
 
 COMMANDS = (
     "phantom settings check schema prepare generate inspect draw mutate cross diff train select segment export "
-    "view evaluate report summary status submit doctor init rung rank gather postprocess adapt"
+    "view evaluate report summary status submit doctor init rung rank gather postprocess adapt suggest "
+    "corrections"
 )
 
 
