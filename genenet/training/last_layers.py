@@ -85,7 +85,7 @@ class LastConvolution:
         if len(truth) > HEAD_VOXELS:
             drawn = torch.from_numpy(_generator(self.seed).choice(len(truth), HEAD_VOXELS, replace=False))
             x, truth = x[:, drawn], truth[drawn]
-        shown = Shown.of(truth)
+        shown = TaughtClasses.of(truth)
         centre, scale = x.mean(dim=1), x.std(dim=1, correction=0)
         scale = scale.clamp(min=1e-3 * float(scale.max()) + 1e-12)
         x = (x - centre[:, None]) / scale[:, None]
@@ -151,7 +151,7 @@ class LastStack:
             parameter.requires_grad_(name in trained)
         old = {name: p.detach().clone() for name, p in trained.items()}
         pieces = [piece for i in crops for piece in self.crops[i] if (piece.labels != IGNORE).any()]
-        shown = Shown.of(torch.cat([truth_of(self.crops[i]) for i in crops]))
+        shown = TaughtClasses.of(torch.cat([truth_of(self.crops[i]) for i in crops]))
         optimiser = torch.optim.Adam(trained.values(), lr=STACK_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STACK_STEPS)
         for batch in self._batches(pieces):
@@ -165,7 +165,7 @@ class LastStack:
             schedule.step()
         return {name: parameter.detach() for name, parameter in trained.items()}
 
-    def _loss(self, network: Network, piece: Piece, shown: Shown) -> Tensor:
+    def _loss(self, network: Network, piece: Piece, shown: TaughtClasses) -> Tensor:
         x = _known(piece.features(network), piece)
         logits = torch.addmm(network.head.bias[:, None], network.head.weight.flatten(1), x)
         return shown.surprise(class_logs(logits, self.outputs), truth_of([piece]))
@@ -212,14 +212,14 @@ def class_logs(logits: Tensor, outputs: Outputs) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TaughtClasses:
     """The classes that labels show, in order, and the weight of each in the loss; the mean over the voxels is 1."""
 
     classes: Tensor
     weights: Tensor
 
     @classmethod
-    def of(cls, truth: Tensor) -> Shown:
+    def of(cls, truth: Tensor) -> TaughtClasses:
         """Return those of labels (N,)."""
         counts = torch.bincount(truth)
         classes = counts.nonzero().flatten()
