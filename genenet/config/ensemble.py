@@ -69,7 +69,7 @@ STRATEGIES = Table(
         StrategyChoice(
             "best_objects",
             "the networks whose objects have the best object_metric, as many as size says, or as have the best objects "
-            "together; images need instances, and each network is tried for some seconds per million voxels",
+            "together; images need instances",
             "genenet.ensembles.strategies:best_objects",
             gives_weights=False,
             needs_objects=True,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genenet.config.instance_metrics import INSTANCE_METRICS
 from genenet.config.selection_metrics import RANKING_METRIC
 from genenet.core.atomic_files import read_csv, write_csv
 from genenet.core.errors import InputError
@@ -28,8 +29,26 @@ COLUMNS = (
 
 
 def write_ranking(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write a CSV row for every training, with all metrics of the table; ``outcomes`` are best first."""
-    write_csv(path, COLUMNS, [_row(rank, outcome) for rank, outcome in enumerate(outcomes, start=1)])
+    """Write a CSV row for every training, with all metrics of the table; ``outcomes`` are best first.
+
+    Where networks tell objects apart, a column for each metric of objects and each class of them follows.
+    """
+    of_objects = dict.fromkeys(
+        (name, metric)
+        for outcome in outcomes
+        for name in (outcome.scores.objects if outcome.scores else ())
+        for metric in INSTANCE_METRICS
+    )
+    rows = [
+        [*_row(rank, outcome), *(_object_score(outcome, *column) for column in of_objects)]
+        for rank, outcome in enumerate(outcomes, start=1)
+    ]
+    write_csv(path, (*COLUMNS, *(f"{metric} of {name}" for name, metric in of_objects)), rows)
+
+
+def _object_score(outcome: Outcome, name: str, metric: str) -> float | None:
+    scores = outcome.scores.objects.get(name) if outcome.scores else None
+    return scores.metrics.get(metric) if scores else None
 
 
 def _row(rank: int, outcome: Outcome) -> list[Any]:

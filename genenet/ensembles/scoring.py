@@ -16,7 +16,7 @@ from genenet.ensembles.claims import rivals_of
 from genenet.ensembles.description import read_strategies
 from genenet.ensembles.ensemble import load_ensemble
 from genenet.ensembles.intervals import blocks_of
-from genenet.ensembles.objects import ImageInParts, ObjectImage, object_scores
+from genenet.ensembles.objects import object_scores
 from genenet.ensembles.ranking import read_runs
 from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.genes.genome import read_genome
@@ -26,6 +26,7 @@ from genenet.networks.network import Network
 from genenet.networks.predictor import Predictor
 from genenet.networks.weights import load_network
 from genenet.objects.tuned import ObjectScores, TunedObjects
+from genenet.training.object_images import ImageInParts, ObjectImage
 from genenet.training.outcome_reader import read_outcome
 from genenet.training.prepared import open_prepared
 

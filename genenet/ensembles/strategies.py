@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from genenet.core.random_streams import Stream
 from genenet.ensembles import selection
 from genenet.ensembles.curve import best_size, curve_of, open_run, point_of
 from genenet.ensembles.description import StrategiesFile, StrategyEntry, WeightedRun
-from genenet.ensembles.objects import object_rank, validation_images
+from genenet.ensembles.objects import validation_images
+from genenet.training.object_images import object_rank, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from genenet.config.ensemble import EnsembleSettings
     from genenet.core.paths import ResultPaths
     from genenet.ensembles.curve import Point
-    from genenet.ensembles.objects import ObjectImage
     from genenet.ensembles.selection import Weights
+    from genenet.training.object_images import ObjectImage
     from genenet.training.outcomes import Outcome
     from genenet.training.prepared import Prepared
 
@@ -49,6 +51,7 @@ class Pool:
         curve: the ensembles of the first 1, 2, … networks.
         settings: metric, sizes, and how the members of best_n are combined.
         object_images: what an ensemble of some of them predicts of the objects on the validation images, by class.
+        object_ranks: how good the objects of each network are; None where its training didn't score them.
     """
 
     labels: Sequence[Any]
@@ -57,6 +60,7 @@ class Pool:
     curve: Sequence[Point]
     settings: EnsembleSettings
     object_images: Callable[[Weights], Mapping[str, Sequence[ObjectImage]]] = lambda _: {}
+    object_ranks: Sequence[float | None] = ()
 
     @cached_property
     def products(self) -> selection.ProbabilityProducts:
@@ -90,7 +94,9 @@ def best_objects(pool: Pool) -> Weights:
     def rank(weights: Weights) -> float:
         return object_rank(pool.object_images(weights), metric, smallest)
 
-    scores = [rank({network: 1.0}) for network in range(len(pool.probabilities))]
+    scores = [
+        rank({network: 1.0}) if known is None else known for network, known in enumerate(pool.object_ranks)
+    ]
     order = sorted(range(len(scores)), key=lambda network: (-scores[network], network))
     weigh = COMBINATIONS[settings.combination].weights
     ensembles = []
@@ -158,7 +164,7 @@ def choose_all(
             members = [(outcomes[i], weight) for i, weight in weights.items()]
             return validation_images(paths, members, validation, settings.combination)
 
-        pool = Pool(labels, files, scores, curve, settings, object_images)
+        pool = Pool(labels, files, scores, curve, settings, object_images, _object_ranks(outcomes, settings))
         ambiguities, found = pool.products.pair_ambiguities().round(DIGITS), {}
         for name, strategy in STRATEGIES.items():
             if strategy.needs_objects and name != settings.strategy:
@@ -170,6 +176,13 @@ def choose_all(
             of_members = ambiguities[np.ix_(list(weights), list(weights))].tolist()
             found[name] = ChosenEnsemble(name, members, point, of_members)
     return curve, found
+
+
+def _object_ranks(outcomes: Sequence[Outcome], settings: EnsembleSettings) -> list[float | None]:
+    """Return how good the objects of each network are, as its training has scored them; more is better."""
+    metric = settings.object_metric or THRESHOLD_METRIC
+    found = [list(outcome.scores.objects.values()) if outcome.scores else [] for outcome in outcomes]
+    return [fmean(rank_of(each, metric) for each in scores) if scores else None for scores in found]
 
 
 def write_strategies(path: Path, found: Mapping[str, ChosenEnsemble], chosen: str) -> None:

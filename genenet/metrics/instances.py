@@ -16,10 +16,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
 
-from genenet.config.instance_metrics import INSTANCE_METRICS
-from genenet.core.models import Closed
+from genenet.metrics.instance_scores import SizeClass
 from genenet.metrics.partitions import adapted_rand, conditional_entropy
 
 if TYPE_CHECKING:
@@ -133,54 +131,8 @@ def _n_inside(table: OverlapTable) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return found[0], found[1]
 
 
-class SizeClass(Closed):
-    """What became of the true objects of one size; each is counted once.
-
-    Attributes:
-        from_voxels: the smallest size.
-        to_voxels: the largest size.
-        found: matched.
-        merged: of the others, those that lie mostly in a predicted object with another true one.
-        split: of the others, those with several pieces.
-        missed: the rest.
-    """
-
-    from_voxels: NonNegativeInt
-    to_voxels: NonNegativeInt
-    found: NonNegativeInt
-    merged: NonNegativeInt
-    split: NonNegativeInt
-    missed: NonNegativeInt
-
-
-class InstanceScores(Closed):
-    """The scores of numbered objects, as files hold them.
-
-    Attributes:
-        n_true: true objects.
-        n_predicted: predicted objects.
-        metrics: by the names of INSTANCE_METRICS; None where one isn't defined.
-        by_size: of the true objects, smallest first, in powers of ten voxels.
-    """
-
-    n_true: NonNegativeInt
-    n_predicted: NonNegativeInt
-    metrics: dict[str, float | None]
-    by_size: list[SizeClass] = Field(default_factory=list)
-
-    @classmethod
-    def of(cls, table: OverlapTable) -> InstanceScores:
-        """Return the scores of a table."""
-        values = {name: INSTANCE_METRICS[name].function()(table) for name in INSTANCE_METRICS}
-        return cls(
-            n_true=len(table.true_objects[0]),
-            n_predicted=len(table.predicted_objects[0]),
-            metrics={name: None if math.isnan(value) else round(value, 6) for name, value in values.items()},
-            by_size=list(_by_size(table)),
-        )
-
-
-def _by_size(table: OverlapTable) -> list[SizeClass]:
+def by_size(table: OverlapTable) -> list[SizeClass]:
+    """Return what became of the true objects of each size, in powers of ten voxels, smallest first."""
     voxels = table.true_objects[1]
     names = _fates(table)
     decades = np.floor(np.log10(np.maximum(voxels, 1))).astype(int)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from genenet.core.models import Closed
-from genenet.metrics.instances import InstanceScores
+from genenet.metrics.instance_scores import InstanceScores
 from genenet.objects.stages import Thresholds
 
 if TYPE_CHECKING:

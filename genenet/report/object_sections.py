@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from genenet.ensembles.description import EnsembleDescription
     from genenet.ensembles.tested import ScoresOnTestImages
-    from genenet.metrics.instances import InstanceScores, SizeClass
+    from genenet.metrics.instance_scores import InstanceScores, SizeClass
     from genenet.objects.tuned import ContactReliability, TunedObjects
 
 N_COLOURS = 36  # of objects; neighbours with the same one are rare

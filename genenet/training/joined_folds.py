@@ -28,6 +28,7 @@ from genenet.core.errors import InputError
 from genenet.core.tolerant_read import as_number
 from genenet.metrics.contingency import Contingency, class_scores
 from genenet.networks.weights import save_weights
+from genenet.training.object_images import network_objects
 from genenet.training.outcome_files import write_history
 from genenet.training.prepared import open_prepared
 from genenet.training.probabilities import open_probabilities, write_probabilities
@@ -71,7 +72,9 @@ def join_folds(paths: ResultPaths, run: str, n_folds: int) -> None:
     for fold, each in enumerate(folds):
         _check_images(each, paths.fold_data(fold, "validation"))
     table = _join_probabilities(folds, validation, files.validation)
-    joined(ended, validation, table).write(files.scores)
+    found = joined(ended, validation, table)
+    objects = network_objects(files.validation, validation)
+    found.model_copy(update={"objects": objects}).write(files.scores)
 
 
 def _check_images(files: RunPaths, data: str) -> None:

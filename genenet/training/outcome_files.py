@@ -12,6 +12,7 @@ from genenet.core.errors import InputError
 from genenet.core.outputs import Outputs
 from genenet.metrics.contingency import Contingency, scores
 from genenet.networks.weights import save_weights
+from genenet.training.object_images import network_objects
 from genenet.training.probabilities import write_probabilities
 from genenet.training.provenance import made_with
 from genenet.training.scores import Scores, read_scores
@@ -106,6 +107,7 @@ class Publication:
             prediction=predicting,  # of the validation images, writing included
             made_with=made_with(trainer.device, trainer.learner.arithmetic),
             inherited=trainer.inherited,
+            objects=network_objects(self.files.validation, self.validation),
             validation=scores(contingency),
         )
 

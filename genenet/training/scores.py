@@ -17,6 +17,7 @@ from pydantic import (
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.models import Closed
 from genenet.core.validation import validate
+from genenet.metrics.instance_scores import InstanceScores
 from genenet.metrics.scores import ClassScores
 
 FORMAT: Literal["genenet.scores/1"] = "genenet.scores/1"
@@ -100,6 +101,7 @@ class Scores(Closed):
         inherited: the weights that the training began with; None: random ones.
         folds: how many trainings these are the scores of, each on the part that it hasn't learned from; None: of one.
             ``iterations`` and ``best_iteration`` are then their means, ``seconds`` is their sum.
+        objects: scores of the objects of each class that are told apart, with thresholds of a coarse grid.
     """
 
     format: Literal["genenet.scores/1"] = FORMAT
@@ -118,6 +120,7 @@ class Scores(Closed):
     validation: ClassScores | None = None
     folds: PositiveInt | None = Field(None, exclude_if=not_)
     inherited: Inherited | None = Field(None, exclude_if=not_)
+    objects: dict[str, InstanceScores] = Field(default_factory=dict, exclude_if=not_)
 
     @model_validator(mode="after")
     def _ok_has_scores(self) -> Self:

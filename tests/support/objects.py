@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genenet.ensembles.objects import ObjectImage
+from genenet.training.object_images import ObjectImage
 
 
 def squares(n=6, size=12, confidence=None, gap=0, seed=0):

@@ -100,8 +100,19 @@ def test_classes_stay_two_and_borders_belong_to_theirs(search):
     assert attributes["classes"] == ["ground", "cell"]
     assert attributes["channels"] == ["uncertainty", "disagreement", "object cell", "border cell"]
     assert set(np.unique(tifffile.imread(search.results / "segmentations/demo.tif"))) <= {0, 1}
-    ranking = (search.results / "ranking.csv").read_text()
-    assert "ari" in ranking
+
+
+def test_each_network_s_objects_are_in_its_scores_and_in_the_ranking(search):
+    with (search.results / "ranking.csv").open() as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 2
+    for run, row in rows.items():
+        scores = json.loads((search.results / f"runs/{run}/scores.json").read_text())["objects"]["cell"]
+        assert float(row["panoptic_quality of cell"]) == scores["metrics"]["panoptic_quality"]
+    members = json.loads((search.results / "ensemble/ensemble.json").read_text())["members"]
+    genomes = [row for run, row in rows.items() if not run.startswith("baselines/")]
+    best = max(genomes, key=lambda row: float(row["panoptic_quality of cell"]))
+    assert best["run"] in [member["run"] for member in members]
 
 
 def test_the_report_shows_the_objects(search):

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from genenet.core.outputs import ObjectClass, Outputs
-from genenet.ensembles import objects
 from genenet.ensembles.objects import (
-    ImageInParts,
-    ObjectImage,
     fitted_risk,
     mean_and_disagreement,
     object_scores,
@@ -16,6 +13,8 @@ from genenet.ensembles.objects import (
 )
 from genenet.objects.stages import Thresholds
 from genenet.objects.tuned import Risk, TunedObjects
+from genenet.training import object_images
+from genenet.training.object_images import ImageInParts, ObjectImage
 from tests.support.objects import squares
 
 
@@ -120,7 +119,7 @@ def test_an_image_is_collected_slice_by_slice(monkeypatch):
     )
     rng = np.random.default_rng(0)
     p = np.moveaxis(rng.dirichlet([1] * 5, (4, 5, 6)), -1, 0).astype(np.float32)
-    monkeypatch.setattr(objects, "MOST_VOXELS", 3 * 5 * 6)
+    monkeypatch.setattr(object_images, "MOST_VOXELS", 3 * 5 * 6)
     parts = ImageInParts(Image((4, 5, 6)), outputs)
     for z in range(4):
         parts.add(z, p[:, z : z + 1], p[0, z : z + 1])

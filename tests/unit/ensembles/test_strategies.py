@@ -21,7 +21,7 @@ def pool(settings):
     probabilities = [[_noisy(rng, image, 40 * k) for image in labels] for k in range(1, 5)]
     aris = [0.9, 0.7, 0.5, 0.3]
     curve = curve_of(labels, probabilities, aris, N_CLASSES, settings.combination)
-    return Pool(labels, probabilities, aris, curve, settings, objects_of)
+    return Pool(labels, probabilities, aris, curve, settings, objects_of, [None, 0.0, None, None])
 
 
 def objects_of(weights):

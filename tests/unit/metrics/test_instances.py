@@ -16,7 +16,7 @@ from torchmetrics.detection import PanopticQuality
 
 from genenet.config.instance_metrics import INSTANCE_METRICS
 from genenet.metrics.instance_overlaps import InstanceOverlaps, together
-from genenet.metrics.instances import InstanceScores
+from genenet.metrics.instance_scores import InstanceScores
 
 
 def blobs(seed, shape=(3, 24, 30), n=7):

@@ -6,7 +6,7 @@ import pytest
 from genenet.ensembles.description import EnsembleDescription
 from genenet.ensembles.tested import ScoresOnTestImages
 from genenet.metrics.instance_overlaps import InstanceOverlaps
-from genenet.metrics.instances import InstanceScores
+from genenet.metrics.instance_scores import InstanceScores
 from genenet.objects.tuned import ContactReliability, ObjectScores, TunedObjects
 from genenet.report.object_plots import plots_of_objects
 from genenet.report.object_sections import N_COLOURS, colour_indices, object_colours, object_sections
