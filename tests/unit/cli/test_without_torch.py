@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from genenet.ensembles.start import write_start
 from tests.support import runs
 from tests.support.search import ROOT
 
@@ -17,6 +18,8 @@ COMMANDS = {
     "--help": "--help",
     "check": "check config.yaml",
     "generate": "generate --settings generate.json --index 0 --out genome.json",
+    "start-weights": "start-weights --settings start.json --out found.json",
+    "member": "member --start started.json --index 0 --out genome.json",
     "inspect": "inspect search/genomes/r0/000.json --classes 7",
     "diff": "diff search/genomes/r0/000.json search/genomes/r0/000.json",
     "mutate": "mutate search/genomes/r0/000.json --out child.json",
@@ -43,6 +46,8 @@ def finished(tmp_path_factory):
     volume = {"image": [str(image)], "labels": [str(folder / "labels.tif")], "region": None}
     (folder / "evaluate.json").write_text(json.dumps({"volume": volume, "ignore_label": None}))
     (folder / "generate.json").write_text('{"seed": 1, "regions": {"net": {"n_stacks": [1, 2]}}}')
+    (folder / "start.json").write_text(json.dumps({"folder": str(folder / "search")}))
+    write_start(folder / "search", folder / "started.json")
     (folder / "report.json").write_text(json.dumps({"volumes": {}}))
     return folder
 

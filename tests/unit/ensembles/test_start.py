@@ -8,13 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from genenet.cluster import pack_members
+from genenet.cluster.pack_room import room_by_settings
 from genenet.config.model import check_config
 from genenet.config.settings import TrainSettings
 from genenet.config.stages import settings_json, stage_settings
 from genenet.config.start import READ, ensemble_folder, member_genomes, start_files
+from genenet.core.atomic_files import write_json
 from genenet.core.errors import InputError
 from genenet.core.outputs import ObjectClass, Outputs, other_classes
 from genenet.ensembles import description
+from genenet.ensembles.refit import refit
 from genenet.ensembles.start import StartFile, find_start, start_lines, start_of
 from genenet.genes.genome import Genome
 from genenet.genes.plan import plan
@@ -300,3 +304,32 @@ def test_rounds_of_labelling_are_kept_and_told(searches):
     assert searches.start().rounds == [earlier, *first.rounds]
     config = configured(searches, **{"training.start": str(searches.old)})
     assert start_text(config, searches.now).endswith("round 3 of labelling (ARI on validation: gone 0.500)")
+
+
+def test_a_refit_begins_with_the_same_weights_and_has_as_many_iterations(searches):
+    """Without a start, a refit has those of its ancestors as well, since it begins with random weights."""
+    searches.start()
+    searches.genome("r0/000")
+    assert searches.training("r0/000", iterations=5).run()
+    now, data = searches.now, Path(searches.now.data("refit"))
+    shutil.copytree(searches.before.ensemble, now.selected)
+    data.parent.mkdir(parents=True)
+    shutil.copyfile(searches.folder / "train.zarr.zip", data)
+    values = {**searches.settings["training"], "stopping": {"weights": "last"}}
+    write_json(Path(now.settings("refit")), {**searches.settings, "starts": True, "training": values})
+    assert refit(now, "000", Path(now.settings("refit")))
+    scores = read_scores(now.run("refit/000").scores)
+    assert (scores.status, scores.iterations, scores.inherited.start) == ("ok", 5, str(searches.old))
+
+
+def test_a_pack_waits_for_the_list_of_networks_and_tells_its_members_where_it_is(searches):
+    settings = searches.training("r0/000").settings
+    for split in ("train", "validation"):
+        target = Path(searches.now.data(split))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(searches.folder / f"{split}.zarr.zip", target)
+    (member,) = pack_members.trainings(
+        searches.now, 0, "000-000", room_by_settings(settings, 1), None, settings
+    )
+    assert searches.now.start in member.inputs
+    assert "--results" in member.command
