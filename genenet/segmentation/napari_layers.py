@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.segmentation.marks import MarkedBox
-    from genenet.segmentation.shown import Shown, ShownLabels
+    from genenet.segmentation.shown import LabelLayer, Shown
     from genenet.volumes.base import Volume
     from genenet.volumes.ome_zarr import Store
 
@@ -119,7 +119,7 @@ def _channels(shown: Shown, visible: bool) -> list[LayerData]:
     ]
 
 
-def _labels(shown: Shown, labels: ShownLabels) -> LayerData:
+def _labels(shown: Shown, labels: LabelLayer) -> LayerData:
     options = {"name": labels.name, "multiscale": True, "opacity": 0.5, "visible": labels.visible}
     if labels.classes:
         options |= _of_classes(labels.classes)
@@ -143,7 +143,7 @@ def _levels(folder: Path) -> list[zarr.Array[Any]]:
     return [zarr.open_array(folder / level["path"], mode="r") for level in multiscale["datasets"]]
 
 
-def _contacts(shown: Shown, labels: ShownLabels) -> LayerData:
+def _contacts(shown: Shown, labels: LabelLayer) -> LayerData:
     """Return a point for each contact, a ring that is red if the risk is high."""
     found = labels.contacts
     features: dict[str, list[Any]] = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ShownLabels:
+class LabelLayer:
     """An image of labels of a segmentation.
 
     Attributes:
@@ -51,7 +51,7 @@ class Shown:
     """
 
     store: Store
-    labels: list[ShownLabels]
+    labels: list[LabelLayer]
     boxes: list[MarkedBox]
 
     @property
@@ -78,7 +78,7 @@ def read_shown(path: Path, boxes: Path | None = None, most_contacts: int = MOST_
     best = numbered or [CLEANED if CLEANED in names else "segmentation"]
     ordered = [name for name in ("segmentation", CLEANED, OBJECTS) if name in names] + numbered
     labels = [
-        ShownLabels(
+        LabelLayer(
             name,
             classes=store.attributes["classes"] if name in ("segmentation", CLEANED) else [],
             visible=name in best,

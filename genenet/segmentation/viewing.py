@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genenet.segmentation.marks import MarkedContact
-    from genenet.segmentation.shown import Shown, ShownLabels
+    from genenet.segmentation.shown import LabelLayer, Shown
     from genenet.volumes.grid import Place
 
 # Marks are coloured by a property of the layer, 0 to 1.
@@ -128,7 +128,7 @@ class _Page:
             state.position = self._at(contacts[0].centre)
         state.layout = "xy"
 
-    def _contacts(self, labels: ShownLabels) -> Any:
+    def _contacts(self, labels: LabelLayer) -> Any:
         """Return the layer of contacts, each related to its two objects."""
         points = [
             self._neuroglancer.PointAnnotation(
