@@ -72,6 +72,11 @@ class Inherited(Closed):
     fresh: NonNegativeInt = 0
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the network of another search was taken over with its last layer, so that it can predict."""
+        return self.start is not None and not self.new_head
+
+    @property
     def source(self) -> str:
         """The training, and the folder of its search if that is another one."""
         return f"{self.run} in {self.start}" if self.start else self.run

@@ -147,6 +147,8 @@ class Trainer:
     def run(self, until: int | None = None) -> Iterator[None]:
         """Train to the end, or until an iteration, pausing after each one; raises Diverged."""
         self.learner.decide(self._batch, self.current_learning_rate(), self.settings.iterations)
+        if self.inherited and self.inherited.is_whole and not (self.iteration or self.history):
+            self.validate()  # the weights that it begins with are kept unless the training finds better ones
         while not self.is_done_until(until):
             began = time.monotonic()
             self.step()
@@ -224,7 +226,7 @@ class Trainer:
         self.history.append(
             Row(
                 iteration=self.iteration,
-                training_loss=self.losses / max(1, self.iteration - last),
+                training_loss=self.losses / (self.iteration - last) if self.iteration else math.nan,
                 learning_rate=self.current_learning_rate(),
                 validation_ari=contingency.adjusted_rand_index,
                 seconds=round(self.seconds, 3),

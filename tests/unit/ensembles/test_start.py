@@ -14,7 +14,7 @@ from genenet.config.model import check_config
 from genenet.config.settings import TrainSettings
 from genenet.config.stages import settings_json, stage_settings
 from genenet.config.start import READ, ensemble_folder, member_genomes, start_files
-from genenet.core.atomic_files import write_json
+from genenet.core.atomic_files import read_csv, write_json
 from genenet.core.errors import InputError
 from genenet.core.outputs import ObjectClass, Outputs, other_classes
 from genenet.ensembles import description
@@ -333,3 +333,18 @@ def test_a_pack_waits_for_the_list_of_networks_and_tells_its_members_where_it_is
     )
     assert searches.now.start in member.inputs
     assert "--results" in member.command
+
+
+def test_weights_that_nothing_beats_are_published_again(searches):
+    """They are validated before the first step, so a learning rate that is too high loses nothing."""
+    searches.start()
+    searches.genome("r0/003")
+    assert searches.training("r0/003", iterations=4, validation_interval=2).run()
+    files = searches.now.run("r0/003")
+    (first, *later), published = read_csv(files.history), read_scores(files.scores)
+    before = read_scores(searches.before.run("r0/000").scores)
+    assert first["iteration"] == "0"
+    assert float(first["validation_ari"]) == pytest.approx(before.ari, abs=1e-6)
+    best = max([first, *later], key=lambda row: float(row["validation_ari"]))
+    assert published.best_iteration == int(best["iteration"])
+    assert published.ari >= before.ari
