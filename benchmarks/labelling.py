@@ -29,6 +29,7 @@ from genenet.ensembles.ensemble import load_ensemble
 from genenet.labelling.segmented import Segmenting
 from genenet.labelling.suggestion import SuggestionJob, channel_of
 from genenet.segmentation.receipts import show_nothing
+from transfer_data import FOLDER
 
 CPU = torch.device("cpu")
 IGNORE = 255
@@ -109,17 +110,27 @@ def axon():
     )
 
 
-DATA_SETS = {"phantom": phantom, "axon": axon}
+def mito():
+    """Mitochondria, a tenth of the voxels: of eight slices boxes are labelled, the test is another stack."""
+    volume, test = (
+        [tifffile.imread(Path(FOLDER) / f"cdeep3m_mito/{split}_{kind}.tif") for kind in ("raw", "mito")]
+        for split in ("training", "validation")
+    )
+    (image, labels), part = volume, np.s_[9:, :256, :256]
+    return Pool((image[:8], labels[:8]), (image[part], labels[part]), test, 2, (1, 96, 96), 2)
+
+
+DATA_SETS = {"phantom": phantom, "axon": axon, "mito": mito}
 
 
 def first_box(pool, seed):
-    """Return a box at random, with voxels of at least three classes, as a person would begin with."""
+    """Return a box at random, with voxels of three classes, if there are so many, as a person would begin with."""
     rng = np.random.default_rng(seed)
     _, labels = pool.volume
     while True:
         start = [int(rng.integers(0, n - size + 1)) for n, size in zip(labels.shape, pool.size, strict=True)]
         box = Box.of_shape(pool.size, tuple(start))
-        if len(np.unique(labels[box.slices])) >= 3:
+        if len(np.unique(labels[box.slices])) >= min(3, pool.n_classes):
             return box
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,8 @@ def show_training(name: str) -> Iterator[Callable[[Trainer], None]]:
             n_rows = len(trainer.history)
             text = f"ARI {trainer.history[-1].validation_ari:.3f}" if trainer.history else "ARI -"
             if not trainer.validation:  # all images are trained on
-                text = f"loss {trainer.history[-1].training_loss:.3f}" if trainer.history else "loss -"
+                loss = trainer.history[-1].training_loss if trainer.history else math.nan
+                text = "loss -" if math.isnan(loss) else f"loss {loss:.3f}"
             rate = done / trainer.seconds if trainer.seconds else 0.0
             report(done, all_, f"{text}  {rate:.1f} iterations/s", news)
 
