@@ -37,8 +37,8 @@ if POSTPROCESSING.is_wanted:
         message:
             "post-process {wildcards.volume}"
         shell:
-            "genenet postprocess --settings {input.settings:q} --receipt {output.receipt:q} --threads {threads}"
-            " --log {log:q} -- {params.store:q}"
+            "genenet postprocess --settings {input.settings:q} --receipt {output.receipt:q} --log {log:q}"
+            " -- {params.store:q}"
 
 
 SEGMENTED = (
@@ -68,8 +68,8 @@ if OBJECTS:
         message:
             "number the objects of {wildcards.volume}"
         shell:
-            "genenet instances --settings {input.settings:q} --receipt {output.receipt:q} --log {log:q}"
-            " -- {params.store:q}"
+            "genenet instances --settings {input.settings:q} --receipt {output.receipt:q} --threads {threads}"
+            " --log {log:q} -- {params.store:q}"
 
 
 rule export:
