@@ -226,7 +226,7 @@ class Trainer:
         self.history.append(
             Row(
                 iteration=self.iteration,
-                training_loss=self.losses / (self.iteration - last) if self.iteration else math.nan,
+                training_loss=self.losses / max(1, self.iteration - last) if self.iteration else math.nan,
                 learning_rate=self.current_learning_rate(),
                 validation_ari=contingency.adjusted_rand_index,
                 seconds=round(self.seconds, 3),

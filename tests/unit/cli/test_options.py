@@ -73,7 +73,7 @@ def test_limits_of_numbers_are_those_of_the_model(command):
     assert f"Invalid value for '{option}': Input should be greater than or equal to 1" in done.output
 
 
-@pytest.mark.parametrize("size", ["16x640", "16x640x640x1", "axbxc", "16,640,640"])
+@pytest.mark.parametrize("size", ["16x640", "16x640x640x1", "axbxc", "16;640;640"])
 def test_a_size_that_cant_be_read_is_one_line(size):
     with pytest.raises(InputError, match=f"--block {size}: give voxels along z, y and x, such as 16x640x640"):
         parsed("--block", size)
@@ -87,3 +87,7 @@ def test_a_field_of_an_unknown_type_is_an_error_at_once():
     with pytest.raises(TypeError, match="table: no option is known for a field of type dict"):
         options_of(Odd)
     options_of(Odd, leave_out={"table"})
+
+
+def test_a_size_may_have_commas():
+    assert parsed("--block", "16,640,640") == parsed("--block", "16x640x640")
