@@ -15,6 +15,7 @@ from genenet.config.objects import Instances, ObjectTarget, object_targets
 from genenet.config.phantom import Phantom
 from genenet.config.types import FlippedAxes, ImageRegion, VoxelSize
 from genenet.core.choices import listed
+from genenet.core.geometry import regions_meet
 from genenet.core.models import Closed
 from genenet.core.outputs import ObjectClass, Outputs
 from genenet.phantoms.objects import OBJECTS
@@ -59,10 +60,7 @@ class Image(Closed):
 
     def shares_voxels_with(self, other: Image) -> bool:
         """Whether both are read from the same files, or are the same phantom, and their regions overlap."""
-        pairs = zip(self.region or [None] * 3, other.region or [None] * 3, strict=True)
-        return self.source == other.source and all(
-            not p or not q or max(p[0], q[0]) < min(p[1], q[1]) for p, q in pairs
-        )
+        return self.source == other.source and regions_meet(self.region, other.region)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeVar
@@ -15,6 +15,24 @@ def each(function: Callable[..., Result], *triples: Iterable[Any]) -> tuple[Resu
     """Apply a function to the values of each axis: ``each(add, (1, 2, 3), (4, 5, 6))`` is (5, 7, 9)."""
     z, y, x = map(function, *triples)
     return z, y, x
+
+
+def origin_of(region: Iterable[Sequence[int] | None] | None) -> Triple:
+    """Return the first voxel of a region of an image: half-open ends along z, y, x, None for a whole axis."""
+    return each(lambda ends: ends[0] if ends else 0, region or (None,) * 3)
+
+
+def regions_meet(
+    a: Iterable[tuple[int, int] | None] | None, b: Iterable[tuple[int, int] | None] | None
+) -> bool:
+    """Return whether two regions of an image have voxels in common.
+
+    Args:
+        a: half-open ends along z, y, x, None for a whole axis; None for the whole image.
+        b: likewise.
+    """
+    pairs = zip(a or (None,) * 3, b or (None,) * 3, strict=True)
+    return all(not p or not q or max(p[0], q[0]) < min(p[1], q[1]) for p, q in pairs)
 
 
 @dataclass(frozen=True)

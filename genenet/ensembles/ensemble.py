@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genenet.config.ensemble import COMBINATIONS
+from genenet.config.start import DESCRIPTION as DESCRIPTION  # the file's name, for those that read ensembles
 from genenet.core.atomic_files import atomic_path
 from genenet.core.errors import naming
 from genenet.core.outputs import Outputs
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from genenet.training.outcomes import Outcome
     from genenet.volumes.normalisation import NormalisationRule
 
-DESCRIPTION = "ensemble.json"
 GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
 
 

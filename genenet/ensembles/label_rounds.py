@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, NonNegativeInt
 
 from genenet.config.selection_metrics import SCORES
-from genenet.config.start import ensemble_folder, is_ensemble
+from genenet.config.start import DESCRIPTION, ensemble_folder, is_ensemble
 from genenet.core.models import Closed
 from genenet.core.paths import ResultPaths
 from genenet.ensembles.description import read_description
@@ -88,7 +88,7 @@ def _scores(found: ClassScores | None) -> Values:
 
 def round_of(folder: Path) -> LabelRound:
     """Return the round of a finished search, or of an ensemble's folder; raises InputError if there is none."""
-    description = read_description(ensemble_folder(folder) / "ensemble.json")
+    description = read_description(ensemble_folder(folder) / DESCRIPTION)
     test = None if is_ensemble(folder) else read_test_scores(Path(ResultPaths(folder).test_scores))
     return LabelRound.of(folder, description, test)
 

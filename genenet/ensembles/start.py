@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from genenet.config.start import ensemble_folder, is_ensemble
+from genenet.config.start import DESCRIPTION, ensemble_folder, is_ensemble
 from genenet.core.atomic_files import read_json, write_json
 from genenet.core.choices import many
 from genenet.core.contents import file_checksum
 from genenet.core.errors import InputError
+from genenet.core.geometry import regions_meet
 from genenet.core.models import Closed
 from genenet.core.outputs import ObjectClass, Outputs, other_classes
 from genenet.core.paths import ResultPaths, fold_run, of_fold
 from genenet.core.validation import validate
 from genenet.ensembles.description import read_description
+from genenet.ensembles.ensemble import GENOME, WEIGHTS
 from genenet.ensembles.label_rounds import LabelRound, round_of
 from genenet.ensembles.ranking import rows
 from genenet.genes.genome import read_genome
@@ -34,11 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genenet.config.model import Config
-    from genenet.config.types import ImageRegion
     from genenet.ensembles.description import EnsembleDescription
     from genenet.genes.genome import Genome
-
-GENOME, WEIGHTS = "genome.json", "model.safetensors"  # of a member
 
 log = logging.getLogger(__name__)
 
@@ -109,16 +108,9 @@ class StartFile(Closed):
 
 
 def _overlap(a: str, b: str) -> bool:
-    """Whether two images have voxels in common, by their names: regions of one file that overlap along each axis."""
+    """Whether two images have voxels in common, by their names."""
     (file_a, region_a), (file_b, region_b) = file_and_region(a), file_and_region(b)
-    return file_a == file_b and all(
-        one is None or other is None or (one[0] < other[1] and other[0] < one[1])
-        for one, other in zip(_ends(region_a), _ends(region_b), strict=True)
-    )
-
-
-def _ends(region: ImageRegion | None) -> ImageRegion:
-    return region or (None, None, None)
+    return file_a == file_b and regions_meet(region_a, region_b)
 
 
 def find_start(folder: Path) -> StartFile:
@@ -132,7 +124,7 @@ def find_start(folder: Path) -> StartFile:
     """
     ensemble = ensemble_folder(folder)
     with _of_this_version():
-        description = read_description(ensemble / "ensemble.json")
+        description = read_description(ensemble / DESCRIPTION)
         of_ensemble = is_ensemble(folder)
         networks = _members(folder, description) if of_ensemble else _trained(ResultPaths(folder))
         return StartFile(

@@ -11,7 +11,7 @@ import numpy as np
 from genenet.config.segmentation import Segmentation
 from genenet.config.settings import ImageFiles
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, by, each
+from genenet.core.geometry import Box, Triple, by, origin_of
 from genenet.segmentation.job import SegmentationJob
 from genenet.segmentation.new_store import NORM_STATISTICS
 from genenet.segmentation.receipts import Show, finished_store
@@ -85,7 +85,7 @@ class SegmentedVolume:
     @property
     def origin(self) -> Triple:
         """The first voxel of the region in the whole image."""
-        return each(lambda interval: interval[0] if interval else 0, self.source.region or (None,) * 3)
+        return origin_of(self.source.region)
 
     @property
     def image(self) -> Volume:
@@ -120,8 +120,7 @@ class SegmentedVolume:
 
     def channel(self, name: str, box: Box) -> NDArray[Any]:
         """Return a channel of a box as it is stored."""
-        index = self.store.attributes["channels"].index(name)
-        return np.asarray(self.store.root[(index, *box.slices)])
+        return self.store.channel(name, box)
 
     def values(self, name: str, box: Box) -> NDArray[np.float32]:
         """Return a channel of a box, 0 to 1."""

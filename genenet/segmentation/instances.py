@@ -189,19 +189,15 @@ class InstancesJob:
 
     def _values(self, channel: str, box: Box) -> NDArray[np.float64]:
         """Return a channel, 0 to 1."""
-        stored = self._stored(channel, box)
+        stored = self.store.channel(channel, box)
         return stored / 255 if stored.dtype == np.uint8 else stored.astype(np.float64)
 
     def _levels(self, channel: str, box: Box) -> Levels:
         """Return a channel in 255 levels."""
-        stored = self._stored(channel, box)
+        stored = self.store.channel(channel, box)
         return (
             stored if stored.dtype == np.uint8 else np.rint(stored.astype(np.float32) * 255).astype(np.uint8)
         )
-
-    def _stored(self, channel: str, box: Box) -> NDArray[Any]:
-        index = self.store.attributes["channels"].index(channel)
-        return np.asarray(self.store.root[(index, *box.slices)])
 
 
 @dataclass

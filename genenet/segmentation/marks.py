@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, by, each
+from genenet.core.geometry import Box, by, each, origin_of
 from genenet.core.tolerant_read import as_number
 from genenet.segmentation.object_tables import tables_of
 from genenet.volumes.boxes import read_boxes
@@ -96,7 +96,7 @@ def marked_boxes(folder: Path, store: Store) -> list[MarkedBox]:
     Raises:
         InputError: If the table can't be read, or a box reaches outside of the segmentation.
     """
-    origin = each(lambda part: part[0] if part else 0, store.attributes.get("region") or (None, None, None))
+    origin = origin_of(store.attributes.get("region"))
     boxes = [MarkedBox(row, row.place.relative_to(origin)) for row in read_boxes(folder)]
     for marked in boxes:
         if marked.box.intersect(Box.of_shape(store.shape)) != marked.box:

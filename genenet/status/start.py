@@ -18,9 +18,10 @@ def start_text(config: Config, paths: ResultPaths) -> str:
         return ""
     text = f"trainings of genomes that {config.start} has networks of begin with their weights"
     seen = try_read(paths.start)
-    before = _outputs(seen.json()) if seen else None
+    content = seen.json() if seen else {}
+    before = _outputs(content)
     other = other_classes(before, config.data.outputs) if before else ""
-    return "; ".join(filter(None, [text, other, _rounds(seen.json()) if seen else ""]))
+    return "; ".join(filter(None, [text, other, _rounds(content)]))
 
 
 def _rounds(content: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ classes.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from numpy.random import PCG64, Generator, SeedSequence
@@ -39,31 +40,37 @@ STACK_BATCH = 4  # pieces of a step
 HEAD_VOXELS = 2**16  # on which the head is trained, at most
 
 
-class LastLayers(Protocol):
-    """Layers of one network that can be trained on some crops, and tell the classes of the voxels of any of them."""
-
-    def fit(self, crops: Sequence[int]) -> State:
-        """Return the layers, trained on these crops."""
-
-    def probabilities(self, crop: int, state: State) -> Tensor:
-        """Return the class probabilities (C, N) of a crop's labelled voxels; an empty state is that of the network."""
-
-
 @dataclass(frozen=True)
-class LastConvolution:
-    """The head, a 1×1 convolution: a multinomial logistic regression on features that are computed once.
+class LastLayers(ABC):
+    """Layers of one network that can be trained on some crops, and tell the classes of the voxels of any of them.
 
     Attributes:
         network: in evaluation mode.
         crops: the pieces of each crop.
         outputs: what the outputs of the network mean.
-        seed: of the voxels that are drawn if the crops have more than HEAD_VOXELS.
+        seed: of what is drawn.
     """
 
     network: Network
     crops: Sequence[Sequence[Piece]]
     outputs: Outputs
     seed: int = 0
+
+    @abstractmethod
+    def fit(self, crops: Sequence[int]) -> State:
+        """Return the layers, trained on these crops."""
+
+    @abstractmethod
+    def probabilities(self, crop: int, state: State) -> Tensor:
+        """Return the class probabilities (C, N) of a crop's labelled voxels; an empty state is that of the network."""
+
+
+@dataclass(frozen=True)
+class LastConvolution(LastLayers):
+    """The head, a 1×1 convolution: a multinomial logistic regression on features that are computed once.
+
+    If the crops have more than HEAD_VOXELS voxels, some are drawn.
+    """
 
     @cached_property
     def _features(self) -> list[Tensor]:
@@ -127,20 +134,8 @@ class LastConvolution:
 
 
 @dataclass(frozen=True)
-class LastStack:
-    """The last stack and the head, trained by Adam.
-
-    Attributes:
-        network: in evaluation mode.
-        crops: the pieces of each crop.
-        outputs: what the outputs of the network mean.
-        seed: of the order of the pieces.
-    """
-
-    network: Network
-    crops: Sequence[Sequence[Piece]]
-    outputs: Outputs
-    seed: int = 0
+class LastStack(LastLayers):
+    """The last stack and the head, trained by Adam on the pieces in an order that is drawn."""
 
     def fit(self, crops: Sequence[int]) -> State:
         """Return the weights of the last stack and the head."""

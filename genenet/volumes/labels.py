@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genenet.core.errors import InputError
-from genenet.core.geometry import Box, Triple, by, each, tiles
+from genenet.core.geometry import Box, Triple, by, origin_of, tiles
 from genenet.core.ignore import IGNORE
 from genenet.volumes.base import Volume, crop
 
@@ -50,7 +50,7 @@ class ClassLabels:
 
     def crop(self, region: ImageRegion | None) -> ClassLabels:
         """Return those of a region of the file; raises InputError if it reaches outside."""
-        origin = each(lambda interval: interval[0] if interval else 0, region or (None, None, None))
+        origin = origin_of(region)
         mask = crop(self.mask, region) if self.mask else None
         return replace(self, volume=crop(self.volume, region), mask=mask, origin=origin)
 

@@ -82,6 +82,10 @@ class Store:
         """Where the centre of the first voxel lies; stores of older versions don't say it."""
         return each(float, self.attributes["translation_nm"])
 
+    def channel(self, name: str, box: Box) -> NDArray[Any]:
+        """Return a channel of a box, (Z, Y, X), as it is stored: 0 to 1, or in 255 levels if it is uint8."""
+        return np.asarray(self.root[(self.attributes["channels"].index(name), *box.slices)])
+
     def levels(self, min_size: int | None = None) -> list[Level]:
         """Return the levels of its pyramid down to ``min_size`` voxels along y and x; by default the first one."""
         return levels(self.shape, self.voxel_size_nm, min_size or max(self.shape), self.translation_nm)

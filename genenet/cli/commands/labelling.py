@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genenet.cli.commands import LABEL, Threads, app
+from genenet.cli.commands.volume_options import (
+    WHOLE,
+    DeviceName,
+    Flip,
+    Mask,
+    Region,
+    VoxelSize,
+    volume_values,
+)
 from genenet.cli.options import given, options_of
 from genenet.config.labelling import SuggestionSettings
 
@@ -42,21 +51,12 @@ def suggest(
             "repeated"
         ),
     ] = None,
-    region: Annotated[
-        str,
-        typer.Option(help="half-open part of an image along z, y, x, such as 0:100,:,200:900; default: all"),
-    ] = ":,:,:",
-    mask: Annotated[
-        list[Path] | None, typer.Option(help="an integer image of the same shape; boxes lie where it isn't 0")
-    ] = None,
-    flip: Annotated[
-        str | None, typer.Option(help="axes along which MRC files are mirrored to fit the mask, or none")
-    ] = None,
-    voxel_size: Annotated[
-        str | None, typer.Option(help="nm along z, y, x, such as 50x10x10; default: the size in the file")
-    ] = None,
+    region: Region = WHOLE,
+    mask: Mask = None,
+    flip: Flip = None,
+    voxel_size: VoxelSize = None,
     threads: Threads = None,
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+    device: DeviceName = "auto",
     **suggestion: Any,
 ) -> None:
     """Suggest boxes of a volume for labelling: those that teach most, each with image, prediction and uncertainty.
@@ -64,27 +64,15 @@ def suggest(
     If the volume isn't segmented yet, it is segmented first; the same command continues after an interruption.
     """
     from genenet.config import texts
+    from genenet.config.settings import ImageFiles
     from genenet.core.validation import validate
 
     options = {"n": n, "size": texts.read_option("size", size, texts.read_shape)}
     settings = validate(SuggestionSettings, given(SuggestionSettings, suggestion) | options, "suggest")
-    source = _image_files(
-        image or paths,
-        texts.read_option("region", region, texts.read_image_region),
-        mask,
-        texts.read_option("flip", flip, texts.read_flip),
-        texts.read_option("voxel_size", voxel_size, texts.read_voxel_size),
-    )
+    values = volume_values(image or paths, region, mask, flip, voxel_size)
+    source = validate(ImageFiles, values, "suggest")
     rows = _suggest(paths, source, bool(image), ensemble, out, settings, labelled or [], threads, device)
     _show_boxes(rows, out)
-
-
-def _image_files(image: list[Path], region: Any, mask: list[Path] | None, flip: Any, size: Any) -> ImageFiles:
-    from genenet.config.settings import ImageFiles
-    from genenet.core.validation import validate
-
-    values = {"image": image, "labels": None, "region": region, "mask": mask, "flip": flip}
-    return validate(ImageFiles, {**values, "voxel_size_nm": size}, "suggest")
 
 
 def _suggest(

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genenet.cli.commands import LOOK, SEGMENT, Out, Receipt, Settings, Threads, app
+from genenet.cli.commands.volume_options import (
+    WHOLE,
+    DeviceName,
+    Flip,
+    Mask,
+    Region,
+    VoxelSize,
+    volume_values,
+)
 from genenet.cli.options import given, options_of
 from genenet.config.segmentation import Segmentation
 from genenet.core.errors import InputError
@@ -30,28 +39,12 @@ def segment(
     ] = None,
     part: Annotated[str, typer.Option(help="the share of the blocks to segment, such as 2/16")] = "1/1",
     receipt: Receipt = None,
-    region: Annotated[
-        str,
-        typer.Option(
-            help="half-open part of the volume along z, y, x, such as 0:100,:,200:900; default: all"
-        ),
-    ] = ":,:,:",
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(help="an integer image of the same shape that is 0 where nothing is to be segmented"),
-    ] = None,
-    flip: Annotated[
-        str | None,
-        typer.Option(
-            help="axes along which MRC files are mirrored to fit the mask: y if IMOD or Fiji saved it, or none"
-        ),
-    ] = None,
-    voxel_size: Annotated[
-        str | None,
-        typer.Option(help="nm along z, y, x, such as 50x10x10; default: the size that the file contains"),
-    ] = None,
+    region: Region = WHOLE,
+    mask: Mask = None,
+    flip: Flip = None,
+    voxel_size: VoxelSize = None,
     threads: Threads = None,
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+    device: DeviceName = "auto",
     **segmentation: Any,
 ) -> None:
     """Segment a volume with an ensemble into an OME-Zarr.
@@ -68,14 +61,7 @@ def segment(
     if settings is not None:
         wanted = settings if receipt else read_settings(settings, SegmentSettings)
     else:
-        volume = {
-            "image": images,
-            "labels": None,
-            "region": texts.read_option("region", region, texts.read_image_region),
-            "mask": mask,
-            "flip": texts.read_option("flip", flip, texts.read_flip),
-            "voxel_size_nm": texts.read_option("voxel_size", voxel_size, texts.read_voxel_size),
-        }
+        volume = volume_values(images, region, mask, flip, voxel_size)
         options = given(Segmentation, segmentation)
         values = {"volume": volume, "segmentation": options, "threads": threads, "device": device}
         wanted = validate(SegmentSettings, values, "segment")

@@ -71,6 +71,27 @@ def blockwise(of_object, border, thresholds, block, folder):
     return found
 
 
+def assert_ties(of_object, border, thresholds, found, expected):
+    """Where two results differ, both objects' seeds reach the voxel at the same level of the flood, the lowest one."""
+    inside, cores = of_object >= thresholds.extent * 255, core(of_object, border)
+    seeds = inside & (cores >= thresholds.seed * 255)
+    assert np.array_equal(found[seeds], expected[seeds])
+    left = {tuple(place) for place in np.argwhere(found != expected)}
+    for level in range(256):
+        flooded = label(inside & (255 - cores <= level), connectivity=1)
+        for place in list(left):
+            component = (flooded == flooded[place]) & seeds if flooded[place] else np.zeros_like(seeds)
+            both = [
+                bool((component & (expected == number)).any()) for number in (found[place], expected[place])
+            ]
+            assert both[0] == both[1], (place, level)
+            if both[0]:
+                left.remove(place)
+        if not left:
+            return
+    assert not left
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.4, 0.6]), st.sampled_from([0.3, 0.5]))
 def test_in_one_block_it_is_the_watershed_of_scikit_image(seed, seeds, extent):
@@ -78,8 +99,9 @@ def test_in_one_block_it_is_the_watershed_of_scikit_image(seed, seeds, extent):
     found = find_in_memory(*levels, thresholds)
     expected = plain(*levels, thresholds)
     assert np.array_equal(found > 0, expected > 0)
-    # voxels that two seeds reach at the same level and step are given to either
-    assert adapted_rand_error(expected, found, ignore_labels=(0,))[0] < 0.001
+    # voxels that two seeds reach at the same level are given to either; on a plateau these may be many
+    assert_ties(*levels, thresholds, found, expected)
+    assert adapted_rand_error(expected, found, ignore_labels=(0,))[0] < 0.01
     assert np.array_equal(found, relabel_sequential(found)[0]), "without gaps"
 
 
