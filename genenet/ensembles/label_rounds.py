@@ -61,24 +61,28 @@ class LabelRound(Closed):
     ) -> LabelRound:
         """Return what an ensemble learned from, and how good it is."""
         images = [image.name for image in ensemble.reference.images] if ensemble.reference else []
-        counted = ensemble.class_voxels
         return cls(
             folder=folder,
             images=list(dict.fromkeys([*images, *ensemble.selected_on])),
-            voxels=dict(
-                zip(
-                    ensemble.classes,
-                    (sum(both) for both in zip(counted.train, counted.validation, strict=True)),
-                    strict=True,
-                )
-            )
-            if counted
-            else {},
+            voxels=dict(zip(ensemble.classes, _labelled_voxels(ensemble), strict=False)),
             validation_images=list(ensemble.selected_on),
             validation=_scores(ensemble.validation),
             test_images=test.volumes if test else [],
             test=_scores(test) if test else {},
         )
+
+
+def _labelled_voxels(ensemble: EnsembleDescription) -> list[int]:
+    """Return the voxels of each class in all labelled images, each counted once; none if they aren't known.
+
+    With folds, and after a refit, the training images are all labelled ones.
+    """
+    counted, refit = ensemble.class_voxels, ensemble.refit
+    if counted is None:
+        return []
+    if ensemble.n_folds or (refit and refit.refitted):
+        return list(counted.train)
+    return [sum(both) for both in zip(counted.train, counted.validation, strict=True)]
 
 
 def _scores(found: ClassScores | None) -> Values:

@@ -60,19 +60,19 @@ def with_objects(request: Request, seen: Survey, interactive: bool) -> tuple[Req
     return request.model_copy(update={"objects": name, "classes": names}), found
 
 
-def notes(looks: Sequence[LabelledLook], is_nearly_cubic: bool) -> Iterator[str]:
+def notes(looks: Sequence[LabelledLook], can_be_3d: bool) -> Iterator[str]:
     """Yield what numbered objects mean for the search.
 
     Args:
         looks: at the labels.
-        is_nearly_cubic: the voxels are as deep as they are wide, or nearly.
+        can_be_3d: genomes are drawn, and the voxels are as deep as they are wide, or nearly.
     """
     n = sum(look.n_objects for look in looks)
     yield (
         f"the labels number {many(n, 'object')} of class '{looks[0].objects}': networks also learn their borders, and "
         "objects that touch are told apart (docs/objects.md)"
     )
-    if is_nearly_cubic and looks[0].image.shape[0] >= DEEP:
+    if can_be_3d and looks[0].image.shape[0] >= DEEP:
         yield (
             "networks of 2D layers see no border between slices: 3D ones (spatial_mode in the file) take longer, but "
             "merge fewer objects"

@@ -71,7 +71,8 @@ def start(request: Request) -> None:
     request, parts = _split(request, seen, classes, machine, interactive)
     printing.classes_and_split(classes, seen, parts)
     on_images = [*notes_on_sizes(voxel_size, seen), *_notes_on_types(seen)]
-    on_objects = notes(seen.labelled, voxel_size.is_nearly_cubic) if request.objects else []
+    can_be_3d = voxel_size.is_nearly_cubic and not further
+    on_objects = notes(seen.labelled, can_be_3d) if request.objects else []
     on_start = list(further.notes(classes, request.objects, parts)) if further else []
     printing.notes([*classes.notes, *on_objects, *parts.notes, *on_images, *on_start])
 

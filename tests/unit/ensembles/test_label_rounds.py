@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from genenet.ensembles.description import ClassVoxels, Refit, read_description
 from genenet.ensembles.label_rounds import LabelRound, round_rows
+
+ENSEMBLE = Path(__file__).parents[2] / "data/version_0.1/search/ensemble/ensemble.json"
 
 
 def made(folder, images, n, ari, test=None, **changes):
@@ -42,3 +45,23 @@ def test_voxels_that_are_not_known_have_no_difference():
     _, second = round_rows([made("a", ["v"], 10, 0.5, voxels={}), made("b", ["v"], 10, 0.7)])
     assert second.more_voxels is None
     assert second.round.n_voxels == 30
+
+
+@pytest.mark.parametrize(
+    ("refit", "expected"),
+    [
+        (None, {"ground": 12, "cell": 30}),
+        (Refit(images=["a"], refitted=[], failed={"r0/000": "killed"}), {"ground": 12, "cell": 30}),
+        (Refit(images=["a", "v"], refitted=["r0/000"], failed={}), {"ground": 10, "cell": 20}),
+    ],
+)
+def test_each_labelled_voxel_counts_once(refit, expected):
+    """After a refit, the training images are all labelled ones."""
+    description = read_description(ENSEMBLE).model_copy(
+        update={
+            "classes": ["ground", "cell"],
+            "class_voxels": ClassVoxels(train=[10, 20], validation=[2, 10]),
+            "refit": refit,
+        }
+    )
+    assert LabelRound.of(Path("a"), description).voxels == expected
